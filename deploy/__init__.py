@@ -1,0 +1,1 @@
+"""How it runs: the `sequence` command, the embedded stack, containers."""

@@ -1,0 +1,1 @@
+"""The whole pipeline on one machine: broker, engine and a supervisor."""

@@ -1,0 +1,1 @@
+"""HTTP in, Kafka out: authenticates, checks each item and publishes it."""

@@ -1,0 +1,1 @@
+"""Kafka in, Kafka or ClickHouse out: drops repeats, folds persons, fills tables."""

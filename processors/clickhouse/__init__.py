@@ -1,0 +1,1 @@
+"""The ClickHouse client and the migrations, as the processors need them."""

@@ -1,0 +1,1 @@
+"""items.v1 to events.v1: each messageId once."""

@@ -1,0 +1,1 @@
+"""Faust made slice-wise. The only place that knows Faust's inside."""
