@@ -40,7 +40,7 @@ def setting(
     *check* returns whether a value is allowed; *secret* keeps it out of `repr`.
     """
     metadata = {"variable": variable, "about": about, "check": check}
-    return dataclasses.field(default=default, repr=not secret, metadata=metadata)  # type: ignore[return-value]  # stands in for T, as `field` itself does
+    return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
 def positive(value: float) -> bool:
@@ -62,8 +62,8 @@ def declarations(cls: type[Any]) -> Iterator[Declaration]:
     for field in dataclasses.fields(cls):
         if "variable" in field.metadata:
             yield Declaration(field.metadata["variable"], field.default, field.metadata["about"])
-        elif dataclasses.is_dataclass(field.default_factory):
-            yield from declarations(field.default_factory)  # type: ignore[arg-type]  # a dataclass's own type
+        elif (nested := _nested(field)) is not None:
+            yield from declarations(nested)
 
 
 def environment(settings: Any) -> dict[str, str]:
@@ -82,8 +82,8 @@ def _fill(cls: type[T], environ: Mapping[str, str], faults: list[str]) -> T:
     values: dict[str, Any] = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # callers pass dataclasses
         if "variable" not in field.metadata:
-            if dataclasses.is_dataclass(field.default_factory):
-                values[field.name] = _fill(field.default_factory, environ, faults)  # type: ignore[arg-type]
+            if (nested := _nested(field)) is not None:
+                values[field.name] = _fill(nested, environ, faults)
             continue
         text = environ.get(field.metadata["variable"])
         if text is None or (text == "" and not isinstance(field.default, str)):
@@ -93,6 +93,12 @@ def _fill(cls: type[T], environ: Mapping[str, str], faults: list[str]) -> T:
         except ValueError as error:
             faults.append(f"{field.metadata['variable']}: {error}, got {text!r}")
     return cls(**values)
+
+
+def _nested(field: dataclasses.Field[Any]) -> type[Any] | None:
+    """Return the settings dataclass that *field* holds, None where it holds a plain value."""
+    factory: Any = field.default_factory
+    return factory if dataclasses.is_dataclass(factory) else None
 
 
 def _parse(text: str, field: dataclasses.Field[Any]) -> Any:
