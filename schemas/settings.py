@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -98,11 +99,11 @@ def _fill(cls: type[T], environ: Mapping[str, str], faults: list[str]) -> T:
 def _nested(field: dataclasses.Field[Any]) -> type[Any] | None:
     """Return the settings dataclass that *field* holds, None where it holds a plain value."""
     factory: Any = field.default_factory
-    return factory if dataclasses.is_dataclass(factory) else None
+    return factory if isinstance(factory, type) and dataclasses.is_dataclass(factory) else None
 
 
 def _parse(text: str, field: dataclasses.Field[Any]) -> Any:
-    kind = type(field.default)
+    kind: Any = type(field.default)
     if kind is bool:
         if text.lower() not in _TRUE | _FALSE:
             raise ValueError("needs true or false")
@@ -138,6 +139,30 @@ class KafkaSettings:
     password: str = setting("SEQUENCE_KAFKA_PASSWORD", "", "Password for SASL", secret=True)
     ca_file: str = setting("SEQUENCE_KAFKA_CA_FILE", "", "Certificates that sign the brokers'; the system's when empty")
     topic_prefix: str = setting("SEQUENCE_TOPIC_PREFIX", "sequence", "First part of every topic's name")
+
+
+def kafka_arguments(settings: KafkaSettings) -> dict[str, Any]:
+    """Return what every aiokafka client takes to connect: addresses, TLS and SASL.
+
+    Certificates and host names are always checked. Raises `SettingsError` where the file of certificates cannot be
+    read, or where SASL is asked for without a user.
+    """
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",") if server.strip()],
+        "security_protocol": settings.security_protocol,
+    }
+    if settings.security_protocol.endswith("SSL"):
+        try:
+            arguments["ssl_context"] = ssl.create_default_context(cafile=settings.ca_file or None)
+        except OSError as error:
+            raise SettingsError(f"SEQUENCE_KAFKA_CA_FILE: {error.strerror}, got {settings.ca_file!r}") from error
+    if settings.security_protocol.startswith("SASL"):
+        if not settings.username:
+            raise SettingsError(f"SEQUENCE_KAFKA_USERNAME: is needed for {settings.security_protocol}")
+        arguments["sasl_mechanism"] = settings.sasl_mechanism
+        arguments["sasl_plain_username"] = settings.username
+        arguments["sasl_plain_password"] = settings.password
+    return arguments
 
 
 @dataclass(frozen=True, slots=True)
