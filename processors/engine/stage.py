@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -42,6 +42,8 @@ class Slice:
     topic: str
     partition: int
     records: Sequence[SourceRecord]
+    start: int = -1
+    """Where reading began: every offset from here to `first` is known not to exist. -1: not known."""
 
     @property
     def first(self) -> int:
@@ -54,6 +56,16 @@ class Slice:
         return self.records[-1].offset
 
 
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """What a stage knows of its partitions when they are assigned to it."""
+
+    decided: Mapping[int, int] = field(default_factory=dict)
+    """By partition, the highest offset of the input whose outputs are durable; input up to there is skipped."""
+    watermarks: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """By topic and partition, the highest offset that is remembered anywhere. A log that ends below was made anew."""
+
+
 class Stage(Protocol):
     """One step, reading one topic.
 
@@ -62,11 +74,31 @@ class Stage(Protocol):
     it raises ends the process: recovery and the supervisor do the rest.
     """
 
+    @property
+    def topic(self) -> str:
+        """The topic that it reads."""
+
+    @property
+    def compacted(self) -> bool:
+        """Whether that topic is compacted, so that holes between offsets are no loss."""
+
+    @property
+    def max_records(self) -> int:
+        """How many records a slice may hold; pending runs are joined up to here."""
+
+    @property
+    def linger_seconds(self) -> float:
+        """How long to wait for more records once the first has come; 0 takes what is there."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits for a system that is down, so that standing still is no fault of this process."""
+
     async def start(self, lease: Lease) -> None:
         """Connect. Called once, before the first assignment."""
 
-    async def assigned(self, partitions: frozenset[int]) -> None:
-        """Learn the positions of *partitions*, the whole new assignment, before the first of their slices comes."""
+    async def assigned(self, partitions: frozenset[int]) -> Positions:
+        """Return the positions of *partitions*, the whole new assignment, before the first of their slices comes."""
 
     async def process(self, records: Slice) -> None:
         """Decide, write, wait, apply: return when every output of the slice is durable."""

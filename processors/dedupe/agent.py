@@ -1,0 +1,76 @@
+"""`items.v1` to `events.v1`: each messageId once, in the partition that it came in."""
+
+from __future__ import annotations
+
+from processors.dedupe.decision import Poison, decide, pack_mark
+from processors.engine.output import Output
+from processors.engine.rocks import Put
+from processors.engine.stage import Lease, Positions, Slice, SourceRecord
+from processors.engine.table import LogTable
+from processors.rejections import RejectedTopic, rejection
+from schemas.records import event_headers
+from schemas.topics import Topics
+
+
+class DedupeStage:
+    """Drops repeated messageIds with the table `seen`, whose changelog is `events.v1`."""
+
+    compacted = False
+    max_records = 5_000
+    linger_seconds = 0.0
+    waiting = False
+
+    def __init__(self, topics: Topics, seen: LogTable, rejected: RejectedTopic, window_ms: int) -> None:
+        self.topic = topics.items
+        self._seen = seen
+        self._rejected = rejected
+        self._window_ms = window_ms
+
+    async def start(self, lease: Lease) -> None:
+        """Need nothing: a worker that lost its partition writes what readers drop by its origin."""
+
+    async def assigned(self, partitions: frozenset[int]) -> Positions:
+        """Return how far each partition is decided by its marks."""
+        await self._seen.verify_recovered(partitions)
+        decided = {number: self._seen.partition(number).decided for number in partitions}
+        return Positions(
+            {number: offset for number, offset in decided.items() if offset >= 0},
+            {(self.topic, number): offset for number, offset in decided.items()},
+        )
+
+    async def process(self, records: Slice) -> None:
+        """Write the items that are new, then mark them."""
+        state = self._seen.partition(records.partition)
+        keys = list({record.key for record in records.records if record.key is not None})
+        marks = dict(zip(keys, state.get_many(keys), strict=True))
+        decision = decide(records.records, marks, self._window_ms)
+        await self._reject(decision.poison)
+        await self._seen.write(
+            records.partition,
+            [_event(record) for record in decision.unique],
+            [_put(record) for record in decision.unique],
+            decided=records.last,
+        )
+
+    async def stop(self) -> None:
+        """Hold nothing."""
+
+    async def _reject(self, poison: list[Poison]) -> None:
+        await self._rejected.write(
+            (
+                rejection(stage="dedupe", code=fault.code, message=fault.message, key=fault.record.key),
+                fault.record.value or b"",
+            )
+            for fault in poison
+        )
+
+
+def _event(record: SourceRecord) -> Output:
+    key = record.key or b""
+    message_id = key.partition(b"/")[2]
+    # The time of the item goes with it: it is what the mark is aged by, also after a rebuild.
+    return Output(key, record.value, event_headers(message_id, record.offset), record.timestamp)
+
+
+def _put(record: SourceRecord) -> Put:
+    return record.key or b"", pack_mark(record.offset, record.timestamp), record.timestamp

@@ -1,0 +1,103 @@
+"""Which items are new: a pure function of the marks and a run of records.
+
+A mark says that a messageId was seen: at which offset of `items.v1` (its origin) and when, by the broker's clock. Item
+and mark have the same key, so the mark of a record is found by the record's key. The record that made a mark is not a
+duplicate of itself; it is simply done. Time is the records' own, so any worker decides the same at any time.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from processors.engine.stage import SourceRecord
+from schemas.records import ORIGIN, InvalidRecordError, decode_item, item_key
+
+ITEM_LIMIT_BYTES = 512 * 1024
+"""Far above what the gateway lets in, and small enough to be written to any topic."""
+
+_mark = struct.Struct("<qq")
+pack_mark = _mark.pack
+unpack_mark = _mark.unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A record that is not an item, and why."""
+
+    record: SourceRecord
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a run of records comes to."""
+
+    unique: list[SourceRecord]
+    duplicates: int
+    poison: list[Poison]
+
+
+def decide(records: Sequence[SourceRecord], marks: Mapping[bytes, bytes | None], window_ms: int) -> Decision:
+    """Return which of *records* are new, given the *marks* of their keys; *window_ms* is how long a mark counts."""
+    unique: list[SourceRecord] = []
+    poison: list[Poison] = []
+    fresh: dict[bytes, int] = {}
+    duplicates = 0
+    for record in records:
+        key = record.key
+        if (fault := fault_of(record)) is not None:
+            poison.append(fault)
+            continue
+        assert key is not None  # noqa: S101  # `fault_of` has seen to it; a run-time check for every record would be waste
+        seen_at = fresh.get(key)
+        if seen_at is None and (mark := marks[key]) is not None:
+            seen_at = unpack_mark(mark)[1]
+        if seen_at is not None and record.timestamp - seen_at < window_ms:
+            duplicates += 1
+            continue
+        fresh[key] = record.timestamp
+        unique.append(record)
+    return Decision(unique, duplicates, poison)
+
+
+def fault_of(record: SourceRecord) -> Poison | None:
+    """Return why *record* is not an item, None when it is one."""
+    value = record.value
+    if value is None or record.key is None:
+        return Poison(record, "not_an_item", "the record has no key or no value")
+    if len(value) > ITEM_LIMIT_BYTES:
+        return Poison(record, "item_too_large", f"the record's value has more than {ITEM_LIMIT_BYTES} bytes")
+    try:
+        item = decode_item(value)
+    except InvalidRecordError as error:
+        return Poison(record, "not_an_item", str(error))
+    if item_key(item.project_id, item.message_id) != record.key:
+        return Poison(record, "key_mismatch", "the record's key is not that of its item")
+    return None
+
+
+def replay(records: Sequence[SourceRecord], decided: int) -> tuple[list[tuple[bytes, bytes | None, int]], int]:
+    """Return the marks that records of `events.v1` stand for, and the highest origin; *decided* is the one before.
+
+    Origins only grow within a partition. One that does not was written by a worker that had been paused and woke after
+    its partition moved: the record repeats one before it.
+    """
+    puts: list[tuple[bytes, bytes | None, int]] = []
+    for record in records:
+        origin = origin_of(record)
+        if origin <= decided or record.key is None:
+            continue
+        decided = origin
+        puts.append((record.key, pack_mark(origin, record.timestamp), record.timestamp))
+    return puts, decided
+
+
+def origin_of(record: SourceRecord) -> int:
+    """Return the origin in the headers of a record on `events.v1`; KeyError where it has none."""
+    for name, value in record.headers:
+        if name == ORIGIN:
+            return int(value)
+    raise KeyError(f"record {record.offset} has no header {ORIGIN!r}")

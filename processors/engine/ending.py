@@ -1,0 +1,30 @@
+"""The one way a worker ends on an error: at once, with a clear line and a code that is not zero.
+
+Faust would acknowledge what was in hand and restart the agent at the next event, which loses the one that failed; so
+no handler of its shutdown gets a chance to run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import NoReturn
+
+from processors.engine.errors import RefusedStartError
+
+FAILED = 70
+"""Exit code: something unexpected; starting again recovers."""
+REFUSED = 78
+"""Exit code: starting again will say the same until a person has acted."""
+
+log = logging.getLogger(__name__)
+
+
+def end_process(error: BaseException) -> NoReturn:
+    """End this process because of *error*."""
+    if isinstance(error, RefusedStartError):
+        log.critical("refusing to run: %s", error)
+    else:
+        log.critical("ending the process: %s: %s", type(error).__name__, error, exc_info=error)
+    logging.shutdown()
+    os._exit(REFUSED if isinstance(error, RefusedStartError) else FAILED)

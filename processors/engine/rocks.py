@@ -1,0 +1,190 @@
+"""The local state of one partition of a table: a RocksDB that is a cache of the table's output log.
+
+Everything a slice changes goes in with one atomic write, together with the position it was given in the log, so the
+store always equals the log up to `position`. Writes survive the process being killed (write-ahead log, no fsync); what
+does not survive is rebuilt from the log.
+
+Entries may be kept in buckets of time, one column family each. A bucket is dropped whole when all of it is out of the
+window: expiry follows the records' own time, costs nothing for each entry, and means the same after a rebuild.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+
+from processors.engine.errors import LocalStateError
+
+log = logging.getLogger(__name__)
+
+FORMAT = b"1"
+_META = b"position"
+_FORMAT = b"format"
+_positions = struct.Struct("<qq")
+_PREFIX = "bucket-"
+_ALL = 0
+MIB = 1024 * 1024
+
+Put = tuple[bytes, bytes | None, int]
+"""Key, value (None deletes) and time in milliseconds, which chooses the bucket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the entries of a table are kept."""
+
+    window_ms: int | None = None
+    """Entries older than this may be forgotten; None keeps all."""
+    buckets: int = 3
+    """Buckets that the window is cut into; one or two more are alive at the edges."""
+    write_buffer_bytes: int = 8 * MIB
+    cache_bytes: int = 16 * MIB
+
+    @property
+    def bucket_ms(self) -> int | None:
+        """Length of a bucket, None where there is only one."""
+        return None if self.window_ms is None else max(1, self.window_ms // self.buckets)
+
+
+class PartitionState:
+    """Entries of one partition, and the positions up to which they are complete."""
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._path = path
+        self._layout = layout
+        self._families: dict[int, tuple[Rdict, Any]] = {}
+        self._default: Any = None
+        self.position = -1
+        """Highest offset of the output log that is applied."""
+        self.decided = -1
+        """Highest offset of the input that is known to be decided."""
+        try:
+            self._open()
+        except Exception as error:
+            # rocksdict raises bare Exception. Wiping cures damage; it does not cure a full disk, and it would hurt
+            # whoever holds the lock.
+            if any(sign in str(error) for sign in ("lock", "No space")):
+                raise LocalStateError(f"cannot open local state at {path}: {error}") from error
+            log.warning("local state at %s cannot be used (%s): rebuilding it from its log", path, error)
+            self._families.clear()
+            shutil.rmtree(path, ignore_errors=True)
+            self._open()
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the newest value of each key, None where there is none."""
+        families = sorted(self._families.items(), reverse=True)
+        if not families:
+            return [None] * len(keys)
+        found: list[bytes | None] = families[0][1][0].get(list(keys))
+        for _, (family, _handle) in families[1:]:
+            missing = [index for index, value in enumerate(found) if value is None]
+            if not missing:
+                break
+            for index, value in zip(missing, family.get([keys[index] for index in missing]), strict=True):
+                found[index] = value
+        return found
+
+    def apply(self, puts: Iterable[Put], *, position: int, decided: int) -> None:
+        """Write *puts* and the positions atomically, then drop the buckets that fell out of the window."""
+        batch = WriteBatch(raw_mode=True)
+        bucket_ms = self._layout.bucket_ms
+        newest = max(self._families, default=_ALL)
+        current = -1
+        for key, value, time_ms in puts:
+            bucket = _ALL if bucket_ms is None else time_ms // bucket_ms
+            if bucket != current:
+                batch.set_default_column_family(self._family(bucket)[1])
+                current = bucket
+                newest = max(newest, bucket)
+            if value is None:
+                del batch[key]
+            else:
+                batch[key] = value
+        batch.set_default_column_family(self._default)
+        decided = max(decided, self.decided)
+        batch[_META] = _positions.pack(position, decided)
+        self._db.write(batch)
+        self.position, self.decided = position, decided
+        if bucket_ms is not None:
+            self._drop_before(newest * bucket_ms - (self._layout.window_ms or 0))
+
+    def entries(self) -> dict[bytes, bytes]:
+        """Return every entry, newest value first: for comparing states in tests and tools."""
+        merged: dict[bytes, bytes] = {}
+        for _, (family, _handle) in sorted(self._families.items()):
+            merged.update(iter(family.items()))
+        return merged
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        # RocksDB holds its lock until the last column family is gone.
+        self._families.clear()
+        self._default = None
+        self._db.close()
+        del self._db
+
+    def _open(self) -> None:
+        self._path.mkdir(parents=True, exist_ok=True)
+        fresh = not (self._path / "CURRENT").exists()
+        names = ["default"] if fresh else Rdict.list_cf(str(self._path), Options(raw_mode=True))
+        options = self._options()
+        self._db = Rdict(str(self._path), options, column_families={name: self._options() for name in names})
+        self._default = self._db.get_column_family_handle("default")
+        if fresh:
+            self._db[_FORMAT] = FORMAT
+        elif self._db.get(_FORMAT) != FORMAT:
+            self.close()
+            raise ValueError("written by another version")
+        stored = self._db.get(_META)
+        if stored is not None:
+            self.position, self.decided = _positions.unpack(stored)
+        for name in names:
+            if name.startswith(_PREFIX):
+                self._adopt(int(name.removeprefix(_PREFIX)))
+
+    def _options(self) -> Options:
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)  # noqa: FBT003  # its only signature
+        options.set_write_buffer_size(self._layout.write_buffer_bytes)
+        options.set_max_write_buffer_number(2)
+        options.set_keep_log_file_num(2)
+        options.set_max_open_files(64)
+        table = BlockBasedOptions()
+        table.set_block_cache(_shared_cache(self._layout.cache_bytes))
+        table.set_bloom_filter(10, False)  # noqa: FBT003
+        table.set_cache_index_and_filter_blocks(True)
+        options.set_block_based_table_factory(table)
+        return options
+
+    def _family(self, bucket: int) -> tuple[Rdict, Any]:
+        if bucket not in self._families:
+            self._db.create_column_family(f"{_PREFIX}{bucket}", self._options())
+            self._adopt(bucket)
+        return self._families[bucket]
+
+    def _adopt(self, bucket: int) -> None:
+        name = f"{_PREFIX}{bucket}"
+        self._families[bucket] = (self._db.get_column_family(name), self._db.get_column_family_handle(name))
+
+    def _drop_before(self, time_ms: int) -> None:
+        bucket_ms = self._layout.bucket_ms or 1
+        for bucket in [bucket for bucket in self._families if (bucket + 1) * bucket_ms <= time_ms]:
+            del self._families[bucket]
+            self._db.drop_column_family(f"{_PREFIX}{bucket}")
+
+
+_caches: dict[int, Cache] = {}
+
+
+def _shared_cache(size_bytes: int) -> Cache:
+    """Return the one block cache of that size: every partition of a process shares it."""
+    if size_bytes not in _caches:
+        _caches[size_bytes] = Cache(size_bytes)
+    return _caches[size_bytes]

@@ -1,0 +1,225 @@
+"""Runs stages: takes slices from Faust's stream, one lane for each partition, and acknowledges what is done.
+
+All partitions go side by side, each with one slice in work. Before a slice reaches its stage the runner checks that it
+continues where the partition stands ('contiguous in'): whatever the framework, a paused process or a rebalance does,
+records that fell on the way end the process instead of being lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from faust.types import TP
+
+from processors.engine.errors import ExpiredInputError, SkippedRecordsError, TruncatedLogError
+from processors.engine.stage import Positions, Slice, SourceRecord, Stage
+
+DRAIN_SECONDS = 5.0
+"""How long a rebalance or a shutdown waits for slices in work; what takes longer is done again elsewhere."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """One partition of one stage: what waits, and how far it is decided."""
+
+    stage: Stage
+    tp: TP
+    ready: asyncio.Future[None]
+    """Done when `decided` is known."""
+    decided: int = -1
+    pending: deque[Any] = field(default_factory=deque)
+    pending_records: int = 0
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    held_back: bool = False
+    working_since: float | None = None
+    task: asyncio.Task[None] | None = None
+    closing: bool = False
+
+    def put(self, event: Any) -> None:
+        """Add a Faust event that carries a slice."""
+        self.pending.append(event)
+        self.pending_records += len(event.value.records)
+        self.news.set()
+
+    async def take(self) -> list[Any]:
+        """Return the events of the next slice: what is there, and what comes within the stage's linger."""
+        while not self.pending:
+            self.news.clear()
+            await self.news.wait()
+        due = time.monotonic() + self.stage.linger_seconds
+        while self.pending_records < self.stage.max_records and (wait := due - time.monotonic()) > 0:
+            self.news.clear()
+            try:
+                await asyncio.wait_for(self.news.wait(), wait)
+            except TimeoutError:
+                break
+        taken = [self.pending.popleft()]
+        count = len(taken[0].value.records)
+        while self.pending and count + len(self.pending[0].value.records) <= self.stage.max_records:
+            taken.append(self.pending.popleft())
+            count += len(taken[-1].value.records)
+        self.pending_records -= count
+        return taken
+
+    def join(self, events: list[Any]) -> Slice | None:
+        """Return the slice of *events* without what is decided already; None where nothing is left."""
+        records: list[SourceRecord] = []
+        due = self.decided + 1
+        for event in events:
+            run: Slice = event.value
+            begin = run.start if self.stage.compacted else run.first
+            whole = self.stage.compacted or run.last - run.first + 1 == len(run.records)
+            if begin > due or not whole:
+                raise SkippedRecordsError(
+                    f"{self.tp.topic}[{self.tp.partition}]: due was offset {due}, a run of {len(run.records)} records "
+                    f"came from {run.first} to {run.last}"
+                )
+            records.extend(run.records if run.first >= due else (r for r in run.records if r.offset >= due))
+            due = max(due, run.last + 1)
+        return Slice(self.tp.topic, self.tp.partition, records, self.decided + 1) if records else None
+
+
+class Runner:
+    """Drives the stages of one worker."""
+
+    def __init__(self, stages: Iterable[Stage], end: Callable[[BaseException], NoReturn]) -> None:
+        self.stages = {stage.topic: stage for stage in stages}
+        self.lanes: dict[TP, Lane] = {}
+        self._end = end
+        self._consumer: Any = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the stages are connected."""
+        return self._consumer is not None
+
+    async def start(self, consumer: Any) -> None:
+        """Connect the stages."""
+        self._consumer = consumer
+        for stage in self.stages.values():
+            await stage.start(consumer.lease_until)
+
+    async def stop(self) -> None:
+        """Finish what is in work and let the stages go."""
+        await self.revoke()
+        for stage in self.stages.values():
+            await stage.stop()
+
+    def assign(self, assignment: Iterable[TP]) -> None:
+        """Open a lane for each partition in *assignment*; their tables are recovered."""
+        for topic, stage in self.stages.items():
+            tps = frozenset(tp for tp in assignment if tp.topic == topic)
+            if not tps:
+                continue
+            ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            for tp in tps:
+                lane = self.lanes[tp] = Lane(stage, tp, ready)
+                lane.task = self._guarded(self._work(lane))
+            lanes = [self.lanes[tp] for tp in tps]
+            self._guarded(self._learn_positions(stage, lanes, ready))
+
+    async def revoke(self) -> None:
+        """Close all lanes: what is in work may finish within `DRAIN_SECONDS`, what waits is left for the next owner."""
+        lanes, self.lanes = list(self.lanes.values()), {}
+        for lane in lanes:
+            lane.closing = True
+        tasks = [lane.task for lane in lanes if lane.task is not None]
+        for lane, task in zip(lanes, tasks, strict=True):
+            if lane.working_since is None:
+                task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if lanes:
+            await self._consumer.commit()
+
+    def submit(self, event: Any) -> None:
+        """Hand a Faust event to its lane and hold its partition back when enough is waiting."""
+        lane = self.lanes.get(event.message.tp)
+        if lane is None or lane.closing:
+            return
+        lane.put(event)
+        if not lane.held_back and lane.pending_records >= 2 * lane.stage.max_records:
+            lane.held_back = True
+            self._consumer.on_buffer_full(lane.tp)
+
+    async def _work(self, lane: Lane) -> None:
+        await asyncio.shield(lane.ready)
+        while not lane.closing:
+            events = await lane.take()
+            if lane.held_back and lane.pending_records < lane.stage.max_records:
+                lane.held_back = False
+                self._consumer.on_buffer_drop(lane.tp)
+            lane.working_since = time.monotonic()
+            run = lane.join(events)
+            if run is not None:
+                await lane.stage.process(run)
+                lane.decided = run.last
+            for event in events:
+                event.ack()
+            lane.working_since = None
+
+    async def _learn_positions(self, stage: Stage, lanes: list[Lane], ready: asyncio.Future[None]) -> None:
+        tps = [lane.tp for lane in lanes]
+        positions = await stage.assigned(frozenset(tp.partition for tp in tps))
+        starts = await self._consumer.earliest_offsets(*tps)
+        ends = await self._consumer.highwaters(*tps)
+        committed = await self._consumer.thread.committed(tps)
+        await self._check_watermarks(positions)
+        for lane in lanes:
+            lane.decided = first_decided(
+                lane.tp, positions.decided.get(lane.tp.partition), committed[lane.tp], (starts[lane.tp], ends[lane.tp])
+            )
+        if not ready.done():
+            ready.set_result(None)
+
+    async def _check_watermarks(self, positions: Positions) -> None:
+        remembered: Mapping[tuple[str, int], int] = positions.watermarks
+        if not remembered:
+            return
+        tps = {TP(topic, partition): offset for (topic, partition), offset in remembered.items()}
+        ends = await self._consumer.highwaters(*tps)
+        for tp, offset in tps.items():
+            if offset >= ends[tp]:
+                raise TruncatedLogError(
+                    f"{tp.topic}[{tp.partition}] ends at {ends[tp] - 1}, but offset {offset} is remembered of it: the "
+                    f"topic was deleted and made again. Give it a new epoch in its name"
+                )
+
+    def _guarded(self, work: Any) -> asyncio.Task[None]:
+        async def guard() -> None:
+            try:
+                await work
+            except Exception as error:  # noqa: BLE001  # whatever it is, the process ends
+                self._end(error)
+
+        return asyncio.get_running_loop().create_task(guard())
+
+
+def first_decided(tp: TP, known: int | None, committed: int | None, log: tuple[int, int]) -> int:
+    """Return the highest offset of *tp* that needs no work: from the stage's own knowledge and the committed offset.
+
+    *log* is the first offset of the log and the one that the next record gets. Raises `ExpiredInputError` when records
+    that nobody has decided are gone, and `TruncatedLogError` when the log ends below what was committed.
+    """
+    start, end = log
+    if committed is not None and committed > end:
+        raise TruncatedLogError(
+            f"{tp.topic}[{tp.partition}] ends at {end - 1}, but {committed} is committed: the topic was deleted and "
+            f"made again. Give it a new epoch in its name"
+        )
+    decided = max(known if known is not None else -1, committed - 1 if committed is not None else -1)
+    fresh = known is None and committed is None
+    if decided + 1 < start and not fresh:
+        raise ExpiredInputError(
+            f"{tp.topic}[{tp.partition}]: offsets {decided + 1} to {start - 1} expired before they were read. They are "
+            f"lost to this step; commit offset {start} for its consumer group to go on without them"
+        )
+    return max(decided, start - 1)

@@ -1,0 +1,132 @@
+"""The store that `sequence://` names for Faust's tables: one `PartitionState` for each partition that is here.
+
+Faust reads the table's changelog, which is the output log of the stage, and hands its slices to
+`apply_changelog_batch`. The store turns them into entries and positions with the table's own `Replay`, so recovery
+writes what the stage itself would have written.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faust.stores import base
+from faust.types import TP
+
+from processors.engine.ending import end_process
+from processors.engine.errors import LocalStateError, TruncatedLogError
+from processors.engine.rocks import Layout, PartitionState, Put
+from processors.engine.stage import Slice, SourceRecord
+
+Replay = Callable[[Sequence[SourceRecord], int], tuple[list[Put], int]]
+"""Turns records of the output log and the highest decided input offset into entries and the new highest offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """What a table tells its store."""
+
+    directory: Path
+    layout: Layout
+    replay: Replay
+    compacted: bool = False
+    """Whether the output log is compacted, so that holes in it are no loss."""
+
+
+class PartitionedStore(base.Store):  # type: ignore[misc]  # Faust publishes no types
+    """Faust's view of the local state of one table."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._options: StoreOptions = self.options["sequence"]
+        self._partitions: dict[int, PartitionState] = {}
+
+    def partition(self, number: int) -> PartitionState:
+        """Return the state of partition *number*, opened at the first use."""
+        if number not in self._partitions:
+            path = self._options.directory / self.table_name / str(number)
+            self._partitions[number] = PartitionState(path, self._options.layout)
+        return self._partitions[number]
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """Return the last offset of the changelog that is applied here."""
+        position = self.partition(tp.partition).position
+        return position if position >= 0 else None
+
+    def set_persisted_offset(self, tp: TP, offset: int) -> None:
+        """Do nothing: the position is written together with what it stands for."""
+
+    def apply_changelog_batch(
+        self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
+    ) -> None:
+        """Apply slices of the changelog. Faust only logs what goes wrong in here, so it ends the process."""
+        del to_key, to_value
+        for event in batch:
+            try:
+                self._replay(event.message.tp, event.value)
+            except Exception as error:  # noqa: BLE001
+                end_process(error)
+
+    def verify_recovered(self, number: int, log_start: int, log_end: int) -> None:
+        """Check that partition *number* holds its log up to *log_end*, the offset that the next record gets."""
+        state = self.partition(number)
+        if state.position >= log_end:
+            raise TruncatedLogError(
+                f"{self.table.changelog_topic_name}[{number}] ends at {log_end - 1}, but table {self.table_name} "
+                f"remembers {state.position}: the topic was deleted and made again. Give it a new epoch, or remove "
+                f"the local state if the topic is meant to begin anew"
+            )
+        if state.position < log_end - 1 and log_start < log_end:
+            raise LocalStateError(
+                f"table {self.table_name}[{number}] was recovered up to {state.position}, its log ends at {log_end - 1}"
+            )
+        if state.position < log_end - 1:
+            # Retention has emptied the log: what it held is out of the window.
+            state.apply((), position=log_end - 1, decided=state.decided)
+
+    def reset_state(self) -> None:
+        """Delete the local state; it is rebuilt from the log."""
+        self._close(list(self._partitions))
+        shutil.rmtree(self._options.directory / self.table_name, ignore_errors=True)
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Close what has moved elsewhere."""
+        del revoked, newly_assigned, generation_id
+        topic = self.table.changelog_topic_name
+        here = {tp.partition for tp in assigned if tp.topic == topic}
+        self._close([number for number in self._partitions if number not in here])
+
+    async def on_stop(self) -> None:
+        """Close everything."""
+        self._close(list(self._partitions))
+
+    async def backup_partition(self, tp: Any, *, flush: bool = True, purge: bool = False, keep: int = 1) -> None:
+        """Refuse: the log is the backup."""
+        raise NotImplementedError("the output log is the backup of this table")
+
+    def restore_backup(self, tp: Any, *, latest: bool = True, backup_id: int = 0) -> None:
+        """Refuse: the log is the backup."""
+        raise NotImplementedError("the output log is the backup of this table")
+
+    def _replay(self, tp: TP, run: Slice) -> None:
+        state = self.partition(tp.partition)
+        records = run.records
+        if run.first <= state.position:
+            records = [record for record in records if record.offset > state.position]
+            if not records:
+                return
+        due = max(state.position + 1, self.app.consumer.log_starts.get(tp, 0))
+        begin = run.start if self._options.compacted and run.start >= 0 else records[0].offset
+        if begin > due and not (self._options.compacted and run.start < 0):
+            raise LocalStateError(f"recovery of {tp.topic}[{tp.partition}] skipped from {due} to {begin}")
+        puts, decided = self._options.replay(records, state.decided)
+        state.apply(puts, position=records[-1].offset, decided=decided)
+
+    def _close(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            self._partitions.pop(number).close()

@@ -1,0 +1,63 @@
+"""A table whose changelog is the stage's output log: what DESIGN calls 'the log is the state'.
+
+`write` is the rule for every stage in one place: the outputs first, acknowledged by all in-sync replicas; then the
+local state, with the positions they were given, in one atomic write. That they were given the positions that were due
+shows that nobody else wrote in between; anything else ends the process, and recovery reads what was missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from faust.types import TP
+
+from processors.engine.errors import InterleavedWriterError
+from processors.engine.output import Output, OutputLog
+from processors.engine.rocks import PartitionState, Put
+from processors.engine.store import PartitionedStore
+
+
+class LogTable:
+    """A Faust table with its output log."""
+
+    def __init__(self, table: Any, outputs: OutputLog) -> None:
+        self._table = table
+        self._outputs = outputs
+
+    @property
+    def topic(self) -> str:
+        """The output log."""
+        name: str = self._table.changelog_topic_name
+        return name
+
+    @property
+    def store(self) -> PartitionedStore:
+        """Faust's store of the table."""
+        return self._table.data  # type: ignore[no-any-return]
+
+    def partition(self, number: int) -> PartitionState:
+        """Return the local state of partition *number*."""
+        return self.store.partition(number)
+
+    async def verify_recovered(self, numbers: Iterable[int]) -> None:
+        """Check that recovery has read the log of each partition to its end; see `PartitionedStore.verify_recovered`."""
+        tps = [TP(self.topic, number) for number in numbers]
+        consumer = self._table.app.consumer
+        starts, ends = await consumer.earliest_offsets(*tps), await consumer.highwaters(*tps)
+        for tp in tps:
+            self.store.verify_recovered(tp.partition, starts[tp], ends[tp])
+
+    async def write(self, number: int, outputs: Sequence[Output], puts: Iterable[Put], *, decided: int) -> None:
+        """Write *outputs*, wait until they are durable, and then apply *puts*; *decided* is the last input offset."""
+        state = self.partition(number)
+        position = state.position
+        if outputs:
+            base = await self._outputs.append(self.topic, number, outputs)
+            if base != position + 1 or state.position != position:
+                raise InterleavedWriterError(
+                    f"{self.topic}[{number}]: outputs were acknowledged at {base}, due was {position + 1}: "
+                    f"another worker has written in between"
+                )
+            position += len(outputs)
+        state.apply(puts, position=position, decided=decided)

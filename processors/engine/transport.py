@@ -1,0 +1,187 @@
+"""Faust's Kafka transport, delivering a run of consecutive records of one partition as one event.
+
+Faust spends more on a record than the pipeline's work on it; here it handles a slice as it would a record. What that
+changes in its consumer is overridden and nothing else: how fetched records become events (`getmany`), what is known of
+acknowledged offsets (`_new_offset`, `_add_gap`), and waiting for room (`_wait_next_records`). The consumer still runs
+in Faust's own thread, so heartbeats go on while the main loop is busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+from faust import Schema
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from processors.engine.stage import Slice
+
+_ROOM_SECONDS = 0.05
+"""How long a fetch may wait for news while a partition is held back for want of room: bounds the stall after it."""
+
+
+class SliceSchema(Schema):  # type: ignore[misc]  # Faust publishes no types
+    """Passes a slice through: there is nothing to decode."""
+
+    def compile(self, app: Any, **_: Any) -> Any:
+        """Return the function that turns a message into an event."""
+        create_event = app.create_event
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001  # Faust's signature
+            return create_event(None, message.value, message.headers, message)
+
+        return decode
+
+
+class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread that owns the aiokafka consumer."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.next_offsets: dict[TP, int] = {}
+        self.last_heartbeat = 0.0
+
+    async def on_start(self) -> None:
+        """Connect, and note when each good heartbeat was sent."""
+        await super().on_start()
+        coordinator = self._consumer._coordinator  # noqa: SLF001  # aiokafka keeps this time to itself
+        beat = coordinator._do_heartbeat  # noqa: SLF001
+
+        async def noted_heartbeat() -> bool:
+            sent_at = time.monotonic()
+            good: bool = await beat()
+            if good:
+                self.last_heartbeat = sent_at
+            return good
+
+        coordinator._do_heartbeat = noted_heartbeat  # noqa: SLF001
+
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, int | None]:
+        """Return the committed offset of each partition, None where there is none."""
+        consumer = self._ensure_consumer()
+
+        async def read() -> dict[TP, int | None]:
+            return {tp: await consumer.committed(driver.ensure_aiokafka_TP(tp)) for tp in partitions}
+
+        return await self.call_thread(read)  # type: ignore[no-any-return]
+
+    async def seek_to_committed(self) -> Any:
+        """Seek, and forget what was delivered before it."""
+        self.next_offsets.clear()
+        return await super().seek_to_committed()
+
+    async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
+        for tp in partitions:
+            self.next_offsets.pop(tp, None)
+        await super()._seek_wait(consumer, partitions)
+
+
+class SliceConsumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer, in slices."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._room = asyncio.Event()
+        self.log_starts: dict[TP, int] = {}
+
+    def _new_consumer_thread(self) -> SliceConsumerThread:
+        return SliceConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def thread(self) -> SliceConsumerThread:
+        """The thread, by a public name."""
+        return self._thread
+
+    def lease_until(self) -> float:
+        """Return until when, on `time.monotonic`, the group surely still counts us in."""
+        return self.thread.last_heartbeat + float(self.app.conf.broker_session_timeout)
+
+    async def earliest_offsets(self, *partitions: TP) -> Any:
+        """Return the first offset of each log, and keep it for recovery's check."""
+        offsets = await super().earliest_offsets(*partitions)
+        self.log_starts.update(offsets)
+        return offsets
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Begin a lease and forget what was held back."""
+        self.thread.last_heartbeat = time.monotonic()
+        self._buffered_partitions.clear()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Fetch from *tp* again."""
+        super().on_buffer_drop(tp)
+        self._room.set()
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
+        """Yield one message for each partition that has records: its value is a `Slice`."""
+        records, active = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        if not records or self.should_stop:
+            return
+        if not self.flow_active:
+            # A rebalance began while the fetch was under way; recovery seeks again before it resumes.
+            return
+        next_offsets = self.thread.next_offsets
+        for tp, run in records.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            if tp not in active and tp not in self._buffered_partitions:
+                continue
+            run_slice = Slice(tp.topic, tp.partition, run, next_offsets.get(tp, -1))
+            next_offsets[tp] = run_slice.last + 1
+            yield tp, self._slice_message(tp, run_slice, generation)
+
+    def _slice_message(self, tp: TP, run: Slice, generation: int) -> ConsumerMessage:
+        # The offset of a slice is that of its last record: acknowledging it commits all of it.
+        return ConsumerMessage(
+            run.topic,
+            run.partition,
+            run.last,
+            run.records[-1].timestamp / 1000.0,
+            0,
+            None,
+            None,
+            run,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=generation,
+        )
+
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, set[TP]]:  # noqa: ASYNC109
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        active = self._get_active_partitions()
+        if not active:
+            # Faust sleeps a second here, with every partition merely held back for want of room.
+            self._room.clear()
+            await self.wait_first(self._room.wait(), timeout=_ROOM_SECONDS)
+            return {}, active
+        wait = min(timeout, _ROOM_SECONDS) if self._buffered_partitions else timeout
+        return await self._getmany(active_partitions=active, timeout=wait), active
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Do nothing: between the offsets of two slices lie the records of the second, not a gap."""
+
+    def _new_offset(self, tp: TP) -> int | None:
+        # Slices of a partition are worked on one after another and acknowledged in order, so the highest one covers
+        # all before it; the runner has checked that none is missing.
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        last: int = max(acked)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return last + 1
+
+
+class SliceTransport(driver.Transport):  # type: ignore[misc]
+    """The transport that `sequence://` names."""
+
+    Consumer = SliceConsumer

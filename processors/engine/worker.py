@@ -1,0 +1,183 @@
+"""A worker process: a Faust app with the settings that keep the promise, its tables and its stages.
+
+Each setting that differs from Faust's default says why. Faust's web server stays off, because it serves table data;
+topics are created by `sequence topics apply` and never by a worker.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from processors.engine.ending import end_process
+from processors.engine.output import OutputLog
+from processors.engine.runner import Runner
+from processors.engine.stage import Stage
+from processors.engine.store import StoreOptions
+from processors.engine.table import LogTable
+from processors.engine.transport import SliceSchema
+from processors.engine.watchdog import Watchdog
+from schemas.settings import KafkaSettings, kafka_arguments
+
+SESSION_TIMEOUT_SECONDS = 10.0
+"""A killed worker's partitions stand still for this long."""
+HEARTBEAT_SECONDS = 2.0
+REQUEST_TIMEOUT_SECONDS = 40.0
+FETCH_BYTES = 4 * 1024 * 1024
+"""What one fetch brings of one partition: some ten thousand events, so that slices are worth their overhead."""
+UNLIMITED_SECONDS = 7 * 24 * 60 * 60.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What the engine needs to know of its worker."""
+
+    name: str
+    kafka: KafkaSettings
+    directory: Path
+    stall_seconds: float
+    standby_replicas: int = 0
+
+
+class SliceApp(faust.App):  # type: ignore[misc]  # Faust publishes no types
+    """A Faust app that hands its slices to a runner and lets it finish before it stops."""
+
+    runner: Runner
+    watchdog: Watchdog
+    outputs: OutputLog
+
+    async def on_first_start(self) -> None:
+        """Connect the outputs before anything is read."""
+        await self.outputs.start()
+        await super().on_first_start()
+
+    async def on_started(self) -> None:
+        """Begin to watch once tables are recovered."""
+        await super().on_started()
+        self.watchdog.start()
+
+    async def on_stop(self) -> None:
+        """Finish what is in work, commit, leave."""
+        self.watchdog.stop()
+        await self.runner.stop()
+        await super().on_stop()
+        await self.outputs.stop()
+
+
+class WorkerBuilder:
+    """Puts a worker together: first its tables, then the stages that use them."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        settings.directory.mkdir(parents=True, exist_ok=True)
+        self.app = _faust_app(settings)
+        self.outputs = self.app.outputs = OutputLog(settings.kafka)
+
+    def table(self, name: str, *, topic: str, options: StoreOptions) -> LogTable:
+        """Declare a table whose changelog is *topic*."""
+        changelog = self.app.topic(topic, schema=SliceSchema())
+        table = self.app.Table(
+            name,
+            changelog_topic=changelog,
+            key_type=bytes,
+            value_type=bytes,
+            # Faust applies recovered events in groups; a group of one would also make it go on reading after recovery.
+            recovery_buffer_size=2,
+            options={"sequence": options},
+        )
+        return LogTable(table, self.outputs)
+
+    def run(self, stages: Sequence[Stage]) -> None:
+        """Run *stages* until the process is told to stop; any error ends the process with its own code."""
+        app = self.app
+        runner = app.runner = Runner(stages, end_process)
+        app.watchdog = Watchdog(runner, lambda: app.consumer, self._settings.stall_seconds, end_process)
+        for stage in stages:
+            app.agent(app.topic(stage.topic, schema=SliceSchema()), name=f"{self._settings.name}-{stage.topic}")(
+                _agent(runner)
+            )
+        app.on_partitions_revoked.connect(_on_revoked(runner), weak=False)
+        app.on_rebalance_complete.connect(_on_rebalance_complete(runner), weak=False)
+        worker = faust.Worker(app, loglevel=None, quiet=True, redirect_stdouts=False, override_logging=False)
+        worker.spinner = None
+        worker.execute_from_commandline()
+
+
+def _faust_app(settings: EngineSettings) -> SliceApp:
+    kafka = settings.kafka
+    arguments = kafka_arguments(kafka)
+    return SliceApp(
+        f"{kafka.topic_prefix}-{settings.name}",
+        broker=[f"sequence://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(arguments),
+        store="sequence://",
+        datadir=str(settings.directory),
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=settings.standby_replicas,
+        broker_session_timeout=SESSION_TIMEOUT_SECONDS,
+        broker_heartbeat_interval=HEARTBEAT_SECONDS,
+        broker_request_timeout=REQUEST_TIMEOUT_SECONDS,
+        # A stage may wait for ClickHouse for hours; the watchdog looks after what hangs.
+        broker_max_poll_interval=UNLIMITED_SECONDS,
+        broker_commit_interval=1.0,
+        broker_commit_every=None,
+        broker_max_poll_records=None,
+        consumer_max_fetch_size=FETCH_BYTES,
+        consumer_auto_offset_reset="earliest",
+        stream_buffer_maxsize=1024,
+        # The runner waits for what is in work itself, and bounded.
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        worker_redirect_stdouts=False,
+    )
+
+
+def _credentials(arguments: dict[str, Any]) -> Any:
+    protocol = arguments.get("security_protocol", "PLAINTEXT")
+    context = arguments.get("ssl_context")
+    if protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=arguments["sasl_plain_username"],
+            password=arguments["sasl_plain_password"],
+            mechanism=arguments["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if protocol == "SSL" else None
+
+
+def _agent(runner: Runner) -> Any:
+    async def forward(stream: Any) -> None:
+        # `noack`: a slice is acknowledged when it is durable, by the runner alone.
+        async for event in stream.noack().events():
+            runner.submit(event)
+
+    return forward
+
+
+def _on_revoked(runner: Runner) -> Any:
+    async def on_partitions_revoked(app: Any, revoked: set[TP], **_: Any) -> None:
+        del app, revoked
+        await runner.revoke()
+
+    return on_partitions_revoked
+
+
+def _on_rebalance_complete(runner: Runner) -> Any:
+    async def on_rebalance_complete(app: Any, **_: Any) -> None:
+        await runner.revoke()
+        if not runner.started:
+            await runner.start(app.consumer)
+        runner.assign(app.consumer.assignment())
+
+    return on_rebalance_complete

@@ -1,0 +1,166 @@
+"""`events.v1` to `identifies.v1`, keyed by user, and on to `persons.v1`: what is known about each person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from processors.dedupe.decision import origin_of
+from processors.engine.output import Output, OutputLog
+from processors.engine.rocks import Put
+from processors.engine.stage import Lease, Positions, Slice, SourceRecord
+from processors.engine.table import LogTable
+from processors.persons.folding import fold_run
+from processors.rejections import RejectedTopic, rejection
+from schemas.items import Identify
+from schemas.persons import decode_person
+from schemas.records import (
+    MESSAGE_ID,
+    ORIGIN,
+    ORIGIN_PARTITION,
+    InvalidRecordError,
+    Record,
+    decode_item,
+    encode_item,
+    person_key,
+)
+from schemas.topics import Topics
+
+_TRACK = b'{"type":"track"'
+"""How the value of most records begins: they need no decoding here."""
+
+
+class RekeyStage:
+    """Sends identifies on, keyed by their user, so that one worker sees all of a person.
+
+    Many write to `identifies.v1`, so a failure can repeat records there; the fold takes a repeat as nothing new.
+    """
+
+    compacted = False
+    max_records = 20_000
+    linger_seconds = 0.0
+    waiting = False
+
+    def __init__(self, topics: Topics, outputs: OutputLog) -> None:
+        self.topic = topics.events
+        self._identifies = topics.identifies
+        self._outputs = outputs
+
+    async def start(self, lease: Lease) -> None:
+        """Need nothing: repeats are harmless."""
+
+    async def assigned(self, partitions: frozenset[int]) -> Positions:
+        """Know nothing that the committed offsets do not say."""
+        del partitions
+        return Positions()
+
+    async def process(self, records: Slice) -> None:
+        """Write the identifies among *records*, each into its person's partition."""
+        rekeyed = [_rekey(record, records.partition) for record in records.records if _may_be_identify(record)]
+        found = [record for record in rekeyed if record is not None]
+        if found:
+            await self._outputs.send(self._identifies, found)
+
+    async def stop(self) -> None:
+        """Hold nothing."""
+
+
+class FoldStage:
+    """Folds identifies with the table `persons`, whose changelog is `persons.v1`."""
+
+    compacted = False
+    max_records = 2_000
+    linger_seconds = 0.0
+    waiting = False
+
+    def __init__(self, topics: Topics, persons: LogTable, rejected: RejectedTopic) -> None:
+        self.topic = topics.identifies
+        self._persons = persons
+        self._rejected = rejected
+
+    async def start(self, lease: Lease) -> None:
+        """Need nothing: `persons.v1` has one writer, and the table notices another."""
+
+    async def assigned(self, partitions: frozenset[int]) -> Positions:
+        """Return how far each partition is folded."""
+        await self._persons.verify_recovered(partitions)
+        decided = {number: self._persons.partition(number).decided for number in partitions}
+        return Positions(
+            {number: offset for number, offset in decided.items() if offset >= 0},
+            {(self.topic, number): offset for number, offset in decided.items()},
+        )
+
+    async def process(self, records: Slice) -> None:
+        """Fold *records* and write the persons that changed."""
+        state = self._persons.partition(records.partition)
+        identifies = []
+        unreadable = []
+        for record in records.records:
+            try:
+                identifies.append((record.key or b"", _identify(record)))
+            except InvalidRecordError as error:
+                unreadable.append((record, str(error)))
+        await self._reject_unreadable(unreadable)
+        keys = list({key for key, _ in identifies})
+        persons = {
+            key: None if value is None else decode_person(value)
+            for key, value in zip(keys, state.get_many(keys), strict=True)
+        }
+        folded = fold_run(identifies, persons)
+        await self._reject_too_large(folded.too_large)
+        outputs = [Output(key, value) for key, value in folded.changed.items()]
+        puts: list[Put] = [(key, value, 0) for key, value in folded.changed.items()]
+        await self._persons.write(records.partition, outputs, puts, decided=records.last)
+
+    async def stop(self) -> None:
+        """Hold nothing."""
+
+    async def _reject_unreadable(self, unreadable: Sequence[tuple[SourceRecord, str]]) -> None:
+        await self._rejected.write(
+            (rejection(stage="persons", code="not_an_item", message=message, key=record.key), record.value or b"")
+            for record, message in unreadable
+        )
+
+    async def _reject_too_large(self, too_large: Sequence[tuple[bytes, Identify]]) -> None:
+        await self._rejected.write(
+            (
+                rejection(
+                    stage="persons",
+                    code="person_too_large",
+                    message="the person would exceed its size limit and stays as it was",
+                    key=key,
+                    message_id=identify.message_id,
+                ),
+                encode_item(identify),
+            )
+            for key, identify in too_large
+        )
+
+
+def replay(records: Sequence[SourceRecord], decided: int) -> tuple[list[Put], int]:
+    """Return the entries that records of `persons.v1` stand for; they do not tell how far `identifies.v1` is folded."""
+    return [(record.key or b"", record.value, 0) for record in records], decided
+
+
+def _may_be_identify(record: SourceRecord) -> bool:
+    return record.value is not None and not record.value.startswith(_TRACK)
+
+
+def _rekey(record: SourceRecord, partition: int) -> Record | None:
+    item = decode_item(record.value)
+    if not isinstance(item, Identify):
+        return None
+    headers = (
+        (ORIGIN, b"%d" % origin_of(record)),
+        (MESSAGE_ID, item.message_id.encode()),
+        (ORIGIN_PARTITION, b"%d" % partition),
+    )
+    return Record(person_key(item.project_id, item.user_id), record.value or b"", headers)
+
+
+def _identify(record: SourceRecord) -> Identify:
+    item = decode_item(record.value)
+    if not isinstance(item, Identify):
+        raise InvalidRecordError("not an identify")
+    if person_key(item.project_id, item.user_id) != record.key:
+        raise InvalidRecordError("the record's key is not that of its person")
+    return item

@@ -1,0 +1,54 @@
+"""The three workers: which tables and stages each is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from processors.dedupe.agent import DedupeStage
+from processors.dedupe.decision import replay as replay_marks
+from processors.engine.rocks import Layout
+from processors.engine.store import StoreOptions
+from processors.engine.worker import EngineSettings, WorkerBuilder
+from processors.persons.agent import FoldStage, RekeyStage
+from processors.persons.agent import replay as replay_persons
+from processors.rejections import RejectedTopic
+from processors.settings import WorkerSettings
+from schemas.topics import DAY_MS, Topics
+
+WORKERS = ("dedupe", "persons", "events")
+
+
+def run(name: str, settings: WorkerSettings) -> None:
+    """Run worker *name* in this process until it is told to stop; an error ends the process with a code of its own."""
+    directory = Path(settings.directory)
+    builder = WorkerBuilder(
+        EngineSettings(name, settings.kafka, directory, settings.stall_seconds, settings.standby_replicas)
+    )
+    {"dedupe": _run_dedupe, "persons": _run_persons, "events": _run_events}[name](builder, settings, directory)
+
+
+def _run_dedupe(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
+    topics = Topics(settings.kafka.topic_prefix)
+    window_ms = int(settings.dedupe_window_days * DAY_MS)
+    options = StoreOptions(directory, Layout(window_ms=window_ms), replay_marks)
+    seen = builder.table("seen", topic=topics.events, options=options)
+    builder.run([DedupeStage(topics, seen, RejectedTopic(builder.outputs, topics), window_ms)])
+
+
+def _run_persons(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
+    topics = Topics(settings.kafka.topic_prefix)
+    options = StoreOptions(directory, Layout(), replay_persons, compacted=True)
+    persons = builder.table("persons", topic=topics.persons, options=options)
+    builder.run(
+        [
+            RekeyStage(topics, builder.outputs),
+            FoldStage(topics, persons, RejectedTopic(builder.outputs, topics)),
+        ]
+    )
+
+
+def _run_events(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
+    from processors.events.agent import stages  # noqa: PLC0415  # the other workers need no ClickHouse client
+
+    del directory
+    builder.run(stages(settings, RejectedTopic(builder.outputs, Topics(settings.kafka.topic_prefix))))
