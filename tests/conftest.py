@@ -1,0 +1,53 @@
+"""Fixtures for every test: the servers, and topics of a test's own."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from deploy.topics import apply
+from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
+from schemas.topics import Topics
+from tests import services
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a broker."""
+    with services.kafka_server(tmp_path_factory.mktemp("kafka")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """HTTP address of a ClickHouse, whose user `default` has no password."""
+    with services.clickhouse_server(tmp_path_factory.mktemp("clickhouse")) as url:
+        yield url
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix that no other test uses."""
+    return f"test-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def kafka_settings(kafka: str, topic_prefix: str) -> KafkaSettings:
+    """The broker, with topics under this test's prefix."""
+    return KafkaSettings(bootstrap_servers=kafka, topic_prefix=topic_prefix)
+
+
+@pytest.fixture
+async def topics(kafka_settings: KafkaSettings) -> AsyncIterator[Topics]:
+    """Every topic with four partitions, under this test's prefix; they are deleted afterwards."""
+    made = await apply(kafka_settings, TopicSettings())
+    yield Topics(kafka_settings.topic_prefix)
+    admin = AIOKafkaAdminClient(**kafka_arguments(kafka_settings))
+    try:
+        await admin.start()
+        await admin.delete_topics(made)
+    finally:
+        await admin.close()

@@ -1,0 +1,106 @@
+"""The topics on a real broker: made once, checked ever after."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from deploy.errors import TopicsError
+from deploy.topics import apply
+from schemas.settings import KafkaSettings, TopicSettings
+from schemas.topics import DAY_MS, Topics
+
+
+@pytest.fixture
+def settings(kafka: str) -> KafkaSettings:
+    return KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"topics-{secrets.token_hex(4)}")
+
+
+async def configs(settings: KafkaSettings, topic: str) -> dict[str, str]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    try:
+        (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    finally:
+        await admin.close()
+    return {entry[0]: entry[1] for entry in response.resources[0][4]}
+
+
+async def make(settings: KafkaSettings, topic: NewTopic) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.create_topics([topic])
+    finally:
+        await admin.close()
+
+
+async def test_the_first_run_makes_every_topic_and_the_second_none(settings: KafkaSettings) -> None:
+    names = Topics(settings.topic_prefix)
+
+    made = await apply(settings, TopicSettings(partitions=2))
+
+    assert set(made) == {
+        names.items,
+        names.events,
+        names.identifies,
+        names.persons,
+        names.rejected,
+        names.projects,
+    }
+    assert await apply(settings, TopicSettings(partitions=2)) == []
+
+
+async def test_topics_carry_their_declared_settings(settings: KafkaSettings) -> None:
+    names = Topics(settings.topic_prefix)
+    await apply(settings, TopicSettings(partitions=1, dedupe_window_days=30.0))
+
+    items, events, persons = [await configs(settings, name) for name in (names.items, names.events, names.persons)]
+
+    assert items["message.timestamp.type"] == "LogAppendTime"
+    assert items["min.insync.replicas"] == "1"
+    assert events["retention.ms"] == str(32 * DAY_MS)
+    assert persons["cleanup.policy"] == "compact"
+
+
+async def test_another_number_of_partitions_is_refused_and_named(settings: KafkaSettings) -> None:
+    await apply(settings, TopicSettings(partitions=1))
+
+    with pytest.raises(TopicsError, match=r"events\.v1 has 1 partitions, 3 are asked for"):
+        await apply(settings, TopicSettings(partitions=3))
+
+
+async def test_a_topic_on_the_producers_clock_is_refused(settings: KafkaSettings) -> None:
+    items = Topics(settings.topic_prefix).items
+    await make(settings, NewTopic(items, 1, 1, topic_configs={"message.timestamp.type": "CreateTime"}))
+
+    with pytest.raises(TopicsError, match=r"items\.v1 has message\.timestamp\.type=CreateTime"):
+        await apply(settings, TopicSettings(partitions=1))
+
+
+async def test_a_longer_window_lengthens_retention_and_leaves_other_settings_alone(settings: KafkaSettings) -> None:
+    names = Topics(settings.topic_prefix)
+    await make(settings, NewTopic(names.events, 1, 1, topic_configs={"segment.bytes": "1048576"}))
+    short = TopicSettings(partitions=1)
+    await apply(settings, short)
+
+    changed = await apply(settings, replace(short, dedupe_window_days=60.0))
+
+    events = await configs(settings, names.events)
+    assert changed == [names.events]
+    assert events["retention.ms"] == str(62 * DAY_MS)
+    assert events["segment.bytes"] == "1048576"
+
+
+async def test_more_replicas_than_brokers_is_a_clear_error(settings: KafkaSettings) -> None:
+    with pytest.raises(TopicsError, match=r"items\.v1: .*eplication factor"):
+        await apply(settings, TopicSettings(partitions=1, replication_factor=9))
+
+
+async def test_a_broker_that_cannot_be_reached_is_named() -> None:
+    with pytest.raises(TopicsError, match=r"127\.0\.0\.1:1\b"):
+        await apply(KafkaSettings(bootstrap_servers="127.0.0.1:1"), TopicSettings())
