@@ -59,7 +59,7 @@ class PartitionState:
     def __init__(self, path: Path, layout: Layout) -> None:
         self._path = path
         self._layout = layout
-        self._families: dict[int, tuple[Rdict, Any]] = {}
+        self._families: dict[int, tuple[Any, Any]] = {}
         self._default: Any = None
         self.position = -1
         """Highest offset of the output log that is applied."""
@@ -119,7 +119,7 @@ class PartitionState:
         """Return every entry, newest value first: for comparing states in tests and tools."""
         merged: dict[bytes, bytes] = {}
         for _, (family, _handle) in sorted(self._families.items()):
-            merged.update(iter(family.items()))
+            merged.update(family.items())
         return merged
 
     def close(self) -> None:
@@ -163,7 +163,7 @@ class PartitionState:
         options.set_block_based_table_factory(table)
         return options
 
-    def _family(self, bucket: int) -> tuple[Rdict, Any]:
+    def _family(self, bucket: int) -> tuple[Any, Any]:
         if bucket not in self._families:
             self._db.create_column_family(f"{_PREFIX}{bucket}", self._options())
             self._adopt(bucket)

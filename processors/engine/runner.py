@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from faust.types import TP
 
 from processors.engine.errors import ExpiredInputError, SkippedRecordsError, TruncatedLogError
+from processors.engine.logs import Bounds, Logs
 from processors.engine.stage import Positions, Slice, SourceRecord, Stage
 
 DRAIN_SECONDS = 5.0
@@ -87,11 +88,13 @@ class Lane:
 class Runner:
     """Drives the stages of one worker."""
 
-    def __init__(self, stages: Iterable[Stage], end: Callable[[BaseException], NoReturn]) -> None:
+    def __init__(self, stages: Iterable[Stage], logs: Logs, end: Callable[[BaseException], NoReturn]) -> None:
+        self.logs = logs
         self.stages = {stage.topic: stage for stage in stages}
         self.lanes: dict[TP, Lane] = {}
         self._end = end
         self._consumer: Any = None
+        self._learning: set[asyncio.Task[None]] = set()
 
     @property
     def started(self) -> bool:
@@ -121,10 +124,14 @@ class Runner:
                 lane = self.lanes[tp] = Lane(stage, tp, ready)
                 lane.task = self._guarded(self._work(lane))
             lanes = [self.lanes[tp] for tp in tps]
-            self._guarded(self._learn_positions(stage, lanes, ready))
+            learning = self._guarded(self._learn_positions(stage, lanes, ready))
+            self._learning.add(learning)
+            learning.add_done_callback(self._learning.discard)
 
     async def revoke(self) -> None:
         """Close all lanes: what is in work may finish within `DRAIN_SECONDS`, what waits is left for the next owner."""
+        for learning in self._learning:
+            learning.cancel()
         lanes, self.lanes = list(self.lanes.values()), {}
         for lane in lanes:
             lane.closing = True
@@ -169,28 +176,24 @@ class Runner:
     async def _learn_positions(self, stage: Stage, lanes: list[Lane], ready: asyncio.Future[None]) -> None:
         tps = [lane.tp for lane in lanes]
         positions = await stage.assigned(frozenset(tp.partition for tp in tps))
-        starts = await self._consumer.earliest_offsets(*tps)
-        ends = await self._consumer.highwaters(*tps)
+        bounds = await self.logs.bounds(tps)
         committed = await self._consumer.thread.committed(tps)
         await self._check_watermarks(positions)
         for lane in lanes:
             lane.decided = first_decided(
-                lane.tp, positions.decided.get(lane.tp.partition), committed[lane.tp], (starts[lane.tp], ends[lane.tp])
+                lane.tp, positions.decided.get(lane.tp.partition), committed[lane.tp], bounds[lane.tp]
             )
         if not ready.done():
             ready.set_result(None)
 
     async def _check_watermarks(self, positions: Positions) -> None:
-        remembered: Mapping[tuple[str, int], int] = positions.watermarks
-        if not remembered:
-            return
-        tps = {TP(topic, partition): offset for (topic, partition), offset in remembered.items()}
-        ends = await self._consumer.highwaters(*tps)
-        for tp, offset in tps.items():
-            if offset >= ends[tp]:
+        remembered = {TP(topic, partition): offset for (topic, partition), offset in positions.watermarks.items()}
+        bounds = await self.logs.bounds(remembered)
+        for tp, offset in remembered.items():
+            if offset >= bounds[tp].end:
                 raise TruncatedLogError(
-                    f"{tp.topic}[{tp.partition}] ends at {ends[tp] - 1}, but offset {offset} is remembered of it: the "
-                    f"topic was deleted and made again. Give it a new epoch in its name"
+                    f"{tp.topic}[{tp.partition}] ends at {bounds[tp].end - 1}, but offset {offset} is remembered of "
+                    f"it: the topic was deleted and made again. Give it a new epoch in its name"
                 )
 
     def _guarded(self, work: Any) -> asyncio.Task[None]:
@@ -203,10 +206,10 @@ class Runner:
         return asyncio.get_running_loop().create_task(guard())
 
 
-def first_decided(tp: TP, known: int | None, committed: int | None, log: tuple[int, int]) -> int:
+def first_decided(tp: TP, known: int | None, committed: int | None, log: Bounds) -> int:
     """Return the highest offset of *tp* that needs no work: from the stage's own knowledge and the committed offset.
 
-    *log* is the first offset of the log and the one that the next record gets. Raises `ExpiredInputError` when records
+    Raises `ExpiredInputError` when records
     that nobody has decided are gone, and `TruncatedLogError` when the log ends below what was committed.
     """
     start, end = log

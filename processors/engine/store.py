@@ -18,6 +18,7 @@ from faust.types import TP
 
 from processors.engine.ending import end_process
 from processors.engine.errors import LocalStateError, TruncatedLogError
+from processors.engine.logs import Bounds
 from processors.engine.rocks import Layout, PartitionState, Put
 from processors.engine.stage import Slice, SourceRecord
 
@@ -36,12 +37,15 @@ class StoreOptions:
     """Whether the output log is compacted, so that holes in it are no loss."""
 
 
-class PartitionedStore(base.Store):  # type: ignore[misc]  # Faust publishes no types
+class PartitionedStore(base.Store[bytes, bytes]):
     """Faust's view of the local state of one table."""
+
+    app: Any
+    table: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._options: StoreOptions = self.options["sequence"]
+        self._options: StoreOptions = (self.options or {})["sequence"]
         self._partitions: dict[int, PartitionState] = {}
 
     def partition(self, number: int) -> PartitionState:
@@ -70,22 +74,22 @@ class PartitionedStore(base.Store):  # type: ignore[misc]  # Faust publishes no 
             except Exception as error:  # noqa: BLE001
                 end_process(error)
 
-    def verify_recovered(self, number: int, log_start: int, log_end: int) -> None:
-        """Check that partition *number* holds its log up to *log_end*, the offset that the next record gets."""
+    def verify_recovered(self, number: int, log: Bounds) -> None:
+        """Check that partition *number* holds the whole of its *log*."""
         state = self.partition(number)
-        if state.position >= log_end:
+        if state.position >= log.end:
             raise TruncatedLogError(
-                f"{self.table.changelog_topic_name}[{number}] ends at {log_end - 1}, but table {self.table_name} "
+                f"{self.table.changelog_topic_name}[{number}] ends at {log.end - 1}, but table {self.table_name} "
                 f"remembers {state.position}: the topic was deleted and made again. Give it a new epoch, or remove "
                 f"the local state if the topic is meant to begin anew"
             )
-        if state.position < log_end - 1 and log_start < log_end:
+        if state.position < log.end - 1 and log.start < log.end:
             raise LocalStateError(
-                f"table {self.table_name}[{number}] was recovered up to {state.position}, its log ends at {log_end - 1}"
+                f"table {self.table_name}[{number}] was recovered up to {state.position}, its log ends at {log.end - 1}"
             )
-        if state.position < log_end - 1:
+        if state.position < log.end - 1:
             # Retention has emptied the log: what it held is out of the window.
-            state.apply((), position=log_end - 1, decided=state.decided)
+            state.apply((), position=log.end - 1, decided=state.decided)
 
     def reset_state(self) -> None:
         """Delete the local state; it is rebuilt from the log."""
@@ -105,11 +109,11 @@ class PartitionedStore(base.Store):  # type: ignore[misc]  # Faust publishes no 
         """Close everything."""
         self._close(list(self._partitions))
 
-    async def backup_partition(self, tp: Any, *, flush: bool = True, purge: bool = False, keep: int = 1) -> None:
+    async def backup_partition(self, tp: Any, flush: bool = True, purge: bool = False, keep: int = 1) -> None:  # noqa: FBT001, FBT002
         """Refuse: the log is the backup."""
         raise NotImplementedError("the output log is the backup of this table")
 
-    def restore_backup(self, tp: Any, *, latest: bool = True, backup_id: int = 0) -> None:
+    def restore_backup(self, tp: Any, latest: bool = True, backup_id: int = 0) -> None:  # noqa: FBT001, FBT002
         """Refuse: the log is the backup."""
         raise NotImplementedError("the output log is the backup of this table")
 

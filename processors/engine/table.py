@@ -13,6 +13,7 @@ from typing import Any
 from faust.types import TP
 
 from processors.engine.errors import InterleavedWriterError
+from processors.engine.logs import Logs
 from processors.engine.output import Output, OutputLog
 from processors.engine.rocks import PartitionState, Put
 from processors.engine.store import PartitionedStore
@@ -21,8 +22,9 @@ from processors.engine.store import PartitionedStore
 class LogTable:
     """A Faust table with its output log."""
 
-    def __init__(self, table: Any, outputs: OutputLog) -> None:
+    def __init__(self, table: Any, outputs: OutputLog, logs: Logs) -> None:
         self._table = table
+        self._logs = logs
         self._outputs = outputs
 
     @property
@@ -41,12 +43,10 @@ class LogTable:
         return self.store.partition(number)
 
     async def verify_recovered(self, numbers: Iterable[int]) -> None:
-        """Check that recovery has read the log of each partition to its end; see `PartitionedStore.verify_recovered`."""
-        tps = [TP(self.topic, number) for number in numbers]
-        consumer = self._table.app.consumer
-        starts, ends = await consumer.earliest_offsets(*tps), await consumer.highwaters(*tps)
-        for tp in tps:
-            self.store.verify_recovered(tp.partition, starts[tp], ends[tp])
+        """Check that recovery has read the log of each partition to its end."""
+        bounds = await self._logs.bounds(TP(self.topic, number) for number in numbers)
+        for tp, log in bounds.items():
+            self.store.verify_recovered(tp.partition, log)
 
     async def write(self, number: int, outputs: Sequence[Output], puts: Iterable[Put], *, decided: int) -> None:
         """Write *outputs*, wait until they are durable, and then apply *puts*; *decided* is the last input offset."""

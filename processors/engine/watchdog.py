@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from processors.engine.errors import EngineError
+from processors.engine.logs import Bounds
 from processors.engine.runner import Runner
 
 log = logging.getLogger(__name__)
@@ -30,12 +31,10 @@ class Watchdog:
     def __init__(
         self,
         runner: Runner,
-        consumer: Callable[[], Any],
         stall_seconds: float,
         end: Callable[[BaseException], NoReturn],
     ) -> None:
         self._runner = runner
-        self._consumer = consumer
         self._stall_seconds = stall_seconds
         self._end = end
         self._seen: dict[TP, tuple[int, float]] = {}
@@ -54,20 +53,20 @@ class Watchdog:
         while True:
             await asyncio.sleep(self._stall_seconds / 5)
             try:
-                ends = await self._consumer().highwaters(*self._runner.lanes)
+                bounds = await self._runner.logs.bounds(self._runner.lanes)
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("cannot ask Kafka where its logs end: %s", error)
                 continue
-            stalled = self.stalled(ends, time.monotonic())
+            stalled = self.stalled(bounds, time.monotonic())
             if stalled:
                 self._end(StalledError(f"no progress for {self._stall_seconds:.0f} s with lag: {stalled}"))
 
-    def stalled(self, ends: dict[TP, int], now: float) -> str:
+    def stalled(self, bounds: Mapping[TP, Bounds], now: float) -> str:
         """Return what has stood still with lag for too long at *now*; empty when all is well."""
         seen: dict[TP, tuple[int, float]] = {}
         stuck = []
         for tp, lane in self._runner.lanes.items():
-            end = ends.get(tp)
+            end = bounds[tp].end if tp in bounds else None
             decided, since = self._seen.get(tp, (None, now))
             waits_outside = lane.working_since is not None and lane.stage.waiting
             if end is None or lane.decided >= end - 1 or lane.decided != decided or waits_outside:

@@ -16,6 +16,7 @@ import faust
 from faust.types import TP
 
 from processors.engine.ending import end_process
+from processors.engine.logs import Logs
 from processors.engine.output import OutputLog
 from processors.engine.runner import Runner
 from processors.engine.stage import Stage
@@ -47,16 +48,24 @@ class EngineSettings:
     standby_replicas: int = 0
 
 
-class SliceApp(faust.App):  # type: ignore[misc]  # Faust publishes no types
+class SliceApp(faust.App):
     """A Faust app that hands its slices to a runner and lets it finish before it stops."""
 
     runner: Runner
     watchdog: Watchdog
     outputs: OutputLog
+    logs: Logs
 
     async def on_first_start(self) -> None:
-        """Connect the outputs before anything is read."""
-        await self.outputs.start()
+        """Connect the outputs and check the topics before anything is read."""
+        try:
+            await self.logs.start()
+            await self.logs.require_same_partitions(
+                [*self.runner.stages, *(table.changelog_topic_name for table in self.tables.values())]
+            )
+            await self.outputs.start()
+        except Exception as error:  # noqa: BLE001  # whatever keeps it from starting, the process ends
+            end_process(error)
         await super().on_first_start()
 
     async def on_started(self) -> None:
@@ -70,6 +79,7 @@ class SliceApp(faust.App):  # type: ignore[misc]  # Faust publishes no types
         await self.runner.stop()
         await super().on_stop()
         await self.outputs.stop()
+        await self.logs.stop()
 
 
 class WorkerBuilder:
@@ -80,6 +90,7 @@ class WorkerBuilder:
         settings.directory.mkdir(parents=True, exist_ok=True)
         self.app = _faust_app(settings)
         self.outputs = self.app.outputs = OutputLog(settings.kafka)
+        self._logs = self.app.logs = Logs(settings.kafka)
 
     def table(self, name: str, *, topic: str, options: StoreOptions) -> LogTable:
         """Declare a table whose changelog is *topic*."""
@@ -93,13 +104,13 @@ class WorkerBuilder:
             recovery_buffer_size=2,
             options={"sequence": options},
         )
-        return LogTable(table, self.outputs)
+        return LogTable(table, self.outputs, self._logs)
 
     def run(self, stages: Sequence[Stage]) -> None:
         """Run *stages* until the process is told to stop; any error ends the process with its own code."""
         app = self.app
-        runner = app.runner = Runner(stages, end_process)
-        app.watchdog = Watchdog(runner, lambda: app.consumer, self._settings.stall_seconds, end_process)
+        runner = app.runner = Runner(stages, self._logs, end_process)
+        app.watchdog = Watchdog(runner, self._settings.stall_seconds, end_process)
         for stage in stages:
             app.agent(app.topic(stage.topic, schema=SliceSchema()), name=f"{self._settings.name}-{stage.topic}")(
                 _agent(runner)

@@ -1,0 +1,103 @@
+"""The runner's checks: nothing that fell on the way is passed over."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from faust.types import TP
+
+from processors.engine.errors import ExpiredInputError, SkippedRecordsError, TruncatedLogError
+from processors.engine.logs import Bounds
+from processors.engine.runner import Lane, first_decided
+from processors.engine.stage import Lease, Positions, Slice
+from tests.records import ReadRecord
+
+ITEMS = TP("items", 0)
+
+
+class CountingStage:
+    """A stage that only remembers."""
+
+    topic = "items"
+    compacted = False
+    max_records = 10
+    linger_seconds = 0.0
+    waiting = False
+
+    def __init__(self, *, compacted: bool = False) -> None:
+        self.compacted = compacted
+
+    async def start(self, lease: Lease) -> None: ...
+
+    async def assigned(self, partitions: frozenset[int]) -> Positions:
+        return Positions(dict.fromkeys(partitions, -1))
+
+    async def process(self, records: Slice) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class SliceEvent:
+    """What the runner uses of a Faust event."""
+
+    def __init__(self, *offsets: int, start: int = -1) -> None:
+        self.value = Slice("items", 0, [ReadRecord(offset) for offset in offsets], start)
+
+
+async def lane(*, decided: int, compacted: bool = False) -> Lane:
+    ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    return Lane(CountingStage(compacted=compacted), ITEMS, ready, decided)
+
+
+async def test_runs_that_follow_on_are_joined() -> None:
+    joined = (await lane(decided=3)).join([SliceEvent(4, 5), SliceEvent(6)])
+    assert joined is not None
+    assert [record.offset for record in joined.records] == [4, 5, 6]
+
+
+async def test_what_is_decided_is_cut_off() -> None:
+    joined = (await lane(decided=5)).join([SliceEvent(4, 5), SliceEvent(5, 6)])
+    assert joined is not None
+    assert [record.offset for record in joined.records] == [6]
+    assert (await lane(decided=9)).join([SliceEvent(4, 5)]) is None
+
+
+@pytest.mark.parametrize("runs", [[(5, 6)], [(4,), (6,)], [(4, 6)]])
+async def test_a_gap_ends_the_process(runs: list[tuple[int, ...]]) -> None:
+    with pytest.raises(SkippedRecordsError):
+        (await lane(decided=3)).join([SliceEvent(*offsets) for offsets in runs])
+
+
+async def test_holes_in_a_compacted_topic_are_no_gap_but_lost_runs_are() -> None:
+    joined = (await lane(decided=3, compacted=True)).join([SliceEvent(7, 9, start=4), SliceEvent(12, start=10)])
+    assert joined is not None
+    assert [record.offset for record in joined.records] == [7, 9, 12]
+    with pytest.raises(SkippedRecordsError):
+        (await lane(decided=3, compacted=True)).join([SliceEvent(12, start=10)])
+
+
+async def test_a_lane_takes_no_more_than_its_stage_wants() -> None:
+    full = await lane(decided=-1)
+    for first in range(0, 24, 6):
+        full.put(SliceEvent(*range(first, first + 6)))
+    assert [event.value.first for event in await full.take()] == [0]
+    assert full.pending_records == 18
+
+
+@pytest.mark.parametrize(
+    ("known", "committed", "decided"),
+    [(None, None, 9), (20, None, 20), (None, 31, 30), (20, 31, 30), (40, 31, 40)],
+)
+def test_the_highest_knowledge_counts(known: int | None, committed: int | None, decided: int) -> None:
+    assert first_decided(ITEMS, known, committed, Bounds(10, 50)) == decided
+
+
+def test_expired_input_is_refused_with_what_is_missing() -> None:
+    with pytest.raises(ExpiredInputError, match="offsets 5 to 9 expired"):
+        first_decided(ITEMS, None, 5, Bounds(10, 50))
+
+
+def test_a_log_that_ends_below_what_was_committed_is_refused() -> None:
+    with pytest.raises(TruncatedLogError, match="made again"):
+        first_decided(ITEMS, None, 51, Bounds(0, 50))
