@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from processors.dedupe.agent import DedupeStage
 from processors.dedupe.decision import replay as replay_marks
+from processors.engine import faults
 from processors.engine.rocks import Layout
 from processors.engine.store import StoreOptions
 from processors.engine.worker import EngineSettings, WorkerBuilder
@@ -20,6 +22,7 @@ WORKERS = ("dedupe", "persons", "events")
 
 def run(name: str, settings: WorkerSettings) -> None:
     """Run worker *name* in this process until it is told to stop; an error ends the process with a code of its own."""
+    faults.arm(os.environ)
     directory = Path(settings.directory)
     builder = WorkerBuilder(
         EngineSettings(name, settings.kafka, directory, settings.stall_seconds, settings.standby_replicas)

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from faust.types import TP
 
 from processors.engine.errors import ExpiredInputError, SkippedRecordsError, TruncatedLogError
+from processors.engine.faults import reach
 from processors.engine.logs import Bounds, Logs
 from processors.engine.stage import Positions, Slice, SourceRecord, Stage
 
@@ -168,6 +169,7 @@ class Runner:
             run = lane.join(events)
             if run is not None:
                 await lane.stage.process(run)
+                reach("processed")
                 lane.decided = run.last
             for event in events:
                 event.ack()

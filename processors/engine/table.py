@@ -13,6 +13,7 @@ from typing import Any
 from faust.types import TP
 
 from processors.engine.errors import InterleavedWriterError
+from processors.engine.faults import reach
 from processors.engine.logs import Logs
 from processors.engine.output import Output, OutputLog
 from processors.engine.rocks import PartitionState, Put
@@ -52,6 +53,7 @@ class LogTable:
         """Write *outputs*, wait until they are durable, and then apply *puts*; *decided* is the last input offset."""
         state = self.partition(number)
         position = state.position
+        reach("decided")
         if outputs:
             base = await self._outputs.append(self.topic, number, outputs)
             if base != position + 1 or state.position != position:
@@ -60,4 +62,6 @@ class LogTable:
                     f"another worker has written in between"
                 )
             position += len(outputs)
+        reach("produced")
         state.apply(puts, position=position, decided=decided)
+        reach("applied")

@@ -26,17 +26,24 @@ class StalledError(EngineError):
 
 
 class Watchdog:
-    """Compares what is decided with where the logs end."""
+    """Compares what is decided with where the logs end.
+
+    *settling* returns something that changes while the worker joins its group and recovers its tables, and None when it
+    is done with that.
+    """
 
     def __init__(
         self,
         runner: Runner,
+        settling: Callable[[], object],
         stall_seconds: float,
         end: Callable[[BaseException], NoReturn],
     ) -> None:
         self._runner = runner
+        self._settling = settling
         self._stall_seconds = stall_seconds
         self._end = end
+        self._settled: tuple[object, float] = (None, 0.0)
         self._seen: dict[TP, tuple[int, float]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -52,6 +59,8 @@ class Watchdog:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._stall_seconds / 5)
+            if self.settles_too_long(self._settling(), time.monotonic()):
+                self._end(StalledError("joining the group or reading the tables' logs does not come forward"))
             try:
                 bounds = await self._runner.logs.bounds(self._runner.lanes)
             except (KafkaError, OSError, TimeoutError) as error:
@@ -60,6 +69,15 @@ class Watchdog:
             stalled = self.stalled(bounds, time.monotonic())
             if stalled:
                 self._end(StalledError(f"no progress for {self._stall_seconds:.0f} s with lag: {stalled}"))
+
+    def settles_too_long(self, progress: object, now: float) -> bool:
+        """Return whether *progress* of joining and recovering, None once that is done, is the same for too long.
+
+        A rebalance may wait for a paused member until Kafka gives it up, so it gets twice the time.
+        """
+        if progress is None or progress != self._settled[0]:
+            self._settled = (progress, now)
+        return now - self._settled[1] >= 2 * self._stall_seconds
 
     def stalled(self, bounds: Mapping[TP, Bounds], now: float) -> str:
         """Return what has stood still with lag for too long at *now*; empty when all is well."""

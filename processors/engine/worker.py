@@ -55,6 +55,7 @@ class SliceApp(faust.App):
     watchdog: Watchdog
     outputs: OutputLog
     logs: Logs
+    tables: Any
 
     async def on_first_start(self) -> None:
         """Connect the outputs and check the topics before anything is read."""
@@ -67,11 +68,13 @@ class SliceApp(faust.App):
         except Exception as error:  # noqa: BLE001  # whatever keeps it from starting, the process ends
             end_process(error)
         await super().on_first_start()
-
-    async def on_started(self) -> None:
-        """Begin to watch once tables are recovered."""
-        await super().on_started()
         self.watchdog.start()
+
+    def settling(self) -> object:
+        """Return how far joining and recovering has come, None when the worker is at work."""
+        if self.consumer_generation_id and not self.rebalancing and not self.in_recovery:
+            return None
+        return self.consumer_generation_id, tuple(self.tables.recovery.active_offsets.items())
 
     async def on_stop(self) -> None:
         """Finish what is in work, commit, leave."""
@@ -110,7 +113,7 @@ class WorkerBuilder:
         """Run *stages* until the process is told to stop; any error ends the process with its own code."""
         app = self.app
         runner = app.runner = Runner(stages, self._logs, end_process)
-        app.watchdog = Watchdog(runner, self._settings.stall_seconds, end_process)
+        app.watchdog = Watchdog(runner, app.settling, self._settings.stall_seconds, end_process)
         for stage in stages:
             app.agent(app.topic(stage.topic, schema=SliceSchema()), name=f"{self._settings.name}-{stage.topic}")(
                 _agent(runner)

@@ -1,0 +1,70 @@
+"""The watchdog: ends what stands still with work to do, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NoReturn
+
+import pytest
+
+from processors.engine.logs import Bounds, Logs
+from processors.engine.runner import Lane, Runner
+from processors.engine.watchdog import Watchdog
+from schemas.settings import KafkaSettings
+from tests.unit.processors.engine.test_runner import ITEMS, CountingStage
+
+
+def end(error: BaseException) -> NoReturn:
+    raise error
+
+
+@pytest.fixture
+def stage() -> CountingStage:
+    return CountingStage()
+
+
+@pytest.fixture
+async def lane(stage: CountingStage) -> Lane:
+    ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    return Lane(stage, ITEMS, ready, decided=4)
+
+
+@pytest.fixture
+async def watchdog(lane: Lane) -> Watchdog:
+    runner = Runner([lane.stage], Logs(KafkaSettings()), end)
+    runner.lanes[ITEMS] = lane
+    return Watchdog(runner, lambda: None, 60, end)
+
+
+async def test_lag_without_progress_is_a_stall(watchdog: Watchdog) -> None:
+    assert not watchdog.stalled({ITEMS: Bounds(0, 9)}, now=0)
+    assert not watchdog.stalled({ITEMS: Bounds(0, 9)}, now=59)
+    assert watchdog.stalled({ITEMS: Bounds(0, 12)}, now=60) == "items[0] at 4 of 12"
+
+
+async def test_progress_is_no_stall(watchdog: Watchdog, lane: Lane) -> None:
+    watchdog.stalled({ITEMS: Bounds(0, 9)}, now=0)
+    lane.decided = 5
+    assert not watchdog.stalled({ITEMS: Bounds(0, 9)}, now=60)
+
+
+async def test_no_lag_is_no_stall(watchdog: Watchdog) -> None:
+    watchdog.stalled({ITEMS: Bounds(0, 5)}, now=0)
+    assert not watchdog.stalled({ITEMS: Bounds(0, 5)}, now=600)
+
+
+async def test_waiting_for_a_system_that_is_down_is_no_stall(
+    watchdog: Watchdog, lane: Lane, stage: CountingStage
+) -> None:
+    lane.working_since = 0.0
+    stage.waiting = True
+    watchdog.stalled({ITEMS: Bounds(0, 9)}, now=0)
+    assert not watchdog.stalled({ITEMS: Bounds(0, 9)}, now=600)
+
+
+async def test_settling_may_take_long_but_must_come_forward(watchdog: Watchdog) -> None:
+    assert not watchdog.settles_too_long((1, 10), now=0)
+    assert not watchdog.settles_too_long((1, 20), now=100)
+    assert not watchdog.settles_too_long((1, 20), now=219)
+    assert watchdog.settles_too_long((1, 20), now=220)
+    assert not watchdog.settles_too_long(None, now=1_000)
