@@ -1,0 +1,142 @@
+"""One partition's way to Kafka: an open batch that every request appends to, and one batch under way.
+
+The open batch is sent as soon as the one before it is acknowledged, so batches grow with the load and nothing waits
+when there is none. Nothing is awaited per record or per batch by a request: its `Ticket` is settled by the last of the
+batches that hold its records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from gateway.errors import PublishError
+from gateway.limits import ByteBudget
+from schemas.records import Record
+
+Deliver = Callable[[Any, str, int], Awaitable[None]]
+"""Send aiokafka's batch builder to a topic and partition; return when it is acknowledged, raise `PublishError`."""
+
+
+class Ticket:
+    """One request's records, however many batches they are spread over."""
+
+    __slots__ = ("_failed", "_open", "future")
+
+    def __init__(self, future: asyncio.Future[None]) -> None:
+        self.future = future
+        self._open = 0
+        self._failed = False
+
+    def joined(self) -> None:
+        """One more batch holds records of this request."""
+        self._open += 1
+
+    def settle(self, *, failed: bool) -> None:
+        """One of its batches is done; the last one settles the request."""
+        self._open -= 1
+        self._failed |= failed
+        if self._open == 0 and not self.future.done():
+            if self._failed:
+                self.future.set_exception(PublishError())
+            else:
+                self.future.set_result(None)
+
+
+class _Batch:
+    __slots__ = ("builder", "size_bytes", "tickets")
+
+    def __init__(self, builder: Any) -> None:
+        self.builder = builder
+        self.size_bytes = 0
+        self.tickets: list[Ticket] = []
+
+
+class Lane:
+    """The batches of one partition, in order."""
+
+    def __init__(
+        self, topic: str, partition: int, deliver: Deliver, create_batch: Callable[[], Any], budget: ByteBudget
+    ) -> None:
+        self._topic = topic
+        self._partition = partition
+        self._deliver = deliver
+        self._create_batch = create_batch
+        self._budget = budget
+        self._waiting: deque[_Batch] = deque()
+        self._filled = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._sent_at: float | None = None
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._run(), name=f"lane {topic}/{partition}")
+
+    def add(self, records: Sequence[Record], ticket: Ticket, timestamp_ms: int) -> None:
+        """Append *records*, one at least, and hold their bytes; *ticket* hears of every batch that took some."""
+        batch = self._waiting[-1] if self._waiting else self._open()
+        append = batch.builder.append
+        joined = False
+        for record in records:
+            headers = list(record.headers)
+            if append(timestamp=timestamp_ms, key=record.key, value=record.value, headers=headers) is None:
+                if joined:
+                    self._join(batch, ticket)
+                batch = self._open()
+                append = batch.builder.append
+                append(timestamp=timestamp_ms, key=record.key, value=record.value, headers=headers)
+            joined = True
+        self._join(batch, ticket)
+        self._idle.clear()
+        self._filled.set()
+
+    def is_overdue(self, seconds: float) -> bool:
+        """Return whether the batch under way has been unacknowledged for longer than *seconds*."""
+        return self._sent_at is not None and self._loop.time() - self._sent_at > seconds
+
+    async def drain(self) -> None:
+        """Return when every batch is settled."""
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        """End the lane; what it still holds fails."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        while self._waiting:
+            self._settle(self._waiting.popleft(), failed=True)
+
+    def _open(self) -> _Batch:
+        batch = _Batch(self._create_batch())
+        self._waiting.append(batch)
+        return batch
+
+    def _join(self, batch: _Batch, ticket: Ticket) -> None:
+        batch.tickets.append(ticket)
+        ticket.joined()
+        size_bytes = batch.builder.size()
+        self._budget.held_bytes += size_bytes - batch.size_bytes
+        batch.size_bytes = size_bytes
+
+    async def _run(self) -> None:
+        while True:
+            if not self._waiting:
+                self._idle.set()
+                self._filled.clear()
+                await self._filled.wait()
+            batch = self._waiting.popleft()
+            self._sent_at = self._loop.time()
+            failed = True
+            try:
+                await self._deliver(batch.builder, self._topic, self._partition)
+                failed = False
+            except PublishError:
+                pass  # counted and logged where it was raised; the requests hear of it below
+            finally:
+                self._sent_at = None
+                self._settle(batch, failed=failed)
+
+    def _settle(self, batch: _Batch, *, failed: bool) -> None:
+        self._budget.release(batch.size_bytes)
+        for ticket in batch.tickets:
+            ticket.settle(failed=failed)

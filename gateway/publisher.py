@@ -1,0 +1,123 @@
+"""Puts records on topics: returns when all of them are acknowledged, and says so when they are not.
+
+`KafkaPublisher` is the real one; what any publisher promises is in the `Publisher` protocol and tested in
+`tests/contracts/test_publisher.py`, which the fake one passes too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from gateway.errors import DrainingError, PublishTimeoutError, UnavailableError
+from gateway.lanes import Lane, Ticket
+from gateway.limits import ByteBudget
+from gateway.metrics import GatewayMetrics
+from gateway.producer import LiveProducer
+from gateway.settings import GatewaySettings
+from schemas.records import Record, partitions_for
+
+log = logging.getLogger(__name__)
+
+
+class Publisher(Protocol):
+    """Writes records durably. Every record goes to the partition that `schemas.records` gives for its key."""
+
+    async def start(self) -> None:
+        """Connect; raise `StartError` where something is missing."""
+
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        """Return when all in-sync replicas hold every record.
+
+        Raises `UnavailableError` otherwise. Then any of the records may be written or not, also later: the caller
+        sends all of them again, and readers drop the repeats.
+        """
+
+    async def check(self) -> None:
+        """Return when records can be written now; raise `UnavailableError` when not."""
+
+    async def close(self) -> None:
+        """Wait a little for what is under way, refuse anything new, disconnect."""
+
+
+class KafkaPublisher:
+    """Publishes through one `Lane` a partition, each of which shares its batches between all requests."""
+
+    def __init__(
+        self, settings: GatewaySettings, topics: Sequence[str], metrics: GatewayMetrics, budget: ByteBudget
+    ) -> None:
+        self._settings = settings
+        self._producer = LiveProducer(settings, topics, metrics)
+        self._budget = budget
+        self._lanes: dict[str, list[Lane]] = {}
+        self._closed = False
+        self._silent = False
+
+    async def start(self) -> None:
+        """Connect and make a lane for every partition."""
+        for topic, partitions in (await self._producer.start()).items():
+            self._lanes[topic] = [
+                Lane(topic, partition, self._producer.deliver, self._producer.create_batch, self._budget)
+                for partition in range(partitions)
+            ]
+
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        """Return when every record is acknowledged; what is under way goes on when the time for it is over."""
+        if not records:
+            return
+        if self._closed:
+            raise DrainingError
+        self._budget.take(0)
+        shares = self._shares(topic, records)
+        self._refuse_while_silent([lane for lane, _ in shares])
+        ticket = Ticket(asyncio.get_running_loop().create_future())
+        timestamp_ms = time.time_ns() // 1_000_000
+        for lane, share in shares:
+            lane.add(share, ticket, timestamp_ms)
+        try:
+            async with asyncio.timeout(self._settings.publish_timeout_seconds):
+                await ticket.future
+        except TimeoutError:
+            raise PublishTimeoutError from None
+
+    async def check(self) -> None:
+        """Return when a broker answers and no batch is overdue."""
+        self._refuse_while_silent(self._all_lanes())
+        await self._producer.check()
+
+    async def close(self) -> None:
+        """Wait for the batches under way, two seconds at most, and disconnect."""
+        self._closed = True
+        lanes = self._all_lanes()
+        try:
+            async with asyncio.timeout(2.0):
+                await asyncio.gather(*(lane.drain() for lane in lanes))
+        except TimeoutError:
+            log.warning("Kafka has not acknowledged every batch; their requests were answered 503")
+        await asyncio.gather(*(lane.close() for lane in lanes))
+        await self._producer.close()
+
+    def _all_lanes(self) -> list[Lane]:
+        return [lane for lanes in self._lanes.values() for lane in lanes]
+
+    def _shares(self, topic: str, records: Sequence[Record]) -> list[tuple[Lane, list[Record]]]:
+        """Return which lane takes which of *records*."""
+        lanes = self._lanes[topic]
+        shares: list[list[Record]] = [[] for _ in lanes]
+        partitions = partitions_for([record.key for record in records], len(lanes))
+        for record, partition in zip(records, partitions, strict=True):
+            shares[partition].append(record)
+        return [(lane, share) for lane, share in zip(lanes, shares, strict=True) if share]
+
+    def _refuse_while_silent(self, lanes: Iterable[Lane]) -> None:
+        """Refuse at once while a batch is overdue: what cannot be written must not pile up, or be written twice."""
+        limit = self._settings.publish_timeout_seconds
+        silent = any(lane.is_overdue(limit) for lane in lanes)
+        if silent != self._silent:
+            self._silent = silent
+            log.warning("Kafka acknowledges nothing: requests get 503" if silent else "Kafka acknowledges again")
+        if silent:
+            raise UnavailableError("Kafka does not acknowledge anything at the moment. Send the request again later.")

@@ -1,0 +1,136 @@
+"""A proxy before a real broker, which can be cut, made to swallow everything, and made to hide the leaders.
+
+The broker's own address in its metadata is replaced by the proxy's, so that clients stay on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from io import BytesIO
+from typing import Any
+
+from aiokafka.protocol.metadata import (
+    MetadataResponse_v0,
+    MetadataResponse_v1,
+    MetadataResponse_v3,
+    MetadataResponse_v4,
+    MetadataResponse_v5,
+)
+
+_METADATA = 3
+_RESPONSES: dict[int, Any] = {
+    response.API_VERSION: response
+    for response in (
+        MetadataResponse_v0,
+        MetadataResponse_v1,
+        MetadataResponse_v3,
+        MetadataResponse_v4,
+        MetadataResponse_v5,
+    )
+}
+_LEADER_NOT_AVAILABLE = 5
+
+
+class KafkaProxy:
+    """One listening address for a broker with one address."""
+
+    def __init__(self, upstream: str) -> None:
+        host, port = upstream.rsplit(":", 1)
+        self._upstream = (host, int(port))
+        self._port = 0
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self.hides_leaders = False
+        self.produced_requests = 0
+
+    @property
+    def address(self) -> str:
+        """Where clients connect."""
+        return f"127.0.0.1:{self._port}"
+
+    async def open(self) -> None:
+        """Listen, on the same port as before."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Break every connection and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def swallow(self) -> None:
+        """Keep connections open and let nothing through."""
+        self._flowing.clear()
+
+    def flow(self) -> None:
+        """Let through again what `swallow` held."""
+        self._flowing.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        versions: dict[int, int] = {}
+        try:
+            up_reader, up_writer = await asyncio.open_connection(*self._upstream)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._requests(reader, up_writer, versions))
+                    group.create_task(self._responses(up_reader, writer, versions))
+            finally:
+                up_writer.close()
+        except* (OSError, EOFError, asyncio.CancelledError):
+            pass
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _requests(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, versions: dict[int, int]
+    ) -> None:
+        while True:
+            frame = await _frame(reader)
+            key, version = int.from_bytes(frame[:2], "big"), int.from_bytes(frame[2:4], "big")
+            if key == _METADATA:
+                versions[int.from_bytes(frame[4:8], "big")] = version
+            self.produced_requests += key == 0
+            await self._flowing.wait()
+            await _send(writer, frame)
+
+    async def _responses(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, versions: dict[int, int]
+    ) -> None:
+        while True:
+            frame = await _frame(reader)
+            version = versions.pop(int.from_bytes(frame[:4], "big"), None)
+            if version is not None:
+                frame = frame[:4] + self._changed(_RESPONSES[version].decode(BytesIO(frame[4:])))
+            await self._flowing.wait()
+            await _send(writer, frame)
+
+    def _changed(self, metadata: Any) -> bytes:
+        metadata.brokers = [(node, "127.0.0.1", self._port, *rest) for node, _, _, *rest in metadata.brokers]
+        if self.hides_leaders:
+            metadata.topics = [
+                (*topic, [(_LEADER_NOT_AVAILABLE, partition, -1, *rest) for _, partition, _, *rest in partitions])
+                for *topic, partitions in metadata.topics
+            ]
+        encoded: bytes = metadata.encode()
+        return encoded
+
+
+async def _frame(reader: asyncio.StreamReader) -> bytes:
+    return await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+
+
+async def _send(writer: asyncio.StreamWriter, frame: bytes) -> None:
+    writer.write(len(frame).to_bytes(4, "big") + frame)
+    with contextlib.suppress(ConnectionResetError):
+        await writer.drain()

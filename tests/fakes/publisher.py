@@ -1,0 +1,65 @@
+"""A publisher that keeps records in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from gateway.errors import DrainingError, OverloadedError, PublishError, PublishTimeoutError
+from schemas.records import Record, partitions_for
+
+
+class MemoryPublisher:
+    """Holds what is published; `reachable` and `answering` are for the test to switch."""
+
+    def __init__(self, *, partitions: int = 4, publish_timeout_seconds: float = 5.0) -> None:
+        self.written: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        self.reachable = True
+        self.overloaded = False
+        self._partitions = partitions
+        self._publish_timeout_seconds = publish_timeout_seconds
+        self._answering = asyncio.Event()
+        self._answering.set()
+        self._closed = False
+
+    def records(self, topic: str) -> list[Record]:
+        """Return everything on *topic*, partition by partition."""
+        return [record for partition in range(self._partitions) for record in self.written[topic, partition]]
+
+    def hold(self) -> None:
+        """Acknowledge nothing until `resume`."""
+        self._answering.clear()
+
+    def resume(self) -> None:
+        """Acknowledge again."""
+        self._answering.set()
+
+    async def start(self) -> None:
+        """Do nothing: memory is always there."""
+
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        """Keep *records*, as the protocol says."""
+        if self._closed:
+            raise DrainingError
+        if self.overloaded:
+            raise OverloadedError
+        try:
+            async with asyncio.timeout(self._publish_timeout_seconds):
+                await self._answering.wait()
+        except TimeoutError:
+            raise PublishTimeoutError from None
+        if not self.reachable:
+            raise PublishError
+        places = partitions_for([record.key for record in records], self._partitions)
+        for record, partition in zip(records, places, strict=True):
+            self.written[topic, partition].append(record)
+
+    async def check(self) -> None:
+        """Raise while the test has switched it off."""
+        if not self.reachable:
+            raise PublishError
+
+    async def close(self) -> None:
+        """Refuse from now on."""
+        self._closed = True
