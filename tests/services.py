@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,14 +22,13 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import docker
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+import psutil
 from docker.errors import DockerException
 from testcontainers.community.kafka import KafkaContainer
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import HttpWaitStrategy
 
-from deploy.local import jars, leash
+from deploy.local import jars, leash, readiness
 from deploy.local.kafka import Broker, jars_directory
 from deploy.settings import LocalSettings, cache_directory
 from schemas.settings import load
@@ -50,7 +48,16 @@ def eventually(condition: Callable[[], bool], what: str, *, within_seconds: floa
         sleep(0.05)
 
 
+def alive(pid: int) -> bool:
+    """Return whether process *pid* runs; one that is dead and not yet waited for does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def free_port() -> int:
+    """Return a port that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -147,28 +154,12 @@ def embedded_clickhouse(directory: Path, port: int | None = None) -> Service:
 def kafka_answers(address: str) -> bool:
     """Return whether a broker at *address* answers with its metadata."""
 
-    async def ask() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=2000)
-        try:
-            await admin.start()
-            await admin.describe_cluster()
-        finally:
-            await admin.close()
-
-    try:
-        asyncio.run(ask())
-    except (KafkaError, OSError):
-        return False
-    return True
+    return asyncio.run(readiness.kafka_answers(address))
 
 
 def clickhouse_answers(url: str) -> bool:
     """Return whether a ClickHouse at *url* answers."""
-    try:
-        with urllib.request.urlopen(f"{url}/ping", timeout=2) as response:  # noqa: S310  # http by construction
-            return bool(response.status == 200)
-    except OSError:
-        return False
+    return asyncio.run(readiness.http_answers(f"{url}/ping"))
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ _JVM = (
 
 _LOGGING = """\
 status = warn
+shutdownHook = disable
 appender.console.type = Console
 appender.console.name = console
 appender.console.layout.type = PatternLayout
@@ -44,8 +45,6 @@ rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
 logger.server.name = kafka.server.KafkaRaftServer
 logger.server.level = info
-logger.recovery.name = kafka.log.LogManager
-logger.recovery.level = info
 """
 
 
@@ -66,7 +65,10 @@ class Broker:
         """Write the configuration and return the command line of the broker; call it anew for every start."""
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
-        configuration = "".join(f"{name}={value}\n" for name, value in self.properties().items())
+        # The controller's port is chosen anew at each start: nobody else talks to it, and the address of a lone voter
+        # stands nowhere but here.
+        properties = self.properties(controller_port=_free_port())
+        configuration = "".join(f"{name}={value}\n" for name, value in properties.items())
         self._properties_file.write_text(configuration, encoding="utf-8")
         return [*self._java(), "kafka.Kafka", str(self._properties_file)]
 
@@ -88,13 +90,9 @@ class Broker:
         if done.returncode != 0:
             raise PartError(f"Kafka could not prepare {self._data}:\n{done.stdout}{done.stderr}".rstrip())
 
-    def properties(self) -> dict[str, str]:
-        """Return the broker's configuration.
-
-        The controller's port is chosen anew at each start: nobody else talks to it, and the address of a lone voter
-        stands nowhere but here.
-        """
-        controller = f"127.0.0.1:{_free_port()}"
+    def properties(self, *, controller_port: int) -> dict[str, str]:
+        """Return the broker's configuration."""
+        controller = f"127.0.0.1:{controller_port}"
         client = f"127.0.0.1:{self.port}"
         flush = {"log.flush.interval.messages": "1"} if self.fsync else {}
         return {
@@ -116,6 +114,9 @@ class Broker:
             "share.coordinator.state.topic.num.partitions": "4",
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
+            # A broker that was killed is let in again only when the session of its former life is over, 9 s by default.
+            "broker.session.timeout.ms": "3000",
+            "broker.heartbeat.interval.ms": "500",
             # A lone worker need not wait for others to join its group.
             "group.initial.rebalance.delay.ms": "0",
             **flush,

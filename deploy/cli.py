@@ -1,0 +1,208 @@
+"""The `sequence` command. Each service starts alone from settings in the environment; `up` runs them all here.
+
+Exit codes: 0 in order, 1 for what went wrong while running, 2 for settings and arguments that cannot be used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from deploy.errors import DeployError
+from gateway.errors import GatewayError
+from schemas.settings import SettingsError, load
+
+# Commands import what they run: `sequence --help` should not load Kafka's and ClickHouse's clients.
+# ruff: noqa: PLC0415
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Lifetime(click.ParamType):
+    """A number with a unit, such as `90d`, as seconds."""
+
+    name = "number with s, m, h or d"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the seconds."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", value)
+        if match is None:
+            self.fail(f"{value!r} is not a number followed by s, m, h or d, such as 90d", param, ctx)
+        return int(match[1]) * _SECONDS[match[2]]
+
+
+def reported(function: Callable[P, T]) -> Callable[P, T]:
+    """Turn the errors that a person can do something about into lines on standard error and an exit code."""
+
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except SettingsError as error:
+            fault = click.ClickException(str(error))
+            fault.exit_code = 2
+            raise fault from error
+        except (DeployError, GatewayError) as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapper
+
+
+def _start_logging() -> None:
+    from deploy.logs import LogSettings, configure
+
+    configure(load(LogSettings))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sequence-events")
+def main() -> None:
+    """Sequence events: HTTP to Kafka to ClickHouse. Settings come from the environment, as SEQUENCE_*."""
+
+
+@main.command()
+@reported
+def up() -> None:
+    """Run everything on this machine: Kafka, ClickHouse, gateway, workers."""
+    from deploy.local import stack
+
+    _start_logging()
+    stack.up(os.environ)
+
+
+@main.command()
+@reported
+def gateway() -> None:
+    """Run a gateway."""
+    from gateway import server
+    from gateway.settings import GatewaySettings
+
+    _start_logging()
+    server.run(load(GatewaySettings))
+
+
+@main.command()
+@click.argument("name", type=click.Choice(["dedupe", "persons", "events"]))
+@reported
+def worker(name: str) -> None:
+    """Run a worker."""
+    from processors.settings import WorkerSettings
+    from processors.worker import run
+
+    _start_logging()
+    run(name, load(WorkerSettings))
+
+
+@main.group()
+def topics() -> None:
+    """Kafka's topics."""
+
+
+@topics.command("apply")
+@reported
+def topics_apply() -> None:
+    """Make the topics that are missing; refuse those that are not as they should be."""
+    from deploy.topics import apply
+    from schemas.settings import KafkaSettings, TopicSettings
+
+    changed = asyncio.run(apply(load(KafkaSettings), load(TopicSettings)))
+    click.echo("\n".join(changed) or "All topics are as they should be.")
+
+
+@main.group()
+def tables() -> None:
+    """ClickHouse's tables."""
+
+
+@tables.command("migrate")
+@reported
+def tables_migrate() -> None:
+    """Apply the numbered files that have not been applied yet."""
+    from processors.clickhouse.migrate import migrate
+    from schemas.settings import ClickHouseSettings
+
+    applied = migrate(load(ClickHouseSettings))
+    click.echo("\n".join(applied) or "All tables are as they should be.")
+
+
+@main.group()
+def project() -> None:
+    """Projects."""
+
+
+@project.command("create")
+@click.argument("project_id", metavar="ID")
+@click.option("--name", default="", help="A name for people; the id when left out.")
+@reported
+def project_create(project_id: str, name: str) -> None:
+    """Create project ID."""
+    from gateway.projects import create_project
+    from schemas.settings import KafkaSettings
+
+    asyncio.run(create_project(load(KafkaSettings), project_id, name or project_id))
+    click.echo(f"Project {project_id} created.")
+
+
+@main.group()
+def token() -> None:
+    """Tokens, with which producers send to a project."""
+
+
+@token.command("create")
+@click.argument("project_id", metavar="PROJECT")
+@click.option("--expires-in", type=Lifetime(), help="After this time it is refused, such as 90d.")
+@reported
+def token_create(project_id: str, expires_in: int | None) -> None:
+    """Create a token for PROJECT and print it, this once."""
+    from gateway.projects import create_token
+    from schemas.settings import KafkaSettings
+
+    expires_at = None if expires_in is None else int(time.time()) + expires_in
+    click.echo(asyncio.run(create_token(load(KafkaSettings), project_id, expires_at=expires_at)))
+
+
+@token.command("list")
+@click.argument("project_id", metavar="[PROJECT]", required=False)
+@reported
+def token_list(project_id: str | None) -> None:
+    """List the tokens of PROJECT, or of all."""
+    from gateway.projects import list_tokens
+    from schemas.settings import KafkaSettings
+
+    for found in asyncio.run(list_tokens(load(KafkaSettings), project_id)):
+        click.echo(f"{found.id}  {found.project_id}  {_expiry(found.expires_at)}")
+
+
+@token.command("revoke")
+@click.argument("token_id", metavar="ID")
+@reported
+def token_revoke(token_id: str) -> None:
+    """Revoke the token with ID, as `token list` shows it."""
+    from gateway.projects import revoke_token
+    from schemas.settings import KafkaSettings
+
+    asyncio.run(revoke_token(load(KafkaSettings), token_id))
+    click.echo(f"Token {token_id} revoked.")
+
+
+def _expiry(expires_at: int | None) -> str:
+    if expires_at is None:
+        return "does not expire"
+    return f"until {datetime.fromtimestamp(expires_at, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Keeps a second stack off the same state directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deploy.errors import AlreadyRunningError
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Hold the lock of *directory* for the block; raise `AlreadyRunningError` when another process has it.
+
+    The kernel lets go of it when the process ends, in whatever way.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "lock"
+    with path.open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise AlreadyRunningError(
+                f"Another `sequence up` (process {file.read().strip() or 'unknown'}) runs on {directory}. "
+                "End it first, or give this one a directory of its own with SEQUENCE_STATE_DIR."
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield

@@ -1,0 +1,127 @@
+"""What the local stack is made of: each part's command, environment, address and sign of being ready.
+
+The parts are the very processes that a deployment runs, told by the same variables where Kafka and ClickHouse are.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local import readiness
+from deploy.local.clickhouse_settings import ClickHouseFrontSettings
+from deploy.local.kafka import Broker, jars_directory
+from deploy.local.ports import HOST, Port
+from deploy.local.supervisor import Part
+from deploy.settings import LocalSettings, cache_directory, state_directory
+from gateway.settings import GatewaySettings
+from processors.settings import WorkerSettings
+from processors.worker import WORKERS
+from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, environment, load
+
+
+@dataclass(frozen=True, slots=True)
+class StackSettings:
+    """Everything that the parts of the stack are told, so that a mistake is found before the first one starts."""
+
+    local: LocalSettings = field(default_factory=LocalSettings)
+    topics: TopicSettings = field(default_factory=TopicSettings)
+    front: ClickHouseFrontSettings = field(default_factory=ClickHouseFrontSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+
+
+class Parts:
+    """The parts as the settings want them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.settings = settings = load(StackSettings, environ)
+        self.state = state_directory(settings.local)
+        self.cache = cache_directory(settings.local, environ)
+        self._environ = {**environ, **self._addresses(), "PYTHONUNBUFFERED": "1"}
+        self.kafka_settings = load(KafkaSettings, self._environ)
+        self.clickhouse_settings = load(ClickHouseSettings, self._environ)
+        self.broker = Broker(
+            self.state / "kafka", settings.local.kafka_port, jars_directory(self.cache), settings.local.kafka_fsync
+        )
+
+    def _addresses(self) -> dict[str, str]:
+        kafka = KafkaSettings(
+            bootstrap_servers=f"{HOST}:{self.settings.local.kafka_port}",
+            topic_prefix=self.settings.gateway.kafka.topic_prefix,
+        )
+        return {
+            **environment(kafka),
+            "SEQUENCE_CLICKHOUSE_URL": f"http://{HOST}:{self.settings.front.port}",
+            "SEQUENCE_STATE_DIR": str(self.state),
+            "SEQUENCE_GATEWAY_HOST": HOST,
+        }
+
+    def ports(self) -> list[Port]:
+        """Return every port that a part listens on."""
+        settings = self.settings
+        gateways = [
+            Port(settings.gateway.port + number, f"gateway-{number + 1}", "SEQUENCE_GATEWAY_PORT")
+            for number in range(settings.local.gateways)
+        ]
+        return [
+            Port(settings.local.kafka_port, "kafka", "SEQUENCE_LOCAL_KAFKA_PORT"),
+            Port(settings.front.port, "clickhouse", "SEQUENCE_LOCAL_CLICKHOUSE_PORT"),
+            *gateways,
+        ]
+
+    def kafka(self) -> Part:
+        """Return the broker."""
+        address = f"{HOST}:{self.settings.local.kafka_port}"
+        return Part(
+            "kafka",
+            self.broker.command,
+            {**self._environ, **self.broker.environ()},
+            lambda: readiness.kafka_answers(address),
+            address,
+        )
+
+    def clickhouse(self) -> Part:
+        """Return the ClickHouse front."""
+        url = f"http://{HOST}:{self.settings.front.port}"
+        command = [sys.executable, "-m", "deploy.local.clickhouse"]
+        return Part("clickhouse", lambda: command, self._environ, lambda: readiness.http_answers(f"{url}/ping"), url)
+
+    def gateways(self) -> list[Part]:
+        """Return the gateways, on consecutive ports."""
+        return [self._gateway(number) for number in range(self.settings.local.gateways)]
+
+    def workers(self) -> list[Part]:
+        """Return the workers of each kind."""
+        numbers = range(1, self.settings.local.workers + 1)
+        return [self._worker(kind, number) for kind in WORKERS for number in numbers]
+
+    def _gateway(self, number: int) -> Part:
+        port = self.settings.gateway.port + number
+        url = f"http://{HOST}:{port}"
+        return Part(
+            f"gateway-{number + 1}",
+            lambda: [sys.executable, "-m", "deploy.cli", "gateway"],
+            {**self._environ, "SEQUENCE_GATEWAY_PORT": str(port)},
+            lambda: readiness.http_answers(f"{url}/health/ready"),
+            url,
+            needs=("kafka",),
+        )
+
+    def _worker(self, kind: str, number: int) -> Part:
+        name = f"{kind}-{number}"
+        kafka = self.kafka_settings
+        group = f"{kafka.topic_prefix}-{kind}"
+        return Part(
+            name,
+            lambda: [sys.executable, "-m", "deploy.cli", "worker", kind],
+            {**self._environ, "SEQUENCE_WORKER_DIR": str(self.worker_directory(name))},
+            lambda: readiness.group_is_stable(kafka.bootstrap_servers, group, self.settings.local.workers),
+            needs=("kafka", "clickhouse") if kind == "events" else ("kafka",),
+        )
+
+    def worker_directory(self, name: str) -> Path:
+        """Return where worker *name* keeps its local state."""
+        return self.state / "workers" / name

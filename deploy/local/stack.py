@@ -1,0 +1,102 @@
+"""`sequence up`: Kafka, ClickHouse, the gateway and the workers on this machine, in one command.
+
+Order: lock, ports, Kafka's files; broker and ClickHouse; topics, tables, the development token; gateway and workers.
+It ends the other way round: what takes events in first, what stores them last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Mapping
+from time import monotonic
+
+import click
+
+from deploy import topics
+from deploy.local import jars, lock, ports
+from deploy.local.greeting import development_token, greeting
+from deploy.local.parts import Parts
+from deploy.local.supervisor import Places, Supervisor
+from processors.clickhouse.migrate import migrate
+
+STOP_ORDER = (("gateway",), ("dedupe", "persons", "events"), ("clickhouse",), ("kafka",))
+
+
+def up(environ: Mapping[str, str]) -> None:
+    """Run the stack until SIGINT or SIGTERM; raise `SettingsError` or `DeployError` when it cannot run."""
+    parts = Parts(environ)
+    with lock.held(parts.state):
+        ports.check(parts.ports())
+        _fetch_jars(parts)
+        asyncio.run(_run(parts, environ))
+
+
+def _fetch_jars(parts: Parts) -> None:
+    directory = parts.broker.jars_directory
+    wanted = jars.missing(directory, jars.listed())
+    if not wanted:
+        return
+    size = sum(jar.size_bytes for jar in wanted)
+    with click.progressbar(
+        length=size, label=f"Fetching Kafka, {size / 1e6:.0f} MB, once", file=click.get_text_stream("stderr")
+    ) as bar:
+        jars.fetch(directory, wanted, repository=parts.settings.local.maven_repository, progress=bar.update)
+
+
+async def _run(parts: Parts, environ: Mapping[str, str]) -> None:
+    supervisor = Supervisor(Places(parts.state / "logs", parts.state / "run"), click.echo)
+    stop = _on_signals(supervisor)
+    try:
+        starting = asyncio.create_task(_start(parts, supervisor, environ))
+        await _first(starting, stop)
+        if not stop.is_set():
+            await _first(stop, supervisor.failed)
+    finally:
+        click.echo("Ending.")
+        await supervisor.stop(*STOP_ORDER)
+
+
+async def _start(parts: Parts, supervisor: Supervisor, environ: Mapping[str, str]) -> None:
+    began = monotonic()
+    click.echo(f"State in {parts.state}, what each part prints in {parts.state / 'logs'}.")
+    await asyncio.to_thread(parts.broker.format, environ)
+    await supervisor.start(parts.kafka(), parts.clickhouse())
+    await topics.apply(parts.kafka_settings, parts.settings.topics)
+    await asyncio.to_thread(migrate, parts.clickhouse_settings)
+    token = await development_token(parts.kafka_settings, parts.state / "dev-token")
+    await supervisor.start(*parts.gateways(), *parts.workers())
+    click.echo(f"Ready after {monotonic() - began:.1f} s. Ctrl-C ends it.\n")
+    click.echo(greeting(token, parts.settings.gateway.port, parts.clickhouse_settings))
+
+
+def _on_signals(supervisor: Supervisor) -> asyncio.Event:
+    """Return an event that the first signal sets; the second one ends everything by force."""
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            click.echo("Ending everything at once.")
+            supervisor.kill()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return stop
+
+
+async def _first(*awaited: asyncio.Task[None] | asyncio.Event) -> None:
+    """Return when the first is done or set; raise what a task raised, cancel a task that is not done."""
+    tasks = [item if isinstance(item, asyncio.Task) else asyncio.create_task(_wait(item)) for item in awaited]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    for task in done:
+        task.result()
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()

@@ -1,0 +1,78 @@
+"""Logging of every process: one line per event of its life, to standard error; JSON when asked.
+
+No payloads and no tokens belong here; numbers belong to the metrics.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TextIO
+
+from schemas.settings import setting
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+# These report every rebalance step, request or timer; what matters to us we log ourselves.
+_CHATTY = ("aiohttp.access", "aiokafka", "asyncio", "faust", "mode", "urllib3")
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How a process logs."""
+
+    level: str = setting(
+        "SEQUENCE_LOG_LEVEL", "INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`", check=lambda value: value in _LEVELS
+    )
+    format: str = setting(
+        "SEQUENCE_LOG_FORMAT", "text", "`text` or `json`", check=lambda value: value in {"text", "json"}
+    )
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; what a call passes as `extra` stands beside the message."""
+
+    _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return *record* as one line of JSON."""
+        line = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{name: value for name, value in vars(record).items() if name not in self._OWN},
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level, message."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  # stdlib's name
+        """Return the record's time in UTC."""
+        del datefmt
+        return _time(record)
+
+
+def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Send the log of this process to *stream*, standard error when it is None."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
+    logging.basicConfig(level=settings.level, handlers=[handler], force=True)
+    if settings.level != "DEBUG":
+        for name in _CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _time(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
