@@ -21,6 +21,7 @@ GatewayError
     ├── InvalidProjectError   an id or a rate that is not allowed
     ├── UnknownProjectError
     ├── ProjectExistsError
+    ├── InvalidTokenError
     ├── UnknownTokenError
     └── TokenExistsError
 """
@@ -137,9 +138,18 @@ class ProjectExistsError(DirectoryError):
     """The id is taken."""
 
 
+class InvalidTokenError(DirectoryError):
+    """A text that may not be a token, or a time that it may not expire at."""
+
+
 class UnknownTokenError(DirectoryError):
     """There is no token with this id."""
 
 
 class TokenExistsError(DirectoryError):
     """The token is known already."""
+
+
+def describe(error: BaseException) -> str:
+    """Return a line for the log about an error of a client library, whose own text is often empty."""
+    return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -16,7 +16,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from gateway.errors import PublishError, StartError, UnavailableError
+from gateway.errors import PublishError, StartError, UnavailableError, describe
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
 from schemas.settings import kafka_arguments
@@ -99,7 +99,7 @@ class LiveProducer:
             try:
                 return await self._connect_once()
             except retried as error:
-                log.warning("Kafka cannot be used, trying again in %.1f s: %s", pause, _describe(error))
+                log.warning("Kafka cannot be used, trying again in %.1f s: %s", pause, describe(error))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
@@ -147,7 +147,7 @@ class LiveProducer:
         self._producer = None
         self._ready.clear()
         self._metrics.producers_replaced.inc()
-        log.warning("replacing the Kafka producer: %s", _describe(error) if error else "its sender has ended")
+        log.warning("replacing the Kafka producer: %s", describe(error) if error else "its sender has ended")
         self._spawn(_dispose(producer, patience_seconds=self._settings.delivery_timeout_seconds))
         self._spawn(self._replace())
 
@@ -159,10 +159,6 @@ class LiveProducer:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__} {error}".rstrip()
 
 
 async def _dispose(producer: AIOKafkaProducer, *, patience_seconds: float) -> None:
