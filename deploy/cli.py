@@ -18,6 +18,7 @@ import click
 
 from deploy.errors import DeployError
 from gateway.errors import GatewayError
+from schemas.projects import Token
 from schemas.settings import SettingsError, load
 
 # Commands import what they run: `sequence --help` should not load Kafka's and ClickHouse's clients.
@@ -170,7 +171,7 @@ def token_create(project_id: str, expires_in: int | None) -> None:
     from gateway.projects import create_token
     from schemas.settings import KafkaSettings
 
-    expires_at = None if expires_in is None else int(time.time()) + expires_in
+    expires_at = None if expires_in is None else time.time_ns() // 1000 + expires_in * 1_000_000
     click.echo(asyncio.run(create_token(load(KafkaSettings), project_id, expires_at=expires_at)))
 
 
@@ -183,7 +184,7 @@ def token_list(project_id: str | None) -> None:
     from schemas.settings import KafkaSettings
 
     for found in asyncio.run(list_tokens(load(KafkaSettings), project_id)):
-        click.echo(f"{found.id}  {found.project_id}  {_expiry(found.expires_at)}")
+        click.echo(f"{found.id}  {found.project_id}  {found.hint}  {_state(found)}")
 
 
 @token.command("revoke")
@@ -198,10 +199,17 @@ def token_revoke(token_id: str) -> None:
     click.echo(f"Token {token_id} revoked.")
 
 
-def _expiry(expires_at: int | None) -> str:
-    if expires_at is None:
+def _state(token: Token) -> str:
+    if token.revoked_at is not None:
+        return f"revoked {_minute(token.revoked_at)}"
+    if token.expires_at is None:
         return "does not expire"
-    return f"until {datetime.fromtimestamp(expires_at, UTC):%Y-%m-%d %H:%M} UTC"
+    expired = token.expires_at <= time.time_ns() // 1000
+    return f"{'expired' if expired else 'expires'} {_minute(token.expires_at)}"
+
+
+def _minute(micros: int) -> str:
+    return f"{datetime.fromtimestamp(micros // 1_000_000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ class Running:
     async def _pause(self, seconds: float, others: Mapping[str, Running]) -> None:
         """Wait *seconds*, and then for the parts that this one needs; end early when it is to stop."""
         deadline = monotonic() + seconds
-        while not self._stopping and (
+        while not self._stopping and (  # noqa: ASYNC110  # a clock and several events: one loop says it plainly
             monotonic() < deadline or not all(others[name].ready.is_set() for name in self.part.needs)
         ):
             await asyncio.sleep(_PROBE_EVERY_SECONDS)
@@ -145,7 +145,7 @@ class Running:
 
     async def _probe(self, *, again: bool) -> None:
         began = monotonic()
-        while not await self.part.is_ready():
+        while not await self.part.is_ready():  # noqa: ASYNC110  # nothing tells when a server answers but asking
             await asyncio.sleep(_PROBE_EVERY_SECONDS)
         self.ready.set()
         if again:

@@ -21,7 +21,7 @@ def test_the_state_directory_is_made_absolute() -> None:
 
 
 def test_the_cache_is_where_it_is_set() -> None:
-    assert cache_directory(LocalSettings(cache_dir="/tmp/jars"), {"HOME": "/"}) == Path("/tmp/jars")
+    assert cache_directory(LocalSettings(cache_dir="/srv/jars"), {"HOME": "/"}) == Path("/srv/jars")
 
 
 def test_the_users_cache_is_shared_by_all_clones(tmp_path: Path) -> None:
