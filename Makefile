@@ -14,7 +14,7 @@ help:
 	@echo "make format  bring the code into its form"
 
 run: $(STAMP)
-	@exec $(BIN)/sequence up
+	@exec $(BIN)/sequence up --end-with-parent
 
 test: $(STAMP)
 	$(BIN)/pytest -q

@@ -75,13 +75,14 @@ def main() -> None:
 
 
 @main.command()
+@click.option("--end-with-parent", is_flag=True, help="End, too, when the process that started this one ends.")
 @reported
-def up() -> None:
+def up(*, end_with_parent: bool) -> None:
     """Run everything on this machine: Kafka, ClickHouse, gateway, workers."""
     from deploy.local import stack
 
     _start_logging()
-    stack.up(os.environ)
+    stack.up(os.environ, end_with_parent=end_with_parent)
 
 
 @main.command()

@@ -12,19 +12,19 @@ _PATIENCE_SECONDS = 3.0
 
 
 async def kafka_answers(address: str) -> bool:
-    """Return whether the broker at *address* answers with its metadata."""
+    """Return whether the broker at *address* answers and takes part in its cluster: before, it gets no partitions."""
     if not await _listens(address):
         return False
     admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=2000)
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await admin.start()
-            await admin.describe_cluster()
+            cluster = await admin.describe_cluster()
     except (KafkaError, OSError, TimeoutError):
         return False
     finally:
         await admin.close()
-    return True
+    return len(cluster["brokers"]) > 0
 
 
 async def group_is_stable(address: str, group: str, members: int) -> bool:

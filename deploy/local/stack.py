@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Mapping
 from time import monotonic
@@ -24,13 +25,17 @@ from processors.clickhouse.migrate import migrate
 STOP_ORDER = (("gateway",), ("dedupe", "persons", "events"), ("clickhouse",), ("kafka",))
 
 
-def up(environ: Mapping[str, str]) -> None:
-    """Run the stack until SIGINT or SIGTERM; raise `SettingsError` or `DeployError` when it cannot run."""
+def up(environ: Mapping[str, str], *, end_with_parent: bool = False) -> None:
+    """Run the stack until SIGINT or SIGTERM; raise `SettingsError` or `DeployError` when it cannot run.
+
+    With *end_with_parent* it also ends when the process that started it does.
+    """
+    parent = os.getppid() if end_with_parent else None
     parts = Parts(environ)
     with lock.held(parts.state):
         ports.check(parts.ports())
         _fetch_jars(parts)
-        asyncio.run(_run(parts, environ))
+        asyncio.run(_run(parts, environ, parent))
 
 
 def _fetch_jars(parts: Parts) -> None:
@@ -45,30 +50,39 @@ def _fetch_jars(parts: Parts) -> None:
         jars.fetch(directory, wanted, repository=parts.settings.local.maven_repository, progress=bar.update)
 
 
-async def _run(parts: Parts, environ: Mapping[str, str]) -> None:
-    supervisor = Supervisor(Places(parts.state / "logs", parts.state / "run"), click.echo)
+async def _run(parts: Parts, environ: Mapping[str, str], parent: int | None) -> None:
+    supervisor = Supervisor(Places(parts.state / "logs", parts.state / "run"), _say)
     stop = _on_signals(supervisor)
+    watch = asyncio.create_task(set_when_orphaned(stop, parent)) if parent is not None else None
     try:
         starting = asyncio.create_task(_start(parts, supervisor, environ))
         await _first(starting, stop)
         if not stop.is_set():
             await _first(stop, supervisor.failed)
     finally:
-        click.echo("Ending.")
+        _say("Ending.")
         await supervisor.stop(*STOP_ORDER)
+        if watch is not None:
+            watch.cancel()
 
 
 async def _start(parts: Parts, supervisor: Supervisor, environ: Mapping[str, str]) -> None:
     began = monotonic()
-    click.echo(f"State in {parts.state}, what each part prints in {parts.state / 'logs'}.")
+    _say(f"State in {parts.state}, what each part prints in {parts.state / 'logs'}.")
     await asyncio.to_thread(parts.broker.format, environ)
     await supervisor.start(parts.kafka(), parts.clickhouse())
     await topics.apply(parts.kafka_settings, parts.settings.topics)
     await asyncio.to_thread(migrate, parts.clickhouse_settings)
     token = await development_token(parts.kafka_settings, parts.state / "dev-token")
     await supervisor.start(*parts.gateways(), *parts.workers())
-    click.echo(f"Ready after {monotonic() - began:.1f} s. Ctrl-C ends it.\n")
-    click.echo(greeting(token, parts.settings.gateway.port, parts.clickhouse_settings))
+    _say(f"Ready after {monotonic() - began:.1f} s. Ctrl-C ends it.\n")
+    _say(greeting(token, parts.settings.gateway.port, parts.clickhouse_settings))
+
+
+def _say(line: str) -> None:
+    """Print *line*; a terminal that was closed is no reason to end otherwise than in order."""
+    with contextlib.suppress(OSError):
+        click.echo(line)
 
 
 def _on_signals(supervisor: Supervisor) -> asyncio.Event:
@@ -77,13 +91,20 @@ def _on_signals(supervisor: Supervisor) -> asyncio.Event:
 
     def on_signal() -> None:
         if stop.is_set():
-            click.echo("Ending everything at once.")
+            _say("Ending everything at once.")
             supervisor.kill()
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
     return stop
+
+
+async def set_when_orphaned(stop: asyncio.Event, parent: int) -> None:
+    """Set *stop* once process *parent* is no longer this one's parent, because it ended."""
+    while os.getppid() == parent:  # noqa: ASYNC110  # no event tells of it on every system
+        await asyncio.sleep(0.5)
+    stop.set()
 
 
 async def _first(*awaited: asyncio.Task[None] | asyncio.Event) -> None:

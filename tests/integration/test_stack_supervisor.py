@@ -47,6 +47,17 @@ async def main():
 asyncio.run(main())
 """
 
+ORPHAN = """
+import asyncio, os
+from deploy.local.stack import set_when_orphaned
+async def main():
+    stop = asyncio.Event()
+    print(os.getpid(), flush=True)
+    await asyncio.gather(set_when_orphaned(stop, os.getppid()), stop.wait())
+asyncio.run(main())
+"""
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+
 
 def places(directory: Path) -> Places:
     return Places(directory / "logs", directory / "run")
@@ -182,6 +193,19 @@ def test_no_part_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     host.stdout.close()
 
     eventually(lambda: not any(alive(pid) for pid in pids), "every process is gone", within_seconds=10)
+
+
+def test_a_stack_that_ends_with_its_parent_notices_when_that_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, ORPHAN], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    assert alive(pid)
+
+    parent.kill()
+    parent.wait()
+
+    eventually(lambda: not alive(pid), "it ended", within_seconds=10)
+    parent.stdout.close()
 
 
 def test_a_state_directory_belongs_to_one_stack_at_a_time(tmp_path: Path) -> None:
