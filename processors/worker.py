@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from processors.dedupe.agent import DedupeStage
-from processors.dedupe.decision import replay as replay_marks
 from processors.engine import faults
 from processors.engine.rocks import Layout
 from processors.engine.store import StoreOptions
 from processors.engine.worker import EngineSettings, WorkerBuilder
-from processors.persons.agent import FoldStage, RekeyStage
-from processors.persons.agent import replay as replay_persons
 from processors.rejections import RejectedTopic
 from processors.settings import WorkerSettings
 from schemas.topics import DAY_MS, Topics
+
+# Each worker imports its own stages alone: dedupe and persons need no ClickHouse client.
+# ruff: noqa: PLC0415
 
 WORKERS = ("dedupe", "persons", "events")
 
@@ -31,16 +30,21 @@ def run(name: str, settings: WorkerSettings) -> None:
 
 
 def _run_dedupe(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
+    from processors.dedupe.agent import DedupeStage
+    from processors.dedupe.decision import replay
+
     topics = Topics(settings.kafka.topic_prefix)
     window_ms = int(settings.dedupe_window_days * DAY_MS)
-    options = StoreOptions(directory, Layout(window_ms=window_ms), replay_marks)
+    options = StoreOptions(directory, Layout(window_ms=window_ms), replay)
     seen = builder.table("seen", topic=topics.events, options=options)
     builder.run([DedupeStage(topics, seen, RejectedTopic(builder.outputs, topics), window_ms)])
 
 
 def _run_persons(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
+    from processors.persons.agent import FoldStage, RekeyStage, replay
+
     topics = Topics(settings.kafka.topic_prefix)
-    options = StoreOptions(directory, Layout(), replay_persons, compacted=True)
+    options = StoreOptions(directory, Layout(), replay, compacted=True)
     persons = builder.table("persons", topic=topics.persons, options=options)
     builder.run(
         [
@@ -51,7 +55,7 @@ def _run_persons(builder: WorkerBuilder, settings: WorkerSettings, directory: Pa
 
 
 def _run_events(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
-    from processors.events.agent import stages  # noqa: PLC0415  # the other workers need no ClickHouse client
+    from processors.events.agent import stages
 
     del directory
     builder.run(stages(settings, RejectedTopic(builder.outputs, Topics(settings.kafka.topic_prefix))))

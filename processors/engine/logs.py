@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from faust.types import TP
 
 from processors.engine.errors import RefusedStartError
@@ -56,14 +57,19 @@ class Logs:
 
     async def require_same_partitions(self, topics: Iterable[str]) -> None:
         """Refuse to start unless all *topics* exist and have the same number of partitions."""
+        admin = AIOKafkaAdminClient(**kafka_arguments(self._settings))
+        try:
+            await admin.start()
+            # Asking for all topics makes none, unlike asking for one by its name.
+            counts = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+        finally:
+            await admin.close()
         names = sorted(set(topics))
-        existing = await self._connected.topics()
-        missing = [name for name in names if name not in existing]
+        missing = [name for name in names if name not in counts]
         if missing:
             raise RefusedStartError(f"topics are missing: {', '.join(missing)}. `sequence topics apply` makes them")
-        counts = {name: len(self._connected.partitions_for_topic(name) or ()) for name in names}
-        if len(set(counts.values())) > 1:
-            listed = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        if len({counts[name] for name in names}) > 1:
+            listed = ", ".join(f"{name} has {counts[name]}" for name in names)
             raise RefusedStartError(f"these topics must have the same number of partitions: {listed}")
 
     @property

@@ -8,6 +8,7 @@ records that fell on the way end the process instead of being lost.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -20,6 +21,8 @@ from processors.engine.errors import ExpiredInputError, SkippedRecordsError, Tru
 from processors.engine.faults import reach
 from processors.engine.logs import Bounds, Logs
 from processors.engine.stage import Positions, Slice, SourceRecord, Stage
+
+log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
 """How long a rebalance or a shutdown waits for slices in work; what takes longer is done again elsewhere."""
@@ -147,6 +150,7 @@ class Runner:
         await asyncio.gather(*tasks, return_exceptions=True)
         if lanes:
             await self._consumer.commit()
+            log.info("let go of %d partitions", len(lanes))
 
     def submit(self, event: Any) -> None:
         """Hand a Faust event to its lane and hold its partition back when enough is waiting."""
@@ -185,6 +189,7 @@ class Runner:
             lane.decided = first_decided(
                 lane.tp, positions.decided.get(lane.tp.partition), committed[lane.tp], bounds[lane.tp]
             )
+        log.info("%s: at work on partitions %s", stage.topic, ", ".join(str(tp.partition) for tp in sorted(tps)))
         if not ready.done():
             ready.set_result(None)
 

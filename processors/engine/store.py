@@ -7,6 +7,7 @@ writes what the stage itself would have written.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class StoreOptions:
 class PartitionedStore(base.Store[bytes, bytes]):
     """Faust's view of the local state of one table."""
 
+    logger = logging.getLogger("faust.stores")
     app: Any
     table: Any
 

@@ -42,6 +42,9 @@ class SliceSchema(Schema[Any, Any]):
 class SliceConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that owns the aiokafka consumer."""
 
+    # Faust's services tell each step of their life; they tell it under Faust's name.
+    logger = driver.logger
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.next_offsets: dict[TP, int] = {}
@@ -90,6 +93,8 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
 
 class SliceConsumer(driver.Consumer):
     """Faust's consumer, in slices."""
+
+    logger = driver.logger
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

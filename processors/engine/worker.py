@@ -51,6 +51,9 @@ class EngineSettings:
 class SliceApp(faust.App):
     """A Faust app that hands its slices to a runner and lets it finish before it stops."""
 
+    # Faust's services tell each step of their life; they tell it under Faust's name.
+    logger = logging.getLogger("faust.app")
+
     runner: Runner
     watchdog: Watchdog
     outputs: OutputLog

@@ -1,0 +1,128 @@
+"""The dedupe worker as a process, on a real broker: exact whatever moment it is killed at."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from processors.engine.rocks import Layout, PartitionState
+from schemas.records import Record, item_record
+from schemas.settings import KafkaSettings, kafka_arguments
+from schemas.topics import Topics
+from tests import logs
+from tests.records import track
+from tests.workers import Worker
+
+COUNT = 400
+GROUP = "dedupe"
+
+
+def items(first: int, count: int = COUNT) -> list[Record]:
+    """Return *count* items, and every tenth of them again with other content."""
+    fresh = [item_record(track(f"m{number}")) for number in range(first, first + count)]
+    again = [item_record(track(f"m{number}", user_id="someone-else")) for number in range(first, first + count, 10)]
+    return [*fresh, *again]
+
+
+def entries(directory: Path) -> dict[int, dict[bytes, bytes]]:
+    """Return the marks of each partition below *directory*."""
+    found = {}
+    for path in sorted((directory / "seen").iterdir()):
+        state = PartitionState(path, Layout(window_ms=7 * 24 * 3600 * 1000))
+        found[int(path.name)] = state.entries()
+        state.close()
+    return found
+
+
+def check(settings: KafkaSettings, topics: Topics, count: int) -> None:
+    """Check that a reader with the origin rule sees each messageId of the first *count* once, as it first came."""
+    seen = logs.first_by_origin(logs.read(settings, topics.events))
+    assert Counter(record.key for record in seen) == Counter({b"p/m%d" % number: 1 for number in range(count)})
+    assert all(b'"userId":"u"' in record.value for record in seen)
+
+
+@pytest.fixture
+def settings(kafka_settings: KafkaSettings, topics: Topics) -> KafkaSettings:
+    assert topics.prefix == kafka_settings.topic_prefix
+    return kafka_settings
+
+
+def committed(settings: KafkaSettings, topics: Topics) -> int:
+    return logs.committed(settings, f"{topics.prefix}-{GROUP}", topics.items)
+
+
+@pytest.mark.parametrize("point", ["decided:2", "produced:1", "produced:3", "applied:2", "processed:2"])
+def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(
+    settings: KafkaSettings, topics: Topics, tmp_path: Path, point: str
+) -> None:
+    records = items(0)
+    logs.write(settings, topics.items, records)
+    with Worker("dedupe", settings, tmp_path, faults={"SEQUENCE_TEST_KILL_AT": point}) as worker:
+        worker.until(lambda: committed(settings, topics) == len(records), "all items are decided")
+        assert worker.ends == 1
+    check(settings, topics, COUNT)
+
+
+def test_wiped_local_state_is_rebuilt_from_the_log_as_it_was(
+    settings: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    records = items(0)
+    logs.write(settings, topics.items, records)
+    with Worker("dedupe", settings, tmp_path) as worker:
+        worker.until(lambda: committed(settings, topics) == len(records), "all items are decided")
+    before = entries(worker.state)
+    shutil.rmtree(worker.state)
+
+    repeats_and_more = [*items(0), *items(COUNT)]
+    logs.write(settings, topics.items, repeats_and_more)
+    with Worker("dedupe", settings, tmp_path) as worker:
+        total = len(records) + len(repeats_and_more)
+        worker.until(lambda: committed(settings, topics) == total, "all items are decided")
+        assert worker.ends == 0
+    check(settings, topics, 2 * COUNT)
+    after = entries(worker.state)
+    assert {number: {key: after[number][key] for key in marks} for number, marks in before.items()} == before
+
+
+def test_what_is_not_an_item_goes_to_rejected_and_holds_nothing_up(
+    settings: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    poison = [Record(b"p/poison", b"{not json"), Record(b"p/big", b'{"x":"' + b"x" * 1_000_000 + b'"}')]
+    records = [*items(0, 10), *poison, *items(10, 10)]
+    logs.write(settings, topics.items, records)
+    with Worker("dedupe", settings, tmp_path) as worker:
+        worker.until(lambda: committed(settings, topics) == len(records), "all items are decided")
+        assert worker.ends == 0
+    check(settings, topics, 20)
+    rejected = logs.read(settings, topics.rejected)
+    assert sorted(b'"code":"not_an_item"' in record.value for record in rejected) == [False, True]
+    assert any(b'"code":"item_too_large"' in record.value for record in rejected)
+
+
+async def make(kafka: KafkaSettings, names: dict[str, int]) -> None:
+    admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
+    try:
+        await admin.start()
+        await admin.create_topics([NewTopic(name, count, 1) for name, count in names.items()])
+    finally:
+        await admin.close()
+
+
+def test_a_worker_refuses_topics_that_differ_in_partitions(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+    topics = Topics(kafka_settings.topic_prefix)
+    asyncio.run(make(kafka_settings, {topics.items: 4, topics.events: 3}))
+    with Worker("dedupe", kafka_settings, tmp_path) as worker:
+        worker.until(lambda: worker.ends > 0, "the worker refuses to start")
+        assert "must have the same number of partitions" in worker.log
+
+
+def test_a_worker_without_its_topics_says_which_are_missing(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+    with Worker("dedupe", kafka_settings, tmp_path) as worker:
+        worker.until(lambda: worker.ends > 0, "the worker refuses to start")
+        assert f"{kafka_settings.topic_prefix}.items.v1" in worker.log
+        assert "sequence topics apply" in worker.log

@@ -1,0 +1,66 @@
+"""Reading and writing whole topics in tests, by clients that know nothing of the product's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from schemas.records import Record
+from schemas.settings import KafkaSettings, kafka_arguments
+
+
+def write(settings: KafkaSettings, topic: str, records: Iterable[Record]) -> None:
+    """Write *records* where Kafka's default partitioner puts them, and wait until they are there."""
+
+    async def produce() -> None:
+        async with AIOKafkaProducer(**kafka_arguments(settings), enable_idempotence=True, linger_ms=10) as producer:
+            sent = [
+                await producer.send(topic, key=record.key, value=record.value, headers=list(record.headers))
+                for record in records
+            ]
+            await asyncio.gather(*sent)
+
+    asyncio.run(produce())
+
+
+def read(settings: KafkaSettings, topic: str) -> list[Any]:
+    """Return every record that *topic* holds now, each partition in its order."""
+
+    async def consume() -> list[Any]:
+        async with AIOKafkaConsumer(topic, **kafka_arguments(settings), auto_offset_reset="earliest") as consumer:
+            tps = list(consumer.assignment())
+            ends = await consumer.end_offsets(tps)
+            records: list[Any] = []
+            while any([await consumer.position(tp) < ends[tp] for tp in tps]):
+                for batch in (await consumer.getmany(*tps, timeout_ms=200)).values():
+                    records.extend(batch)
+            return sorted(records, key=lambda record: (record.partition, record.offset))
+
+    return asyncio.run(consume())
+
+
+def committed(settings: KafkaSettings, group: str, topic: str) -> int:
+    """Return the sum of the offsets that *group* has committed on *topic*."""
+
+    async def ask() -> int:
+        async with AIOKafkaConsumer(topic, **kafka_arguments(settings)) as reader:
+            tps = reader.assignment()
+        async with AIOKafkaConsumer(**kafka_arguments(settings), group_id=group) as consumer:
+            return sum([await consumer.committed(tp) or 0 for tp in tps])
+
+    return asyncio.run(ask())
+
+
+def first_by_origin(records: Iterable[Any]) -> list[Any]:
+    """Return *records* of `events.v1` without those whose origin does not exceed the one before: the origin rule."""
+    last: dict[int, int] = {}
+    kept = []
+    for record in records:
+        origin = int(dict(record.headers)["origin"])
+        if origin > last.get(record.partition, -1):
+            last[record.partition] = origin
+            kept.append(record)
+    return kept

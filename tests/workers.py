@@ -1,0 +1,61 @@
+"""Worker processes for tests: real ones, started again when they end, as the supervisor would."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+from schemas.settings import KafkaSettings, environment
+from tests.services import Service, eventually
+
+
+class Worker:
+    """One worker process. *faults* are variables that only its first start gets."""
+
+    def __init__(
+        self,
+        kind: str,
+        kafka: KafkaSettings,
+        directory: Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        faults: Mapping[str, str] | None = None,
+    ) -> None:
+        self.state = directory / "state"
+        self._plain = {**environment(kafka), "SEQUENCE_WORKER_DIR": str(self.state), **(environ or {})}
+        command = [sys.executable, "-m", "deploy.cli", "worker", kind]
+        self._service = Service(kind, directory, kind, lambda: command, {**self._plain, **(faults or {})}, lambda: True)
+        self.ends = 0
+        """How often it ended without being told to."""
+
+    def __enter__(self) -> Self:
+        self._service.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._service.stop()
+
+    @property
+    def log(self) -> str:
+        """What it has printed."""
+        return (self._service.directory / "log").read_text()
+
+    def revive(self) -> None:
+        """Start it again if it has ended."""
+        process = self._service.process
+        if process is not None and process.poll() is not None:
+            self.ends += 1
+            self._service.stop()
+            self._service.environ = self._plain
+            self._service.start()
+
+    def until(self, condition: Callable[[], bool], what: str, *, within_seconds: float = 60.0) -> None:
+        """Keep it running until *condition* holds."""
+
+        def holds() -> bool:
+            self.revive()
+            return condition()
+
+        eventually(holds, f"{what}; the worker printed: {self.log[-1500:]}", within_seconds=within_seconds)
