@@ -92,7 +92,7 @@ class FollowedDirectory:
             try:
                 self._directory = await read_to_end(consumer)
             except BaseException:
-                await consumer.stop()
+                await close_consumer(consumer)
                 raise
             self._follows = True
             return consumer
@@ -105,7 +105,7 @@ class FollowedDirectory:
                 log.warning("projects are not followed: %s", describe(error))
             finally:
                 self._follows = False
-                await consumer.stop()
+                await close_consumer(consumer)
             await asyncio.sleep(_PAUSE_SECONDS)
             consumer = await self._read_again()
             log.info("projects are followed again")
@@ -156,7 +156,7 @@ async def open_topic(kafka: KafkaSettings) -> AIOKafkaConsumer:
         consumer.assign([TopicPartition(topic, 0)])
         await consumer.seek_to_beginning()
     except BaseException:
-        await consumer.stop()
+        await close_consumer(consumer)
         raise
     return consumer
 
@@ -164,6 +164,18 @@ async def open_topic(kafka: KafkaSettings) -> AIOKafkaConsumer:
 def _require(topic: str, existing: Collection[str]) -> None:
     if topic not in existing:
         raise StartError(f"topics are missing: {topic}; make them with `sequence topics apply`")
+
+
+async def close_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Stop *consumer*, whatever state it is in.
+
+    While the broker is away, aiokafka's `stop` can end early with the cancellation of one of its own tasks.
+    """
+    stopping = asyncio.ensure_future(consumer.stop())
+    await asyncio.wait([stopping], timeout=5.0)
+    if not stopping.done() or stopping.cancelled() or stopping.exception() is not None:
+        stopping.cancel()
+        await consumer._client.close()  # noqa: SLF001
 
 
 async def read_to_end(consumer: AIOKafkaConsumer) -> Directory:

@@ -8,7 +8,6 @@ more. aiokafka does not recover from either, so any failure for good means a new
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -166,15 +165,12 @@ async def _dispose(producer: AIOKafkaProducer, *, patience_seconds: float) -> No
 
     aiokafka's own `stop` waits for as long as the broker is away, and leaves its connections open when it is cancelled.
     """
+    stopping = asyncio.ensure_future(producer.stop())
     try:
-        async with asyncio.timeout(patience_seconds):
-            await producer.stop()
-    except TimeoutError:
-        producer._message_accumulator.fail_all(KafkaError("the producer was given up"))  # noqa: SLF001
-        with contextlib.suppress(KafkaError, OSError, TimeoutError):
-            async with asyncio.timeout(1.0):
-                await producer._sender.close()  # noqa: SLF001
-        await producer.client.close()
-    except (KafkaError, OSError) as error:
-        log.warning("a replaced Kafka producer did not stop cleanly: %s", type(error).__name__)
-        await producer.client.close()
+        await asyncio.wait([stopping], timeout=patience_seconds)
+    finally:
+        if not stopping.done() or stopping.cancelled() or stopping.exception() is not None:
+            producer._message_accumulator.fail_all(KafkaError("the producer was given up"))  # noqa: SLF001
+            stopped = asyncio.gather(stopping, producer._sender.close(), return_exceptions=True)  # noqa: SLF001
+            await asyncio.wait([stopped], timeout=1.0)
+            await producer.client.close()

@@ -12,7 +12,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from gateway.directory import open_topic, read_to_end
+from gateway.directory import close_consumer, open_topic, read_to_end
 from gateway.errors import (
     InvalidProjectError,
     InvalidTokenError,
@@ -123,7 +123,7 @@ async def read_directory(kafka: KafkaSettings) -> Directory:
         try:
             return await read_to_end(consumer)
         finally:
-            await consumer.stop()
+            await close_consumer(consumer)
     except (KafkaError, OSError) as error:
         raise _unavailable(kafka, error) from error
 
