@@ -13,6 +13,7 @@ import hashlib
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -69,6 +70,12 @@ def fetch(directory: Path, jars: list[Jar], *, repository: str = "", progress: P
 
     Raises `FetchError` when one cannot be had or differs from the list. What was fetched before that stays.
     """
+    lock = threading.Lock()
+
+    def one_by_one(arrived: int) -> None:
+        with lock:
+            progress(arrived)
+
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with (
@@ -76,7 +83,8 @@ def fetch(directory: Path, jars: list[Jar], *, repository: str = "", progress: P
             ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as threads,
         ):
             downloads = [
-                threads.submit(_download, jar, directory, _context(Path(staging), repository, progress)) for jar in jars
+                threads.submit(_download, jar, directory, _context(Path(staging), repository, one_by_one))
+                for jar in jars
             ]
             try:
                 for download in as_completed(downloads):
