@@ -25,6 +25,12 @@ class WorkerSettings:
         "Seconds without progress, with work to do, after which a worker ends itself",
         check=lambda value: value >= 5,
     )
+    session_timeout_seconds: float = setting(
+        "SEQUENCE_WORKER_SESSION_SECONDS",
+        10.0,
+        "Seconds after which Kafka gives the partitions of a silent worker to others",
+        check=lambda value: 6 <= value <= 30,
+    )
     standby_replicas: int = setting(
         "SEQUENCE_WORKER_STANDBYS", 0, "Other workers that keep a copy of each table", check=lambda value: value >= 0
     )

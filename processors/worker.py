@@ -24,7 +24,14 @@ def run(name: str, settings: WorkerSettings) -> None:
     faults.arm(os.environ)
     directory = Path(settings.directory)
     builder = WorkerBuilder(
-        EngineSettings(name, settings.kafka, directory, settings.stall_seconds, settings.standby_replicas)
+        EngineSettings(
+            name,
+            settings.kafka,
+            directory,
+            stall_seconds=settings.stall_seconds,
+            session_timeout_seconds=settings.session_timeout_seconds,
+            standby_replicas=settings.standby_replicas,
+        )
     )
     {"dedupe": _run_dedupe, "persons": _run_persons, "events": _run_events}[name](builder, settings, directory)
 

@@ -24,7 +24,13 @@ class Worker:
         faults: Mapping[str, str] | None = None,
     ) -> None:
         self.state = directory / "state"
-        self._plain = {**environment(kafka), "SEQUENCE_WORKER_DIR": str(self.state), **(environ or {})}
+        self._plain = {
+            **environment(kafka),
+            "SEQUENCE_WORKER_DIR": str(self.state),
+            # The shortest that brokers allow: a killed worker's partitions stand still for it.
+            "SEQUENCE_WORKER_SESSION_SECONDS": "6",
+            **(environ or {}),
+        }
         command = [sys.executable, "-m", "deploy.cli", "worker", kind]
         self._service = Service(kind, directory, kind, lambda: command, {**self._plain, **(faults or {})}, lambda: True)
         self.ends = 0

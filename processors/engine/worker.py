@@ -26,9 +26,6 @@ from processors.engine.transport import SliceSchema
 from processors.engine.watchdog import Watchdog
 from schemas.settings import KafkaSettings, kafka_arguments
 
-SESSION_TIMEOUT_SECONDS = 10.0
-"""A killed worker's partitions stand still for this long."""
-HEARTBEAT_SECONDS = 2.0
 REQUEST_TIMEOUT_SECONDS = 40.0
 FETCH_BYTES = 4 * 1024 * 1024
 """What one fetch brings of one partition: some ten thousand events, so that slices are worth their overhead."""
@@ -45,6 +42,7 @@ class EngineSettings:
     kafka: KafkaSettings
     directory: Path
     stall_seconds: float
+    session_timeout_seconds: float
     standby_replicas: int = 0
 
 
@@ -142,8 +140,8 @@ def _faust_app(settings: EngineSettings) -> SliceApp:
         topic_allow_declare=False,
         topic_disable_leader=True,
         table_standby_replicas=settings.standby_replicas,
-        broker_session_timeout=SESSION_TIMEOUT_SECONDS,
-        broker_heartbeat_interval=HEARTBEAT_SECONDS,
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=settings.session_timeout_seconds / 5,
         broker_request_timeout=REQUEST_TIMEOUT_SECONDS,
         # A stage may wait for ClickHouse for hours; the watchdog looks after what hangs.
         broker_max_poll_interval=UNLIMITED_SECONDS,

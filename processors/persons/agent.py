@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from schemas.persons import decode_person
+
 from processors.dedupe.decision import origin_of
 from processors.engine.output import Output, OutputLog
 from processors.engine.rocks import Put
@@ -12,7 +14,6 @@ from processors.engine.table import LogTable
 from processors.persons.folding import fold_run
 from processors.rejections import RejectedTopic, rejection
 from schemas.items import Identify
-from schemas.persons import decode_person
 from schemas.records import (
     MESSAGE_ID,
     ORIGIN,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from schemas.items import Identify
 from schemas.persons import PERSON_LIMIT_BYTES, Person, encode_person, fold
+
+from schemas.items import Identify
 
 
 @dataclass(frozen=True, slots=True)
