@@ -10,16 +10,13 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
 
 import msgspec
 from msgspec import Raw
 
 from schemas.refusals import Code, FaultError, MalformedBodyError, TooManyItemsError
-from schemas.rules import ABSENT, check_object, read_text
+from schemas.rules import ABSENT, ItemType, check_object, read_text
 from schemas.splitting import read_members
-
-ItemType = Literal["track", "identify"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Raw
 
 from schemas.refusals import Code, FaultError
 from schemas.times import parse_time
+
+ItemType = Literal["track", "identify"]
 
 DEEPEST = 32
 """Levels of objects and arrays in a value."""
@@ -31,13 +33,16 @@ _BRACKETS = bytes.maketrans(b"[]{}", b"()()")
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
-class WireItem(msgspec.Struct, rename="camel", gc=False):
-    """An item as it is sent, before anything is decided but the types of its texts."""
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)]
 
-    type: str | None = None
-    user_id: str | None = None
-    event: str | None = None
-    message_id: str | None = None
+
+class WireItem(msgspec.Struct, rename="camel", gc=False):
+    """An item as it is sent; decoding tests the types and the lengths of its texts, and nothing else."""
+
+    type: ItemType | None = None
+    user_id: Name | None = None
+    event: Name | None = None
+    message_id: Name | None = None
     timestamp: str | None = None
     original_timestamp: str | None = None
     """What some SDKs send in place of `timestamp`."""
@@ -53,7 +58,7 @@ _members: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, 
 _text: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
 
 
-def read_item(content: bytes, *, item_type: str | None, limit_bytes: int) -> WireItem:
+def read_item(content: bytes, *, item_type: ItemType | None, limit_bytes: int) -> WireItem:
     """Return the item that *content* is; `FaultError` names the first rule that it breaks.
 
     *item_type* is the type that the path gives, None where the item gives its own.
@@ -141,13 +146,16 @@ def _read_members(content: bytes) -> dict[str, Raw]:
         raise _diagnose(content, None) from None
 
 
-def _read_type(members: dict[str, Raw]) -> str:
-    kind = read_text(members, "type")
-    if kind is None:
-        raise FaultError(Code.TYPE_REQUIRED, field="type")
-    if kind not in {"track", "identify"}:
-        raise FaultError(Code.UNSUPPORTED_TYPE, field="type")
-    return kind
+def _read_type(members: dict[str, Raw]) -> ItemType:
+    match read_text(members, "type"):
+        case None:
+            raise FaultError(Code.TYPE_REQUIRED, field="type")
+        case "track":
+            return "track"
+        case "identify":
+            return "identify"
+        case _:
+            raise FaultError(Code.UNSUPPORTED_TYPE, field="type")
 
 
 def _read_id(members: dict[str, Raw], name: str, required: Code | None = None) -> str | None:

@@ -28,10 +28,10 @@ _FORM = re.compile(
     r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[01]\d|2[0-3])(?::?(?P<minutes>[0-5]\d))?)?)?",
     re.ASCII,
 )
-_SECOND_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
-_SCALES = {24: 1_000, 27: 1}
-"""What the fraction counts, by the length of the text: `….123Z` is JavaScript's form and `….123456Z` is ours."""
-_THREE_DIGITS = [f"{number:03d}" for number in range(1000)]
+_SECOND_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.", re.ASCII)
+_DIGITS = [f"{number:03d}" for number in range(1000)]
+_MILLIONTHS = {digits: number for number, digits in enumerate(_DIGITS)}
+_THOUSANDTHS = {digits: number * 1000 for number, digits in enumerate(_DIGITS)}
 
 
 class Times(msgspec.Struct, frozen=True, gc=False):
@@ -50,18 +50,26 @@ def parse_time(text: str) -> int:
     Fractions of a second are cut to microseconds. Raises `ValueError` for anything else, and for years outside
     1970 to 2261.
     """
-    scale = _SCALES.get(len(text))
-    if scale is not None and text[10] == "T" and text[19] == "." and text[-1] == "Z":
-        fraction = text[20:-1]
-        if fraction.isdigit() and fraction.isascii():
-            return _within_range(_second(text[:19]) * SECOND + int(fraction) * scale)
-    return _parse_any(text)
+    return read_time(text)[0]
+
+
+def read_time(text: str) -> tuple[int, str]:
+    """Return what `parse_time` does, and the fixed form with it: for JavaScript's `….123Z` that is nearly the text."""
+    try:
+        if len(text) == 24 and text[-1] == "Z":
+            return _second(text[:20]) + _THOUSANDTHS[text[20:23]], text[:-1] + "000Z"
+        if len(text) == 27 and text[-1] == "Z":
+            return _second(text[:20]) + _THOUSANDTHS[text[20:23]] + _MILLIONTHS[text[23:26]], text
+    except KeyError:
+        pass
+    micros = _parse_any(text)
+    return micros, format_time(micros)
 
 
 def format_time(micros: int) -> str:
     """Return *micros* in the fixed form."""
     second, fraction = divmod(micros, SECOND)
-    return f"{_second_text(second)}{_THREE_DIGITS[fraction // 1000]}{_THREE_DIGITS[fraction % 1000]}Z"
+    return f"{_second_text(second)}{_DIGITS[fraction // 1000]}{_DIGITS[fraction % 1000]}Z"
 
 
 def clock_shift(sent_at: int | None, received_at: int) -> int:
@@ -96,15 +104,12 @@ def _parse_any(text: str) -> int:
     if match is None:
         raise ValueError("not an ISO 8601 date or date-time")
     date, hour, minute, second, fraction, sign, hours, minutes = match.groups()
-    seconds = _second(f"{date}T{hour or '00'}:{minute or '00'}:{second or '00'}")
+    since = datetime.fromisoformat(f"{date}T{hour or '00'}:{minute or '00'}:{second or '00'}Z") - _EPOCH
+    seconds = since.days * 86_400 + since.seconds
     if sign is not None:
         offset = int(hours) * 3600 + int(minutes or 0) * 60
         seconds += offset if sign == "-" else -offset
     micros = seconds * SECOND + int((fraction or "0")[:6].ljust(6, "0"))
-    return _within_range(micros)
-
-
-def _within_range(micros: int) -> int:
     if not 0 <= micros < _END:
         raise ValueError("outside the years 1970 to 2261")
     return micros
@@ -112,11 +117,10 @@ def _within_range(micros: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _second(text: str) -> int:
-    """Return the seconds since 1970 of `2026-01-31T23:59:59`; a batch's events share most of theirs."""
+    """Return the time of `2026-01-31T23:59:59.`, which the events of a batch share; `KeyError` for another form."""
     if _SECOND_FORM.fullmatch(text) is None:
-        raise ValueError("not an ISO 8601 date-time")
-    since = datetime.fromisoformat(text).replace(tzinfo=UTC) - _EPOCH
-    return since.days * 86_400 + since.seconds
+        raise KeyError(text)
+    return _parse_any(text[:-1])
 
 
 @lru_cache(maxsize=4096)

@@ -20,9 +20,9 @@ from msgspec import Raw
 
 from schemas.items import EMPTY_OBJECT, Identify, Item, Track
 from schemas.refusals import Code, FaultError, MalformedBodyError, Refusal, RequestError, TooManyItemsError
-from schemas.requests import DEFAULT_LIMITS, ItemType, Limits, Request, is_plain, read_request
-from schemas.rules import ABSENT, DEEPEST, LONGEST, WireItem, find_message_id, read_item
-from schemas.times import clock_shift, format_time, parse_time, shift_time
+from schemas.requests import DEFAULT_LIMITS, Limits, Request, is_plain, read_request
+from schemas.rules import ABSENT, DEEPEST, ItemType, WireItem, find_message_id, read_item
+from schemas.times import clock_shift, format_time, parse_time, read_time, shift_time
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -126,25 +126,24 @@ def _read_fast(content: bytes, sender: _Sender) -> WireItem | None:
         wire = _decode_wire_item(content)
     except msgspec.DecodeError:
         return None
-    user_id, message_id = wire.user_id, wire.message_id
-    if not user_id or len(user_id) > LONGEST or user_id.isspace():
+    kind = wire.type = sender.item_type or wire.type
+    user_id, event, message_id = wire.user_id, wire.event, wire.message_id
+    values, context, integrations = wire.properties, wire.context, wire.integrations
+    if kind != "track":
+        event, values = user_id, wire.traits
+    # Written out, since a call for each would cost as much as the rest.
+    if (
+        kind is None
+        or user_id is None
+        or event is None
+        or user_id.isspace()
+        or event.isspace()
+        or (message_id is not None and message_id.isspace())
+        or (values is not ABSENT and _first_byte(values)[0] != _OBJECT)
+        or (context is not ABSENT and _first_byte(context)[0] != _OBJECT)
+        or (integrations is not ABSENT and _first_byte(integrations)[0] != _OBJECT)
+    ):
         return None
-    if message_id is not None and (not message_id or len(message_id) > LONGEST or message_id.isspace()):
-        return None
-    kind = sender.item_type or wire.type
-    if kind == "track":
-        event = wire.event
-        if not event or len(event) > LONGEST or event.isspace():
-            return None
-        values = wire.properties
-    elif kind == "identify":
-        values = wire.traits
-    else:
-        return None
-    for value in (values, wire.context, wire.integrations):
-        if value is not ABSENT and _first_byte(value)[0] != _OBJECT:
-            return None
-    wire.type = kind
     return wire
 
 
@@ -155,14 +154,14 @@ def _item(wire: WireItem, content: bytes, index: int, sender: _Sender) -> Item:
         sent_at = wire.sent_at
         sent, shift = _read_clock(sent_at, sender.received_at)
     timestamp = wire.timestamp if wire.timestamp is not None else wire.original_timestamp
-    original, corrected = None, sender.received
+    original: str | None = None
+    corrected = sender.received
     if timestamp is not None:
         try:
-            at = parse_time(timestamp)
+            at, original = read_time(timestamp)
         except ValueError:
             field = "timestamp" if wire.timestamp is not None else "originalTimestamp"
             raise FaultError(Code.INVALID_TIMESTAMP, field=field) from None
-        original = format_time(at)
         shifted = shift_time(at, shift, sender.received_at)
         corrected = original if shifted == at else format_time(shifted)
     message_id = wire.message_id or _make_message_id(content, index, sender, sent_at, timestamp)
