@@ -4,6 +4,7 @@ GatewayError
 ├── RequestError              the caller has to change something
 │   ├── UnauthorizedError     no token, an unknown one, or two different ones
 │   ├── ProjectDisabledError
+│   ├── OriginNotAllowedError     a browser's page that may not send
 │   ├── RateLimitedError      the project's rate is used up
 │   ├── LengthRequiredError
 │   ├── BodyTooLargeError
@@ -49,6 +50,13 @@ class ProjectDisabledError(RequestError):
 
     def __init__(self) -> None:
         super().__init__("The project is disabled.")
+
+
+class OriginNotAllowedError(RequestError):
+    """The origin is not on the allow-list."""
+
+    def __init__(self) -> None:
+        super().__init__("Pages of this origin may not send events here.")
 
 
 class RateLimitedError(RequestError):

@@ -37,7 +37,7 @@ class GatewayMetrics:
         self.producers_replaced = self._counter(metrics.GATEWAY_PRODUCERS_REPLACED)
         self.unexpected_errors = self._counter(metrics.GATEWAY_UNEXPECTED_ERRORS)
         self.directory_changes = self._counter(metrics.GATEWAY_DIRECTORY_CHANGES)
-        self.answered_ok = self.requests.labels("200", "")
+        self.answered_ok = self.requests.labels("200")
 
     def watch_in_flight_bytes(self, read: Callable[[], float]) -> None:
         """Publish what *read* returns whenever the numbers are asked for."""

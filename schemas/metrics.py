@@ -14,7 +14,7 @@ class Metric:
     labels: tuple[str, ...] = ()
 
 
-GATEWAY_REQUESTS = Metric("sequence_gateway_requests", "Requests answered, by status and code", ("status", "code"))
+GATEWAY_REQUESTS = Metric("sequence_gateway_requests", "Requests answered, by status", ("status",))
 GATEWAY_REQUEST_SECONDS = Metric(
     "sequence_gateway_request_seconds", "Time from a request's headers to its answer, of requests with items"
 )

@@ -1,0 +1,62 @@
+"""Puts the parts of the gateway together; what it is given decides whether they are real."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from gateway.collecting import Collector
+from gateway.cors import Cors
+from gateway.directory import FollowedDirectory, ProjectSource
+from gateway.health import Health
+from gateway.limits import ByteBudget
+from gateway.metrics import GatewayMetrics
+from gateway.middleware import METRICS, answer_errors
+from gateway.publisher import KafkaPublisher, Publisher
+from gateway.routes import routes
+from gateway.settings import GatewaySettings
+from schemas.topics import Topics
+
+HEALTH = web.AppKey("HEALTH", Health)
+
+
+def create_app(settings: GatewaySettings) -> web.Application:
+    """Return the gateway on the Kafka of *settings*."""
+    metrics = GatewayMetrics()
+    budget = ByteBudget(settings.in_flight_limit_bytes)
+    topics = Topics(settings.kafka.topic_prefix)
+    publisher = KafkaPublisher(settings, [topics.items, topics.rejected], metrics, budget)
+    projects = FollowedDirectory(settings.kafka, metrics, start_timeout_seconds=settings.start_timeout_seconds)
+    return assemble(settings, publisher, projects, metrics, budget)
+
+
+def assemble(
+    settings: GatewaySettings,
+    publisher: Publisher,
+    projects: ProjectSource,
+    metrics: GatewayMetrics,
+    budget: ByteBudget,
+) -> web.Application:
+    """Return the gateway on the given parts, which it starts and closes."""
+    metrics.watch_in_flight_bytes(lambda: budget.held_bytes)
+    health = Health(publisher, projects)
+    cors = Cors(settings.cors_origins)
+    app = web.Application(middlewares=[answer_errors])
+    app[METRICS] = metrics
+    app[HEALTH] = health
+    app.add_routes(routes(Collector(settings, publisher, projects, metrics, budget), health, metrics, cors))
+    if cors:
+        app.on_response_prepare.append(cors.mark)
+
+    async def connections(_: web.Application) -> AsyncIterator[None]:
+        try:
+            await projects.start()
+            await publisher.start()
+            yield
+        finally:
+            await publisher.close()
+            await projects.close()
+
+    app.cleanup_ctx.append(connections)
+    return app

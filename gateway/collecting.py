@@ -1,0 +1,127 @@
+"""The way of one request: token, body, items, verdicts, Kafka, reply. Nothing here is done per item but lists."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable
+from typing import Literal
+
+from aiohttp import web
+
+from gateway.auth import agree, read_token
+from gateway.bodies import HeldBytes, read_body
+from gateway.directory import ProjectSource
+from gateway.errors import ProjectDisabledError, UnauthorizedError
+from gateway.limits import ByteBudget, ProjectRates
+from gateway.metrics import GatewayMetrics
+from gateway.publisher import Publisher
+from gateway.replies import verdicts_reply
+from gateway.settings import GatewaySettings
+from schemas.items import Rejection
+from schemas.projects import Project
+from schemas.records import Record, item_record, rejection_record
+from schemas.refusals import Refusal
+from schemas.times import format_time
+from schemas.topics import Topics
+from schemas.validation import Limits, Verdicts, check_items, read_request
+
+
+class Collector:
+    """Takes items in. One of it serves all requests."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        publisher: Publisher,
+        projects: ProjectSource,
+        metrics: GatewayMetrics,
+        budget: ByteBudget,
+    ) -> None:
+        self._settings = settings
+        self._publisher = publisher
+        self._projects = projects
+        self._metrics = metrics
+        self._budget = budget
+        self._rates = ProjectRates()
+        self._limits = Limits(settings.batch_limit_items, settings.item_limit_bytes)
+        self._topics = Topics(settings.kafka.topic_prefix)
+
+    async def collect_batch(self, request: web.Request) -> web.Response:
+        """Take the items of `batch`."""
+        return await self._collect(request, None)
+
+    async def collect_track(self, request: web.Request) -> web.Response:
+        """Take the body as one track."""
+        return await self._collect(request, "track")
+
+    async def collect_identify(self, request: web.Request) -> web.Response:
+        """Take the body as one identify."""
+        return await self._collect(request, "identify")
+
+    async def _collect(self, request: web.Request, item_type: Literal["track", "identify"] | None) -> web.Response:
+        started = time.perf_counter()
+        held = HeldBytes(self._budget)
+        try:
+            verdicts = await self._take(request, item_type, held)
+        finally:
+            held.release()
+        self._metrics.request_seconds.observe(time.perf_counter() - started)
+        return verdicts_reply(verdicts, verbose=request.query_string == "" or request.query.get("verbose") != "0")
+
+    async def _take(
+        self, request: web.Request, item_type: Literal["track", "identify"] | None, held: HeldBytes
+    ) -> Verdicts:
+        token = read_token(request.headers)
+        project = None if token is None else self._open(token)
+        body = await read_body(request, self._settings, held)
+        received_at = time.time_ns() // 1000
+        self._metrics.body_bytes.inc(len(body))
+        parsed = read_request(body, item_type=item_type, limits=self._limits)
+        if project is None or parsed.write_key is not None:
+            project = self._open(agree(token, parsed.write_key))
+        rate = project.rate()
+        if rate is not None:
+            self._rates.take(project.id, rate, len(parsed.items), time.monotonic())
+        verdicts = check_items(parsed, project_id=project.id, received_at=received_at, limits=self._limits)
+        await self._publish(project, verdicts, received_at)
+        return verdicts
+
+    def _open(self, token: str | None) -> Project:
+        project = self._projects.find(token) if token else None
+        if project is None:
+            raise UnauthorizedError
+        if project.disabled:
+            raise ProjectDisabledError
+        return project
+
+    async def _publish(self, project: Project, verdicts: Verdicts, received_at: int) -> None:
+        """Return when accepted and refused items are acknowledged, so that a reply never tells of what can be lost."""
+        accepted = [item_record(item) for _, item in verdicts.accepted]
+        if not verdicts.refused:
+            await self._publisher.publish(self._topics.items, accepted)
+        else:
+            rejected_at = format_time(received_at)
+            rejected = [_rejection(project.id, refusal, rejected_at) for refusal in verdicts.refused]
+            await _all(
+                self._publisher.publish(self._topics.items, accepted),
+                self._publisher.publish(self._topics.rejected, rejected),
+            )
+            for code, count in Counter(refusal.code for refusal in verdicts.refused).items():
+                self._metrics.refused_items.labels(code).inc(count)
+        self._metrics.accepted_items.inc(len(accepted))
+
+
+def _rejection(project_id: str, refusal: Refusal, rejected_at: str) -> Record:
+    rejection = Rejection(
+        project_id, "gateway", refusal.code, refusal.message, rejected_at, refusal.field, refusal.message_id
+    )
+    return rejection_record(rejection, refusal.content)
+
+
+async def _all(*publishing: Awaitable[None]) -> None:
+    """Wait for all of them, then raise what the first that failed raised."""
+    for outcome in await asyncio.gather(*publishing, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

@@ -1,0 +1,53 @@
+"""Whether the process lives, and whether it should get requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from aiohttp import web
+
+from gateway.directory import ProjectSource
+from gateway.errors import DrainingError, UnavailableError
+from gateway.publisher import Publisher
+from gateway.replies import json_reply
+
+_CHECK_TIMEOUT_SECONDS = 2.0
+_CHECK_LASTS_SECONDS = 1.0
+
+
+class Health:
+    """Knows whether requests can be served. Kafka is asked once a second at most, however often anybody asks here."""
+
+    def __init__(self, publisher: Publisher, projects: ProjectSource) -> None:
+        self._publisher = publisher
+        self._projects = projects
+        self._draining = False
+        self._checked_at = float("-inf")
+        self._checking: asyncio.Task[None] | None = None
+
+    def drain(self) -> None:
+        """From now on the process is not ready."""
+        self._draining = True
+
+    async def live(self, _: web.Request) -> web.Response:
+        """Answer as long as the event loop turns."""
+        return json_reply(b'{"status":"alive"}')
+
+    async def ready(self, _: web.Request) -> web.Response:
+        """Answer 200 while items can be stored, else what stands against it."""
+        if self._draining:
+            raise DrainingError
+        self._projects.check()
+        if self._checking is None or time.monotonic() - self._checked_at > _CHECK_LASTS_SECONDS:
+            self._checked_at = time.monotonic()
+            self._checking = asyncio.ensure_future(self._check())
+        await asyncio.shield(self._checking)
+        return json_reply(b'{"status":"ready"}')
+
+    async def _check(self) -> None:
+        try:
+            async with asyncio.timeout(_CHECK_TIMEOUT_SECONDS):
+                await self._publisher.check()
+        except TimeoutError:
+            raise UnavailableError("Kafka does not answer.") from None

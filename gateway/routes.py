@@ -1,0 +1,54 @@
+"""Which path leads where."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.collecting import Collector
+from gateway.cors import Cors
+from gateway.health import Health
+from gateway.metrics import GatewayMetrics
+from gateway.replies import json_reply
+
+
+def routes(collector: Collector, health: Health, metrics: GatewayMetrics, cors: Cors) -> list[web.RouteDef]:
+    """Return every route of the gateway."""
+    posts: dict[str, Handler] = {
+        "/event/batch": collector.collect_batch,
+        "/v1/batch": collector.collect_batch,
+        "/b": collector.collect_batch,
+        "/v1/track": collector.collect_track,
+        "/v1/t": collector.collect_track,
+        "/v1/identify": collector.collect_identify,
+        "/v1/i": collector.collect_identify,
+    }
+    table = [web.post(path, handler) for path, handler in posts.items()]
+    if cors:
+        table += [web.options(path, cors.answer_preflight) for path in posts]
+    return [
+        *table,
+        web.get("/health/live", health.live),
+        web.get("/health/ready", health.ready),
+        web.get("/metrics", _metrics_handler(metrics)),
+        web.get("/openapi.json", _openapi_handler()),
+    ]
+
+
+def _metrics_handler(metrics: GatewayMetrics) -> Handler:
+    async def show(_: web.Request) -> web.Response:
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8", "Server": "sequence"}
+        return web.Response(body=metrics.render(), headers=headers)
+
+    return show
+
+
+def _openapi_handler() -> Handler:
+    document = files("schemas").joinpath("openapi.json").read_bytes()
+
+    async def show(_: web.Request) -> web.Response:
+        return json_reply(document)
+
+    return show
