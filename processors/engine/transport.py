@@ -81,9 +81,23 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
         return await self.call_thread(read)  # type: ignore[no-any-return]
 
     async def seek_to_committed(self) -> Any:
-        """Seek, and forget what was delivered before it."""
+        """Seek, and forget what was delivered before it.
+
+        Faust drops what it had fetched when a rebalance or a recovery began and relies on this seek to fetch it again.
+        aiokafka's leaves a partition alone where nothing is committed yet, so its first records would stay dropped.
+        """
         self.next_offsets.clear()
-        return await super().seek_to_committed()
+        return await self.call_thread(self._seek_to_committed_or_start)
+
+    async def _seek_to_committed_or_start(self) -> Any:
+        consumer = self._ensure_consumer()
+        offsets = await consumer.seek_to_committed()
+        fresh = [
+            tp for tp, offset in offsets.items() if offset is None and tp.topic not in self.app.tables.changelog_topics
+        ]
+        if fresh:
+            await consumer.seek_to_beginning(*fresh)
+        return offsets
 
     async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
         for tp in partitions:
