@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.persons import decode_person
-
 from processors.dedupe.decision import origin_of
 from processors.engine.output import Output, OutputLog
 from processors.engine.rocks import Put
 from processors.engine.stage import Lease, Positions, Slice, SourceRecord
 from processors.engine.table import LogTable
-from processors.persons.folding import fold_run
+from processors.persons.folding import Refused, fold_run
 from processors.rejections import RejectedTopic, rejection
 from schemas.items import Identify
+from schemas.persons import decode_person
 from schemas.records import (
     MESSAGE_ID,
     ORIGIN,
@@ -107,7 +106,7 @@ class FoldStage:
             for key, value in zip(keys, state.get_many(keys), strict=True)
         }
         folded = fold_run(identifies, persons)
-        await self._reject_too_large(folded.too_large)
+        await self._reject_refused(folded.refused)
         outputs = [Output(key, value) for key, value in folded.changed.items()]
         puts: list[Put] = [(key, value, 0) for key, value in folded.changed.items()]
         await self._persons.write(records.partition, outputs, puts, decided=records.last)
@@ -121,19 +120,13 @@ class FoldStage:
             for record, message in unreadable
         )
 
-    async def _reject_too_large(self, too_large: Sequence[tuple[bytes, Identify]]) -> None:
+    async def _reject_refused(self, refused: Sequence[Refused]) -> None:
         await self._rejected.write(
             (
-                rejection(
-                    stage="persons",
-                    code="person_too_large",
-                    message="the person would exceed its size limit and stays as it was",
-                    key=key,
-                    message_id=identify.message_id,
-                ),
+                rejection(stage="persons", code=code, message=message, key=key, message_id=identify.message_id),
                 encode_item(identify),
             )
-            for key, identify in too_large
+            for key, identify, code, message in refused
         )
 
 

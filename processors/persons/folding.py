@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-from schemas.persons import PERSON_LIMIT_BYTES, Person, encode_person, fold
+from typing import NamedTuple
 
 from schemas.items import Identify
+from schemas.persons import PERSON_LIMIT_BYTES, Person, encode_person, fold
+from schemas.records import InvalidRecordError
+
+
+class Refused(NamedTuple):
+    """An identify that could not be taken in, and why."""
+
+    key: bytes
+    identify: Identify
+    code: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,24 +26,29 @@ class Folded:
 
     changed: dict[bytes, bytes]
     """By key, the new state of each person that changed, as it is written."""
-    too_large: list[tuple[bytes, Identify]]
-    """Identifies that would have made their person exceed its limit; the person stays as it was."""
+    refused: list[Refused]
+    """Identifies that could not be taken in; their person stays as it was."""
 
 
 def fold_run(identifies: Iterable[tuple[bytes, Identify]], persons: Mapping[bytes, Person | None]) -> Folded:
     """Fold *identifies*, each with the key of its person, into *persons*, the state of every key among them."""
     current: dict[bytes, Person | None] = {}
     changed: dict[bytes, bytes] = {}
-    too_large: list[tuple[bytes, Identify]] = []
+    refused: list[Refused] = []
     for key, identify in identifies:
         before = current[key] if key in current else persons[key]
-        after = fold(before, identify)
+        try:
+            after = fold(before, identify)
+        except InvalidRecordError as error:
+            refused.append(Refused(key, identify, "not_an_item", str(error)))
+            continue
         if after is before:
             continue
         encoded = encode_person(after)
         if len(encoded) > PERSON_LIMIT_BYTES:
-            too_large.append((key, identify))
+            message = f"the person would have {len(encoded)} bytes, more than {PERSON_LIMIT_BYTES}, and stays as it was"
+            refused.append(Refused(key, identify, "person_too_large", message))
             continue
         current[key] = after
         changed[key] = encoded
-    return Folded(changed, too_large)
+    return Folded(changed, refused)

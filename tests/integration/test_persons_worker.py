@@ -1,0 +1,119 @@
+"""The persons worker as a process, on a real broker: the state is the fold of what came, however it was killed."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Sequence
+from functools import reduce
+from pathlib import Path
+
+import pytest
+
+from processors.engine.rocks import Layout, PartitionState
+from schemas.items import Identify, Track
+from schemas.persons import Person, decode_person, fold
+from schemas.records import Record, encode_item, event_headers, item_key, partition_for, person_key
+from schemas.settings import KafkaSettings
+from schemas.topics import Topics
+from tests import logs
+from tests.records import identify, track
+from tests.workers import Worker
+
+USERS = 20
+
+
+def history() -> list[Identify | Track]:
+    """Return 300 identifies of 20 users in no order of time, with tracks between them."""
+    chance = random.Random(7)
+    made: list[Identify | Track] = []
+    for number in range(300):
+        traits = chance.choice([b'{"name":"n%d"}' % number, b'{"name":null}', b'{"plan":%d,"tags":[1]}' % number])
+        time = f"2026-01-01T00:{chance.randrange(60):02d}:00.000000Z"
+        made.append(identify(f"m{number}", user_id=f"u{chance.randrange(USERS)}", traits=traits, timestamp=time))
+        made.append(track(f"t{number}"))
+    return made
+
+
+def as_events(items: Sequence[Identify | Track]) -> list[Record]:
+    """Return *items* as the dedupe worker writes them, each partition's origins growing."""
+    next_origin = dict.fromkeys(range(4), 0)
+    records = []
+    for item in items:
+        key = item_key(item.project_id, item.message_id)
+        partition = partition_for(key, 4)
+        headers = event_headers(item.message_id.encode(), next_origin[partition])
+        next_origin[partition] += 1
+        records.append(Record(key, encode_item(item), headers))
+    return records
+
+
+def reference(items: Sequence[Identify | Track]) -> dict[bytes, Person]:
+    """Return every person as folding the identifies one by one makes it."""
+    identifies = [item for item in items if isinstance(item, Identify)]
+    persons = {}
+    for user in {item.user_id for item in identifies}:
+        mine = [item for item in identifies if item.user_id == user]
+        persons[person_key("p", user)] = reduce(fold, mine[1:], fold(None, mine[0]))
+    return persons
+
+
+def plain(person: Person) -> tuple[object, ...]:
+    traits = {name: bytes(value) for name, value in person.traits.items()}
+    return traits, person.stamps, person.first_seen, person.last_seen
+
+
+def latest(settings: KafkaSettings, topics: Topics) -> dict[bytes, tuple[object, ...]]:
+    """Return the newest state of each person on `persons.v1`."""
+    return {record.key: plain(decode_person(record.value)) for record in logs.read(settings, topics.persons)}
+
+
+def run_until_folded(settings: KafkaSettings, topics: Topics, worker: Worker, events: int) -> None:
+    group = f"{topics.prefix}-persons"
+
+    def folded() -> bool:
+        identifies = len(logs.read(settings, topics.identifies))
+        return (
+            logs.committed(settings, group, topics.events) == events
+            and logs.committed(settings, group, topics.identifies) == identifies
+        )
+
+    worker.until(folded, "all identifies are folded")
+
+
+@pytest.mark.parametrize("point", ["produced:2", "applied:1", "processed:3"])
+def test_a_killed_worker_changes_no_person(
+    kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path, point: str
+) -> None:
+    items = history()
+    logs.write(kafka_settings, topics.events, as_events(items))
+    with Worker("persons", kafka_settings, tmp_path, faults={"SEQUENCE_TEST_KILL_AT": point}) as worker:
+        run_until_folded(kafka_settings, topics, worker, len(items))
+        assert worker.ends == 1
+    expected = {key: plain(person) for key, person in reference(items).items()}
+    assert latest(kafka_settings, topics) == expected
+
+
+def test_wiped_local_state_is_rebuilt_from_the_log_as_it_was(
+    kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    items = history()
+    half = len(items) // 2
+    events = as_events(items)
+    logs.write(kafka_settings, topics.events, events[:half])
+    with Worker("persons", kafka_settings, tmp_path) as worker:
+        run_until_folded(kafka_settings, topics, worker, half)
+    shutil.rmtree(worker.state)
+    logs.write(kafka_settings, topics.events, events[half:])
+    with Worker("persons", kafka_settings, tmp_path) as worker:
+        run_until_folded(kafka_settings, topics, worker, len(items))
+        assert worker.ends == 0
+
+    expected = {key: plain(person) for key, person in reference(items).items()}
+    assert latest(kafka_settings, topics) == expected
+    stored: dict[bytes, bytes] = {}
+    for path in (worker.state / "persons").iterdir():
+        state = PartitionState(path, Layout())
+        stored |= state.entries()
+        state.close()
+    assert {key: plain(decode_person(value)) for key, value in stored.items()} == expected

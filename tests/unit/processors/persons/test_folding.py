@@ -1,0 +1,69 @@
+"""Folding runs of identifies: any order, any cut, any repetition."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.persons.folding import Folded, fold_run
+from schemas.items import Identify
+from schemas.persons import PERSON_LIMIT_BYTES, Person, decode_person
+from tests.records import identify
+
+KEYS = [b"p/ann", b"p/bob"]
+times = st.sampled_from([f"2026-01-0{day}T00:00:00.000000Z" for day in range(1, 5)])
+traits = st.sampled_from([b'{"name":"a"}', b'{"name":null}', b'{"name":"b","age":3}', b"{}"])
+
+
+def keyed(number: int, key: bytes, time: str, content: bytes) -> tuple[bytes, Identify]:
+    return key, identify(f"m{number}", user_id=key[2:].decode(), timestamp=time, traits=content)
+
+
+def fold_in_runs(identifies: list[tuple[bytes, Identify]], size: int) -> dict[bytes, bytes]:
+    """Fold run by run, each on the state that the one before has written."""
+    written: dict[bytes, bytes] = {}
+    for start in range(0, len(identifies), size):
+        persons: dict[bytes, Person | None] = {
+            key: decode_person(written[key]) if key in written else None for key in KEYS
+        }
+        written |= fold_run(identifies[start : start + size], persons).changed
+    return written
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(KEYS), times, traits), max_size=12),
+    st.randoms(use_true_random=False),
+    st.integers(1, 12),
+)
+def test_a_person_is_the_same_for_every_order_cut_and_repetition(
+    arrivals: list[tuple[bytes, str, bytes]], chance: Random, size: int
+) -> None:
+    identifies = [keyed(number, *arrival) for number, arrival in enumerate(arrivals)]
+    shuffled = identifies + [identifies[chance.randrange(len(identifies))] for _ in identifies]
+    chance.shuffle(shuffled)
+    assert fold_in_runs(shuffled, size) == fold_in_runs(identifies, len(identifies) or 1)
+
+
+def test_what_changes_nothing_writes_nothing() -> None:
+    one = keyed(0, KEYS[0], "2026-01-01T00:00:00.000000Z", b'{"name":"a"}')
+    first = fold_run([one], {KEYS[0]: None}).changed[KEYS[0]]
+    assert fold_run([one], {KEYS[0]: decode_person(first)}) == Folded({}, [])
+
+
+def test_a_person_that_would_be_too_large_stays_as_it_was() -> None:
+    small = keyed(0, KEYS[0], "2026-01-01T00:00:00.000000Z", b'{"name":"a"}')
+    large = keyed(1, KEYS[0], "2026-01-02T00:00:00.000000Z", b'{"text":"%s"}' % (b"x" * PERSON_LIMIT_BYTES))
+    after = keyed(2, KEYS[0], "2026-01-03T00:00:00.000000Z", b'{"age":4}')
+    folded = fold_run([small, large, after], {KEYS[0]: None})
+    assert decode_person(folded.changed[KEYS[0]]).traits.keys() == {"name", "age"}
+    assert [(refused.identify.message_id, refused.code) for refused in folded.refused] == [("m1", "person_too_large")]
+
+
+def test_traits_that_are_no_object_are_refused_and_the_rest_goes_on() -> None:
+    bad = keyed(0, KEYS[0], "2026-01-01T00:00:00.000000Z", b"[1]")
+    good = keyed(1, KEYS[0], "2026-01-01T00:00:00.000000Z", b'{"name":"a"}')
+    folded = fold_run([bad, good], {KEYS[0]: None})
+    assert [refused.code for refused in folded.refused] == ["not_an_item"]
+    assert KEYS[0] in folded.changed
