@@ -24,7 +24,7 @@ class ByteBudget:
 
 
 class TokenBucket:
-    """A rate with a burst. A request is let in while anything is left and may then leave a debt.
+    """A rate with a burst. A request is let in while one item is left and may then leave a debt.
 
     So a batch larger than the burst is not refused for ever, and the rate holds over time all the same.
     """
@@ -32,14 +32,15 @@ class TokenBucket:
     def __init__(self, per_second: float, burst: float, now: float) -> None:
         self.per_second = per_second
         self.burst = burst
-        self._left = burst
+        self._most = max(burst, 1.0)
+        self._left = self._most
         self._at = now
 
     def take(self, count: int, now: float) -> None:
         """Take *count* at *now* (seconds of any steady clock), or raise `RateLimitedError` and take none."""
-        self._left = min(self.burst, self._left + (now - self._at) * self.per_second)
+        self._left = min(self._most, self._left + (now - self._at) * self.per_second)
         self._at = now
-        if self._left <= 0:
+        if self._left < 1:
             raise RateLimitedError((1 - self._left) / self.per_second)
         self._left -= count
 

@@ -50,7 +50,7 @@ async def followed(settings: KafkaSettings) -> AsyncIterator[FollowedDirectory]:
 
 async def within(seconds: float, condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # what it waits for happens in Kafka
             await asyncio.sleep(0.01)
 
 

@@ -1,0 +1,320 @@
+"""The HTTP contract, request by request; records go to memory."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.settings import GatewaySettings
+from schemas.projects import Project
+from tests.integration.served import BEARER, ITEMS, OTHER_TOKEN, REJECTED, TOKEN, Served, identify, serving, track
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Served]:
+    async with serving() as served:
+        yield served
+
+
+def basic(user: str, password: str = "") -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+@pytest.mark.parametrize("path", ["/event/batch", "/v1/batch", "/b"])
+async def test_a_batch_is_written_and_answered_item_by_item(gateway: Served, path: str) -> None:
+    answer = await gateway.post(path, {"batch": [track(messageId="m-1", properties={"price": 1.50}), identify()]})
+
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    assert (answer.json["success"], answer.json["accepted"], answer.json["rejected"]) == (True, 2, 0)
+    assert answer.json["items"][0] == {"index": 0, "messageId": "m-1", "status": "accepted"}
+    assert [record.key for record in gateway.publisher.records(ITEMS) if b"m-1" in record.key] == [b"dev/m-1"]
+    written = {item["type"]: item for item in gateway.written()}
+    assert written["track"]["projectId"] == "dev"
+    assert written["track"]["properties"] == {"price": 1.5}
+    assert written["identify"]["messageId"] == answer.json["items"][1]["messageId"]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/v1/track", "track"), ("/v1/t", "track"), ("/v1/identify", "identify"), ("/v1/i", "identify")]
+)
+async def test_the_path_gives_the_type_of_a_single_item(gateway: Served, path: str, kind: str) -> None:
+    answer = await gateway.post(path, {"userId": "u", "event": "Clicked", "messageId": "m"})
+
+    assert answer.status == 200
+    assert [item["type"] for item in gateway.written()] == [kind]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": f"Bearer {TOKEN}"},
+        {"authorization": f"bearer  {TOKEN} "},
+        basic(TOKEN),
+        {"Authentication": f"Bearer {TOKEN}"},
+        {"Authentication": f"Bearer {TOKEN}"} | basic(TOKEN),
+        {"Authorization": "Digest x", "Authentication": f"Bearer {TOKEN}"},
+    ],
+)
+async def test_a_token_is_found_in_every_header(gateway: Served, headers: dict[str, str]) -> None:
+    assert (await gateway.post("/b", {"batch": [track()]}, headers=headers)).status == 200
+
+
+async def test_a_token_is_found_in_the_body(gateway: Served) -> None:
+    body = {"batch": [track()], "writeKey": TOKEN}
+
+    assert (await gateway.post("/b", body, headers={})).status == 200
+    assert (await gateway.post("/b", body, headers=basic(TOKEN))).status == 200
+    assert (await gateway.post("/v1/track", track(writeKey=TOKEN), headers={})).status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "write_key"),
+    [
+        ({}, None),
+        ({}, "seq_dev_unknown-unknown"),
+        ({"Authorization": "Bearer seq_dev_unknown-unknown"}, None),
+        ({"Authorization": "Bearer "}, None),
+        ({"Authorization": f"Digest {TOKEN}"}, None),
+        ({"Authorization": "Basic !!!"}, None),
+        ({"Authorization": "Basic " + base64.b64encode(b"\xff:").decode()}, None),
+        (basic(""), None),
+        ({"Authorization": f"Bearer {TOKEN}", "Authentication": f"Bearer {OTHER_TOKEN}"}, None),
+        (BEARER, OTHER_TOKEN),
+        ({"Authorization": "Bearer \udcff0123456789abcdef"}, None),
+    ],
+)
+async def test_without_one_valid_token_the_answer_is_always_the_same(
+    gateway: Served, headers: dict[str, str], write_key: str | None
+) -> None:
+    answer = await gateway.post("/b", {"batch": [track()], "writeKey": write_key}, headers=headers)
+
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert answer.json["code"] == "unauthorized"
+    assert (
+        answer.json["message"]
+        == (await gateway.post("/b", b"{", headers={"Authorization": "Bearer x"})).json["message"]
+    )
+    assert gateway.written() == []
+
+
+async def test_expired_tokens_and_disabled_projects_are_refused(gateway: Served) -> None:
+    gateway.projects.add(Project("old", "Old", 0), "seq_old_0123456789abcdef", expires_at=1)
+    gateway.projects.add(Project("off", "Off", 0, disabled=True), "seq_off_0123456789abcdef")
+
+    expired = await gateway.post(
+        "/b", {"batch": [track()]}, headers={"Authorization": "Bearer seq_old_0123456789abcdef"}
+    )
+    disabled = await gateway.post(
+        "/b", {"batch": [track()]}, headers={"Authorization": "Bearer seq_off_0123456789abcdef"}
+    )
+
+    assert (expired.status, expired.json["code"]) == (401, "unauthorized")
+    assert (disabled.status, disabled.json["code"]) == (403, "project_disabled")
+
+
+async def test_one_bad_item_of_a_hundred_is_refused_alone_and_kept(gateway: Served) -> None:
+    items = [track(messageId=f"m-{number}") for number in range(100)]
+    items[42] = {"type": "track", "event": "No user", "messageId": "bad", "properties": {"kept": "whole"}}
+
+    answer = await gateway.post("/event/batch", {"batch": items})
+
+    assert answer.status == 200
+    assert (answer.json["accepted"], answer.json["rejected"]) == (99, 1)
+    assert [item["index"] for item in answer.json["items"]] == list(range(100))
+    refused = answer.json["items"][42]
+    assert (refused["status"], refused["code"], refused["field"]) == ("rejected", "user_id_required", "userId")
+    assert refused["messageId"] == "bad"
+    assert len(gateway.written()) == 99
+    (rejection,) = gateway.written(REJECTED)
+    assert (rejection["projectId"], rejection["stage"], rejection["code"]) == ("dev", "gateway", "user_id_required")
+    assert '"kept": "whole"' in rejection["content"]
+
+
+async def test_a_terse_reply_lists_refused_items_only(gateway: Served) -> None:
+    good = await gateway.post("/b?verbose=0", {"batch": [track(), track()]})
+    mixed = await gateway.post("/b?verbose=0", {"batch": [track(), {"type": "page", "userId": "u"}]})
+
+    assert good.json == {"success": True, "accepted": 2, "rejected": 0}
+    assert [item["code"] for item in mixed.json["items"]] == ["unsupported_type"]
+
+
+async def test_a_batch_of_refused_items_alone_is_a_bad_request_and_is_kept(gateway: Served) -> None:
+    answer = await gateway.post("/b", {"batch": [{"type": "page", "userId": "u"}, 7]})
+
+    assert answer.status == 400
+    assert (answer.json["success"], answer.json["accepted"], answer.json["rejected"]) == (False, 0, 2)
+    assert answer.json["code"] == "every_item_refused"
+    assert answer.json["message"]
+    assert answer.json["requestId"]
+    assert [item["index"] for item in answer.json["items"]] == [0, 1]
+    assert len(gateway.written(REJECTED)) == 2
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"{}", b'{"batch":{}}', b'{"batch":[]}', b'{"batch":["\xff"]}', b'{"batch":[1]} x']
+)
+async def test_a_body_that_is_no_batch_is_a_bad_request(gateway: Served, body: bytes) -> None:
+    answer = await gateway.post("/event/batch", body)
+
+    assert answer.status == 400
+    assert set(answer.json) == {"code", "message", "requestId"}
+    assert gateway.publisher.written == {}
+
+
+async def test_more_items_than_allowed_are_too_many() -> None:
+    async with serving(GatewaySettings(batch_limit_items=3)) as gateway:
+        answer = await gateway.post("/b", {"batch": [track()] * 4})
+
+        assert (answer.status, answer.json["code"]) == (413, "too_many_items")
+        assert (await gateway.post("/b", {"batch": [track()] * 3})).status == 200
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=UTF-8", "text/plain", "text/plain;charset=utf-8"])
+async def test_the_types_that_sdks_and_browsers_send_are_taken(gateway: Served, content_type: str) -> None:
+    headers = BEARER | {"Content-Type": content_type}
+
+    assert (await gateway.post("/b", {"batch": [track()]}, headers=headers)).status == 200
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/xml", "multipart/form-data", "application/json; charset=latin-1"]
+)
+async def test_other_types_are_refused(gateway: Served, content_type: str) -> None:
+    answer = await gateway.post("/b", {"batch": [track()]}, headers=BEARER | {"Content-Type": content_type})
+
+    assert (answer.status, answer.json["code"]) == (415, "unsupported_content_type")
+
+
+async def test_paths_and_methods_that_are_none_are_told_in_the_form_of_all_errors(gateway: Served) -> None:
+    missing = await gateway.get("/nothing")
+    wrong = await gateway.get("/event/batch")
+
+    assert (missing.status, missing.json["code"]) == (404, "not_found")
+    assert (wrong.status, wrong.json["code"], wrong.headers["Allow"]) == (405, "method_not_allowed", "POST")
+    assert set(missing.json) == set(wrong.json) == {"code", "message", "requestId"}
+
+
+async def test_a_project_over_its_rate_is_told_when_to_come_back_and_nothing_is_stored(gateway: Served) -> None:
+    gateway.projects.add(Project("slow", "Slow", 0, items_per_second=0.1, burst=2), "seq_slow_0123456789abcdef")
+    headers = {"Authorization": "Bearer seq_slow_0123456789abcdef"}
+
+    assert (await gateway.post("/b", {"batch": [track(), track()]}, headers=headers)).status == 200
+    answer = await gateway.post("/b", {"batch": [track()]}, headers=headers)
+
+    assert (answer.status, answer.json["code"]) == (429, "rate_limited")
+    assert 1 <= int(answer.headers["Retry-After"]) <= 10
+    assert len(gateway.written()) == 2
+    assert (await gateway.post("/b", {"batch": [track()]})).status == 200
+
+
+async def test_what_kafka_does_not_take_is_unavailable_and_may_be_sent_again(gateway: Served) -> None:
+    gateway.publisher.reachable = False
+    answer = await gateway.post("/b", {"batch": [track()]})
+    assert (answer.status, answer.json["code"]) == (503, "not_acknowledged")
+    assert int(answer.headers["Retry-After"]) >= 1
+
+    gateway.publisher.reachable = True
+    gateway.publisher.overloaded = True
+    answer = await gateway.post("/b", {"batch": [track()]})
+    assert (answer.status, answer.json["code"]) == (503, "overloaded")
+
+
+async def test_what_kafka_does_not_acknowledge_in_time_is_unavailable() -> None:
+    async with serving(GatewaySettings(publish_timeout_seconds=0.2)) as gateway:
+        gateway.publisher.hold()
+
+        answer = await gateway.post("/b", {"batch": [track()]})
+
+        assert (answer.status, answer.json["code"]) == (503, "not_acknowledged_in_time")
+
+
+async def test_health_tells_what_can_be_served(gateway: Served) -> None:
+    assert (await gateway.get("/health/live")).status == 200
+    assert (await gateway.get("/health/ready")).status == 200
+
+    gateway.projects.followed = False
+
+    assert (await gateway.get("/health/live")).status == 200
+    assert (await gateway.get("/health/ready")).status == 503
+
+
+async def test_it_is_not_ready_without_kafka(gateway: Served) -> None:
+    gateway.publisher.reachable = False
+
+    answer = await gateway.get("/health/ready")
+
+    assert answer.status == 503
+    assert answer.json["code"]
+
+
+async def test_numbers_are_published(gateway: Served) -> None:
+    await gateway.post("/b", {"batch": [track(), {"type": "page", "userId": "u"}]})
+    await gateway.post("/b", b"{")
+
+    numbers = (await gateway.get("/metrics")).body.decode()
+
+    assert 'sequence_gateway_requests_total{status="200"} 1.0' in numbers
+    assert 'sequence_gateway_requests_total{status="400"} 1.0' in numbers
+    assert "sequence_gateway_accepted_items_total 1.0" in numbers
+    assert 'sequence_gateway_refused_items_total{code="unsupported_type"} 1.0' in numbers
+    assert "sequence_gateway_in_flight_bytes 0.0" in numbers
+
+
+async def test_no_reply_names_the_versions_of_the_server(gateway: Served) -> None:
+    answers = [
+        await gateway.get("/health/live"),
+        await gateway.get("/nothing"),
+        await gateway.get("/metrics"),
+        await gateway.post("/b", {"batch": [track()]}),
+    ]
+
+    assert {answer.headers["Server"] for answer in answers} == {"sequence"}
+
+
+async def test_browsers_are_not_let_in_by_default(gateway: Served) -> None:
+    preflight = await gateway.post("/b", None, headers={"Origin": "https://a.example"}, method="OPTIONS")
+    answer = await gateway.post("/b", {"batch": [track()]}, headers=BEARER | {"Origin": "https://a.example"})
+
+    assert preflight.status == 405
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_pages_of_listed_origins_may_send_and_read_the_reply() -> None:
+    async with serving(GatewaySettings(cors_origins="https://a.example, https://b.example/")) as gateway:
+        listed, unlisted = {"Origin": "https://b.example"}, {"Origin": "https://c.example"}
+        preflight = await gateway.post("/event/batch", None, headers=listed, method="OPTIONS")
+        refused = await gateway.post("/event/batch", None, headers=unlisted, method="OPTIONS")
+        answer = await gateway.post("/event/batch", {"batch": [track()]}, headers=BEARER | listed)
+        error = await gateway.post("/event/batch", b"{", headers=BEARER | listed)
+        other = await gateway.post("/event/batch", {"batch": [track()]}, headers=BEARER | unlisted)
+
+        assert preflight.status == 204
+        assert preflight.headers["Access-Control-Allow-Methods"] == "POST"
+        assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+        assert (refused.status, refused.json["code"]) == (403, "origin_not_allowed")
+        for allowed in (preflight, answer, error):
+            assert allowed.headers["Access-Control-Allow-Origin"] == "https://b.example"
+            assert allowed.headers["Vary"] == "Origin"
+        assert other.status == 200
+        assert "Access-Control-Allow-Origin" not in other.headers
+
+
+async def test_a_fault_of_the_gateway_is_unavailable_counted_and_logged_without_what_it_says(
+    gateway: Served, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_down(topic: str, records: object) -> None:
+        raise KeyError(f"{topic}: {records}")
+
+    monkeypatch.setattr(gateway.publisher, "publish", break_down)
+
+    answer = await gateway.post("/b", {"batch": [track(properties={"secret": "value"})]})
+
+    assert (answer.status, answer.json["code"]) == (503, "unexpected_error")
+    assert answer.json["requestId"] in caplog.text
+    assert "KeyError" in caplog.text
+    assert ITEMS not in caplog.text
+    assert "sequence_gateway_unexpected_errors_total 1.0" in gateway.metrics.render().decode()

@@ -1,0 +1,201 @@
+"""What comes over the wire: encodings, limits, time, and bytes that are not HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import zlib
+from collections.abc import AsyncIterator, Callable
+
+import brotli
+import pytest
+import zstandard
+
+from gateway.settings import GatewaySettings
+from tests.integration.served import BEARER, TOKEN, Served, serving, track
+
+SETTINGS = GatewaySettings(
+    wire_limit_bytes=10_000, body_limit_bytes=100_000, body_timeout_seconds=0.5, in_flight_limit_bytes=300_000
+)
+BATCH = {"batch": [track(messageId="m-1")]}
+HEAD = f"POST /event/batch HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Served]:
+    async with serving(SETTINGS) as served:
+        yield served
+
+
+async def exchange(gateway: Served, *parts: bytes, within_seconds: float = 5.0) -> bytes:
+    """Send *parts*, close nothing, and return what comes until the gateway closes the connection or falls silent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    received = b""
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        async with asyncio.timeout(within_seconds):
+            received = await reader.readuntil(b"\r\n\r\n")
+            length = int(received.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            received += await reader.readexactly(length)
+    finally:
+        writer.close()
+    return received
+
+
+def status_of(reply: bytes) -> int:
+    return int(reply.split(b" ", 2)[1])
+
+
+def code_of(reply: bytes) -> str:
+    error = json.loads(reply.partition(b"\r\n\r\n")[2])
+    assert set(error) == {"code", "message", "requestId"}
+    return str(error["code"])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [
+        ("identity", bytes),
+        ("gzip", gzip.compress),
+        ("GZIP", gzip.compress),
+        ("deflate", zlib.compress),
+        ("zstd", zstandard.compress),
+        ("br", brotli.compress),
+    ],
+)
+async def test_a_body_is_taken_in_every_encoding(
+    gateway: Served, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    answer = await gateway.post(
+        "/b", compress(json.dumps(BATCH).encode()), headers=BEARER | {"Content-Encoding": encoding}
+    )
+
+    assert answer.status == 200
+    assert [item["messageId"] for item in gateway.written()] == ["m-1"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "br"])
+async def test_a_body_that_is_not_in_its_encoding_is_corrupt(gateway: Served, encoding: str) -> None:
+    answer = await gateway.post("/b", BATCH, headers=BEARER | {"Content-Encoding": encoding})
+
+    assert (answer.status, answer.json["code"]) == (400, "corrupt_body")
+
+
+@pytest.mark.parametrize("encoding", ["compress", "gzip, br", "gzip, gzip", "utf-8"])
+async def test_an_encoding_that_is_unknown_or_stacked_is_not_supported(gateway: Served, encoding: str) -> None:
+    answer = await gateway.post("/b", BATCH, headers=BEARER | {"Content-Encoding": encoding})
+
+    assert (answer.status, answer.json["code"]) == (415, "unsupported_encoding")
+
+
+async def test_a_bomb_is_too_large(gateway: Served) -> None:
+    bomb = gzip.compress(b" " * 5_000_000)
+    assert len(bomb) < SETTINGS.wire_limit_bytes
+
+    answer = await gateway.post("/b", bomb, headers=BEARER | {"Content-Encoding": "gzip"})
+
+    assert (answer.status, answer.json["code"]) == (413, "body_too_large")
+    assert gateway.budget.held_bytes == 0
+
+
+async def test_a_body_is_measured_on_the_wire_when_compressed_and_as_it_is_when_not(gateway: Served) -> None:
+    padding = {"padding": "x" * (SETTINGS.wire_limit_bytes + 1)}
+    plain = await gateway.post("/b", BATCH | padding)
+    long = await gateway.post("/b", BATCH | {"padding": "x" * SETTINGS.body_limit_bytes})
+    wire = await gateway.post("/b", b"x" * 10_001, headers=BEARER | {"Content-Encoding": "gzip"})
+
+    assert plain.status == 200
+    assert (long.status, wire.status) == (413, 413)
+
+
+async def test_a_body_that_is_announced_too_large_is_not_waited_for(gateway: Served) -> None:
+    reply = await exchange(gateway, HEAD + b"Content-Length: 100001\r\n\r\n")
+
+    assert (status_of(reply), code_of(reply)) == (413, "body_too_large")
+
+
+async def test_chunks_are_taken_and_counted(gateway: Served) -> None:
+    body = json.dumps(BATCH).encode()
+    chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+    good = await exchange(gateway, chunked, b"%x\r\n%b\r\n" % (len(body), body), b"0\r\n\r\n")
+    long = await exchange(gateway, chunked, *[b"2710\r\n" + b" " * 10_000 + b"\r\n"] * 11)
+    broken = await exchange(gateway, chunked, b"xyz\r\n")
+
+    assert status_of(good) == 200
+    assert (status_of(long), code_of(long)) == (413, "body_too_large")
+    assert status_of(broken) == 400
+    assert gateway.budget.held_bytes == 0
+
+
+async def test_a_post_without_a_body_needs_a_length(gateway: Served) -> None:
+    reply = await exchange(gateway, HEAD + b"\r\n")
+
+    assert (status_of(reply), code_of(reply)) == (411, "length_required")
+
+
+async def test_a_body_that_does_not_arrive_is_given_up(gateway: Served) -> None:
+    reply = await exchange(gateway, HEAD + b"Content-Length: 1000\r\n\r\n", b"{")
+
+    assert (status_of(reply), code_of(reply)) == (408, "body_timeout")
+    assert gateway.budget.held_bytes == 0
+
+
+async def test_a_wrong_token_is_told_before_the_body_is_sent(gateway: Served) -> None:
+    head = b"POST /b HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer wrong\r\nContent-Length: 1000\r\n\r\n"
+
+    assert status_of(await exchange(gateway, head)) == 401
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
+        b"POST /b HTTP/1.1\r\nHost: g\r\nAuthorization : Bearer secret-of-mine\r\n\r\n",
+        b"POST /b HTTP/1.1\r\nHost: g\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST /b HTTP/1.1\r\nHost: g\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+    ],
+    ids=["TLS", "space before a colon", "two lengths", "long header"],
+)
+async def test_what_is_not_http_is_answered_like_every_error_and_not_quoted(
+    gateway: Served, request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reply = await exchange(gateway, request_bytes)
+
+    assert (status_of(reply), code_of(reply)) == (400, "bad_request")
+    assert b"Server: sequence\r\n" in reply
+    assert b"secret-of-mine" not in reply
+    assert caplog.text == ""
+
+
+async def test_bodies_under_way_are_bounded(gateway: Served) -> None:
+    length = b"Content-Length: 99000\r\n\r\n"
+    waiting = [asyncio.create_task(exchange(gateway, HEAD + length, b"{")) for _ in range(3)]
+    async with asyncio.timeout(5):
+        while gateway.budget.held_bytes < 3 * 99_000:  # noqa: ASYNC110  # the other side of a socket counts it
+            await asyncio.sleep(0.005)
+
+    refused = await exchange(gateway, HEAD + length, b"{")
+
+    assert (status_of(refused), code_of(refused)) == (503, "overloaded")
+    assert [status_of(reply) for reply in await asyncio.gather(*waiting)] == [408, 408, 408]
+    assert gateway.budget.held_bytes == 0
+    assert (await gateway.post("/b", BATCH)).status == 200
+
+
+async def test_a_connection_serves_one_request_after_the_other(gateway: Served) -> None:
+    body = json.dumps(BATCH).encode()
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+
+    writer.write(request * 3)
+
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+            await reader.readuntil(b"]}")
+    writer.close()
+    assert len(gateway.written()) == 3
