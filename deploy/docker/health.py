@@ -1,0 +1,50 @@
+"""The container's health check: ends with 0 when the gateway in it is ready, otherwise with 1 and the reason.
+
+It asks what a load balancer would ask, so a gateway that has lost Kafka or is draining counts as unhealthy. Workers
+have no such check: their watchdog ends a process that is stuck, and the container's restart policy does the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
+
+from gateway.settings import GatewaySettings
+from schemas.settings import SettingsError, load
+
+PATIENCE_SECONDS = 3.0
+
+_EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # what to ask, not where to listen
+
+
+def fault(settings: GatewaySettings) -> str:
+    """Return why the gateway of *settings* on this machine is not ready; empty when it is."""
+    connection = HTTPConnection(
+        _EVERY_ADDRESS.get(settings.host, settings.host), settings.port, timeout=PATIENCE_SECONDS
+    )
+    try:
+        connection.request("GET", "/health/ready")
+        response = connection.getresponse()
+        body = response.read(1000).decode(errors="replace").strip()
+    except (OSError, HTTPException) as error:
+        return f"no answer on port {settings.port}: {error}"
+    finally:
+        connection.close()
+    return "" if response.status == 200 else f"status {response.status}: {body}"
+
+
+def main(environ: Mapping[str, str] = os.environ) -> int:
+    """Return the exit code, and say on standard output what is wrong."""
+    try:
+        found = fault(load(GatewaySettings, environ))
+    except SettingsError as error:
+        found = str(error)
+    if found:
+        sys.stdout.write(f"{found}\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
