@@ -169,8 +169,9 @@ async def _dispose(producer: AIOKafkaProducer, *, patience_seconds: float) -> No
     try:
         await asyncio.wait([stopping], timeout=patience_seconds)
     finally:
+        # Without effect on what is settled; a producer whose sender has ended would never settle the rest.
+        producer._message_accumulator.fail_all(KafkaError("the producer was given up"))  # noqa: SLF001
         if not stopping.done() or stopping.cancelled() or stopping.exception() is not None:
-            producer._message_accumulator.fail_all(KafkaError("the producer was given up"))  # noqa: SLF001
             stopped = asyncio.gather(stopping, producer._sender.close(), return_exceptions=True)  # noqa: SLF001
             await asyncio.wait([stopped], timeout=1.0)
             await producer.client.close()

@@ -1,0 +1,286 @@
+"""The publisher against a real broker that goes away, loses its leaders, or refuses a batch for good.
+
+Each fault has a control: with the mechanism switched off, the same fault leaves the publisher unusable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from gateway.errors import OverloadedError, PublishError, StartError, UnavailableError
+from gateway.limits import ByteBudget
+from gateway.metrics import GatewayMetrics
+from gateway.producer import LiveProducer
+from gateway.publisher import KafkaPublisher
+from gateway.settings import KIB, GatewaySettings
+from schemas.records import Record, partition_for
+from schemas.settings import KafkaSettings
+from schemas.topics import Topics
+from tests.contracts.test_publisher import read_topic
+from tests.fakes.kafka_proxy import KafkaProxy
+
+REQUEST_TIMEOUT_SECONDS = 1.0
+DELIVERY_TIMEOUT_SECONDS = 3.0
+
+
+@dataclass
+class Rig:
+    """A publisher behind a proxy."""
+
+    publisher: KafkaPublisher
+    proxy: KafkaProxy
+    metrics: GatewayMetrics
+    budget: ByteBudget
+    servers: str
+    topic: str
+
+    async def publish(self, *records: Record) -> None:
+        await self.publisher.publish(self.topic, records)
+
+    async def recover(self, within_seconds: float) -> list[Record]:
+        """Publish to every partition until that is acknowledged; return what was published."""
+        sent = spread()
+        async with asyncio.timeout(within_seconds):
+            while True:
+                try:
+                    await self.publish(*sent)
+                except UnavailableError:
+                    await asyncio.sleep(0.05)
+                else:
+                    return sent
+
+    async def keys(self) -> list[bytes]:
+        return [record.key for records in (await read_topic(self.servers, self.topic)).values() for record in records]
+
+    def replaced(self) -> float:
+        value = self.metrics.registry.get_sample_value("sequence_gateway_producers_replaced_total")
+        assert value is not None
+        return value
+
+
+def spread(count: int = 40, size: int = 10) -> list[Record]:
+    prefix = secrets.token_hex(4)
+    return [Record(f"p/{prefix}-{number}".encode(), b"v" * size) for number in range(count)]
+
+
+@asynccontextmanager
+async def rig(kafka: str, topics: Topics, **changes: Any) -> AsyncIterator[Rig]:
+    proxy = KafkaProxy(kafka)
+    await proxy.open()
+    settings = GatewaySettings(
+        kafka=KafkaSettings(bootstrap_servers=proxy.address, topic_prefix=topics.prefix),
+        kafka_request_timeout_seconds=REQUEST_TIMEOUT_SECONDS,
+        delivery_timeout_seconds=DELIVERY_TIMEOUT_SECONDS,
+        publish_timeout_seconds=1.0,
+        start_timeout_seconds=10.0,
+        batch_bytes=64 * KIB,
+    )
+    metrics, budget = GatewayMetrics(), ByteBudget(int(changes.pop("in_flight_limit_bytes", 2**30)))
+    publisher = KafkaPublisher(replace(settings, **changes), [topics.items, topics.rejected], metrics, budget)
+    await publisher.start()
+    try:
+        yield Rig(publisher, proxy, metrics, budget, kafka, topics.items)
+    finally:
+        await publisher.close()
+        await proxy.cut()
+
+
+async def limit_records(kafka: str, topic: str, limit_bytes: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        configs = {"max.message.bytes": str(limit_bytes), "message.timestamp.type": "LogAppendTime"}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
+    finally:
+        await admin.close()
+
+
+async def test_it_recovers_by_itself_from_an_outage_longer_than_every_timeout(kafka: str, topics: Topics) -> None:
+    async with rig(kafka, topics) as world:
+        first = await world.recover(5)
+        await world.proxy.cut()
+        with pytest.raises(UnavailableError):
+            await world.publish(*spread())
+        async with asyncio.timeout(15):
+            while not world.replaced():  # noqa: ASYNC110  # an outage has no event for its length
+                await asyncio.sleep(0.05)
+
+        await world.proxy.open()
+
+        last = await world.recover(15)
+        keys = await world.keys()
+        assert {record.key for record in first + last} <= set(keys)
+        assert world.budget.held_bytes == 0
+
+
+async def test_during_an_outage_requests_are_refused_at_once_and_nothing_piles_up(kafka: str, topics: Topics) -> None:
+    async with rig(kafka, topics, delivery_timeout_seconds=30.0) as world:
+        await world.recover(5)
+        world.proxy.swallow()
+        with pytest.raises(PublishError):
+            await world.publish(*spread())
+        held = world.budget.held_bytes
+
+        async with asyncio.timeout(1.0):
+            for _ in range(200):
+                with pytest.raises(UnavailableError):
+                    await world.publish(*spread())
+
+        assert world.budget.held_bytes == held
+        world.proxy.flow()
+        await world.recover(15)
+
+
+async def test_a_batch_whose_leader_stays_unknown_costs_the_producer_and_not_the_partition(
+    kafka: str, topics: Topics
+) -> None:
+    async with rig(kafka, topics) as world:
+        await world.recover(5)
+
+        await lose_leaders(world)
+
+        sent = await world.recover(15)
+        assert world.replaced() >= 1
+        assert {record.key for record in sent} <= set(await world.keys())
+
+
+async def test_control_without_replacement_a_batch_whose_leader_stays_unknown_kills_its_partition(
+    kafka: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LiveProducer, "_retire", lambda *_: None)
+    async with rig(kafka, topics) as world:
+        await world.recover(5)
+
+        await lose_leaders(world)
+
+        with pytest.raises(TimeoutError):
+            await world.recover(6)
+
+
+async def lose_leaders(world: Rig) -> None:
+    """Hide the leaders until a batch has failed for it."""
+    world.proxy.hides_leaders = True
+    await world.publisher._producer._producer.client.force_metadata_update()  # type: ignore[union-attr]
+    with pytest.raises(UnavailableError):
+        await world.publish(*spread())
+    async with asyncio.timeout(10):
+        while not failed_batches(world):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    world.proxy.hides_leaders = False
+
+
+def failed_batches(world: Rig) -> float:
+    labels = {"topic": world.topic}
+    return world.metrics.registry.get_sample_value("sequence_gateway_failed_batches_total", labels) or 0
+
+
+async def test_a_batch_that_the_broker_refuses_for_good_fails_alone(kafka: str, topics: Topics) -> None:
+    await limit_records(kafka, topics.items, 2000)
+    async with rig(kafka, topics) as world:
+        await world.recover(15)
+        large = Record(b"p/large", b"v" * 3000)
+
+        with pytest.raises(PublishError):
+            await world.publish(large)
+
+        sent = await world.recover(15)
+        keys = await world.keys()
+        assert b"p/large" not in keys
+        assert {record.key for record in sent} <= set(keys)
+        assert world.replaced() >= 1
+
+
+async def test_control_without_replacement_a_batch_refused_for_good_kills_its_partition(
+    kafka: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LiveProducer, "_retire", lambda *_: None)
+    await limit_records(kafka, topics.items, 2000)
+    async with rig(kafka, topics) as world:
+        large = Record(b"p/large", b"v" * 3000)
+        same_partition = next(
+            record for record in spread() if partition_for(record.key, 4) == partition_for(large.key, 4)
+        )
+        await world.publish(same_partition)
+
+        with pytest.raises(PublishError):
+            await world.publish(large)
+
+        for _ in range(3):
+            with pytest.raises(PublishError):
+                await world.publish(same_partition)
+
+
+async def test_a_producer_whose_sender_has_ended_is_replaced(kafka: str, topics: Topics) -> None:
+    async with rig(kafka, topics) as world:
+        await world.recover(5)
+        producer = world.publisher._producer._producer
+        assert producer is not None
+
+        producer._sender.sender_task.cancel()
+
+        await world.recover(10)
+        assert world.replaced() == 1
+
+
+async def test_bytes_under_way_are_bounded_and_given_back(kafka: str, topics: Topics) -> None:
+    limit = 256 * KIB
+    async with rig(kafka, topics, in_flight_limit_bytes=limit, publish_timeout_seconds=5.0) as world:
+        await world.recover(5)
+        world.proxy.swallow()
+        request = spread(count=40, size=KIB)
+        requests = [asyncio.create_task(world.publish(*request)) for _ in range(20)]
+        done, waiting = await asyncio.wait(requests, timeout=0.2)
+
+        assert done
+        assert all(isinstance(task.exception(), OverloadedError) for task in done)
+        assert limit < world.budget.held_bytes < 2 * limit
+
+        world.proxy.flow()
+        await asyncio.gather(*waiting)
+        assert world.budget.held_bytes == 0
+        keys = await world.keys()
+        assert [keys.count(record.key) for record in request] == [len(waiting)] * len(request)
+
+
+async def test_a_request_is_acknowledged_no_sooner_than_its_records_can_be_read(kafka: str, topics: Topics) -> None:
+    async with rig(kafka, topics, publish_timeout_seconds=5.0) as world:
+        await world.recover(5)
+        world.proxy.swallow()
+        request = asyncio.create_task(world.publish(*spread()))
+        await asyncio.wait([request], timeout=0.3)
+        assert not request.done()
+
+        world.proxy.flow()
+
+        await request
+
+
+async def test_it_refuses_to_start_without_its_topics_and_names_them(kafka: str, topic_prefix: str) -> None:
+    settings = GatewaySettings(kafka=KafkaSettings(bootstrap_servers=kafka, topic_prefix=topic_prefix))
+    missing = f"{topic_prefix}.items.v1"
+    publisher = KafkaPublisher(settings, [missing], GatewayMetrics(), ByteBudget(1))
+
+    with pytest.raises(StartError, match=missing):
+        await publisher.start()
+
+    await publisher.close()
+
+
+async def test_it_refuses_to_start_without_a_broker_and_names_the_setting(unused_tcp_port: int) -> None:
+    kafka = KafkaSettings(bootstrap_servers=f"127.0.0.1:{unused_tcp_port}")
+    settings = GatewaySettings(kafka=kafka, start_timeout_seconds=1.0)
+    publisher = KafkaPublisher(settings, ["t"], GatewayMetrics(), ByteBudget(1))
+
+    with pytest.raises(StartError, match="SEQUENCE_KAFKA_SERVERS"):
+        await publisher.start()
+
+    await publisher.close()
