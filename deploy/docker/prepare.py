@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from urllib.parse import quote
 
 import click
 
@@ -45,8 +46,16 @@ def main() -> None:
     for name in migrate(settings.clickhouse):
         click.echo(f"Tables: {name} applied.")
     token = asyncio.run(development_token(settings.kafka, state_directory(settings.local) / "dev-token"))
-    clickhouse = replace(settings.clickhouse, url=f"http://127.0.0.1:{settings.front.port}")
-    click.echo(greeting(token, settings.gateway.port, clickhouse))
+    click.echo(greeting(token, settings.gateway.port, _from_outside(settings)))
+
+
+def _from_outside(settings: PrepareSettings) -> ClickHouseSettings:
+    """Return ClickHouse as it is reached from this machine, its user in the address for a line to paste."""
+    clickhouse = settings.clickhouse
+    user = quote(clickhouse.username, safe="") + (
+        f":{quote(clickhouse.password, safe='')}" if clickhouse.password else ""
+    )
+    return replace(clickhouse, url=f"http://{user}@127.0.0.1:{settings.front.port}")
 
 
 if __name__ == "__main__":
