@@ -19,11 +19,14 @@ PATIENCE_SECONDS = 3.0
 _EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # what to ask, not where to listen
 
 
+def host_to_ask(settings: GatewaySettings) -> str:
+    """Return an address at which the gateway of *settings* is reached from its own machine."""
+    return _EVERY_ADDRESS.get(settings.host, settings.host)
+
+
 def fault(settings: GatewaySettings) -> str:
     """Return why the gateway of *settings* on this machine is not ready; empty when it is."""
-    connection = HTTPConnection(
-        _EVERY_ADDRESS.get(settings.host, settings.host), settings.port, timeout=PATIENCE_SECONDS
-    )
+    connection = HTTPConnection(host_to_ask(settings), settings.port, timeout=PATIENCE_SECONDS)
     try:
         connection.request("GET", "/health/ready")
         response = connection.getresponse()

