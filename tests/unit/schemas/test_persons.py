@@ -1,0 +1,139 @@
+"""A person is the same whatever the order of its identifies and however often each comes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from schemas.items import Identify
+from schemas.persons import Person, decode_person, encode_person, fold
+from schemas.records import InvalidRecordError
+
+EARLY, NOON, LATE = (f"2026-01-31T{hour}:00:00.000000Z" for hour in ("08", "12", "20"))
+
+
+def identify(traits: str, timestamp: str = NOON, message_id: str = "m1") -> Identify:
+    return Identify("p", message_id, "u", timestamp, LATE, traits=Raw(traits.encode()))
+
+
+def folded(*identifies: Identify, start: Person | None = None) -> Person:
+    person = start
+    for each in identifies:
+        person = fold(person, each)
+    assert person is not None
+    return person
+
+
+def visible(person: Person) -> dict[str, object]:
+    return {name: json.loads(bytes(value)) for name, value in person.traits.items()}
+
+
+values = st.sampled_from(["null", "1", '"a"', '"b"', "{}", '{"a": [1, null]}', "1e2"])
+traits = st.dictionaries(st.sampled_from(["a", "b", "", "ünïcode"]), values, max_size=4).map(
+    lambda members: "{" + ",".join(f"{json.dumps(name)}:{value}" for name, value in members.items()) + "}"
+)
+identifies = st.builds(identify, traits, st.sampled_from([EARLY, NOON, LATE]), st.sampled_from(["m1", "m2", "m3"]))
+
+
+@given(st.lists(identifies, min_size=1, max_size=8).flatmap(lambda run: st.tuples(st.just(run), st.permutations(run))))
+def test_every_order_gives_the_same_bytes(orders: tuple[list[Identify], list[Identify]]) -> None:
+    one, other = orders
+
+    assert encode_person(folded(*one)) == encode_person(folded(*other))
+
+
+@given(st.lists(identifies, min_size=1, max_size=6), st.data())
+def test_every_repetition_changes_nothing(run: list[Identify], data: st.DataObject) -> None:
+    person = folded(*run)
+    again = data.draw(st.lists(st.sampled_from(run), min_size=1, max_size=12))
+
+    for each in again:
+        assert fold(person, each) is person
+
+
+@given(st.lists(identifies, min_size=1, max_size=6), st.data())
+def test_a_fold_that_was_written_and_read_in_between_is_the_same(run: list[Identify], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(1, len(run)))
+    restored = decode_person(encode_person(folded(*run[:cut])))
+
+    assert restored == folded(*run[:cut])
+    assert encode_person(folded(*run[cut:], start=restored)) == encode_person(folded(*run))
+
+
+def test_the_latest_write_of_each_trait_stands() -> None:
+    person = folded(identify('{"plan":"free","city":"Ulm"}', EARLY), identify('{"plan":"pro"}', LATE, "m2"))
+
+    assert visible(person) == {"plan": "pro", "city": "Ulm"}
+    assert person.stamps == {"plan": (LATE, "m2"), "city": (EARLY, "m1")}
+    assert (person.first_seen, person.last_seen) == (EARLY, LATE)
+
+
+def test_an_older_value_that_arrives_late_does_not_stand() -> None:
+    person = folded(identify('{"plan":"pro"}', LATE), identify('{"plan":"free"}', EARLY, "m2"))
+
+    assert visible(person) == {"plan": "pro"}
+    assert person.first_seen == EARLY
+
+
+def test_a_newer_write_of_the_same_value_still_moves_its_time() -> None:
+    person = folded(
+        identify('{"plan":"pro"}', EARLY), identify('{"plan":"pro"}', LATE), identify('{"plan":"no"}', NOON)
+    )
+
+    assert visible(person) == {"plan": "pro"}
+
+
+def test_null_takes_a_trait_away_for_good() -> None:
+    person = folded(identify('{"plan":"pro"}', NOON), identify('{"plan": null }', LATE), identify('{"plan":"x"}', NOON))
+
+    assert visible(person) == {}
+    assert person.stamps == {"plan": (LATE, "m1")}
+
+
+def test_a_value_that_is_newer_than_null_stands() -> None:
+    person = folded(identify('{"plan":null}', NOON), identify('{"plan":""}', LATE))
+
+    assert visible(person) == {"plan": ""}
+
+
+def test_the_messageid_decides_between_writes_of_one_instant() -> None:
+    person = folded(identify('{"plan":"b"}', NOON, "m2"), identify('{"plan":"c"}', NOON, "m1"))
+
+    assert visible(person) == {"plan": "b"}
+
+
+def test_values_are_kept_as_they_were_written() -> None:
+    person = folded(identify('{"n":1.0,"big":18446744073709551615,"e":1e2,"o":{"b":1,  "a":2}}'))
+
+    assert {name: bytes(value) for name, value in person.traits.items()} == {
+        "n": b"1.0",
+        "big": b"18446744073709551615",
+        "e": b"1e2",
+        "o": b'{"b":1,  "a":2}',
+    }
+
+
+def test_an_identify_without_traits_makes_a_person() -> None:
+    person = fold(None, Identify("p", "m", "u", NOON, LATE))
+
+    assert person == Person("p", "u", {}, {}, NOON, NOON)
+    assert encode_person(person) == (
+        b'{"projectId":"p","userId":"u","traits":{},"stamps":{},'
+        b'"firstSeen":"2026-01-31T12:00:00.000000Z","lastSeen":"2026-01-31T12:00:00.000000Z"}'
+    )
+
+
+@pytest.mark.parametrize("traits", ["[]", "null", "{", '{"a":\\ud800}', ""])
+def test_traits_that_are_no_object_are_refused(traits: str) -> None:
+    with pytest.raises(InvalidRecordError):
+        fold(None, identify(traits))
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"[]", b"\xff", b'{"projectId":"p"}', b"[" * 5000])
+def test_bytes_that_are_no_person_are_refused(value: bytes) -> None:
+    with pytest.raises(InvalidRecordError):
+        decode_person(value)

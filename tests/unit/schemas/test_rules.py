@@ -1,0 +1,124 @@
+"""Each rule of an item, and what keeps it at its very edge."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.refusals import Code
+from schemas.requests import Limits
+from tests.unit.schemas.checking import GOOD, accepted, changed, check, check_batch, raw, refused
+
+REFUSED = [
+    pytest.param("5", Code.INVALID_ITEM, None, id="a number"),
+    pytest.param("null", Code.INVALID_ITEM, None, id="null"),
+    pytest.param("[]", Code.INVALID_ITEM, None, id="an array"),
+    pytest.param(changed(type=...), Code.TYPE_REQUIRED, "type", id="no type"),
+    pytest.param(changed(type=None), Code.TYPE_REQUIRED, "type", id="type null"),
+    pytest.param(changed(type=1), Code.INVALID_TYPE, "type", id="type a number"),
+    *(
+        pytest.param(changed(type=kind), Code.UNSUPPORTED_TYPE, "type", id=f"type {kind}")
+        for kind in ("page", "screen", "group", "alias", "Track", "")
+    ),
+    pytest.param(changed(userId=...), Code.USER_ID_REQUIRED, "userId", id="no userId"),
+    pytest.param(changed(userId=None, anonymousId="a"), Code.USER_ID_REQUIRED, "userId", id="anonymous"),
+    pytest.param(changed(userId=""), Code.USER_ID_REQUIRED, "userId", id="userId empty"),
+    pytest.param(changed(userId=" \t\n\u00a0"), Code.USER_ID_REQUIRED, "userId", id="userId blank"),
+    pytest.param(changed(userId=17), Code.INVALID_TYPE, "userId", id="userId a number"),
+    pytest.param(changed(userId="u" * 256), Code.TOO_LONG, "userId", id="userId long"),
+    pytest.param(changed(userId="u\0"), Code.INVALID_CHARACTER, "userId", id="userId with NUL"),
+    pytest.param(changed(event=...), Code.EVENT_REQUIRED, "event", id="no event"),
+    pytest.param(changed(event=None), Code.EVENT_REQUIRED, "event", id="event null"),
+    pytest.param(changed(event="  "), Code.EVENT_REQUIRED, "event", id="event blank"),
+    pytest.param(changed(event={}), Code.INVALID_TYPE, "event", id="event an object"),
+    pytest.param(changed(event="é" * 256), Code.TOO_LONG, "event", id="event long"),
+    pytest.param(changed(event="\0"), Code.INVALID_CHARACTER, "event", id="event NUL"),
+    pytest.param(changed(messageId=""), Code.BLANK, "messageId", id="messageId empty"),
+    pytest.param(changed(messageId=" "), Code.BLANK, "messageId", id="messageId blank"),
+    pytest.param(changed(messageId=1), Code.INVALID_TYPE, "messageId", id="messageId a number"),
+    pytest.param(changed(messageId="m" * 256), Code.TOO_LONG, "messageId", id="messageId long"),
+    pytest.param(changed(messageId="m\0"), Code.INVALID_CHARACTER, "messageId", id="messageId with NUL"),
+    pytest.param(changed(timestamp="yesterday"), Code.INVALID_TIMESTAMP, "timestamp", id="timestamp no date"),
+    pytest.param(changed(timestamp=""), Code.INVALID_TIMESTAMP, "timestamp", id="timestamp empty"),
+    pytest.param(changed(timestamp=1769860800000), Code.INVALID_TIMESTAMP, "timestamp", id="timestamp a number"),
+    pytest.param(changed(timestamp="1969-12-31"), Code.INVALID_TIMESTAMP, "timestamp", id="timestamp before 1970"),
+    pytest.param(changed(originalTimestamp="x"), Code.INVALID_TIMESTAMP, "originalTimestamp", id="originalTimestamp"),
+    pytest.param(changed(sentAt=5), Code.INVALID_TYPE, "sentAt", id="sentAt a number"),
+    pytest.param(changed(anonymousId=5), Code.INVALID_TYPE, "anonymousId", id="anonymousId a number"),
+    pytest.param(changed(anonymousId="\0"), Code.INVALID_CHARACTER, "anonymousId", id="anonymousId NUL"),
+    *(
+        pytest.param(raw(name, value), Code.INVALID_TYPE, name, id=f"{name} {value}")
+        for name in ("properties", "context", "integrations")
+        for value in ("[]", "5", '"{}"', "true")
+    ),
+    pytest.param(changed(type="identify", traits=[]), Code.INVALID_TYPE, "traits", id="traits an array"),
+    pytest.param(
+        raw("properties", '{"n":18446744073709551616}'), Code.INVALID_NUMBER, "properties", id="above 64 bits"
+    ),
+    pytest.param(
+        raw("properties", '{"n":-9223372036854775809}'), Code.INVALID_NUMBER, "properties", id="below 64 bits"
+    ),
+    pytest.param(raw("properties", '{"n":[1e999]}'), Code.INVALID_NUMBER, "properties", id="1e999"),
+    pytest.param(raw("context", '{"n":-1E+400 }'), Code.INVALID_NUMBER, "context", id="-1E+400"),
+    pytest.param(raw("properties", '{"n":' + "9" * 400 + ".5}"), Code.INVALID_NUMBER, "properties", id="400 digits"),
+    pytest.param(raw("properties", '{"n":' + "9" * 5000 + "}"), Code.INVALID_NUMBER, "properties", id="5000 digits"),
+    pytest.param(raw("properties", '{"n":NaN}'), Code.INVALID_NUMBER, None, id="NaN"),
+    pytest.param(raw("properties", '{"n":[-Infinity]}'), Code.INVALID_NUMBER, None, id="-Infinity"),
+    pytest.param(raw("properties", '{"n":"\\ud800"}'), Code.INVALID_UNICODE, None, id="half a pair"),
+    pytest.param(raw("properties", '{"\\udc00":1}'), Code.INVALID_UNICODE, None, id="half a pair in a name"),
+    pytest.param(raw("userId", '"\\ud83d"'), Code.INVALID_UNICODE, None, id="half a pair in userId"),
+    pytest.param(raw("properties", '{"a":' * 33 + "1" + "}" * 33), Code.TOO_DEEP, "properties", id="33 levels"),
+    pytest.param(raw("properties", '{"a":' * 2000 + "1" + "}" * 2000), Code.TOO_DEEP, None, id="2000 levels"),
+    pytest.param(raw("properties", '{"a":"' + "x" * 32768 + '"}'), Code.ITEM_TOO_LARGE, None, id="32 KiB"),
+]
+
+
+@pytest.mark.parametrize(("item", "code", "field"), REFUSED)
+def test_an_item_that_breaks_a_rule_is_refused_with_its_code(item: str, code: Code, field: str | None) -> None:
+    refusal = refused(check_batch(item))
+
+    assert (refusal.code, refusal.field) == (code, field)
+    assert refusal.content == item.encode()
+
+
+@pytest.mark.parametrize(("item", "code", "field"), REFUSED)
+def test_one_bad_item_costs_none_of_the_others(item: str, code: Code, field: str | None) -> None:
+    verdicts = check_batch(*[GOOD] * 40, item, *[GOOD] * 59)
+
+    assert [index for index, _ in verdicts.accepted] == [*range(40), *range(41, 100)]
+    assert [(refusal.index, refusal.code, refusal.field) for refusal in verdicts.refused] == [(40, code, field)]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        changed(userId="u" * 255, event="😀" * 255, messageId="m" * 255),
+        changed(userId=" u "),
+        changed(type="identify", event=5, properties=5),
+        changed(traits=5),
+        changed(sentAt="no time"),
+        changed(originalTimestamp=5, timestamp="2026-01-31"),
+        changed(page={"a": 1}, channel=None),
+        raw("properties", '{"n":[18446744073709551615,-9223372036854775808,1e308,-1E-400,0.' + "1" * 40 + "]}"),
+        raw("properties", '{"id":"12345678901234567890","x":"4e999,","y":"\\u0000"}'),
+        raw("properties", '{"a":' * 32 + "1" + "}" * 32),
+        raw("properties", "[" * 9).replace("[" * 9, '{"a":"' + "[{" * 40 + '"}'),
+        raw("properties", '{"a":[' + "{}," * 60 + "{}]}"),
+        raw("properties", '{"a":"' + "x" * (32768 - len(raw("properties", '{"a":""}'))) + '"}'),
+        raw("properties", '{"a":"\\ud83d\\ude00"}'),
+    ],
+)
+def test_what_keeps_the_rules_at_their_very_edge_is_accepted(item: str) -> None:
+    accepted(check_batch(item))
+
+
+def test_an_items_limit_counts_its_bytes_as_they_came() -> None:
+    item = GOOD[:-1] + " " * 10 + "}"
+
+    accepted(check(f'{{"batch":[ {item} ]}}', limits=Limits(item_bytes=len(item))))
+    refusal = refused(check(f'{{"batch":[{item}]}}', limits=Limits(item_bytes=len(item) - 1)))
+    assert refusal.code == Code.ITEM_TOO_LARGE
+
+
+def test_every_code_has_a_sentence() -> None:
+    assert all(code.sentence.endswith(".") for code in Code)
+    assert len({code.sentence for code in Code}) == len(Code)

@@ -1,0 +1,155 @@
+"""Times are read, written and corrected to the microsecond."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from schemas.times import DAY, SECOND, Times, clock_shift, correct, format_time, parse_time, read_time
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST = 9_214_646_400 * SECOND - 1
+NOON = parse_time("2026-01-31T12:00:00Z")
+
+zones = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+moments = st.datetimes(datetime(1970, 1, 3), datetime(2261, 12, 29), timezones=zones)  # noqa: DTZ001  # zones follow
+
+
+def micros(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed"),
+    [
+        ("2026-01-31", "2026-01-31T00:00:00.000000Z"),
+        ("2026-01-31T23:59", "2026-01-31T23:59:00.000000Z"),
+        ("2026-01-31T23:59:58", "2026-01-31T23:59:58.000000Z"),
+        ("2026-01-31 23:59:58", "2026-01-31T23:59:58.000000Z"),
+        ("2026-01-31t23:59:58z", "2026-01-31T23:59:58.000000Z"),
+        ("2026-01-31T23:59:58.1Z", "2026-01-31T23:59:58.100000Z"),
+        ("2026-01-31T23:59:58,25Z", "2026-01-31T23:59:58.250000Z"),
+        ("2026-01-31T23:59:58.123Z", "2026-01-31T23:59:58.123000Z"),
+        ("2026-01-31T23:59:58.123456Z", "2026-01-31T23:59:58.123456Z"),
+        ("2026-01-31T23:59:58.123456789Z", "2026-01-31T23:59:58.123456Z"),
+        ("2026-01-31T23:59:58.999999999999Z", "2026-01-31T23:59:58.999999Z"),
+        ("2026-01-31T23:59:58+02:00", "2026-01-31T21:59:58.000000Z"),
+        ("2026-01-31T23:59:58+0200", "2026-01-31T21:59:58.000000Z"),
+        ("2026-01-31T23:59:58-02", "2026-02-01T01:59:58.000000Z"),
+        ("2024-02-29T00:00:00.000Z", "2024-02-29T00:00:00.000000Z"),
+        ("1970-01-01T00:00:00.000Z", "1970-01-01T00:00:00.000000Z"),
+        ("1969-12-31T23:00:00-02:00", "1970-01-01T01:00:00.000000Z"),
+        ("2261-12-31T23:59:59.999999Z", "2261-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_iso_8601_is_read(text: str, fixed: str) -> None:
+    assert read_time(text) == (parse_time(text), fixed)
+    assert format_time(parse_time(text)) == fixed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yesterday",
+        "1769903999",
+        "2026",
+        "2026-01",
+        "2026-1-31",
+        "2026-02-30",
+        "2025-02-29T00:00:00.000Z",
+        "2026-13-01",
+        "2026-W05-6T23:59:59.123Z",
+        "2026-01-31T24:00:00.000Z",
+        "2026-01-31T23:60:00.000Z",
+        "2026-01-31T23:59:60.000Z",
+        "2026-01-31T23:59:59.Z",
+        "2026-01-31T23:59:59.12xZ",
+        "2026-01-31T23:59:59.²²²Z",
+        "2026-01-31T23:59:59.\u0661\u0662\u0663Z",
+        "\u0662\u0660\u0662\u0666-01-31T23:59:59.123Z",
+        "2026-01-31T23:59+02.123Z",
+        "2026-01-31T23:59:59.123+24:00",
+        "2026-01-31T23:59:59.123+01:60",
+        "2026-01-31T23:59:59.123Z ",
+        "2026-01-31T23:59:59.123Z\n",
+        " 2026-01-31",
+        "2026-01-31x23:59:59.123Z",
+        "2026-01-31T23:59:59 UTC",
+        "1969-12-31T23:59:59.999Z",
+        "1970-01-01T00:00:00+00:01",
+        "2262-01-01T00:00:00.000Z",
+        "2261-12-31T23:59:59.999-00:01",
+        "0000-01-01T00:00:00.000Z",
+        "9999-12-31T23:59:59.999999Z",
+        "+002026-01-31T00:00:00.000Z",
+    ],
+)
+def test_what_is_no_time_between_1970_and_2261_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_time(text)
+
+
+@given(st.text(max_size=40) | st.text("0123456789-:.,TZ+ W", max_size=30))
+def test_any_other_text_is_a_value_error_and_nothing_else(text: str) -> None:
+    try:
+        at, fixed = read_time(text)
+    except ValueError:
+        return
+    assert format_time(at) == fixed
+
+
+@given(moments, st.sampled_from(["T", " "]), st.sampled_from(["auto", "milliseconds", "microseconds"]))
+def test_what_python_writes_is_read_as_python_means_it(moment: datetime, separator: str, precision: str) -> None:
+    text = moment.isoformat(separator, precision)
+
+    assert parse_time(text) == micros(datetime.fromisoformat(text))
+
+
+@given(st.integers(0, LAST))
+@example(0)
+@example(LAST)
+def test_every_time_is_read_as_it_was_written(at: int) -> None:
+    text = format_time(at)
+
+    assert read_time(text) == (at, text)
+    assert text == (EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@given(st.integers(0, LAST), st.integers(0, LAST))
+def test_the_fixed_form_sorts_like_the_times(left: int, right: int) -> None:
+    assert (format_time(left) < format_time(right)) == (left < right)
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "sent_at", "corrected"),
+    [
+        pytest.param(None, None, NOON, id="no timestamp: when it was received"),
+        pytest.param(None, NOON - 5, NOON, id="no timestamp, whatever the sender's clock"),
+        pytest.param(NOON - 7, None, NOON - 7, id="no sentAt: as it came"),
+        pytest.param(NOON - 7, NOON, NOON - 7, id="the clocks agree"),
+        pytest.param(NOON - 3600 * SECOND, NOON - 3500 * SECOND, NOON - 100 * SECOND, id="the sender is late"),
+        pytest.param(NOON + 3600 * SECOND, NOON + 3700 * SECOND, NOON - 100 * SECOND, id="the sender is early"),
+        pytest.param(NOON - DAY - 9, NOON - DAY, NOON - 9, id="a correction of a day"),
+        pytest.param(NOON - DAY - 9, NOON - DAY - 1, NOON - DAY - 9, id="one of more than a day is none"),
+        pytest.param(NOON + DAY, None, NOON + DAY, id="a day ahead"),
+        pytest.param(NOON + DAY + 1, None, NOON, id="more than a day ahead: when it was received"),
+        pytest.param(NOON + DAY + 1, NOON + 1, NOON + DAY, id="a day ahead after correction"),
+        pytest.param(NOON + DAY, NOON - 1, NOON, id="more than a day ahead after correction"),
+        pytest.param(5, NOON + 9, 5, id="before 1970 after correction: as it came"),
+    ],
+)
+def test_a_clock_is_corrected_within_bounds(timestamp: int | None, sent_at: int | None, corrected: int) -> None:
+    assert correct(timestamp, sent_at, NOON) == Times(timestamp, sent_at, NOON, corrected)
+
+
+@given(st.none() | st.integers(0, LAST), st.none() | st.integers(0, LAST), st.integers(0, LAST - DAY))
+def test_a_corrected_time_can_always_be_written(timestamp: int | None, sent_at: int | None, received_at: int) -> None:
+    corrected = correct(timestamp, sent_at, received_at).corrected
+
+    assert 0 <= corrected <= received_at + DAY
+    assert parse_time(format_time(corrected)) == corrected
+    assert abs(clock_shift(sent_at, received_at)) <= DAY
