@@ -79,7 +79,7 @@ class Parts:
             "kafka",
             self.broker.command,
             {**self._environ, **self.broker.environ()},
-            lambda: readiness.kafka_answers(address),
+            readiness.always(lambda: readiness.kafka_answers(address)),
             address,
         )
 
@@ -87,7 +87,13 @@ class Parts:
         """Return the ClickHouse front."""
         url = f"http://{HOST}:{self.settings.front.port}"
         command = [sys.executable, "-m", "deploy.local.clickhouse"]
-        return Part("clickhouse", lambda: command, self._environ, lambda: readiness.http_answers(f"{url}/ping"), url)
+        return Part(
+            "clickhouse",
+            lambda: command,
+            self._environ,
+            readiness.always(lambda: readiness.http_answers(f"{url}/ping")),
+            url,
+        )
 
     def gateways(self) -> list[Part]:
         """Return the gateways, on consecutive ports."""
@@ -105,7 +111,7 @@ class Parts:
             f"gateway-{number + 1}",
             lambda: [sys.executable, "-m", "deploy.cli", "gateway"],
             {**self._environ, "SEQUENCE_GATEWAY_PORT": str(port)},
-            lambda: readiness.http_answers(f"{url}/health/ready"),
+            readiness.always(lambda: readiness.http_answers(f"{url}/health/ready")),
             url,
             needs=("kafka",),
         )
@@ -118,7 +124,7 @@ class Parts:
             name,
             lambda: [sys.executable, "-m", "deploy.cli", "worker", kind],
             {**self._environ, "SEQUENCE_WORKER_DIR": str(self.worker_directory(name))},
-            lambda: readiness.group_is_stable(kafka.bootstrap_servers, group, self.settings.local.workers),
+            lambda: readiness.group_gains_member(kafka.bootstrap_servers, group, self.settings.local.workers),
             needs=("kafka", "clickhouse") if kind == "events" else ("kafka",),
         )
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+IsReady = Callable[[], Awaitable[bool]]
+
 _PATIENCE_SECONDS = 3.0
+
+
+def always(question: IsReady) -> Callable[[], Awaitable[IsReady]]:
+    """Return what gives the same *question* before every start of a part."""
+
+    async def give() -> IsReady:
+        return question
+
+    return give
 
 
 async def kafka_answers(address: str) -> bool:
@@ -27,19 +39,33 @@ async def kafka_answers(address: str) -> bool:
     return len(cluster["brokers"]) > 0
 
 
-async def group_is_stable(address: str, group: str, members: int) -> bool:
-    """Return whether consumer group *group* has handed out its partitions to at least *members* workers."""
+async def group_gains_member(address: str, group: str, members: int) -> IsReady:
+    """Return the question whether consumer group *group* has a member that it has not now, and *members* in all.
+
+    A worker that was killed counts as a member until its session is over, so that a number alone would tell nothing.
+    """
+    _, before = await _group(address, group)
+
+    async def is_ready() -> bool:
+        state, now = await _group(address, group)
+        return state == "Stable" and len(now) >= members and not now <= before
+
+    return is_ready
+
+
+async def _group(address: str, group: str) -> tuple[str, frozenset[str]]:
+    """Return the group's state and the ids of its members; nothing where Kafka does not say."""
     admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=2000)
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await admin.start()
             (response,) = await admin.describe_consumer_groups([group])
     except (KafkaError, OSError, TimeoutError):
-        return False
+        return "", frozenset()
     finally:
         await admin.close()
     (description,) = response.to_object()["groups"]
-    return description["state"] == "Stable" and len(description["members"]) >= members
+    return description["state"], frozenset(member["member_id"] for member in description["members"])
 
 
 async def http_answers(url: str) -> bool:

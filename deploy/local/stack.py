@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Mapping
@@ -31,6 +32,8 @@ def up(environ: Mapping[str, str], *, end_with_parent: bool = False) -> None:
     With *end_with_parent* it also ends when the process that started it does.
     """
     parent = os.getppid() if end_with_parent else None
+    # Kafka's client reports what it tries again as errors; what comes of it in the end is said here.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     parts = Parts(environ)
     with lock.held(parts.state):
         ports.check(parts.ports())

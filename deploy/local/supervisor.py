@@ -15,6 +15,7 @@ from time import monotonic
 from deploy.errors import PartError
 from deploy.local.logfile import LogFile
 from deploy.local.process import LeashedProcess
+from deploy.local.readiness import IsReady
 from deploy.local.restarts import Restarts, cause
 
 Say = Callable[[str], None]
@@ -31,7 +32,8 @@ class Part:
     command: Callable[[], Sequence[str]]
     """Gives the command line, asked for anew at every start."""
     environ: Mapping[str, str]
-    is_ready: Callable[[], Awaitable[bool]]
+    readiness: Callable[[], Awaitable[IsReady]]
+    """Gives the question whether the part is ready, anew before every start."""
     address: str = ""
     needs: tuple[str, ...] = ()
     """Parts that must be ready before this one starts again."""
@@ -127,6 +129,7 @@ class Running:
     async def _run_once(self, *, again: bool) -> str:
         """Run the process to its end and return in words how it ended."""
         try:
+            is_ready = await self.part.readiness()
             command = self.part.command()
             process = await LeashedProcess.start(command, self.part.environ, self._pid_file, self._print)
         except OSError as error:
@@ -134,18 +137,22 @@ class Running:
         self._process = process
         if self._stopping:
             process.terminate()
-        probe = asyncio.create_task(self._probe(again=again))
+        probe = asyncio.create_task(self._probe(is_ready, again=again))
+        ended = asyncio.create_task(process.wait())
         try:
-            return cause(await process.wait())
+            await asyncio.wait({ended, probe}, return_when=asyncio.FIRST_COMPLETED)
+            if probe.done():
+                probe.result()
+            return cause(await ended)
         finally:
             self._process = None
             probe.cancel()
             await process.finish()
             self._pid_file.unlink(missing_ok=True)
 
-    async def _probe(self, *, again: bool) -> None:
+    async def _probe(self, is_ready: IsReady, *, again: bool) -> None:
         began = monotonic()
-        while not await self.part.is_ready():  # noqa: ASYNC110  # nothing tells when a server answers but asking
+        while not await is_ready():  # noqa: ASYNC110  # nothing tells when a server answers but asking
             await asyncio.sleep(_PROBE_EVERY_SECONDS)
         self.ready.set()
         if again:

@@ -18,6 +18,7 @@ import pytest
 from deploy.errors import AlreadyRunningError, PartError
 from deploy.local import lock
 from deploy.local.ports import is_port_free
+from deploy.local.readiness import always
 from deploy.local.supervisor import Part, Places, Supervisor
 from tests.services import alive, eventually, free_port
 
@@ -68,7 +69,7 @@ def part(name: str, directory: Path, code: str = SERVE, **changes: float) -> Par
         log = directory / "logs" / f"{name}.log"
         return log.exists() and "serving" in log.read_text() and (directory / "run" / f"{name}.pid").exists()
 
-    return Part(name, lambda: [sys.executable, "-c", code], os.environ, is_ready, **changes)  # type: ignore[arg-type]  # only numbers are changed here
+    return Part(name, lambda: [sys.executable, "-c", code], os.environ, always(is_ready), **changes)  # type: ignore[arg-type]  # only numbers are changed here
 
 
 def pid_of(name: str, directory: Path) -> int:
@@ -169,7 +170,7 @@ async def test_a_part_waits_for_the_ones_it_needs_before_it_starts_again(
 ) -> None:
     needed = part("needed", tmp_path)
     needing = part("needing", tmp_path)
-    await supervisor.start(needed, Part("needing", needing.command, os.environ, needing.is_ready, needs=("needed",)))
+    await supervisor.start(needed, Part("needing", needing.command, os.environ, needing.readiness, needs=("needed",)))
 
     for name in ("needed", "needing"):
         os.kill(pid_of(name, tmp_path), signal.SIGKILL)
