@@ -18,6 +18,7 @@ import click
 
 from deploy.errors import DeployError
 from gateway.errors import GatewayError
+from processors.clickhouse.errors import ClickHouseError
 from schemas.projects import Token
 from schemas.settings import SettingsError, load
 
@@ -56,7 +57,7 @@ def reported(function: Callable[P, T]) -> Callable[P, T]:
             fault = click.ClickException(str(error))
             fault.exit_code = 2
             raise fault from error
-        except (DeployError, GatewayError) as error:
+        except (DeployError, GatewayError, ClickHouseError) as error:
             raise click.ClickException(str(error)) from error
 
     return wrapper
