@@ -1,0 +1,37 @@
+"""The front as a process: `python -m deploy.local.clickhouse`, told by its environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from aiohttp import web
+
+from deploy.local.clickhouse.server import create_app
+from deploy.local.clickhouse_settings import ClickHouseFrontSettings
+from deploy.logs import LogSettings, configure
+from schemas.settings import SettingsError, load
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    try:
+        configure(load(LogSettings, os.environ))
+        settings = load(ClickHouseFrontSettings, os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    web.run_app(
+        create_app(settings),
+        host="127.0.0.1",
+        port=settings.port,
+        access_log=None,
+        print=None,
+        shutdown_timeout=10,
+        auto_decompress=False,
+        max_line_size=256 * 1024,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Records to rows: pure functions from records of `events.v1` and `persons.v1` to blocks of JSON lines.
+
+Raw JSON goes through as it is. Names of properties are data in the rows and never part of a statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from processors.dedupe.decision import origin_of
+from processors.engine.stage import SourceRecord
+from schemas.clickhouse import Table
+from schemas.items import Identify, Track
+from schemas.persons import decode_person
+from schemas.records import InvalidRecordError, decode_item
+
+_POSITION = {"partition": "_partition", "origin": "_origin"}
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+class EventRow(msgspec.Struct, rename=_POSITION, omit_defaults=True, gc=False):
+    """A row of `events`."""
+
+    event: str
+    properties: Raw
+    project_id: str
+    message_id: str
+    user_id: str
+    timestamp: str
+    received_at: str
+    original_timestamp: str | None
+    sent_at: str | None
+    anonymous_id: str | None
+    context: str
+    integrations: str
+    partition: int
+    origin: int
+
+
+class IdentifyRow(msgspec.Struct, rename=_POSITION, omit_defaults=True, gc=False):
+    """A row of `identifies`."""
+
+    traits: Raw
+    project_id: str
+    message_id: str
+    user_id: str
+    timestamp: str
+    received_at: str
+    original_timestamp: str | None
+    sent_at: str | None
+    anonymous_id: str | None
+    context: str
+    integrations: str
+    partition: int
+    origin: int
+
+
+class PersonRow(msgspec.Struct, rename=_POSITION, gc=False):
+    """A row of `person_states`."""
+
+    project_id: str
+    user_id: str
+    traits: dict[str, Raw]
+    first_seen: str
+    last_seen: str
+    partition: int
+    origin: int
+
+
+Row = EventRow | IdentifyRow | PersonRow
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows of one table, one partition and one month, in the order of their origins: what one INSERT carries."""
+
+    table: Table
+    partition: int
+    rows: Sequence[Row]
+
+    @property
+    def first(self) -> int:
+        """Origin of the first row."""
+        return self.rows[0].origin
+
+    @property
+    def last(self) -> int:
+        """Origin of the last row."""
+        return self.rows[-1].origin
+
+    def encode(self) -> bytes:
+        """Return the rows as lines of JSON."""
+        return _encode_lines(self.rows)
+
+    def halves(self) -> tuple[Block, Block]:
+        """Return the block in two; it has more than one row."""
+        middle = len(self.rows) // 2
+        return (
+            Block(self.table, self.partition, self.rows[:middle]),
+            Block(self.table, self.partition, self.rows[middle:]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that makes no row, and why."""
+
+    record: SourceRecord
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a run of records of `events.v1` comes to."""
+
+    events: list[Row]
+    identifies: list[Row]
+    unreadable: list[Unreadable]
+
+
+def item_rows(records: Iterable[SourceRecord], partition: int) -> Rows:
+    """Return the rows of *records* of `events.v1`, each with its origin."""
+    rows = Rows([], [], [])
+    for record in records:
+        try:
+            item, origin = decode_item(record.value), origin_of(record)
+        except (InvalidRecordError, KeyError, ValueError) as error:
+            rows.unreadable.append(Unreadable(record, str(error)))
+            continue
+        if isinstance(item, Track):
+            rows.events.append(EventRow(item.event, item.properties, *_common(item, partition, origin)))
+        else:
+            rows.identifies.append(IdentifyRow(item.traits, *_common(item, partition, origin)))
+    return rows
+
+
+def person_rows(records: Iterable[SourceRecord], partition: int) -> tuple[list[Row], list[Unreadable]]:
+    """Return the rows of *records* of `persons.v1`: their origin is their own offset."""
+    rows: list[Row] = []
+    unreadable: list[Unreadable] = []
+    for record in records:
+        if record.value is None:
+            continue
+        try:
+            person = decode_person(record.value)
+        except InvalidRecordError as error:
+            unreadable.append(Unreadable(record, str(error)))
+            continue
+        rows.append(
+            PersonRow(
+                person.project_id,
+                person.user_id,
+                person.traits,
+                person.first_seen,
+                person.last_seen,
+                partition,
+                record.offset,
+            )
+        )
+    return rows, unreadable
+
+
+def blocks(table: Table, rows: Iterable[Row], partition: int, after: int) -> Iterator[Block]:
+    """Yield the blocks of *rows* whose origins grow beyond *after*.
+
+    A row that does not is there already: it was read again, or a worker that woke after its partition had moved wrote
+    its record a second time. A block never crosses a month, because ClickHouse would make it two parts.
+    """
+    for _, month in groupby(_growing(rows, after), key=_month):
+        yield Block(table, partition, list(month))
+
+
+def _growing(rows: Iterable[Row], after: int) -> Iterator[Row]:
+    for row in rows:
+        if row.origin > after:
+            after = row.origin
+            yield row
+
+
+def _month(row: Row) -> str:
+    return "" if isinstance(row, PersonRow) else row.received_at[:7]
+
+
+def _common(item: Track | Identify, partition: int, origin: int) -> tuple[Any, ...]:
+    return (
+        item.project_id,
+        item.message_id,
+        item.user_id,
+        item.timestamp,
+        item.received_at,
+        item.original_timestamp,
+        item.sent_at,
+        item.anonymous_id,
+        str(bytes(item.context), "utf-8"),
+        str(bytes(item.integrations), "utf-8"),
+        partition,
+        origin,
+    )

@@ -1,0 +1,149 @@
+"""Writes blocks into ClickHouse, each exactly once.
+
+The table itself is the output log: its rows carry `_partition` and `_origin`, and what exceeds the highest origin of
+its partition is what is missing. One INSERT is one block of one run. After an error that leaves open whether it
+happened, the sink waits until it surely runs no more, asks again, and sends what is still missing.
+
+An INSERT carries its lease as a condition on the server's own clock. A worker that was paused for so long that its
+partition has moved writes nothing, sees that it wrote nothing, and ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+from processors.clickhouse.client import ClickHouse, ServerClock
+from processors.clickhouse.errors import LeaseLostError, UnavailableError
+from processors.engine.faults import reach, without
+from processors.engine.stage import Lease
+from processors.events.rows import Block
+from schemas.clickhouse import Table
+
+CLOCK_SECONDS = 30.0
+"""How long a reading of the server's clock is used; no two clocks part noticeably within it."""
+LEASE_MARGIN_SECONDS = 1.0
+SETTLE_SECONDS = 60.0
+
+_SETTINGS = {
+    # Acknowledged means written.
+    "async_insert": 0,
+    "wait_end_of_query": 1,
+    # One INSERT, one block, one part: all or nothing.
+    "max_insert_block_size": 1_000_000,
+    "min_insert_block_size_rows": 1_000_000,
+    "min_insert_block_size_bytes": 1 << 30,
+    "max_insert_threads": 1,
+    "date_time_input_format": "best_effort",
+    # Text stays text, also where it looks like a date.
+    "input_format_try_infer_dates": 0,
+    "input_format_try_infer_datetimes": 0,
+    # `{"a": {"b": 1}, "a.b": 2}` says two things of one path; the first one counts.
+    "type_json_skip_duplicated_paths": 1,
+}
+
+
+class Sink(Protocol):
+    """Where blocks go. The fake and the real one pass the same contract suite."""
+
+    def positions(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the highest origin that *table* has of each partition; none where it has no rows."""
+
+    def insert(self, block: Block, lease: Lease) -> None:
+        """Write *block* or raise: `UnavailableError` leaves open which; after `LeaseLostError` it is not there."""
+
+    def settle(self, block: Block) -> None:
+        """Return when no INSERT of *block*'s range runs any more."""
+
+
+class ClickHouseSink:
+    """The real sink. Its methods block."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+        self._clock: ServerClock | None = None
+
+    def positions(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the highest origin that *table* has of each partition; none where it has no rows."""
+        rows = self._clickhouse.query(
+            f"SELECT _partition, max(_origin) AS origin FROM {table.name}"  # noqa: S608  # the name is our own
+            " WHERE has({partitions:Array(UInt32)}, _partition) GROUP BY _partition",
+            {"partitions": sorted(partitions)},
+        )
+        return {int(row["_partition"]): int(row["origin"]) for row in rows}
+
+    def insert(self, block: Block, lease: Lease) -> None:
+        """Write *block* whole or raise."""
+        names = ", ".join(name for name, _ in block.table.columns)
+        structure = ", ".join(f"{name} {kind}" for name, kind in block.table.columns).replace("'", "\\'")
+        written = self._clickhouse.execute(
+            f"INSERT INTO {block.table.name} ({names}) SELECT {names} FROM input('{structure}')"  # noqa: S608
+            f" WHERE nowInBlock64(3) < toDateTime64('{self._ends(lease):.3f}', 3) FORMAT JSONEachRow",
+            block.encode(),
+            {**_SETTINGS, "insert_deduplication_token": _token(block)},
+        )
+        reach("inserted")
+        if written == 0 and self.positions(block.table, [block.partition]).get(block.partition, -1) < block.last:
+            raise LeaseLostError(
+                f"{block.table.name}: nothing was written of partition {block.partition}, {block.first} to "
+                f"{block.last}: the lease had ended"
+            )
+
+    def settle(self, block: Block) -> None:
+        """Return when no INSERT of *block*'s range runs any more."""
+        running = (
+            "SELECT query_id FROM system.processes WHERE query NOT LIKE '%system.processes%'"
+            " AND (Settings['insert_deduplication_token'] = {token:String} OR position(query, {token:String}) > 0)"
+        )
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while self._clickhouse.query(running, {"token": _token(block)}):
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"an INSERT of {_token(block)} runs on and on")
+            time.sleep(0.2)
+
+    def _ends(self, lease: Lease) -> float:
+        """Return when the lease ends, in seconds since 1970 by the server's clock."""
+        now = time.monotonic()
+        if self._clock is None or now - self._clock.monotonic > CLOCK_SECONDS:
+            self._clock = self._clickhouse.clock()
+        return self._clock.at(lease()) - LEASE_MARGIN_SECONDS
+
+
+class BlockWriter:
+    """Writes blocks in order, knows how far each table is filled, and isolates what the engine refuses."""
+
+    def __init__(self, sink: Sink, lease: Lease) -> None:
+        self._sink = sink
+        self._lease = lease
+        self._positions: dict[tuple[str, int], int] = {}
+
+    def learn(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
+        """Ask how far *table* is filled and return the highest origin of each partition, -1 where it has none."""
+        wanted = list(partitions)
+        known = {} if without("sink_position") else self._sink.positions(table, wanted)
+        for partition in wanted:
+            self._positions[table.name, partition] = known.get(partition, -1)
+        return {partition: self._positions[table.name, partition] for partition in wanted}
+
+    def position(self, table: Table, partition: int) -> int:
+        """Return the highest origin of *partition* in *table* as far as is known here."""
+        return self._positions[table.name, partition]
+
+    def write(self, block: Block) -> None:
+        """Write *block*; the position moves with it."""
+        self._sink.insert(block, self._lease)
+        self._positions[block.table.name, block.partition] = block.last
+
+    def skip(self, block: Block) -> None:
+        """Move the position over *block*, which went elsewhere."""
+        self._positions[block.table.name, block.partition] = block.last
+
+    def recover(self, block: Block) -> None:
+        """After an error that leaves open whether *block* was written: find out."""
+        self._sink.settle(block)
+        self.learn(block.table, [block.partition])
+
+
+def _token(block: Block) -> str:
+    return f"sequence:{block.table.name}:{block.partition}:{block.first}-{block.last}"
