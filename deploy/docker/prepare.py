@@ -18,8 +18,9 @@ from deploy.local.greeting import development_token, greeting
 from deploy.logs import LogSettings, configure
 from deploy.settings import LocalSettings, state_directory
 from gateway.settings import GatewaySettings
+from processors.clickhouse import analyst
 from processors.clickhouse.migrate import migrate
-from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, load
+from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, load, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,12 @@ class PrepareSettings:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     front: ClickHouseFrontSettings = field(default_factory=ClickHouseFrontSettings)
     logs: LogSettings = field(default_factory=LogSettings)
+    analyst_password: str = setting(
+        "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD",
+        "",
+        "Password of the user `analyst`, who only reads, on a ClickHouse server; not made when empty",
+        secret=True,
+    )
 
 
 @click.command()
@@ -45,17 +52,20 @@ def main() -> None:
         click.echo(f"Topic {name} is as it should be now.")
     for name in migrate(settings.clickhouse):
         click.echo(f"Tables: {name} applied.")
+    if settings.analyst_password:
+        analyst.ensure(settings.clickhouse, settings.analyst_password)
     token = asyncio.run(development_token(settings.kafka, state_directory(settings.local) / "dev-token"))
-    click.echo(greeting(token, settings.gateway.port, _from_outside(settings)))
+    click.echo(greeting(token, settings.gateway.port, from_outside(settings)))
 
 
-def _from_outside(settings: PrepareSettings) -> ClickHouseSettings:
-    """Return ClickHouse as it is reached from this machine, its user in the address for a line to paste."""
+def from_outside(settings: PrepareSettings) -> ClickHouseSettings:
+    """Return ClickHouse as a person on this machine reaches it, with the user in the address for a line to paste."""
     clickhouse = settings.clickhouse
-    user = quote(clickhouse.username, safe="") + (
-        f":{quote(clickhouse.password, safe='')}" if clickhouse.password else ""
-    )
-    return replace(clickhouse, url=f"http://{user}@127.0.0.1:{settings.front.port}")
+    user, password = clickhouse.username, clickhouse.password
+    if settings.analyst_password:
+        user, password = "analyst", settings.analyst_password
+    login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
+    return replace(clickhouse, url=f"http://{login}@127.0.0.1:{settings.front.port}")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def changes(kafka_settings: KafkaSettings, clickhouse: str, tmp_path: Path) -> d
         "SEQUENCE_CLICKHOUSE_URL": clickhouse,
         "SEQUENCE_CLICKHOUSE_USERNAME": "default",
         "SEQUENCE_CLICKHOUSE_PASSWORD": "",
+        "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "",  # the embedded engine has no users, its front keeps the rule
         "SEQUENCE_CLICKHOUSE_DATABASE": f"image_{secrets.token_hex(4)}",
         "SEQUENCE_STATE_DIR": str(tmp_path),
         "SEQUENCE_GATEWAY_HOST": "127.0.0.1",

@@ -11,7 +11,7 @@ import pytest
 from check_jsonschema import main as check_jsonschema  # type: ignore[import-untyped]  # it publishes no types
 from click.testing import CliRunner
 
-from deploy.docker.prepare import PrepareSettings
+from deploy.docker.prepare import PrepareSettings, from_outside
 from deploy.local.kafka import VERSION, Broker
 from deploy.logs import LogSettings
 from deploy.settings import LocalSettings
@@ -98,7 +98,7 @@ def test_variables_from_outside_are_settings_with_their_own_defaults() -> None:
     }
     passwords = {name for name in interpolated() if name.endswith("PASSWORD")}
 
-    assert passwords == {"SEQUENCE_CLICKHOUSE_PASSWORD"}
+    assert passwords == {"SEQUENCE_CLICKHOUSE_PASSWORD", "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD"}
     assert {name: default for name, default in interpolated().items() if name not in passwords}.items() <= (
         declared.items()
     )
@@ -185,6 +185,13 @@ def test_a_port_that_is_moved_moves_with_what_is_said_of_it() -> None:
     assert told.gateway.port == 18080
     assert found["kafka"]["ports"] == ["127.0.0.1:19999:9092"]
     assert found["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].endswith(",OUTSIDE://127.0.0.1:19999")
+
+
+def test_the_lines_to_paste_reach_clickhouse_as_the_analyst_by_its_published_port() -> None:
+    outside = {"SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "a:b/c", "SEQUENCE_LOCAL_CLICKHOUSE_PORT": "18123"}
+    told = load(PrepareSettings, services(outside)["init"]["environment"])
+
+    assert from_outside(told).url == "http://analyst:a%3Ab%2Fc@127.0.0.1:18123"
 
 
 def test_state_is_kept_in_volumes() -> None:
