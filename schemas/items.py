@@ -69,6 +69,6 @@ class Rejection(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     content: str | None = None
     """The item's own JSON text, as it came."""
     content_base64: str | None = None
-    """In place of `content` where the bytes are not UTF-8."""
+    """In place of `content` where the bytes are not UTF-8, or nearly all control codes."""
     truncated: bool = False
     """The content was longer than `REJECTED_CONTENT_LIMIT_BYTES` and is cut there."""

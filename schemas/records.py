@@ -7,6 +7,7 @@ Partitions are Kafka's own default, `murmur2(key) % partitions`
 from __future__ import annotations
 
 import base64
+import codecs
 import hashlib
 from array import array
 from collections.abc import Sequence
@@ -90,15 +91,22 @@ def rejection_record(rejection: Rejection, content: bytes) -> Record:
     digest = hashlib.blake2b(rejection.code.encode() + b"\0" + content, digest_size=16).hexdigest()
     kept = content[:REJECTED_CONTENT_LIMIT_BYTES]
     truncated = len(kept) < len(content)
-    try:
-        text = kept.decode("utf-8", "strict" if not truncated else "ignore")
-    except UnicodeDecodeError:
-        rejection = msgspec.structs.replace(
-            rejection, content_base64=base64.b64encode(kept).decode(), truncated=truncated
-        )
-    else:
-        rejection = msgspec.structs.replace(rejection, content=text, truncated=truncated)
+    text = _readable(kept, truncated=truncated)
+    base64_text = None if text is not None else base64.b64encode(kept).decode()
+    rejection = msgspec.structs.replace(rejection, content=text, content_base64=base64_text, truncated=truncated)
     return Record(f"{rejection.project_id}/{digest}".encode(), _encode(rejection))
+
+
+def _readable(content: bytes, *, truncated: bool) -> str | None:
+    """Return *content* as text, None where it is not UTF-8 or would be much longer in JSON, as control codes are.
+
+    Where it is *truncated*, its last character may be cut in two and is left out.
+    """
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(content, final=not truncated)
+    except UnicodeDecodeError:
+        return None
+    return text if len(_encode(text)) <= 2 * REJECTED_CONTENT_LIMIT_BYTES else None
 
 
 def partition_for(key: bytes, partitions: int) -> int:

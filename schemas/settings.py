@@ -8,6 +8,7 @@ variable and says in one line what it does; README's table is tested against the
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -38,9 +39,9 @@ def setting(
 ) -> T:
     """Declare a field that comes from *variable*; its type is that of *default* (str, int, float or bool).
 
-    *check* returns whether a value is allowed; *secret* keeps it out of `repr`.
+    *check* returns whether a value is allowed; *secret* keeps it out of `repr` and of messages.
     """
-    metadata = {"variable": variable, "about": about, "check": check}
+    metadata = {"variable": variable, "about": about, "check": check, "secret": secret}
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
@@ -92,7 +93,8 @@ def _fill(cls: type[T], environ: Mapping[str, str], faults: list[str]) -> T:
         try:
             values[field.name] = _parse(text, field)
         except ValueError as error:
-            faults.append(f"{field.metadata['variable']}: {error}, got {text!r}")
+            got = "" if field.metadata["secret"] else f", got {text!r}"
+            faults.append(f"{field.metadata['variable']}: {error}{got}")
     return cls(**values)
 
 
@@ -112,6 +114,8 @@ def _parse(text: str, field: dataclasses.Field[Any]) -> Any:
         value = kind(text)
     except ValueError:
         raise ValueError(f"needs {'a whole number' if kind is int else 'a number'}") from None
+    if kind is float and not math.isfinite(value):
+        raise ValueError("needs a number")
     check = field.metadata["check"]
     if check is not None and not check(value):
         raise ValueError("is out of range" if kind in (int, float) else "is not one of the values allowed")

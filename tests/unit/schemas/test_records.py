@@ -1,0 +1,138 @@
+"""Items, keys and rejections survive the way into a record and back."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import msgspec
+import pytest
+from aiokafka.partitioner import murmur2 as kafkas_murmur2
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from schemas.items import Identify, Item, Rejection, Track
+from schemas.records import (
+    REJECTED_CONTENT_LIMIT_BYTES,
+    InvalidRecordError,
+    decode_item,
+    encode_item,
+    event_headers,
+    item_key,
+    item_record,
+    murmur2,
+    person_key,
+    rejection_record,
+)
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+objects = st.dictionaries(texts, st.none() | st.integers(-(2**63), 2**64 - 1) | texts, max_size=3).map(
+    lambda members: Raw(msgspec.json.encode(members))
+)
+optional = st.none() | texts
+tracks = st.builds(Track, *[texts] * 6, *[optional] * 3, objects, objects, objects)
+identifies = st.builds(Identify, *[texts] * 5, *[optional] * 3, objects, objects, objects)
+
+REJECTION = Rejection("p", "gateway", "too_deep", "A value is nested too deep.", "2026-01-31T12:00:00.000000Z")
+
+
+def rejected(content: bytes) -> Rejection:
+    return msgspec.json.decode(rejection_record(REJECTION, content).value, type=Rejection)
+
+
+@given(tracks | identifies)
+def test_an_item_is_read_as_it_was_written(item: Item) -> None:
+    assert decode_item(encode_item(item)) == item
+    assert item_record(item).value == encode_item(item)
+
+
+def test_raw_values_are_written_byte_for_byte() -> None:
+    item = Track("p", "m", "u", "e", "t", "r", properties=Raw(b'{"a":1.50, "a" : 1E2}'))
+
+    assert encode_item(item) == (
+        b'{"type":"track","projectId":"p","messageId":"m","userId":"u","event":"e",'
+        b'"timestamp":"t","receivedAt":"r","properties":{"a":1.50, "a" : 1E2}}'
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, b"", b"{}", b"[]", b"\xff", b'{"type":"page"}', b'{"type":"track"}', b'{"a":' * 5000, b'"\\ud800"'],
+)
+def test_bytes_that_are_no_item_are_refused(value: bytes | None) -> None:
+    with pytest.raises(InvalidRecordError):
+        decode_item(value)
+
+
+@given(st.binary(max_size=100))
+def test_murmur2_is_kafkas(data: bytes) -> None:
+    assert murmur2(data) == kafkas_murmur2(data) & 0xFFFFFFFF
+
+
+def test_keys_are_project_and_id() -> None:
+    assert item_key("p", "é/1") == "p/é/1".encode()
+    assert person_key("p", "u") == b"p/u"
+    assert item_record(Track("p", "m", "u", "e", "t", "r")).key == b"p/m"
+
+
+def test_the_headers_of_an_event_are_its_origin_and_its_messageid() -> None:
+    assert event_headers(b"m", 17) == (("origin", b"17"), ("message_id", b"m"))
+
+
+@given(st.binary(max_size=200))
+def test_the_content_of_a_rejection_is_kept_whole(content: bytes) -> None:
+    rejection = rejected(content)
+    kept = (
+        rejection.content.encode()
+        if rejection.content is not None
+        else base64.b64decode(rejection.content_base64 or "")
+    )
+
+    assert kept == content
+    assert not rejection.truncated
+
+
+def test_the_same_content_refused_for_the_same_reason_has_the_same_key() -> None:
+    other = msgspec.structs.replace(REJECTION, code="blank")
+    later = msgspec.structs.replace(REJECTION, rejected_at="2026-01-31T13:00:00.000000Z")
+
+    assert rejection_record(REJECTION, b"{}").key == rejection_record(later, b"{}").key
+    keys = [rejection_record(*each).key for each in ((REJECTION, b"{}"), (other, b"{}"), (REJECTION, b"[]"))]
+    assert len(set(keys)) == 3
+    assert all(key.startswith(b"p/") for key in keys)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"x" * (REJECTED_CONTENT_LIMIT_BYTES + 1), id="text"),
+        pytest.param(b"x" + "é".encode() * REJECTED_CONTENT_LIMIT_BYTES, id="cut within a character"),
+        pytest.param(b"\xff" + b"x" * REJECTED_CONTENT_LIMIT_BYTES, id="bytes"),
+        pytest.param(b"\1" * (REJECTED_CONTENT_LIMIT_BYTES + 1), id="control codes"),
+    ],
+)
+def test_content_above_the_limit_is_cut_and_says_so(content: bytes) -> None:
+    record = rejection_record(REJECTION, content)
+    rejection = rejected(content)
+    kept = (
+        rejection.content.encode()
+        if rejection.content is not None
+        else base64.b64decode(rejection.content_base64 or "")
+    )
+
+    assert rejection.truncated
+    assert content.startswith(kept)
+    assert REJECTED_CONTENT_LIMIT_BYTES - 3 <= len(kept) <= REJECTED_CONTENT_LIMIT_BYTES
+    assert len(record.value) < 3 * REJECTED_CONTENT_LIMIT_BYTES
+
+
+def test_a_rejection_leaves_out_what_it_has_not() -> None:
+    assert json.loads(rejection_record(REJECTION, b"[1]").value) == {
+        "projectId": "p",
+        "stage": "gateway",
+        "code": "too_deep",
+        "message": "A value is nested too deep.",
+        "rejectedAt": "2026-01-31T12:00:00.000000Z",
+        "content": "[1]",
+    }
