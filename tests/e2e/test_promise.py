@@ -1,0 +1,38 @@
+"""The whole pipeline from HTTP to SQL, on real parts, while each of them is killed in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.client import Client
+from tests.faults.invariants import check, wait_until_idle
+from tests.faults.ledger import Ledger
+from tests.faults.stack import Stack
+
+KILLED = ("dedupe-1", "persons-1", "events-1", "gateway-1", "clickhouse", "kafka")
+
+
+@pytest.fixture
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("promise"), each=1) as stack:
+        yield stack
+
+
+@pytest.mark.timeout(420)
+def test_every_part_killed_under_load_loses_and_doubles_nothing(stack: Stack) -> None:
+    ledger = Ledger(seed=7)
+    client = Client(stack.gateways, stack.token, ledger)
+    client.send(30_000, rate=700)
+    victims = iter(KILLED)
+    killed = client.while_sending(lambda: stack.kill(next(victims)), times=len(KILLED), pause_seconds=6)
+    client.wait()
+    wait_until_idle(stack)
+
+    figures = check(stack, ledger)
+    assert killed == len(KILLED)
+    assert figures.faults == dict.fromkeys(figures.faults, 0), figures
+    assert figures.items == 30_000
+    assert ledger.count("track", "acknowledged") == figures.events
+    assert ledger.count("identify", "acknowledged") == figures.identifies
