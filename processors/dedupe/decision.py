@@ -11,6 +11,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from processors.engine.faults import without
 from processors.engine.stage import SourceRecord
 from schemas.records import ORIGIN, InvalidRecordError, decode_item, item_key
 
@@ -88,9 +89,9 @@ def replay(records: Sequence[SourceRecord], decided: int) -> tuple[list[tuple[by
     puts: list[tuple[bytes, bytes | None, int]] = []
     for record in records:
         origin = origin_of(record)
-        if origin <= decided or record.key is None:
+        if record.key is None or (origin <= decided and not without("origins")):
             continue
-        decided = origin
+        decided = max(decided, origin)
         puts.append((record.key, pack_mark(origin, record.timestamp), record.timestamp))
     return puts, decided
 

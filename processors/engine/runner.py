@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from faust.types import TP
 
 from processors.engine.errors import ExpiredInputError, SkippedRecordsError, TruncatedLogError
-from processors.engine.faults import reach
+from processors.engine.faults import reach, without
 from processors.engine.logs import Bounds, Logs
 from processors.engine.stage import Positions, Slice, SourceRecord, Stage
 
@@ -79,7 +79,7 @@ class Lane:
             run: Slice = event.value
             begin = run.start if self.stage.compacted else run.first
             whole = self.stage.compacted or run.last - run.first + 1 == len(run.records)
-            if begin > due or not whole:
+            if (begin > due or not whole) and not without("contiguous_in"):
                 raise SkippedRecordsError(
                     f"{self.tp.topic}[{self.tp.partition}]: due was offset {due}, a run of {len(run.records)} records "
                     f"came from {run.first} to {run.last}"
@@ -172,12 +172,20 @@ class Runner:
             lane.working_since = time.monotonic()
             run = lane.join(events)
             if run is not None:
-                await lane.stage.process(run)
+                await self._process(lane.stage, run)
                 reach("processed")
                 lane.decided = run.last
             for event in events:
                 event.ack()
             lane.working_since = None
+
+    async def _process(self, stage: Stage, run: Slice) -> None:
+        try:
+            await stage.process(run)
+        except Exception as error:
+            if not without("end_process"):
+                raise
+            log.warning("TEST: going on after %r", error)
 
     async def _learn_positions(self, stage: Stage, lanes: list[Lane], ready: asyncio.Future[None]) -> None:
         tps = [lane.tp for lane in lanes]

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from processors.dedupe.decision import origin_of
+from processors.engine.faults import without
 from processors.engine.stage import SourceRecord
 from schemas.clickhouse import Table
 from schemas.items import Identify, Track
@@ -178,7 +179,7 @@ def blocks(table: Table, rows: Iterable[Row], partition: int, after: int) -> Ite
 
 def _growing(rows: Iterable[Row], after: int) -> Iterator[Row]:
     for row in rows:
-        if row.origin > after:
+        if row.origin > after or without("origins"):
             after = row.origin
             yield row
 

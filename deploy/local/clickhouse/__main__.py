@@ -28,6 +28,8 @@ def main() -> None:
         access_log=None,
         print=None,
         shutdown_timeout=10,
+        # Whoever has gone away gets nothing done any more: an INSERT that still waits for its turn is dropped.
+        handler_cancellation=True,
         auto_decompress=False,
         max_line_size=256 * 1024,
     )
