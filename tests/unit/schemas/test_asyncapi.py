@@ -1,0 +1,134 @@
+"""What `asyncapi.yaml` says of the topics is what is written to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from jsonschema import Draft7Validator  # type: ignore[import-untyped]  # it publishes no types
+from msgspec import Raw
+from ruamel.yaml import YAML
+
+from schemas import records
+from schemas.items import Identify, Rejection, Track
+from schemas.persons import PERSON_LIMIT_BYTES, Person, encode_person, fold
+from schemas.projects import Project, Token, describe_token, digest, new_token, project_entry, token_entry
+from schemas.refusals import Code
+from schemas.topics import Topics
+from tests.unit.schemas.test_examples import EXAMPLES
+
+FILE = Path(__file__).parents[3] / "schemas" / "asyncapi.yaml"
+DOCUMENT: dict[str, Any] = YAML(typ="safe").load(FILE.read_text())
+STRUCTS: dict[str, type[msgspec.Struct]] = {
+    each.__name__: each for each in (Track, Identify, Person, Rejection, Project, Token)
+}
+
+
+def faults(schema: str, value: object) -> list[str]:
+    validator = Draft7Validator({"$ref": f"#/components/schemas/{schema}", "components": DOCUMENT["components"]})
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
+
+
+def references(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == "$ref":
+                yield value
+            else:
+                yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_every_topic_is_described_and_no_other() -> None:
+    declared = Topics("any").declare(partitions=1, items_retention_days=1, dedupe_window_days=1)
+    addresses = [channel["address"].format(prefix="any") for channel in DOCUMENT["channels"].values()]
+
+    assert sorted(addresses) == sorted(topic.name for topic in declared)
+
+
+def test_a_topic_is_called_compacted_where_it_is() -> None:
+    declared = Topics("any").declare(partitions=1, items_retention_days=1, dedupe_window_days=1)
+    compacted = {topic.name for topic in declared if topic.config.get("cleanup.policy") == "compact"}
+    channels = DOCUMENT["channels"].values()
+
+    said = {each["address"].format(prefix="any") for each in channels if "Compacted" in each["description"]}
+    assert said == compacted
+
+
+@pytest.mark.parametrize("reference", sorted(set(references(DOCUMENT))))
+def test_every_reference_leads_somewhere(reference: str) -> None:
+    node = DOCUMENT
+    for name in reference.removeprefix("#/").split("/"):
+        node = node[name]
+
+    assert node
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_a_schema_has_the_fields_that_are_written(name: str) -> None:
+    schema = DOCUMENT["components"]["schemas"][name]
+    fields = {field.encode_name: field.required for field in msgspec.structs.fields(STRUCTS[name])}
+    tag = STRUCTS[name].__struct_config__.tag_field
+    if tag is not None:
+        fields[tag] = True
+
+    assert set(schema["properties"]) == set(fields)
+    assert set(schema["required"]) == {field for field, required in fields.items() if required}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [each["item"] for example in EXAMPLES for each in example.content.get("accepted", [])],
+    ids=lambda item: f"{item['type']} {item['userId']}",
+)
+def test_the_items_of_the_examples_are_as_described(item: dict[str, Any]) -> None:
+    assert faults(item["type"].capitalize(), {"messageId": "random"} | item) == []
+
+
+def test_what_is_not_as_described_is_found() -> None:
+    item = {"type": "track", "projectId": "p", "messageId": "m", "userId": "u", "event": "e"}
+    times = {"timestamp": "2026-01-31T12:00:00Z", "receivedAt": "2026-01-31T12:00:00.000000Z", "x": 1}
+
+    assert len(faults("Track", item | times)) == 2
+
+
+def test_a_person_is_as_described() -> None:
+    noon = "2026-01-31T12:00:00.000000Z"
+    person = fold(None, Identify("p", "m", "u", noon, noon, traits=Raw(b'{"plan":null,"city":"Ulm"}')))
+
+    assert faults("Person", json.loads(encode_person(person))) == []
+    assert f"{PERSON_LIMIT_BYTES:,} bytes" in DOCUMENT["components"]["schemas"]["Person"]["description"]
+
+
+@pytest.mark.parametrize("content", [b"{}", b"\xff", b"x" * (records.REJECTED_CONTENT_LIMIT_BYTES + 1)])
+@pytest.mark.parametrize("code", Code)
+def test_a_rejection_is_as_described(content: bytes, code: Code) -> None:
+    noon = "2026-01-31T12:00:00.000000Z"
+    record = records.rejection_record(Rejection("p", "gateway", code, code.sentence, noon, "userId", "m"), content)
+
+    assert faults("Rejection", json.loads(record.value)) == []
+    assert faults("RejectionKey", record.key.decode()) == []
+
+
+def test_projects_and_tokens_are_as_described() -> None:
+    token = new_token("p")
+    key, value = project_entry(Project("p", "Shop", 1, items_per_second=1.5, burst=2))
+    assert faults("ProjectKey", key.decode()) == faults("Project", json.loads(value)) == []
+
+    key, value = token_entry(digest(token), describe_token(token, "p", created_at=1, expires_at=2))
+    assert faults("TokenKey", key.decode()) == faults("Token", json.loads(value)) == []
+
+
+def test_keys_and_headers_are_as_described() -> None:
+    event = {name: value.decode() for name, value in records.event_headers(b"m", 3)}
+
+    assert faults("EventHeaders", event) == []
+    assert faults("IdentifyHeaders", event | {records.ORIGIN_PARTITION: "0"}) == []
+    assert faults("ItemKey", records.item_key("p", "m").decode()) == []
+    assert faults("PersonKey", records.person_key("p", "u").decode()) == []
