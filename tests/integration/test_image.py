@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.local import readiness
 from deploy.topics import apply
 from processors.worker import WORKERS
-from schemas.settings import KafkaSettings, TopicSettings
+from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from tests.image import Image, build, health_command, service_command
 from tests.services import Service, embedded_kafka, eventually, free_port, running
 
@@ -30,20 +31,23 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 
 @pytest.fixture
-def changes(kafka_settings: KafkaSettings, clickhouse: str, tmp_path: Path) -> dict[str, str]:
-    """What is elsewhere on this machine than in the containers."""
-    return {
+def changes(kafka_settings: KafkaSettings, clickhouse: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What is elsewhere on this machine than in the containers; topics and tables made there are dropped afterwards."""
+    database = f"image_{secrets.token_hex(4)}"
+    yield {
         "SEQUENCE_KAFKA_SERVERS": kafka_settings.bootstrap_servers,
         "SEQUENCE_TOPIC_PREFIX": kafka_settings.topic_prefix,
         "SEQUENCE_CLICKHOUSE_URL": clickhouse,
         "SEQUENCE_CLICKHOUSE_USERNAME": "default",
         "SEQUENCE_CLICKHOUSE_PASSWORD": "",
         "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "",  # the embedded engine has no users, its front keeps the rule
-        "SEQUENCE_CLICKHOUSE_DATABASE": f"image_{secrets.token_hex(4)}",
+        "SEQUENCE_CLICKHOUSE_DATABASE": database,
         "SEQUENCE_STATE_DIR": str(tmp_path),
         "SEQUENCE_GATEWAY_HOST": "127.0.0.1",
         "SEQUENCE_GATEWAY_PORT": str(free_port()),
     }
+    asyncio.run(delete_topics(kafka_settings))
+    ask(clickhouse, f"DROP DATABASE IF EXISTS {database}")
 
 
 @pytest.fixture
@@ -90,11 +94,21 @@ def post(port: str, token: str, body: object) -> tuple[int, str]:
     return response.status, response.read().decode()
 
 
-def select(url: str, query: str) -> str:
+def ask(url: str, query: str) -> str:
     address = urlsplit(url)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=10)
-    connection.request("GET", f"/?{urlencode({'query': query})}")
+    connection.request("POST", "/", query)
     return connection.getresponse().read().decode()
+
+
+async def delete_topics(settings: KafkaSettings) -> None:
+    admin = AIOKafkaAdminClient(**kafka_arguments(settings))
+    try:
+        await admin.start()
+        prefix = f"{settings.topic_prefix}."
+        await admin.delete_topics([name for name in await admin.list_topics() if name.startswith(prefix)])
+    finally:
+        await admin.close()
 
 
 def test_an_event_goes_through_the_services_of_the_compose_file(
@@ -113,8 +127,8 @@ def test_an_event_goes_through_the_services_of_the_compose_file(
     rows = f"SELECT user_id, event, properties.price FROM {database}.events FORMAT CSV"  # noqa: S608  # our own names
     people = f"SELECT user_id, traits.plan FROM {database}.persons FORMAT CSV"  # noqa: S608  # our own names
     url = changes["SEQUENCE_CLICKHOUSE_URL"]
-    eventually(lambda: select(url, rows) == '"ada","Order Completed",42.5\n', "the event is in ClickHouse")
-    eventually(lambda: select(url, people) == '"ada","pro"\n', "the person is in ClickHouse")
+    eventually(lambda: ask(url, rows) == '"ada","Order Completed",42.5\n', "the event is in ClickHouse")
+    eventually(lambda: ask(url, people) == '"ada","pro"\n', "the person is in ClickHouse")
     for one in pipeline.values():
         process = one.process
         assert process is not None
