@@ -101,7 +101,7 @@ class FollowedDirectory:
         while True:
             try:
                 await self._follow(consumer)
-            except (KafkaError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever it was, what is known counts on and is read again
                 log.warning("projects are not followed: %s", describe(error))
             finally:
                 self._follows = False
@@ -115,7 +115,7 @@ class FollowedDirectory:
             try:
                 async with asyncio.timeout(self._start_timeout_seconds):
                     return await self._read_whole()
-            except (KafkaError, OSError, TimeoutError, StartError) as error:
+            except Exception as error:  # noqa: BLE001
                 log.warning("projects cannot be read, trying again: %s", describe(error))
                 await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -12,12 +12,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from gateway.errors import PublishError
+from gateway.errors import PublishError, PublishTimeoutError
 from gateway.limits import ByteBudget
 from schemas.records import Record
 
 Deliver = Callable[[Any, str, int], Awaitable[None]]
 """Send aiokafka's batch builder to a topic and partition; return when it is acknowledged, raise `PublishError`."""
+
+
+_NO_HEADERS: list[tuple[str, bytes]] = []
 
 
 class Ticket:
@@ -29,6 +32,11 @@ class Ticket:
         self.future = future
         self._open = 0
         self._failed = False
+
+    def expire(self) -> None:
+        """The time for it is over; what is under way goes on."""
+        if not self.future.done():
+            self.future.set_exception(PublishTimeoutError())
 
     def joined(self) -> None:
         """One more batch holds records of this request."""
@@ -79,7 +87,7 @@ class Lane:
         append = batch.builder.append
         joined = False
         for record in records:
-            headers = list(record.headers)
+            headers = list(record.headers) if record.headers else _NO_HEADERS
             if append(timestamp=timestamp_ms, key=record.key, value=record.value, headers=headers) is None:
                 if joined:
                     self._join(batch, ticket)
@@ -92,8 +100,10 @@ class Lane:
         self._filled.set()
 
     def is_overdue(self, seconds: float) -> bool:
-        """Return whether the batch under way has been unacknowledged for longer than *seconds*."""
-        return self._sent_at is not None and self._loop.time() - self._sent_at > seconds
+        """Return whether the batch under way has been unacknowledged for longer than *seconds*, or none is sent."""
+        if self._sent_at is None:
+            return self._task.done()
+        return self._loop.time() - self._sent_at > seconds
 
     async def drain(self) -> None:
         """Return when every batch is settled."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping
+from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -38,6 +39,8 @@ class LiveProducer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._create_batch: Any = None
+        self._batches = {topic: metrics.published_batches.labels(topic) for topic in topics}
+        self._records = {topic: metrics.published_records.labels(topic) for topic in topics}
 
     async def start(self) -> Mapping[str, int]:
         """Connect and return the number of partitions of every topic; `StartError` says what is missing."""
@@ -69,8 +72,8 @@ class LiveProducer:
             self._metrics.failed_batches.labels(topic).inc()
             self._retire(producer, error)
             raise PublishError from error
-        self._metrics.published_batches.labels(topic).inc()
-        self._metrics.published_records.labels(topic).inc(records)
+        self._batches[topic].inc()
+        self._records[topic].inc(records)
 
     async def check(self) -> None:
         """Return when a broker answers; raise `UnavailableError` when there is no producer or no answer."""
@@ -169,9 +172,18 @@ async def _dispose(producer: AIOKafkaProducer, *, patience_seconds: float) -> No
     try:
         await asyncio.wait([stopping], timeout=patience_seconds)
     finally:
-        # Without effect on what is settled; a producer whose sender has ended would never settle the rest.
-        producer._message_accumulator.fail_all(KafkaError("the producer was given up"))  # noqa: SLF001
+        _fail_the_rest(producer._message_accumulator)  # noqa: SLF001
         if not stopping.done() or stopping.cancelled() or stopping.exception() is not None:
             stopped = asyncio.gather(stopping, producer._sender.close(), return_exceptions=True)  # noqa: SLF001
             await asyncio.wait([stopped], timeout=1.0)
             await producer.client.close()
+
+
+def _fail_the_rest(accumulator: Any) -> None:
+    """Fail every batch that is not settled: a producer whose sender has ended would never do so."""
+    batches = [*accumulator._pending_batches, *chain.from_iterable(accumulator._batches.values())]  # noqa: SLF001
+    accumulator.fail_all(KafkaError("the producer was given up"))
+    for batch in batches:
+        # Nobody waits for this future of aiokafka's any more; asyncio would complain of that at length.
+        if not batch._drain_waiter.cancelled():  # noqa: SLF001
+            batch._drain_waiter.exception()  # noqa: SLF001

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from gateway.errors import DrainingError, PublishTimeoutError, UnavailableError
+from gateway.errors import DrainingError, UnavailableError
 from gateway.lanes import Lane, Ticket
 from gateway.limits import ByteBudget
 from gateway.metrics import GatewayMetrics
@@ -73,15 +73,16 @@ class KafkaPublisher:
         self._budget.take(0)
         shares = self._shares(topic, records)
         self._refuse_while_silent([lane for lane, _ in shares])
-        ticket = Ticket(asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(loop.create_future())
         timestamp_ms = time.time_ns() // 1_000_000
         for lane, share in shares:
             lane.add(share, ticket, timestamp_ms)
+        expiry = loop.call_later(self._settings.publish_timeout_seconds, ticket.expire)
         try:
-            async with asyncio.timeout(self._settings.publish_timeout_seconds):
-                await ticket.future
-        except TimeoutError:
-            raise PublishTimeoutError from None
+            await ticket.future
+        finally:
+            expiry.cancel()
 
     async def check(self) -> None:
         """Return when a broker answers and no batch is overdue."""
@@ -115,9 +116,11 @@ class KafkaPublisher:
     def _refuse_while_silent(self, lanes: Iterable[Lane]) -> None:
         """Refuse at once while a batch is overdue: what cannot be written must not pile up, or be written twice."""
         limit = self._settings.publish_timeout_seconds
-        silent = any(lane.is_overdue(limit) for lane in lanes)
-        if silent != self._silent:
-            self._silent = silent
-            log.warning("Kafka acknowledges nothing: requests get 503" if silent else "Kafka acknowledges again")
-        if silent:
+        if any(lane.is_overdue(limit) for lane in lanes):
+            if not self._silent:
+                self._silent = True
+                log.warning("Kafka does not acknowledge: requests get 503")
             raise UnavailableError("Kafka does not acknowledge anything at the moment. Send the request again later.")
+        if self._silent and not any(lane.is_overdue(limit) for lane in self._all_lanes()):
+            self._silent = False
+            log.info("Kafka acknowledges again")

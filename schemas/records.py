@@ -119,7 +119,9 @@ def partitions_for(keys: Sequence[bytes], partitions: int) -> list[int]:
 
     Keys of the same length are hashed side by side, so it pays where lengths repeat, as those of messageIds do.
     """
-    if len({len(key) for key in keys}) == 1 and len(keys) >= _SIDE_BY_SIDE_FROM:
+    if len(keys) < _SIDE_BY_SIDE_FROM:
+        return [(murmur2(key) & 0x7FFFFFFF) % partitions for key in keys]
+    if keys[0] and len({len(key) for key in keys}) == 1:
         return [(h & 0x7FFFFFFF) % partitions for h in _murmur2_of_one_length(keys, len(keys[0]))]
     groups: dict[int, list[int]] = {}
     for index, key in enumerate(keys):
