@@ -62,6 +62,8 @@ def read_time(text: str) -> tuple[int, str]:
             return _second(text[:20]) + _THOUSANDTHS[text[20:23]] + _MILLIONTHS[text[23:26]], text
     except KeyError:
         pass
+    if text.endswith("+00:00"):  # Python's way to write Z
+        return read_time(text[:-6] + "Z")
     micros = _parse_any(text)
     return micros, format_time(micros)
 
