@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format
+.PHONY: help run test faults lint format lock
 
 help:
 	@echo "make run     start everything on this machine"
 	@echo "make test    run every test"
+	@echo "make faults  kill, pause and cut off each part and count; ONLY=name runs a selection"
 	@echo "make lint    check style and types"
 	@echo "make format  bring the code into its form"
+	@echo "make lock    write the lock files again after a change of dependencies; needs uv"
 
 run: $(STAMP)
 	@exec $(BIN)/sequence up --end-with-parent
@@ -19,10 +21,20 @@ run: $(STAMP)
 test: $(STAMP)
 	$(BIN)/pytest -q
 
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults.run --only "$(ONLY)"
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+LOCK := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+
+lock:
+	$(LOCK) --extra local --group dev pyproject.toml -o requirements.lock
+	$(LOCK) --no-annotate -c requirements.lock pyproject.toml -o deploy/docker/runtime.lock
+	$(LOCK) --no-annotate -c requirements.lock --group image -o deploy/docker/build.lock
 
 format: $(STAMP)
 	$(BIN)/ruff format .

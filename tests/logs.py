@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import CommitFailedError
 
 from schemas.records import Record
 from schemas.settings import KafkaSettings, kafka_arguments
@@ -50,6 +51,23 @@ def committed(settings: KafkaSettings, group: str, topic: str) -> int:
             tps = reader.assignment()
         async with AIOKafkaConsumer(**kafka_arguments(settings), group_id=group) as consumer:
             return sum([await consumer.committed(tp) or 0 for tp in tps])
+
+    return asyncio.run(ask())
+
+
+def reset(settings: KafkaSettings, group: str, topics: Iterable[str]) -> bool:
+    """Set *group* back to the first offset of *topics*; return False while it still has members."""
+
+    async def ask() -> bool:
+        async with AIOKafkaConsumer(*topics, **kafka_arguments(settings)) as reader:
+            starts = await reader.beginning_offsets(reader.assignment())
+        async with AIOKafkaConsumer(**kafka_arguments(settings), group_id=group) as consumer:
+            consumer.assign(starts)
+            try:
+                await consumer.commit(starts)
+            except CommitFailedError:
+                return False
+            return True
 
     return asyncio.run(ask())
 

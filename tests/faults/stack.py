@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -126,6 +127,20 @@ class Stack:
     def kill(self, part: str) -> None:
         """`kill -9` *part*; the supervisor starts it again."""
         self.signal(part, signal.SIGKILL)
+
+    def resume(self, pid: int) -> None:
+        """Let a paused process go on, if it is still there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+    def end(self, pid: int) -> None:
+        """`kill -9` the process *pid*, paused or not."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    def restarts(self) -> int:
+        """Return how often the supervisor has started a part again."""
+        return self.output.read_text().count("; it starts again in ")
 
     def query(self, sql: str) -> list[dict[str, object]]:
         """Return the rows of *sql*, asking again while ClickHouse is being restarted."""
