@@ -21,6 +21,9 @@ from schemas.items import Identify, Track
 from schemas.persons import decode_person
 from schemas.records import InvalidRecordError, decode_item
 
+BLOCK_BYTES = 32 * 1024 * 1024
+"""What a block may hold of raw JSON: written well within the time that an answer is waited for."""
+
 _POSITION = {"partition": "_partition", "origin": "_origin"}
 _encode_lines = msgspec.json.Encoder().encode_lines
 
@@ -171,10 +174,12 @@ def blocks(table: Table, rows: Iterable[Row], partition: int, after: int) -> Ite
     """Yield the blocks of *rows* whose origins grow beyond *after*.
 
     A row that does not is there already: it was read again, or a worker that woke after its partition had moved wrote
-    its record a second time. A block never crosses a month, because ClickHouse would make it two parts.
+    its record a second time. A block never crosses a month, because ClickHouse would make it two parts, and holds
+    `BLOCK_BYTES` at most.
     """
     for _, month in groupby(_growing(rows, after), key=_month):
-        yield Block(table, partition, list(month))
+        for run in _bounded(month):
+            yield Block(table, partition, run)
 
 
 def _growing(rows: Iterable[Row], after: int) -> Iterator[Row]:
@@ -182,6 +187,26 @@ def _growing(rows: Iterable[Row], after: int) -> Iterator[Row]:
         if row.origin > after or without("origins"):
             after = row.origin
             yield row
+
+
+def _bounded(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    run: list[Row] = []
+    size = 0
+    for row in rows:
+        size += (more := _size(row))
+        if run and size > BLOCK_BYTES:
+            yield run
+            run, size = [], more
+        run.append(row)
+    if run:
+        yield run
+
+
+def _size(row: Row) -> int:
+    if isinstance(row, PersonRow):
+        return sum(len(value) for value in row.traits.values())
+    values = row.properties if isinstance(row, EventRow) else row.traits
+    return len(values) + len(row.context) + len(row.integrations)
 
 
 def _month(row: Row) -> str:
