@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
@@ -65,7 +65,10 @@ class TableStage:
 
     async def learn(self, partitions: frozenset[int]) -> dict[int, int]:
         """Ask how far the tables are filled; return the highest origin of each partition over all of them."""
-        known = [await self._persist(partial(self.writer.learn, table, partitions)) for table in self._tables]
+        known = [
+            await self._persist(partial(_in_thread, partial(self.writer.learn, table, partitions)))
+            for table in self._tables
+        ]
         return {partition: max(positions[partition] for positions in known) for partition in partitions}
 
     async def write_rows(self, table: Table, rows: Iterable[Row], partition: int) -> None:
@@ -96,24 +99,24 @@ class TableStage:
 
     async def _write_persistently(self, block: Block) -> None:
         try:
-            await asyncio.to_thread(self.writer.write, block)
+            await _in_thread(partial(self.writer.write, block))
         except UnavailableError as error:
             log.warning("%s: waiting for ClickHouse: %s", block.table.name, error)
             await self._persist(partial(self._write_what_is_missing, block))
             log.info("%s: ClickHouse is back", block.table.name)
 
-    def _write_what_is_missing(self, block: Block) -> None:
-        self.writer.recover(block)
+    async def _write_what_is_missing(self, block: Block) -> None:
+        await _in_thread(partial(self.writer.recover, block))
         position = self.writer.position(block.table, block.partition)
         for missing in blocks(block.table, block.rows, block.partition, position):
-            self.writer.write(missing)
+            await _in_thread(partial(self.writer.write, missing))
 
-    async def _persist(self, work: Callable[[], T]) -> T:
-        """Return what *work* returns, in a thread; try again for as long as ClickHouse is away."""
+    async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Return what *work* returns; try again for as long as ClickHouse is away."""
         with self._waiting():
             for pause in _pauses():
                 try:
-                    return await asyncio.to_thread(work)
+                    return await work()
                 except UnavailableError as error:
                     log.debug("ClickHouse is away: %s", error)
                     await asyncio.sleep(pause)
@@ -186,6 +189,16 @@ def stages(settings: WorkerSettings, rejected: RejectedTopic) -> list[Stage]:
     topics = Topics(settings.kafka.topic_prefix)
     sink = ClickHouseSink(ClickHouse(settings.clickhouse))
     return [EventsStage(topics, sink, rejected), PersonsTableStage(topics, sink, rejected)]
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Return what *work* returns, in a thread. Cancelled, it waits first: an INSERT ends before its partition goes."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 def _pauses() -> Iterator[float]:

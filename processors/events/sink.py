@@ -2,10 +2,12 @@
 
 The table itself is the output log: its rows carry `_partition` and `_origin`, and what exceeds the highest origin of
 its partition is what is missing. One INSERT is one block of one run. After an error that leaves open whether it
-happened, the sink waits until it surely runs no more, asks again, and sends what is still missing.
+happened, the sink waits until it surely runs no more, asks again, and sends what is still missing. So does a worker
+that takes a partition over.
 
 An INSERT carries its lease as a condition on the server's own clock. A worker that was paused for so long that its
-partition has moved writes nothing, sees that it wrote nothing, and ends.
+partition has moved writes nothing, sees that it wrote nothing, and ends. Nor does an INSERT write that was held up on
+its way for longer than its sender waits for the answer: whoever has given one up knows that it will not begin later.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
-from processors.clickhouse.client import ClickHouse, ServerClock
+from processors.clickhouse.client import ANSWER_SECONDS, ClickHouse, ServerClock
 from processors.clickhouse.errors import LeaseLostError, UnavailableError
 from processors.engine.faults import reach, without
 from processors.engine.stage import Lease
@@ -24,7 +26,8 @@ from schemas.clickhouse import Table
 CLOCK_SECONDS = 30.0
 """How long a reading of the server's clock is used; no two clocks part noticeably within it."""
 LEASE_MARGIN_SECONDS = 1.0
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = 5.0
+"""How long one call waits for an INSERT that runs on; whoever needs to wait longer calls again."""
 
 _SETTINGS = {
     # Acknowledged means written.
@@ -53,8 +56,8 @@ class Sink(Protocol):
     def insert(self, block: Block, lease: Lease) -> None:
         """Write *block* or raise: `UnavailableError` leaves open which; after `LeaseLostError` it is not there."""
 
-    def settle(self, block: Block) -> None:
-        """Return when no INSERT of *block*'s range runs any more."""
+    def settle(self, table: Table, partitions: Iterable[int]) -> None:
+        """Return when no INSERT into *table* from *partitions* runs; `UnavailableError` if one runs on."""
 
 
 class ClickHouseSink:
@@ -85,29 +88,32 @@ class ClickHouseSink:
         )
         reach("inserted")
         if written == 0 and self.positions(block.table, [block.partition]).get(block.partition, -1) < block.last:
-            raise LeaseLostError(
-                f"{block.table.name}: nothing was written of partition {block.partition}, {block.first} to "
-                f"{block.last}: the lease had ended"
+            nothing = (
+                f"{block.table.name}: nothing was written of partition {block.partition}, {block.first} to {block.last}"
             )
+            if time.monotonic() < lease() - LEASE_MARGIN_SECONDS:
+                raise UnavailableError(f"{nothing}: it took too long to get there")
+            raise LeaseLostError(f"{nothing}: the lease had ended")
 
-    def settle(self, block: Block) -> None:
-        """Return when no INSERT of *block*'s range runs any more."""
+    def settle(self, table: Table, partitions: Iterable[int]) -> None:
+        """Return when no INSERT into *table* from *partitions* runs; `UnavailableError` if one runs on."""
         running = (
-            "SELECT query_id FROM system.processes WHERE query NOT LIKE '%system.processes%'"
-            " AND (Settings['insert_deduplication_token'] = {token:String} OR position(query, {token:String}) > 0)"
+            "SELECT DISTINCT Settings['insert_deduplication_token'] AS token FROM system.processes"
+            " WHERE arrayExists(prefix -> startsWith(token, prefix), {prefixes:Array(String)})"
         )
+        prefixes = [_token_prefix(table, partition) for partition in partitions]
         deadline = time.monotonic() + SETTLE_SECONDS
-        while self._clickhouse.query(running, {"token": _token(block)}):
+        while tokens := self._clickhouse.query(running, {"prefixes": prefixes}):
             if time.monotonic() > deadline:
-                raise UnavailableError(f"an INSERT of {_token(block)} runs on and on")
-            time.sleep(0.2)
+                raise UnavailableError(f"an INSERT runs on and on: {tokens[0]['token']}")
+            time.sleep(0.1)
 
     def _ends(self, lease: Lease) -> float:
-        """Return when the lease ends, in seconds since 1970 by the server's clock."""
+        """Return when the INSERT may no longer write, in seconds since 1970 by the server's clock."""
         now = time.monotonic()
         if self._clock is None or now - self._clock.monotonic > CLOCK_SECONDS:
             self._clock = self._clickhouse.clock()
-        return self._clock.at(lease()) - LEASE_MARGIN_SECONDS
+        return self._clock.at(min(lease() - LEASE_MARGIN_SECONDS, time.monotonic() + ANSWER_SECONDS))
 
 
 class BlockWriter:
@@ -121,6 +127,7 @@ class BlockWriter:
     def learn(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
         """Ask how far *table* is filled and return the highest origin of each partition, -1 where it has none."""
         wanted = list(partitions)
+        self._sink.settle(table, wanted)
         known = {} if without("sink_position") else self._sink.positions(table, wanted)
         for partition in wanted:
             self._positions[table.name, partition] = known.get(partition, -1)
@@ -141,9 +148,12 @@ class BlockWriter:
 
     def recover(self, block: Block) -> None:
         """After an error that leaves open whether *block* was written: find out."""
-        self._sink.settle(block)
         self.learn(block.table, [block.partition])
 
 
 def _token(block: Block) -> str:
-    return f"sequence:{block.table.name}:{block.partition}:{block.first}-{block.last}"
+    return f"{_token_prefix(block.table, block.partition)}{block.first}-{block.last}"
+
+
+def _token_prefix(table: Table, partition: int) -> str:
+    return f"sequence:{table.name}:{partition}:"
