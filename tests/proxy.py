@@ -1,0 +1,123 @@
+"""A proxy before ClickHouse's HTTP port that loses answers to INSERTs, or holds INSERTs up on their way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import threading
+from collections.abc import Coroutine
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+
+
+class InsertProxy:
+    """One listening address; its loop runs in a thread. The attributes may be read and set at any time."""
+
+    def __init__(self, upstream: str) -> None:
+        url = urlsplit(upstream)
+        self._upstream = (url.hostname or "127.0.0.1", url.port or 8123)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._server: asyncio.Server | None = None
+        self._gate = asyncio.Event()
+        self._gate.set()
+        self.address = ""
+        self.answers_to_lose = 0
+        """So many INSERTs are carried out, and the connection broken before the answer."""
+        self.answers_lost = 0
+        self.held = 0
+        """How many INSERTs have been held up so far."""
+        self.let_go = 0
+        """How many of those were carried out or refused in the end."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._run(self._open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._run(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def hold(self) -> None:
+        """Let no INSERT through until `release`; what was begun goes on even when its sender has left."""
+        self._loop.call_soon_threadsafe(self._gate.clear)
+
+    def release(self) -> None:
+        """Let the INSERTs through that were held."""
+        self._loop.call_soon_threadsafe(self._gate.set)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.address = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def _close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            up_reader, up_writer = await asyncio.open_connection(*self._upstream)
+        except OSError:
+            writer.close()
+            return
+        try:
+            with contextlib.suppress(OSError, EOFError):
+                while await self._pass_on(reader, writer, up_reader, up_writer):
+                    pass
+        finally:
+            up_writer.close()
+            writer.close()
+
+    async def _pass_on(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        up_reader: asyncio.StreamReader,
+        up_writer: asyncio.StreamWriter,
+    ) -> bool:
+        """Pass one request on and its answer back; return whether the connection goes on."""
+        request = await _message(reader)
+        insert = b"INSERT" in request.partition(b"\r\n")[0]
+        held = insert and not self._gate.is_set()
+        if held:
+            self.held += 1
+            await self._gate.wait()
+        up_writer.write(request)
+        await up_writer.drain()
+        answer = await _message(up_reader)
+        self.let_go += held
+        if insert and self.answers_to_lose > 0:
+            self.answers_to_lose -= 1
+            self.answers_lost += 1
+            return False
+        writer.write(answer)
+        await writer.drain()
+        return True
+
+
+async def _message(reader: asyncio.StreamReader) -> bytes:
+    """Return one HTTP request or answer whole."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" in head.lower():
+        chunks = [head]
+        while True:
+            size = await reader.readuntil(b"\r\n")
+            chunk = await reader.readexactly(int(size, 16) + 2)
+            chunks += [size, chunk]
+            if int(size, 16) == 0:
+                return b"".join(chunks)
+    length = _LENGTH.search(head)
+    return head + (await reader.readexactly(int(length[1])) if length else b"")
