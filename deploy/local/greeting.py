@@ -54,7 +54,9 @@ def greeting(token: str, gateway_port: int, clickhouse: ClickHouseSettings) -> s
     query = f"SELECT event, user_id, properties FROM {clickhouse.database}.events FORMAT JSONEachRow"  # noqa: S608  # the settings allow an identifier only
     headers = ["-H", f"Authorization: Bearer {token}", "-H", "Content-Type: application/json"]
     post = ["curl", "-sS", url, *headers, "-d", _EXAMPLE]
-    select = ["curl", "-sS", clickhouse.url, "--data-binary", query]
+    # curl asks for the password, where there is one: it does not belong on a screen.
+    user = ["--user", clickhouse.username] if clickhouse.password else []
+    select = ["curl", "-sS", clickhouse.url, *user, "--data-binary", query]
     return (
         f"Token of the project {PROJECT!r}: {token}\n\n"
         f"Post events:\n\n  {shlex.join(post)}\n\n"

@@ -55,6 +55,8 @@ class Parts:
         return {
             **environment(kafka),
             "SEQUENCE_CLICKHOUSE_URL": f"http://{HOST}:{self.settings.front.port}",
+            "SEQUENCE_CLICKHOUSE_USERNAME": "default",
+            "SEQUENCE_CLICKHOUSE_PASSWORD": self.settings.front.password,
             "SEQUENCE_STATE_DIR": str(self.state),
             "SEQUENCE_GATEWAY_HOST": HOST,
         }
