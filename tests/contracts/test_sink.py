@@ -2,95 +2,28 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
 import msgspec
 import pytest
 
-from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import LeaseLostError, RefusedRowsError
-from processors.clickhouse.migrate import migrate
-from processors.events.rows import Block, Row, blocks, item_rows, person_rows
-from processors.events.sink import BlockWriter, ClickHouseSink, Sink
-from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, TABLES, Table
+from processors.events.rows import Block, blocks, item_rows, person_rows
+from processors.events.sink import BlockWriter
+from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, TABLES
 from schemas.persons import encode_person, fold
-from schemas.settings import ClickHouseSettings
-from tests.fakes.sink import MemorySink
-from tests.records import ReadRecord, event_read, identify, track
-
-
-@dataclass
-class World:
-    """A sink, and what can be read of its tables: partition and origin of each row, sorted."""
-
-    sink: Sink
-    stored: Callable[[Table], list[tuple[int, int]]]
-
-
-def held() -> float:
-    return time.monotonic() + 10
-
-
-def ended() -> float:
-    return time.monotonic() - 1
+from tests.contracts.sinks import SinkWorld, block, ended, held, places, refused, tracks
+from tests.records import ReadRecord, event_read, identify
 
 
 @pytest.fixture
-def memory_world() -> World:
-    fake = MemorySink()
-    return World(fake, lambda table: sorted((row.partition, row.origin) for row in fake.rows[table.name]))
+def world(sink_world: SinkWorld) -> SinkWorld:
+    return sink_world
 
 
-@pytest.fixture
-def clickhouse_world(clickhouse: str) -> Iterator[World]:
-    settings = ClickHouseSettings(url=clickhouse, database=f"test_{secrets.token_hex(4)}")
-    migrate(settings)
-    client = ClickHouse(settings)
-    for table in TABLES:
-        client.execute(f"SYSTEM STOP MERGES {settings.database}.{table.name}")
-
-    def stored(table: Table) -> list[tuple[int, int]]:
-        rows = client.query(f"SELECT _partition AS p, _origin AS o FROM {table.name} ORDER BY p, o")
-        return [(int(row["p"]), int(row["o"])) for row in rows]
-
-    yield World(ClickHouseSink(client), stored)
-    client.execute(f"DROP DATABASE {settings.database}")
-    client.close()
-
-
-@pytest.fixture(params=["memory_world", "clickhouse_world"])
-def world(request: pytest.FixtureRequest) -> World:
-    chosen: World = request.getfixturevalue(request.param)
-    return chosen
-
-
-def tracks(origins: range, partition: int = 0) -> list[Row]:
-    """Return a row of `events` for each of *origins*."""
-    records = [event_read(origin, track(f"m{partition}-{origin}"), origin=origin) for origin in origins]
-    return list(item_rows(records, partition).events)
-
-
-def block(origins: range, partition: int = 0) -> Block:
-    return Block(EVENTS, partition, tracks(origins, partition))
-
-
-def places(origins: range, partition: int = 0) -> list[tuple[int, int]]:
-    return [(partition, origin) for origin in origins]
-
-
-def refused(row: Row) -> Row:
-    """Return *row* with a time that is none."""
-    return msgspec.structs.replace(row, timestamp="never")
-
-
-def test_a_table_without_rows_has_no_positions(world: World) -> None:
+def test_a_table_without_rows_has_no_positions(world: SinkWorld) -> None:
     assert [world.sink.positions(table, range(8)) for table in TABLES] == [{}, {}, {}]
 
 
-def test_positions_are_the_highest_origins_of_the_partitions_asked_for(world: World) -> None:
+def test_positions_are_the_highest_origins_of_the_partitions_asked_for(world: SinkWorld) -> None:
     world.sink.insert(block(range(5), partition=0), held)
     world.sink.insert(block(range(5, 9), partition=0), held)
     world.sink.insert(block(range(3), partition=2), held)
@@ -100,13 +33,13 @@ def test_positions_are_the_highest_origins_of_the_partitions_asked_for(world: Wo
     assert world.sink.positions(IDENTIFIES, [0, 1, 2]) == {}
 
 
-def test_a_block_of_fifty_thousand_rows_is_there_whole(world: World) -> None:
+def test_a_block_of_fifty_thousand_rows_is_there_whole(world: SinkWorld) -> None:
     world.sink.insert(block(range(50_000)), held)
 
     assert world.stored(EVENTS) == places(range(50_000))
 
 
-def test_identifies_and_persons_have_positions_of_their_own(world: World) -> None:
+def test_identifies_and_persons_have_positions_of_their_own(world: SinkWorld) -> None:
     seen = identify("i", traits=b'{"plan":"pro"}')
     state = ReadRecord(41, b"p/u", encode_person(fold(None, seen)))
     world.sink.insert(Block(IDENTIFIES, 1, item_rows([event_read(0, seen, origin=7)], 1).identifies), held)
@@ -117,14 +50,14 @@ def test_identifies_and_persons_have_positions_of_their_own(world: World) -> Non
     assert world.sink.positions(PERSONS, range(4)) == {3: 41}
 
 
-def test_the_same_block_twice_is_there_once(world: World) -> None:
+def test_the_same_block_twice_is_there_once(world: SinkWorld) -> None:
     world.sink.insert(block(range(10)), held)
     world.sink.insert(block(range(10)), held)
 
     assert world.stored(EVENTS) == places(range(10))
 
 
-def test_a_refused_row_keeps_its_whole_block_out(world: World) -> None:
+def test_a_refused_row_keeps_its_whole_block_out(world: SinkWorld) -> None:
     rows = tracks(range(100))
     rows[57] = refused(rows[57])
 
@@ -134,7 +67,7 @@ def test_a_refused_row_keeps_its_whole_block_out(world: World) -> None:
     assert world.stored(EVENTS) == []
 
 
-def test_after_the_lease_has_ended_nothing_is_written(world: World) -> None:
+def test_after_the_lease_has_ended_nothing_is_written(world: SinkWorld) -> None:
     world.sink.insert(block(range(3)), held)
 
     with pytest.raises(LeaseLostError):
@@ -143,7 +76,7 @@ def test_after_the_lease_has_ended_nothing_is_written(world: World) -> None:
     assert world.stored(EVENTS) == places(range(3))
 
 
-def test_a_block_that_is_there_needs_no_lease(world: World) -> None:
+def test_a_block_that_is_there_needs_no_lease(world: SinkWorld) -> None:
     world.sink.insert(block(range(3)), held)
 
     world.sink.insert(block(range(3)), ended)
@@ -151,7 +84,7 @@ def test_a_block_that_is_there_needs_no_lease(world: World) -> None:
     assert world.stored(EVENTS) == places(range(3))
 
 
-def test_rows_of_two_months_are_two_blocks_and_all_there(world: World) -> None:
+def test_rows_of_two_months_are_two_blocks_and_all_there(world: SinkWorld) -> None:
     rows = [
         msgspec.structs.replace(row, received_at=f"2026-0{1 + row.origin // 5}-28T00:00:00.000000Z")
         for row in tracks(range(10))
@@ -164,7 +97,7 @@ def test_rows_of_two_months_are_two_blocks_and_all_there(world: World) -> None:
     assert world.stored(EVENTS) == places(range(10))
 
 
-def test_a_writer_learns_after_a_restart_where_it_stands(world: World) -> None:
+def test_a_writer_learns_after_a_restart_where_it_stands(world: SinkWorld) -> None:
     before = BlockWriter(world.sink, held)
     before.learn(EVENTS, [0, 1])
     before.write(block(range(6)))
@@ -179,7 +112,7 @@ def test_a_writer_learns_after_a_restart_where_it_stands(world: World) -> None:
 
 
 @pytest.mark.parametrize("written", [True, False])
-def test_a_writer_that_was_told_nothing_finds_out_what_is_missing(world: World, written: bool) -> None:  # noqa: FBT001
+def test_a_writer_that_was_told_nothing_finds_out_what_is_missing(world: SinkWorld, written: bool) -> None:  # noqa: FBT001
     writer = BlockWriter(world.sink, held)
     writer.learn(EVENTS, [0])
     if written:
@@ -193,7 +126,7 @@ def test_a_writer_that_was_told_nothing_finds_out_what_is_missing(world: World, 
     assert world.stored(EVENTS) == places(range(8))
 
 
-def test_settling_a_partition_where_nothing_runs_returns(world: World) -> None:
+def test_settling_a_partition_where_nothing_runs_returns(world: SinkWorld) -> None:
     world.sink.insert(block(range(8)), held)
 
     world.sink.settle(EVENTS, [0, 1])

@@ -1,0 +1,57 @@
+"""Fixtures of the sink's contract."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from processors.clickhouse.client import ClickHouse
+from processors.clickhouse.migrate import migrate
+from processors.events.sink import ClickHouseSink
+from schemas.clickhouse import TABLES, Table
+from schemas.settings import ClickHouseSettings
+from tests.contracts.sinks import SinkWorld
+from tests.fakes.sink import MemorySink
+
+
+@pytest.fixture
+def clickhouse_settings(clickhouse: str) -> Iterator[ClickHouseSettings]:
+    """A database of the test's own, its merges stopped."""
+    settings = ClickHouseSettings(url=clickhouse, database=f"test_{secrets.token_hex(4)}")
+    migrate(settings)
+    client = ClickHouse(settings)
+    for table in TABLES:
+        client.execute(f"SYSTEM STOP MERGES {settings.database}.{table.name}")
+    yield settings
+    client.execute(f"DROP DATABASE {settings.database}")
+    client.close()
+
+
+@pytest.fixture
+def clickhouse_client(clickhouse_settings: ClickHouseSettings) -> Iterator[ClickHouse]:
+    client = ClickHouse(clickhouse_settings)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def memory_sink() -> SinkWorld:
+    fake = MemorySink()
+    return SinkWorld(fake, lambda table: sorted((row.partition, row.origin) for row in fake.rows[table.name]))
+
+
+@pytest.fixture
+def clickhouse_sink(clickhouse_client: ClickHouse) -> SinkWorld:
+    def stored(table: Table) -> list[tuple[int, int]]:
+        sql = f"SELECT _partition AS p, _origin AS o FROM {table.name} ORDER BY p, o"  # noqa: S608
+        return [(int(row["p"]), int(row["o"])) for row in clickhouse_client.query(sql)]
+
+    return SinkWorld(ClickHouseSink(clickhouse_client), stored)
+
+
+@pytest.fixture(params=["memory_sink", "clickhouse_sink"])
+def sink_world(request: pytest.FixtureRequest) -> SinkWorld:
+    chosen: SinkWorld = request.getfixturevalue(request.param)
+    return chosen

@@ -1,0 +1,87 @@
+"""What only the real sink can show: INSERTs that run, that come late, and what the engine makes of a block."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from processors.clickhouse.client import ClickHouse
+from processors.clickhouse.errors import UnavailableError
+from processors.events import sink as sink_module
+from processors.events.sink import BlockWriter, ClickHouseSink
+from schemas.clickhouse import EVENTS
+from schemas.settings import ClickHouseSettings
+from tests.contracts.sinks import block, held
+from tests.proxy import InsertProxy
+from tests.services import eventually
+
+
+def count(client: ClickHouse) -> int:
+    return int(client.query("SELECT count() AS n FROM events")[0]["n"])
+
+
+def test_a_block_is_one_part(clickhouse_client: ClickHouse) -> None:
+    ClickHouseSink(clickhouse_client).insert(block(range(50_000)), held)
+
+    parts = clickhouse_client.query("SELECT uniqExact(_part) AS parts, count() AS n FROM events")
+    assert [(int(row["parts"]), int(row["n"])) for row in parts] == [(1, 50_000)]
+
+
+def test_whoever_takes_over_waits_for_an_insert_that_runs(clickhouse_client: ClickHouse) -> None:
+    slow = (
+        "INSERT INTO events (project_id, message_id, _partition, _origin)"
+        " SELECT 'p', 'slow', 0, 41 FROM numbers(3) WHERE sleepEachRow(0.7) = 0"
+    )
+    token = {"insert_deduplication_token": "sequence:events:0:41-41", "async_insert": 0}
+    insert = threading.Thread(target=clickhouse_client.execute, args=(slow, None, token))
+    insert.start()
+    try:
+        eventually(lambda: running_inserts(clickhouse_client) == 1, "the INSERT runs", within_seconds=10)
+        writer = BlockWriter(ClickHouseSink(clickhouse_client), held)
+        assert writer.learn(EVENTS, [0]) == {0: 41}
+    finally:
+        insert.join()
+
+
+def running_inserts(client: ClickHouse) -> int:
+    rows = client.query(
+        "SELECT count() AS n FROM system.processes"
+        " WHERE startsWith(Settings['insert_deduplication_token'], 'sequence:events:0:')"
+    )
+    return int(rows[0]["n"])
+
+
+def test_an_insert_that_its_sender_has_given_up_writes_nothing(
+    clickhouse_settings: ClickHouseSettings, clickhouse_client: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink_module, "ANSWER_SECONDS", 1.0)
+    with InsertProxy(clickhouse_settings.url) as proxy:
+        delayed = ClickHouse(ClickHouseSettings(url=proxy.address, database=clickhouse_settings.database))
+        sink = ClickHouseSink(delayed)
+        sink.positions(EVENTS, [0])
+        proxy.hold()
+        release = threading.Timer(1.5, proxy.release)
+        release.start()
+        with pytest.raises(UnavailableError, match="too long"):
+            sink.insert(block(range(5)), held)
+        assert (proxy.held, proxy.let_go, count(clickhouse_client)) == (1, 1, 0)
+        sink.insert(block(range(5)), held)
+        assert count(clickhouse_client) == 5
+        delayed.close()
+
+
+def test_an_insert_whose_answer_is_lost_is_not_sent_again_by_the_driver(
+    clickhouse_settings: ClickHouseSettings, clickhouse_client: ClickHouse
+) -> None:
+    with InsertProxy(clickhouse_settings.url) as proxy:
+        proxy.answers_to_lose = 1
+        lossy = ClickHouse(ClickHouseSettings(url=proxy.address, database=clickhouse_settings.database))
+        writer = BlockWriter(ClickHouseSink(lossy), held)
+        writer.learn(EVENTS, [0])
+        with pytest.raises(UnavailableError):
+            writer.write(block(range(5)))
+        assert (proxy.answers_lost, count(clickhouse_client)) == (1, 5)
+        writer.recover(block(range(5)))
+        assert writer.position(EVENTS, 0) == 4
+        lossy.close()
