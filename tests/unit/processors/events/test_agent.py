@@ -1,0 +1,153 @@
+"""Waiting for a sink that is away, and finding out what it has."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterable, Sequence
+
+import pytest
+
+from processors.clickhouse.errors import LeaseLostError
+from processors.engine.output import OutputLog
+from processors.engine.stage import Lease, Slice, SourceRecord
+from processors.events.agent import EventsStage
+from processors.events.rows import Block
+from processors.rejections import RejectedTopic
+from schemas.clickhouse import Table
+from schemas.settings import KafkaSettings
+from schemas.topics import Topics
+from tests.fakes.sink import MemorySink
+from tests.records import event_read, identify, track
+
+
+def held() -> float:
+    return time.monotonic() + 60
+
+
+async def started(sink: MemorySink, lease: Lease = held) -> EventsStage:
+    topics = Topics()
+    stage = EventsStage(topics, sink, RejectedTopic(OutputLog(KafkaSettings()), topics))
+    await stage.start(lease)
+    await stage.assigned(frozenset({0}))
+    return stage
+
+
+def run_of(first: int, count: int) -> Slice:
+    records: Sequence[SourceRecord] = [
+        event_read(at, track(f"m{at}") if at % 2 else identify(f"m{at}"), origin=2 * at)
+        for at in range(first, first + count)
+    ]
+    return Slice("events", 0, records)
+
+
+def ids(sink: MemorySink) -> list[str]:
+    return sorted(getattr(row, "message_id", "") for rows in sink.rows.values() for row in rows)
+
+
+def expected(count: int) -> list[str]:
+    return sorted(f"m{number}" for number in range(count))
+
+
+async def test_tracks_and_identifies_go_to_their_tables() -> None:
+    sink = MemorySink()
+    await (await started(sink)).process(run_of(0, 10))
+
+    assert [row.origin for row in sink.rows["events"]] == [2, 6, 10, 14, 18]
+    assert [row.origin for row in sink.rows["identifies"]] == [0, 4, 8, 12, 16]
+
+
+async def test_what_is_read_again_is_not_written_again() -> None:
+    sink = MemorySink()
+    stage = await started(sink)
+    await stage.process(run_of(0, 10))
+    await stage.process(run_of(5, 10))
+    await (await started(sink)).process(run_of(0, 20))
+
+    assert ids(sink) == expected(20)
+
+
+async def test_the_watermark_is_the_highest_origin_of_both_tables() -> None:
+    sink = MemorySink()
+    stage = await started(sink)
+    await stage.process(run_of(0, 10))
+
+    positions = await stage.assigned(frozenset({0, 1}))
+    assert positions.watermarks == {("sequence.items.v1", 0): 18, ("sequence.items.v1", 1): -1}
+    assert positions.decided == {}
+
+
+@pytest.mark.parametrize("lost", [1, 2, 5])
+async def test_lost_answers_lose_and_double_nothing(lost: int) -> None:
+    sink = MemorySink()
+    stage = await started(sink)
+    sink.answers_lost = lost
+    for number in range(5):
+        await stage.process(run_of(10 * number, 10))
+
+    assert ids(sink) == expected(50)
+
+
+class AwaySink(MemorySink):
+    """A sink that tells when it is asked again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Event()
+
+    def settle(self, table: Table, partitions: Iterable[int]) -> None:
+        self.asked.set()
+        super().settle(table, partitions)
+
+
+async def test_a_slice_waits_while_the_sink_is_away_and_is_written_when_it_is_back() -> None:
+    sink = AwaySink()
+    stage = await started(sink)
+    sink.reachable = False
+    sink.asked.clear()
+    work = asyncio.create_task(stage.process(run_of(0, 10)))
+    assert await asyncio.to_thread(sink.asked.wait, 10)
+    assert (ids(sink), stage.waiting) == ([], True)
+
+    sink.reachable = True
+    async with asyncio.timeout(10):
+        await work
+    assert (ids(sink), stage.waiting) == (expected(10), False)
+
+
+async def test_an_ended_lease_ends_the_stage() -> None:
+    sink = MemorySink()
+    stage = await started(sink, time.monotonic)
+
+    with pytest.raises(LeaseLostError):
+        await stage.process(run_of(0, 10))
+    assert ids(sink) == []
+
+
+class SlowSink(MemorySink):
+    """A sink whose INSERTs wait for the test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def insert(self, block: Block, lease: Lease) -> None:
+        self.begun.set()
+        assert self.may_end.wait(10)
+        super().insert(block, lease)
+
+
+async def test_a_cancelled_slice_waits_for_its_insert_and_begins_no_other() -> None:
+    sink = SlowSink()
+    work = asyncio.create_task((await started(sink)).process(run_of(0, 10)))
+    assert await asyncio.to_thread(sink.begun.wait, 10)
+    work.cancel()
+    await asyncio.wait([work], timeout=0.05)
+    assert not work.done()
+
+    sink.may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert (len(sink.rows["events"]), len(sink.rows["identifies"])) == (5, 0)

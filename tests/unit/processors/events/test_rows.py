@@ -1,0 +1,187 @@
+"""Records to rows and rows to blocks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Raw
+
+from processors.events import rows as rows_module
+from processors.events.rows import Block, Row, blocks, item_rows, person_rows
+from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS
+from schemas.items import Identify, Track
+from schemas.persons import encode_person, fold
+from tests.records import ReadRecord, event_read, identify, track
+
+FULL: dict[str, Any] = {
+    "project_id": "p",
+    "message_id": "m-1",
+    "user_id": "019mr8mf4r",
+    "timestamp": "2026-01-31T12:00:00.000000Z",
+    "received_at": "2026-01-31T12:00:02.000000Z",
+    "original_timestamp": "2026-01-31T11:00:00.123000Z",
+    "sent_at": "2026-01-31T11:00:02.123000Z",
+    "anonymous_id": "a-1",
+}
+CONTEXT: dict[str, Any] = {"context": Raw(b'{"ip":"::1"}'), "integrations": Raw(b'{"All":true}')}
+
+
+def lines(rows: list[Row]) -> list[dict[str, Any]]:
+    block = Block(EVENTS, 0, rows)
+    return [json.loads(line) for line in block.encode().splitlines()]
+
+
+def made(origins: list[int], *, received_at: str = "2026-01-01T00:00:01.000000Z", size: int = 0) -> list[Row]:
+    """Return a row of `events` for each of *origins*."""
+    item = msgspec.structs.replace(
+        track("m", properties=b'{"x":"' + b"y" * size + b'"}'), message_id="m", received_at=received_at
+    )
+    return list(item_rows([event_read(at, item, origin=origin) for at, origin in enumerate(origins)], 0).events)
+
+
+def origins(block: Block) -> list[int]:
+    return [row.origin for row in block.rows]
+
+
+def test_a_track_becomes_this_row() -> None:
+    item = Track(**FULL, event="Order Completed", properties=Raw(b'{"price":19.99,"`; DROP":{"x":[1]}}'), **CONTEXT)
+
+    rows = item_rows([event_read(90, item, origin=123)], 3)
+
+    assert lines(rows.events) == [
+        {
+            **FULL,
+            "event": "Order Completed",
+            "properties": {"price": 19.99, "`; DROP": {"x": [1]}},
+            "context": '{"ip":"::1"}',
+            "integrations": '{"All":true}',
+            "_partition": 3,
+            "_origin": 123,
+        }
+    ]
+    assert (rows.identifies, rows.unreadable) == ([], [])
+
+
+def test_an_identify_becomes_this_row() -> None:
+    item = Identify(**FULL, traits=Raw(b'{"plan":"pro","gone":null}'), **CONTEXT)
+
+    rows = item_rows([event_read(90, item, origin=123)], 3)
+
+    assert lines(rows.identifies) == [
+        {
+            **FULL,
+            "traits": {"plan": "pro", "gone": None},
+            "context": '{"ip":"::1"}',
+            "integrations": '{"All":true}',
+            "_partition": 3,
+            "_origin": 123,
+        }
+    ]
+    assert (rows.events, rows.unreadable) == ([], [])
+
+
+def test_a_person_becomes_this_row_at_its_own_offset() -> None:
+    person = fold(None, identify("m", traits=b'{"plan":"pro","gone":null}'))
+
+    rows, unreadable = person_rows([ReadRecord(17, b"p/u", encode_person(person))], 2)
+
+    assert lines(rows) == [
+        {
+            "project_id": "p",
+            "user_id": "u",
+            "traits": {"plan": "pro"},
+            "first_seen": "2026-01-01T00:00:00.000000Z",
+            "last_seen": "2026-01-01T00:00:00.000000Z",
+            "_partition": 2,
+            "_origin": 17,
+        }
+    ]
+    assert unreadable == []
+
+
+def test_every_row_has_the_columns_of_its_table() -> None:
+    full = Track(**FULL, event="e", **CONTEXT)
+    rows = item_rows([event_read(0, full, origin=0), event_read(1, Identify(**FULL, **CONTEXT), origin=1)], 0)
+    persons, _ = person_rows([ReadRecord(0, b"p/u", encode_person(fold(None, identify("m"))))], 0)
+
+    for table, row in ((EVENTS, rows.events), (IDENTIFIES, rows.identifies), (PERSONS, persons)):
+        assert lines(row)[0].keys() == dict(table.columns).keys()
+
+
+def test_raw_json_reaches_the_row_byte_for_byte() -> None:
+    odd = b'{"n":1E2,"big":18446744073709551615,"s":"\\u00e9\\/","d":1,"d":2}'
+
+    rows = item_rows([event_read(0, track("m", properties=odd), origin=0)], 0)
+
+    assert b'"properties":' + odd in Block(EVENTS, 0, rows.events).encode()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        ReadRecord(5, b"p/m", b"{not json", headers=[("origin", b"1")]),
+        ReadRecord(5, b"p/m", None, headers=[("origin", b"1")]),
+        ReadRecord(5, b"p/m", b'{"type":"page"}', headers=[("origin", b"1")]),
+        ReadRecord(5, b"p/m", event_read(0, track("m"), origin=0).value),
+        ReadRecord(5, b"p/m", event_read(0, track("m"), origin=0).value, headers=[("origin", b"one")]),
+    ],
+    ids=["no JSON", "tombstone", "other type", "no origin", "origin is no number"],
+)
+def test_a_record_that_is_no_item_is_set_apart_and_the_others_are_rows(record: ReadRecord) -> None:
+    good = [event_read(4, track("a"), origin=1), event_read(6, track("b"), origin=2)]
+
+    rows = item_rows([good[0], record, good[1]], 0)
+
+    assert [line["message_id"] for line in lines(rows.events)] == ["a", "b"]
+    assert [fault.record for fault in rows.unreadable] == [record]
+    assert rows.unreadable[0].message
+
+
+def test_a_person_that_cannot_be_read_is_set_apart_and_a_tombstone_is_passed_over() -> None:
+    bad = ReadRecord(1, b"p/u", b"[]")
+
+    rows, unreadable = person_rows([ReadRecord(0, b"p/gone", None), bad], 0)
+
+    assert (rows, [fault.record for fault in unreadable]) == ([], [bad])
+
+
+def test_only_rows_whose_origin_exceeds_all_before_make_blocks() -> None:
+    (block,) = blocks(EVENTS, made([3, 4, 9, 4, 5, 9, 10, 2, 11]), 0, 3)
+
+    assert origins(block) == [4, 9, 10, 11]
+    assert (block.first, block.last) == (4, 11)
+
+
+def test_rows_that_are_all_there_make_no_block() -> None:
+    assert list(blocks(EVENTS, made([1, 2, 3]), 0, 3)) == []
+    assert list(blocks(EVENTS, [], 0, -1)) == []
+
+
+def test_a_block_ends_where_the_month_of_receiving_does() -> None:
+    rows = [
+        *made([0, 1], received_at="2026-01-31T23:59:59.999999Z"),
+        *made([2], received_at="2026-02-01T00:00:00.000000Z"),
+        *made([3], received_at="2026-01-31T23:59:59.999999Z"),
+        *made([4], received_at="2027-01-31T00:00:00.000000Z"),
+    ]
+
+    assert [origins(block) for block in blocks(EVENTS, rows, 0, -1)] == [[0, 1], [2], [3], [4]]
+
+
+def test_a_block_holds_no_more_bytes_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_module, "BLOCK_BYTES", 1_000)
+    rows = [*made([0, 1, 2, 3, 4], size=380), *made([5], size=5_000), *made([6], size=10)]
+
+    assert [origins(block) for block in blocks(EVENTS, rows, 0, -1)] == [[0, 1], [2, 3], [4], [5], [6]]
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_halves_hold_every_row_in_order(count: int) -> None:
+    first, second = Block(EVENTS, 1, made(list(range(count)))).halves()
+
+    assert origins(first) + origins(second) == list(range(count))
+    assert (first.table, second.partition) == (EVENTS, 1)
+    assert abs(len(first.rows) - len(second.rows)) <= 1
