@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Raw
 
 from schemas.refusals import Code, FaultError
+from schemas.shapes import is_deeper
 from schemas.times import parse_time
 
 ItemType = Literal["track", "identify"]
 
 DEEPEST = 32
 """Levels of objects and arrays in a value."""
+ITEM_LEVELS = DEEPEST + 1
+"""The item's own object holds the values."""
 LONGEST = 255
 """Characters of a userId, an event, a messageId."""
 ABSENT = Raw()
@@ -28,9 +30,6 @@ ABSENT = Raw()
 
 _SMALLEST_INTEGER = -(2**63)
 _LARGEST_INTEGER = 2**64 - 1
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_BRACKETS = bytes.maketrans(b"[]{}", b"()()")
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)]
@@ -188,19 +187,9 @@ def _read_timestamp(members: dict[str, Raw]) -> str | None:
 
 
 def _check_value(value: bytes, name: str | None) -> None:
-    if _is_deeper(value, DEEPEST):
+    if is_deeper(value, DEEPEST):
         raise FaultError(Code.TOO_DEEP, f"Values may be nested {DEEPEST} levels deep.", name)
     _check_numbers(value, name)
-
-
-def _is_deeper(value: bytes, levels: int) -> bool:
-    """Return whether JSON nests deeper than *levels*: each round takes the innermost brackets away."""
-    brackets = _STRING.sub(b"", value).translate(_BRACKETS, _NO_BRACKETS)
-    for _ in range(levels):
-        if not brackets:
-            return False
-        brackets = brackets.replace(b"()", b"")
-    return bool(brackets)
 
 
 def _check_numbers(value: bytes, name: str | None) -> None:
@@ -221,7 +210,7 @@ def _check_numbers(value: bytes, name: str | None) -> None:
 
 def _diagnose(value: bytes, name: str | None) -> FaultError:
     """Return why the strict decoder does not take *value*."""
-    if _is_deeper(value, DEEPEST + 1):
+    if is_deeper(value, ITEM_LEVELS):
         return FaultError(Code.TOO_DEEP, f"Values may be nested {DEEPEST} levels deep.", name)
     try:
         _check_numbers(value, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Self
 
 import msgspec
 
@@ -50,22 +51,19 @@ def parse_time(text: str) -> int:
     Fractions of a second are cut to microseconds. Raises `ValueError` for anything else, and for years outside
     1970 to 2261.
     """
-    return read_time(text)[0]
-
-
-def read_time(text: str) -> tuple[int, str]:
-    """Return what `parse_time` does, and the fixed form with it: for JavaScript's `….123Z` that is nearly the text."""
-    try:
-        if len(text) == 24 and text[-1] == "Z":
-            return _second(text[:20]) + _THOUSANDTHS[text[20:23]], text[:-1] + "000Z"
-        if len(text) == 27 and text[-1] == "Z":
-            return _second(text[:20]) + _THOUSANDTHS[text[20:23]] + _MILLIONTHS[text[23:26]], text
-    except KeyError:
-        pass
-    if text.endswith("+00:00"):  # Python's way to write Z
-        return read_time(text[:-6] + "Z")
-    micros = _parse_any(text)
-    return micros, format_time(micros)
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise ValueError("not an ISO 8601 date or date-time")
+    date, hour, minute, second, fraction, sign, hours, minutes = match.groups()
+    since = datetime.fromisoformat(f"{date}T{hour or '00'}:{minute or '00'}:{second or '00'}Z") - _EPOCH
+    seconds = since.days * 86_400 + since.seconds
+    if sign is not None:
+        offset = int(hours) * 3600 + int(minutes or 0) * 60
+        seconds += offset if sign == "-" else -offset
+    micros = seconds * SECOND + int((fraction or "0")[:6].ljust(6, "0"))
+    if not 0 <= micros < _END:
+        raise ValueError("outside the years 1970 to 2261")
+    return micros
 
 
 def format_time(micros: int) -> str:
@@ -101,31 +99,74 @@ def correct(timestamp: int | None, sent_at: int | None, received_at: int) -> Tim
     return Times(timestamp, sent_at, received_at, corrected)
 
 
-def _parse_any(text: str) -> int:
-    match = _FORM.fullmatch(text)
-    if match is None:
-        raise ValueError("not an ISO 8601 date or date-time")
-    date, hour, minute, second, fraction, sign, hours, minutes = match.groups()
-    since = datetime.fromisoformat(f"{date}T{hour or '00'}:{minute or '00'}:{second or '00'}Z") - _EPOCH
-    seconds = since.days * 86_400 + since.seconds
-    if sign is not None:
-        offset = int(hours) * 3600 + int(minutes or 0) * 60
-        seconds += offset if sign == "-" else -offset
-    micros = seconds * SECOND + int((fraction or "0")[:6].ljust(6, "0"))
-    if not 0 <= micros < _END:
-        raise ValueError("outside the years 1970 to 2261")
-    return micros
+class Clock(msgspec.Struct, frozen=True, gc=False):
+    """A sender's clock: what `correct` says of its times, as text and fast for many of them."""
+
+    received_at: int
+    received: str
+    sent_at: int | None
+    sent: str | None
+    latest: str
+    """What is after this becomes the time received."""
+    seconds: int
+    micros: int
+    """With `seconds`, what has to be added to its times; from 0 up to a second."""
+
+    @classmethod
+    def of(cls, sent_at: int | None, received_at: int) -> Self:
+        """Return the clock of what was sent at *sent_at*, by itself, and received at *received_at*, by ours."""
+        seconds, micros = divmod(clock_shift(sent_at, received_at), SECOND)
+        return cls(
+            received_at=received_at,
+            received=format_time(received_at),
+            sent_at=sent_at,
+            sent=None if sent_at is None else format_time(sent_at),
+            latest=format_time(received_at + FURTHEST_AHEAD),
+            seconds=seconds,
+            micros=micros,
+        )
+
+    def read(self, text: str) -> tuple[str, str]:
+        """Return the time that *text* says and what it is after correction; `ValueError` where it says none.
+
+        The forms that JavaScript, Python and we write are put together from parts that a batch's events share.
+        """
+        try:
+            if len(text) == 24 and text[-1] == "Z":
+                fraction, original = _THOUSANDTHS[text[20:23]] + self.micros, text[:-1] + "000Z"
+            elif len(text) == 27 and text[-1] == "Z":
+                fraction, original = _THOUSANDTHS[text[20:23]] + _MILLIONTHS[text[23:26]] + self.micros, text
+            elif text.endswith("+00:00"):  # Python's way to write Z
+                return self.read(text[:-6] + "Z")
+            else:
+                return self._read_any(text)
+            if fraction < SECOND:
+                second = _shift_second(text[:20], self.seconds)
+            else:
+                fraction -= SECOND
+                second = _shift_second(text[:20], self.seconds + 1)
+        except KeyError:
+            return self._read_any(text)
+        corrected = f"{second}{_DIGITS[fraction // 1000]}{_DIGITS[fraction % 1000]}Z"
+        return original, corrected if corrected <= self.latest else self.received
+
+    def _read_any(self, text: str) -> tuple[str, str]:
+        times = correct(parse_time(text), self.sent_at, self.received_at)
+        return format_time(times.original or 0), format_time(times.corrected)
 
 
-@lru_cache(maxsize=4096)
-def _second(text: str) -> int:
-    """Return the time of `2026-01-31T23:59:59.`, which the events of a batch share; `KeyError` for another form."""
+@lru_cache(maxsize=8192)
+def _shift_second(text: str, seconds: int) -> str:
+    """Return `2026-01-31T23:59:59.` moved by *seconds*; `KeyError` for another form, or where that is before 1970."""
     if _SECOND_FORM.fullmatch(text) is None:
         raise KeyError(text)
-    return _parse_any(text[:-1])
+    second = parse_time(text[:-1]) // SECOND + seconds
+    if second < 0:
+        raise KeyError(text)
+    return _second_text(second)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def _second_text(second: int) -> str:
     """Return the fixed form of a whole second, up to and with the dot."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")

@@ -12,6 +12,7 @@ counts.
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from hashlib import blake2b
 from struct import Struct
 
@@ -20,9 +21,10 @@ from msgspec import Raw
 
 from schemas.items import EMPTY_OBJECT, Identify, Item, Track
 from schemas.refusals import Code, FaultError, MalformedBodyError, Refusal, RequestError, TooManyItemsError
-from schemas.requests import DEFAULT_LIMITS, Limits, Request, is_plain, read_request
-from schemas.rules import ABSENT, DEEPEST, ItemType, WireItem, find_message_id, read_item
-from schemas.times import clock_shift, format_time, parse_time, read_time, shift_time
+from schemas.requests import DEFAULT_LIMITS, Limits, Request, read_request
+from schemas.rules import ABSENT, ITEM_LEVELS, ItemType, WireItem, find_message_id, read_item
+from schemas.shapes import is_plain
+from schemas.times import Clock, parse_time
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -58,11 +60,7 @@ class _Sender(msgspec.Struct, frozen=True, gc=False):
     item_type: ItemType | None
     sent_at: str | None
     """As it came."""
-    sent: str | None
-    """In the fixed form; None where what came is no time."""
-    shift: int
-    received_at: int
-    received: str
+    clock: Clock
     context: Raw
     integrations: Raw
     plain: bool
@@ -88,15 +86,11 @@ def check_items(request: Request, *, project_id: str, received_at: int, limits: 
 
 
 def _sender(request: Request, project_id: str, received_at: int, limits: Limits) -> _Sender:
-    sent, shift = _read_clock(request.sent_at, received_at)
     return _Sender(
         project_id=project_id,
         item_type=request.item_type,
         sent_at=request.sent_at,
-        sent=sent,
-        shift=shift,
-        received_at=received_at,
-        received=format_time(received_at),
+        clock=_read_clock(request.sent_at, received_at),
         context=EMPTY_OBJECT if request.context is ABSENT else request.context,
         integrations=EMPTY_OBJECT if request.integrations is ABSENT else request.integrations,
         plain=request.plain,
@@ -104,23 +98,18 @@ def _sender(request: Request, project_id: str, received_at: int, limits: Limits)
     )
 
 
-def _read_clock(sent_at: str | None, received_at: int) -> tuple[str | None, int]:
-    """Return `sentAt` in the fixed form, and the correction it gives. What is no time is left out: it corrects none."""
-    if sent_at is None:
-        return None, 0
-    try:
-        sent = parse_time(sent_at)
-    except ValueError:
-        return None, 0
-    return format_time(sent), clock_shift(sent, received_at)
+def _read_clock(sent_at: str | None, received_at: int) -> Clock:
+    """Return the clock that wrote `sentAt`. What is no time is left out: it corrects nothing."""
+    sent = None
+    if sent_at is not None:
+        with suppress(ValueError):
+            sent = parse_time(sent_at)
+    return Clock.of(sent, received_at)
 
 
 def _read_fast(content: bytes, sender: _Sender) -> WireItem | None:
     """Return the item where it surely breaks no rule but that of `timestamp`, None where that is not sure."""
-    # As many brackets as there may be levels cannot nest deeper; the item itself is one level more.
-    if len(content) > sender.most_bytes or content.count(b"{") + content.count(b"[") > DEEPEST + 1:
-        return None
-    if not sender.plain and not is_plain(content):
+    if len(content) > sender.most_bytes or not (sender.plain or is_plain(content, ITEM_LEVELS)):
         return None
     try:
         wire = _decode_wire_item(content)
@@ -149,21 +138,19 @@ def _read_fast(content: bytes, sender: _Sender) -> WireItem | None:
 
 def _item(wire: WireItem, content: bytes, index: int, sender: _Sender) -> Item:
     """Return the item that *wire* becomes; `FaultError` where its timestamp is none."""
-    sent_at, sent, shift = sender.sent_at, sender.sent, sender.shift
+    sent_at, clock = sender.sent_at, sender.clock
     if wire.sent_at is not None:
         sent_at = wire.sent_at
-        sent, shift = _read_clock(sent_at, sender.received_at)
+        clock = _read_clock(sent_at, clock.received_at)
     timestamp = wire.timestamp if wire.timestamp is not None else wire.original_timestamp
     original: str | None = None
-    corrected = sender.received
+    corrected = clock.received
     if timestamp is not None:
         try:
-            at, original = read_time(timestamp)
+            original, corrected = clock.read(timestamp)
         except ValueError:
             field = "timestamp" if wire.timestamp is not None else "originalTimestamp"
             raise FaultError(Code.INVALID_TIMESTAMP, field=field) from None
-        shifted = shift_time(at, shift, sender.received_at)
-        corrected = original if shifted == at else format_time(shifted)
     message_id = wire.message_id or _make_message_id(content, index, sender, sent_at, timestamp)
     context = sender.context if wire.context is ABSENT else wire.context
     integrations = sender.integrations if wire.integrations is ABSENT else wire.integrations
@@ -175,9 +162,9 @@ def _item(wire: WireItem, content: bytes, index: int, sender: _Sender) -> Item:
             wire.user_id or "",
             wire.event or "",
             corrected,
-            sender.received,
+            clock.received,
             original,
-            sent,
+            clock.sent,
             wire.anonymous_id,
             EMPTY_OBJECT if wire.properties is ABSENT else wire.properties,
             context,
@@ -188,9 +175,9 @@ def _item(wire: WireItem, content: bytes, index: int, sender: _Sender) -> Item:
         message_id,
         wire.user_id or "",
         corrected,
-        sender.received,
+        clock.received,
         original,
-        sent,
+        clock.sent,
         wire.anonymous_id,
         EMPTY_OBJECT if wire.traits is ABSENT else wire.traits,
         context,

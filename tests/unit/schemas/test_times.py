@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.times import DAY, SECOND, Times, clock_shift, correct, format_time, parse_time, read_time
+from schemas.times import DAY, SECOND, Clock, Times, clock_shift, correct, format_time, parse_time
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = 9_214_646_400 * SECOND - 1
@@ -48,8 +48,8 @@ def micros(moment: datetime) -> int:
     ],
 )
 def test_iso_8601_is_read(text: str, fixed: str) -> None:
-    assert read_time(text) == (parse_time(text), fixed)
     assert format_time(parse_time(text)) == fixed
+    assert Clock.of(None, LAST - DAY).read(text) == (fixed, fixed)
 
 
 @pytest.mark.parametrize(
@@ -96,15 +96,19 @@ def test_iso_8601_is_read(text: str, fixed: str) -> None:
 def test_what_is_no_time_between_1970_and_2261_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_time(text)
+    with pytest.raises(ValueError):
+        Clock.of(NOON - 5, NOON).read(text)
 
 
 @given(st.text(max_size=40) | st.text("0123456789-:.,TZ+ W", max_size=30))
 def test_any_other_text_is_a_value_error_and_nothing_else(text: str) -> None:
     try:
-        at, fixed = read_time(text)
+        at = parse_time(text)
     except ValueError:
+        with pytest.raises(ValueError):
+            Clock.of(None, NOON).read(text)
         return
-    assert format_time(at) == fixed
+    assert Clock.of(None, NOON).read(text)[0] == format_time(at)
 
 
 @given(moments, st.sampled_from(["T", " "]), st.sampled_from(["auto", "milliseconds", "microseconds"]))
@@ -120,7 +124,7 @@ def test_what_python_writes_is_read_as_python_means_it(moment: datetime, separat
 def test_every_time_is_read_as_it_was_written(at: int) -> None:
     text = format_time(at)
 
-    assert read_time(text) == (at, text)
+    assert parse_time(text) == at
     assert text == (EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -158,3 +162,35 @@ def test_a_corrected_time_can_always_be_written(timestamp: int | None, sent_at: 
     assert 0 <= corrected <= received_at + DAY
     assert parse_time(format_time(corrected)) == corrected
     assert abs(clock_shift(sent_at, received_at)) <= DAY
+
+
+forms = st.tuples(st.sampled_from([0, 3, 6]), st.sampled_from(["Z", "+00:00", "+01:00", "-02"]))
+
+
+def clock_agrees(at: int, form: tuple[int, str], sent_at: int | None, received_at: int) -> bool:
+    digits, offset = form
+    fixed = format_time(at)
+    text = fixed[:19] + (fixed[19 : 20 + digits] if digits else "") + offset
+    times = correct(parse_time(text), sent_at, received_at)
+    return Clock.of(sent_at, received_at).read(text) == (format_time(times.original or 0), format_time(times.corrected))
+
+
+@given(st.integers(DAY, LAST - DAY), forms, st.none() | st.integers(0, LAST), st.integers(0, LAST - DAY))
+@example(DAY, (3, "Z"), 2 * DAY + 1, DAY)
+@example(NOON + DAY, (6, "Z"), NOON, NOON)
+@example(NOON + DAY, (6, "Z"), NOON - 1, NOON)
+def test_a_clock_says_what_correct_says(at: int, form: tuple[int, str], sent_at: int | None, received_at: int) -> None:
+    assert clock_agrees(at, form, sent_at, received_at)
+
+
+@given(st.integers(2 * DAY, LAST - 3 * DAY), st.integers(-DAY, DAY), st.integers(-DAY, 2 * DAY), forms)
+@example(NOON, 999_999, 999_999, (3, "Z"))
+@example(NOON, -1, 0, (6, "Z"))
+def test_a_clock_that_is_less_than_a_day_off_says_what_correct_says(
+    received_at: int, off: int, ahead: int, form: tuple[int, str]
+) -> None:
+    assert clock_agrees(received_at + ahead, form, received_at + off, received_at)
+
+
+def test_a_clock_keeps_a_time_that_would_be_before_1970_as_it_came() -> None:
+    assert Clock.of(9, 0).read("1970-01-01T00:00:00.000005Z") == ("1970-01-01T00:00:00.000005Z",) * 2
