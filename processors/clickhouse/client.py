@@ -16,6 +16,7 @@ import clickhouse_connect
 import orjson
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as DriverError
+from clickhouse_connect.driver.exceptions import ProgrammingError
 from clickhouse_connect.driver.summary import QuerySummary
 
 from processors.clickhouse.errors import ClickHouseError, RefusedRowsError, UnavailableError
@@ -102,7 +103,7 @@ class _translated:  # noqa: N801  # reads as the verb it is
         if not isinstance(error, DriverError | OSError):
             return
         code = error.code if isinstance(error, DriverError) else None
-        if code is None or code in _NOT_NOW:
+        if code in _NOT_NOW or (code is None and not isinstance(error, ProgrammingError)):
             raise UnavailableError(str(error)) from error
         if code in _BAD_ROWS:
             raise RefusedRowsError(str(error)) from error
