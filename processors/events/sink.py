@@ -21,7 +21,7 @@ from processors.clickhouse.errors import LeaseLostError, UnavailableError
 from processors.engine.faults import reach, without
 from processors.engine.stage import Lease
 from processors.events.rows import Block
-from schemas.clickhouse import Table
+from schemas.clickhouse import PERSONS, Table
 
 CLOCK_SECONDS = 30.0
 """How long a reading of the server's clock is used; no two clocks part noticeably within it."""
@@ -84,7 +84,13 @@ class ClickHouseSink:
             f"INSERT INTO {block.table.name} ({names}) SELECT {names} FROM input('{structure}')"  # noqa: S608
             f" WHERE nowInBlock64(3) < toDateTime64('{self._ends(lease):.3f}', 3) FORMAT JSONEachRow",
             block.encode(),
-            {**_SETTINGS, "insert_deduplication_token": _token(block)},
+            {
+                **_SETTINGS,
+                "insert_deduplication_token": _token(block),
+                # An item's row is written once because it is sent once: the engine shall not tidy up behind the sink.
+                # Of a person's states in a block the last one is enough.
+                "optimize_on_insert": int(block.table is PERSONS),
+            },
         )
         reach("inserted")
         if written == 0 and self.positions(block.table, [block.partition]).get(block.partition, -1) < block.last:

@@ -9,11 +9,13 @@ import pytest
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import UnavailableError
 from processors.events import sink as sink_module
+from processors.events.rows import Block, item_rows
 from processors.events.sink import BlockWriter, ClickHouseSink
 from schemas.clickhouse import EVENTS
 from schemas.settings import ClickHouseSettings
 from tests.contracts.sinks import block, held
 from tests.proxy import InsertProxy
+from tests.records import event_read, track
 from tests.services import eventually
 
 
@@ -26,6 +28,13 @@ def test_a_block_is_one_part(clickhouse_client: ClickHouse) -> None:
 
     parts = clickhouse_client.query("SELECT uniqExact(_part) AS parts, count() AS n FROM events")
     assert [(int(row["parts"]), int(row["n"])) for row in parts] == [(1, 50_000)]
+
+
+def test_the_engine_does_not_hide_an_item_that_is_sent_twice(clickhouse_client: ClickHouse) -> None:
+    rows = [event_read(origin, track("the-same"), origin=origin) for origin in range(3)]
+    ClickHouseSink(clickhouse_client).insert(Block(EVENTS, 0, item_rows(rows, 0).events), held)
+
+    assert count(clickhouse_client) == 3
 
 
 def test_whoever_takes_over_waits_for_an_insert_that_runs(clickhouse_client: ClickHouse) -> None:
