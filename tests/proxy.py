@@ -28,6 +28,8 @@ class InsertProxy:
         self.answers_to_lose = 0
         """So many INSERTs are carried out, and the connection broken before the answer."""
         self.answers_lost = 0
+        self.inserts = 0
+        """How many INSERTs have come so far."""
         self.held = 0
         """How many INSERTs have been held up so far."""
         self.let_go = 0
@@ -91,6 +93,7 @@ class InsertProxy:
         """Pass one request on and its answer back; return whether the connection goes on."""
         request = await _message(reader)
         insert = b"INSERT" in request.partition(b"\r\n")[0]
+        self.inserts += insert
         held = insert and not self._gate.is_set()
         if held:
             self.held += 1

@@ -1,0 +1,230 @@
+"""The events worker as a process, on a real broker and the real engine: every event is one row, whatever happens.
+
+Counted as an analyst would, without FINAL, and with merges stopped.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from processors.clickhouse.client import ClickHouse
+from processors.clickhouse.migrate import migrate
+from schemas.clickhouse import TABLES
+from schemas.items import Identify, Track
+from schemas.records import Record, encode_item, event_headers, item_key, item_record, partition_for
+from schemas.settings import ClickHouseSettings, KafkaSettings, environment
+from schemas.topics import Topics
+from tests import logs
+from tests.proxy import InsertProxy
+from tests.records import identify, track
+from tests.services import Service, embedded_clickhouse, eventually, running
+from tests.workers import Worker
+
+COUNT = 400
+_ROWS = "SELECT message_id, _partition, _origin FROM"
+_MESSAGES = f"{_ROWS} events UNION ALL {_ROWS} identifies"
+
+
+@dataclass
+class Pipeline:
+    """The topics before the worker, and the tables after it."""
+
+    kafka: KafkaSettings
+    topics: Topics
+    clickhouse: ClickHouseSettings
+    items: list[Track | Identify] = field(default_factory=list)
+    next_origin: dict[int, int] = field(default_factory=dict)
+    events: int = 0
+    """How many records `events.v1` holds."""
+
+    def stop_merges(self) -> None:
+        """Let no part be merged, so that nothing is tidied up behind the sink."""
+        client = ClickHouse(self.clickhouse)
+        for table in TABLES:
+            client.execute(f"SYSTEM STOP MERGES {self.clickhouse.database}.{table.name}")
+        client.close()
+
+    def send(self, count: int = COUNT) -> list[Record]:
+        """Write *count* more items, and the events that dedupe makes of them; return those."""
+        first = len(self.items)
+        more = [
+            identify(f"m{number}") if number % 4 == 0 else track(f"m{number}") for number in range(first, first + count)
+        ]
+        self.items += more
+        logs.write(self.kafka, self.topics.items, [item_record(item) for item in more])
+        records = []
+        for item in more:
+            key = item_key(item.project_id, item.message_id)
+            partition = partition_for(key, 4)
+            origin = self.next_origin.get(partition, 0)
+            self.next_origin[partition] = origin + 1
+            records.append(Record(key, encode_item(item), event_headers(item.message_id.encode(), origin)))
+        self.send_events(records)
+        return records
+
+    def send_events(self, records: list[Record]) -> None:
+        """Write *records* to `events.v1` as they are."""
+        logs.write(self.kafka, self.topics.events, records)
+        self.events += len(records)
+
+    def worker(self, directory: Path, *, url: str | None = None, **variables: str) -> Worker:
+        """Return an events worker; those of *variables* that are faults only its first start gets."""
+        settings = replace(self.clickhouse, url=url or self.clickhouse.url)
+        faults = {name: value for name, value in variables.items() if name.startswith("SEQUENCE_TEST_")}
+        others = {name: value for name, value in variables.items() if name not in faults}
+        return Worker("events", self.kafka, directory, environ={**environment(settings), **others}, faults=faults)
+
+    def done(self) -> bool:
+        """Return whether every event is committed."""
+        return logs.committed(self.kafka, f"{self.topics.prefix}-events", self.topics.events) == self.events
+
+    def rows(self) -> list[str]:
+        """Return the messageId of each row, sorted."""
+        client = ClickHouse(self.clickhouse)
+        try:
+            return sorted(row["message_id"] for row in client.query(_MESSAGES))
+        finally:
+            client.close()
+
+    def check(self) -> None:
+        """Check that each item is one row, in the table of its kind and at its origin."""
+        client = ClickHouse(self.clickhouse)
+        found = client.query(
+            "SELECT count() AS rows, uniqExact(message_id) AS messages, uniqExact(_partition, _origin) AS places"  # noqa: S608
+            f" FROM ({_MESSAGES})"
+        )
+        tracks = client.query("SELECT count() AS rows, uniqExact(project_id, message_id) AS messages FROM events")
+        client.close()
+        count = len(self.items)
+        assert [int(value) for value in found[0].values()] == [count] * 3
+        assert [int(value) for value in tracks[0].values()] == [count - (count + 3) // 4] * 2
+        assert self.rows() == sorted(item.message_id for item in self.items)
+
+
+@pytest.fixture
+def pipeline(clickhouse: str, kafka_settings: KafkaSettings, topics: Topics) -> Iterator[Pipeline]:
+    """Tables on the server that all tests share."""
+    settings = ClickHouseSettings(url=clickhouse, database=f"test_{secrets.token_hex(4)}")
+    migrate(settings)
+    made = Pipeline(kafka_settings, topics, settings)
+    made.stop_merges()
+    yield made
+    client = ClickHouse(settings)
+    client.execute(f"DROP DATABASE {settings.database}")
+    client.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Service]:
+    """A ClickHouse of the test's own, to be killed."""
+    with running(embedded_clickhouse(tmp_path / "clickhouse")) as service:
+        yield service
+
+
+@pytest.fixture
+def own_pipeline(server: Service, kafka_settings: KafkaSettings, topics: Topics) -> Pipeline:
+    """Tables on the test's own server."""
+    settings = ClickHouseSettings(url=server.address)
+    migrate(settings)
+    made = Pipeline(kafka_settings, topics, settings)
+    made.stop_merges()
+    return made
+
+
+@pytest.mark.parametrize("point", ["inserted:1", "inserted:3", "processed:2"])
+def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(
+    pipeline: Pipeline, tmp_path: Path, point: str
+) -> None:
+    pipeline.send()
+    with pipeline.worker(tmp_path, SEQUENCE_TEST_KILL_AT=point) as worker:
+        worker.until(pipeline.done, "all events are written")
+        assert worker.ends == 1
+        pipeline.send(40)
+        worker.until(pipeline.done, "what comes afterwards is written")
+    pipeline.check()
+
+
+def test_while_clickhouse_is_down_events_wait_and_soon_afterwards_all_are_there(
+    own_pipeline: Pipeline, server: Service, tmp_path: Path
+) -> None:
+    own_pipeline.send()
+    with own_pipeline.worker(tmp_path) as worker:
+        worker.until(own_pipeline.done, "the first events are written")
+        server.kill()
+        back = time.monotonic() + 20
+        while time.monotonic() < back:
+            own_pipeline.send(40)
+            assert not own_pipeline.done()
+        server.start()
+        own_pipeline.stop_merges()
+        worker.until(own_pipeline.done, "all events are written", within_seconds=15)
+        assert worker.ends == 0
+    own_pipeline.check()
+    assert "waiting for ClickHouse" in worker.log
+
+
+def test_inserts_that_are_done_without_an_answer_lose_and_double_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
+    with InsertProxy(pipeline.clickhouse.url) as proxy:
+        proxy.answers_to_lose = 5
+        pipeline.send()
+        with pipeline.worker(tmp_path, url=proxy.address) as worker:
+            worker.until(pipeline.done, "all events are written")
+            pipeline.send(200)
+            worker.until(pipeline.done, "what comes afterwards is written")
+            assert (worker.ends, proxy.answers_lost) == (0, 5)
+    pipeline.check()
+
+
+def test_a_server_killed_in_the_middle_of_inserts_loses_and_doubles_nothing(
+    own_pipeline: Pipeline, server: Service, tmp_path: Path
+) -> None:
+    with InsertProxy(server.address) as proxy, own_pipeline.worker(tmp_path, url=proxy.address) as worker:
+        for _ in range(4):
+            inserts = proxy.inserts
+            own_pipeline.send(1_000)
+            worker.until(lambda: proxy.inserts > inserts, "an INSERT is on its way")  # noqa: B023
+            server.kill()
+            server.start()
+            own_pipeline.stop_merges()
+        worker.until(own_pipeline.done, "all events are written")
+        assert worker.ends == 0
+    own_pipeline.check()
+
+
+def test_what_a_woken_worker_writes_a_second_time_is_one_row(pipeline: Pipeline, tmp_path: Path) -> None:
+    records = pipeline.send()
+    with pipeline.worker(tmp_path) as worker:
+        worker.until(pipeline.done, "all events are written")
+        pipeline.send_events(records[100:])
+        pipeline.send()
+        pipeline.send_events(records[:50])
+        worker.until(pipeline.done, "all events are read")
+        assert worker.ends == 0
+    pipeline.check()
+
+
+def test_an_insert_held_up_while_its_partition_moves_writes_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
+    long_session = {"SEQUENCE_WORKER_SESSION_SECONDS": "30"}
+    with (
+        InsertProxy(pipeline.clickhouse.url) as proxy,
+        pipeline.worker(tmp_path / "one", url=proxy.address, **long_session) as one,
+    ):
+        pipeline.send()
+        one.until(pipeline.done, "the first events are written")
+        proxy.hold()
+        pipeline.send()
+        one.until(lambda: proxy.held >= 4, "an INSERT of each partition is on its way")
+        with pipeline.worker(tmp_path / "two", **long_session) as two:
+            eventually(lambda: "at work on partitions" in two.log, "the other worker has partitions")
+            eventually(lambda: len(pipeline.rows()) - COUNT > 0, "the other worker has written")
+            proxy.release()
+            eventually(lambda: proxy.let_go == proxy.held, "the late INSERTs have come")
+            eventually(pipeline.done, "all events are written")
+            assert (one.ends, two.ends) == (0, 0)
+    pipeline.check()
