@@ -16,7 +16,7 @@ help:
 	@echo "make lock    write the lock files again after a change of dependencies; needs uv"
 
 run: $(STAMP)
-	@exec $(BIN)/sequence up --end-with-parent
+	@exec $(BIN)/sequence up --parent $$PPID
 
 test: $(STAMP)
 	$(BIN)/pytest -q

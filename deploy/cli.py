@@ -76,14 +76,14 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--end-with-parent", is_flag=True, help="End, too, when the process that started this one ends.")
+@click.option("--parent", type=int, metavar="PID", help="End, too, when this process, which started it, ends.")
 @reported
-def up(*, end_with_parent: bool) -> None:
+def up(parent: int | None) -> None:
     """Run everything on this machine: Kafka, ClickHouse, gateway, workers."""
     from deploy.local import stack
 
     _start_logging()
-    stack.up(os.environ, end_with_parent=end_with_parent)
+    stack.up(os.environ, parent)
 
 
 @main.command()

@@ -4,6 +4,7 @@ DeployError
 ├── TopicsError         topics are not what the pipeline needs
 ├── PortTakenError      a port that a part would listen on is in use
 ├── AlreadyRunningError another stack runs on the same state directory
+├── StateError          the state directory cannot be written
 ├── FetchError          Kafka's files could not be fetched or are not what they should be
 └── PartError           a part of the local stack did not become ready
 """
@@ -25,6 +26,10 @@ class PortTakenError(DeployError):
 
 class AlreadyRunningError(DeployError):
     """The state directory belongs to a stack that runs."""
+
+
+class StateError(DeployError):
+    """The state directory cannot be made or written."""
 
 
 class FetchError(DeployError):

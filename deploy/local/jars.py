@@ -102,7 +102,8 @@ def _download(jar: Jar, directory: Path, context: MavenContext) -> None:
     except (requests.RequestException, RuntimeError) as error:
         raise FetchError(
             f"{jar.coordinate} could not be fetched: {error}\n"
-            "Is the network up? SEQUENCE_MAVEN_REPOSITORY names another Maven repository."
+            "Is the network up? SEQUENCE_MAVEN_REPOSITORY names another Maven repository, REQUESTS_CA_BUNDLE a file of "
+            "certificates where a proxy brings its own."
         ) from error
     if not _is_right(path, jar):
         raise FetchError(f"{jar.coordinate} as fetched is not the file that {LIST.name} names: its SHA-256 differs")

@@ -8,18 +8,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.errors import AlreadyRunningError
+from deploy.errors import AlreadyRunningError, StateError
 
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
     """Hold the lock of *directory* for the block; raise `AlreadyRunningError` when another process has it.
 
+    Raises `StateError` where the directory cannot be made or written.
+
     The kernel lets go of it when the process ends, in whatever way.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / "lock"
-    with path.open("a+", encoding="ascii") as file:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        opened = (directory / "lock").open("a+", encoding="ascii")
+    except OSError as error:
+        raise StateError(
+            f"{directory} cannot hold the stack's state ({error}); SEQUENCE_STATE_DIR moves it."
+        ) from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -26,12 +26,12 @@ from processors.clickhouse.migrate import migrate
 STOP_ORDER = (("gateway",), ("dedupe", "persons", "events"), ("clickhouse",), ("kafka",))
 
 
-def up(environ: Mapping[str, str], *, end_with_parent: bool = False) -> None:
+def up(environ: Mapping[str, str], parent: int | None = None) -> None:
     """Run the stack until SIGINT or SIGTERM; raise `SettingsError` or `DeployError` when it cannot run.
 
-    With *end_with_parent* it also ends when the process that started it does.
+    With *parent*, the process that started it, it also ends when that one does. The number has to come from there: one
+    that had ended before it was looked up would not be missed.
     """
-    parent = os.getppid() if end_with_parent else None
     # Kafka's client reports what it tries again as errors; what comes of it in the end is said here.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     parts = Parts(environ)

@@ -59,7 +59,7 @@ class Stack:
         self.output.parent.mkdir(parents=True, exist_ok=True)
         with self.output.open("wb") as output:
             self._process = process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.cli", "up", "--end-with-parent"],
+                [sys.executable, "-m", "deploy.cli", "up", "--parent", str(os.getpid())],
                 env=self._environ,
                 stdin=subprocess.PIPE,
                 stdout=output,

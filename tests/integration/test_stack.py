@@ -93,7 +93,7 @@ class Stack:
 
 def up(environ: dict[str, str], output: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "deploy.cli", "up"],
+        [sys.executable, "-m", "deploy.cli", "up", "--parent", str(os.getpid())],
         env=environ,
         stdin=subprocess.DEVNULL,
         stdout=output,

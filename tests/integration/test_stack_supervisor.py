@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.errors import AlreadyRunningError, PartError
+from deploy.errors import AlreadyRunningError, PartError, StateError
 from deploy.local import lock
 from deploy.local.ports import is_port_free
 from deploy.local.readiness import always
@@ -49,15 +49,15 @@ asyncio.run(main())
 """
 
 ORPHAN = """
-import asyncio, os
+import asyncio, os, sys
 from deploy.local.stack import set_when_orphaned
 async def main():
     stop = asyncio.Event()
     print(os.getpid(), flush=True)
-    await asyncio.gather(set_when_orphaned(stop, os.getppid()), stop.wait())
+    await asyncio.gather(set_when_orphaned(stop, int(sys.argv[1])), stop.wait())
 asyncio.run(main())
 """
-PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+PARENT = "import os, subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], str(os.getpid())])"
 
 
 def places(directory: Path) -> Places:
@@ -219,6 +219,13 @@ def test_a_state_directory_belongs_to_one_stack_at_a_time(tmp_path: Path) -> Non
 
     assert "SEQUENCE_STATE_DIR" in str(caught.value)
     with lock.held(tmp_path):
+        pass
+
+
+def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(StateError, match="SEQUENCE_STATE_DIR"), lock.held(tmp_path / "file" / "state"):
         pass
 
 
