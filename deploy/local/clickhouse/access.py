@@ -1,39 +1,33 @@
 """Who may do what: `default` everything, `analyst` only read the tables. The engine has no users of its own.
 
 The analyst's connections are read-only for good (`readonly = 1`), which the engine enforces. It still leaves ways out
-of the tables: functions that read files or call out, and statements that are no query. Those the front refuses by
-looking at the statement's words, its strings and comments apart.
+of the tables: functions that read files or call out, answers into files, statements that are no query. Those the front
+refuses. It looks at the statement as the engine renders it, in which comments, spaces and quotes hide nothing, and
+that rendering is what runs.
 """
 
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from deploy.local.clickhouse.errors import QueryError
+from deploy.local.clickhouse.statements import tokens
 
 ANALYST = "analyst"
 WRITER = "default"
 
-_READS = frozenset({"select", "with", "show", "describe", "desc", "explain", "exists"})
-SAFE_TABLE_FUNCTIONS = frozenset(
+ANALYST_LIMITS = {"max_execution_time": "300", "max_memory_usage": "4000000000"}
+"""What an analyst's query may use unless it asks for less; the same as on a server."""
+
+_READS = frozenset({"select", "with", "show", "describe", "explain", "exists"})
+_SAFE_TABLE_FUNCTIONS = frozenset(
     {"numbers", "numbers_mt", "zeros", "zeros_mt", "values", "view", "null", "generateseries", "generate_series"}
-    | {"primes", "generaterandom", "fuzzjson"}
+    | {"primes", "generaterandom"}
 )
 _FORBIDDEN_FUNCTIONS = frozenset({"file", "python", "catboostevaluate", "showcertificate"})
-
-_SPACE = re.compile(r"\s+|--[^\n]*|#![^\n]*|/\*.*?(?:\*/|$)", re.DOTALL)
-_TOKENS = re.compile(
-    r"(?P<space>\s+|--[^\n]*|/\*.*?(?:\*/|$))"
-    r"|(?P<string>'(?:[^'\\]|\\.|'')*'?)"
-    r"|(?P<quoted>`(?:[^`\\]|\\.|``)*`?|\"(?:[^\"\\]|\\.|\"\")*\"?)"
-    r"|(?P<heredoc>\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|$))"
-    r"|(?P<word>\w+)"
-    r"|(?P<other>.)",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,36 +45,18 @@ class Users:
         return user == ANALYST
 
 
-def is_read(sql: str) -> bool:
-    """Return whether *sql* only asks."""
-    rest = sql
-    while match := _SPACE.match(rest):
-        rest = rest[match.end() :]
-    first = re.match(r"\w+", rest.lstrip("("))
-    return first is not None and first[0].lower() in _READS
+def check_analyst(normal: str, table_functions: Iterable[str]) -> None:
+    """Raise unless *normal*, a statement as the engine renders it, is a query that stays within the tables.
 
-
-def check_analyst(sql: str, table_functions: Iterable[str]) -> None:
-    """Raise unless *sql* is a query that stays within the tables; *table_functions* are all that the engine has."""
-    if not is_read(sql):
+    *table_functions* are all that the engine has.
+    """
+    pieces = list(tokens(normal))
+    if not pieces or pieces[0].word not in _READS:
         raise QueryError(164, "analyst: Cannot execute query in readonly mode: only SELECT, SHOW and the like.")
-    forbidden = _FORBIDDEN_FUNCTIONS | ({name.lower() for name in table_functions} - SAFE_TABLE_FUNCTIONS)
-    words = _words(sql)
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if following == "(" and word in forbidden:
-            raise QueryError(497, f"analyst: Not enough privileges: {word}() leads out of the tables.")
-        if (word, following) == ("into", "outfile"):
+    forbidden = _FORBIDDEN_FUNCTIONS | ({name.lower() for name in table_functions} - _SAFE_TABLE_FUNCTIONS)
+    for piece, following in pairwise(pieces):
+        name = piece.text.strip("`").lower()
+        if following.text == "(" and (name in forbidden or name.startswith("ai")):
+            raise QueryError(497, f"analyst: Not enough privileges: {name}() leads out of the tables.")
+        if (piece.word, following.word) == ("into", "outfile"):
             raise QueryError(497, "analyst: Not enough privileges: INTO OUTFILE writes a file.")
-        if "/" in word or word.endswith((".csv", ".tsv", ".json", ".parquet")):
-            raise QueryError(497, "analyst: Not enough privileges: a file is not a table.")
-
-
-def _words(sql: str) -> list[str]:
-    """Return the words and signs of *sql* in lower case, without quotes, strings and comments."""
-    words = []
-    for match in _TOKENS.finditer(sql):
-        if match["quoted"]:
-            words.append(match["quoted"].strip('`"').lower())
-        elif not (match["space"] or match["string"] or match["heredoc"]):
-            words.append(match[0].lower())
-    return words

@@ -1,34 +1,42 @@
-"""The engine: pools of connections to one `chdb` data directory.
+"""The engine: one `chdb` data directory, and a connection of its own for every query.
 
-A connection runs one query at a time, and connections run side by side. Reads, writes and analysts have pools of their
-own, so that no slow SELECT holds an INSERT up. Settings and the database belong to a connection; they are set before a
-query and put back after it.
+A connection costs a third of a millisecond, so none is used twice: nothing that a query sets can meet the next one.
+Only a session keeps its connection. A connection runs one query at a time, and connections run side by side; reads,
+writes and analysts have shares of their own, so that no slow SELECT holds an INSERT up.
+
+`Connection.send_insert` looks made for rows that come with a request, but it is silent about errors that come after
+parsing (a constraint, too many parts, no memory): the rows are gone and it says that they were written. So rows go
+through a file, which reports every error.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import re
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from chdb.state.sqlitelike import Connection
 
+from deploy.local.clickhouse.access import ANALYST_LIMITS, check_analyst
 from deploy.local.clickhouse.errors import QueryError, from_engine
+from deploy.local.clickhouse.sessions import SessionKey, Sessions
+from deploy.local.clickhouse.statements import answers, output_format, reading_rows
 
-READERS = 4
-WRITERS = 3
-ANALYSTS = 3
+SHARES = {"read": 6, "write": 3, "analyst": 3}
+"""How many queries of a kind run at the same time; others wait."""
 
-_INPUT = re.compile(r"\binput\s*\(\s*('(?:[^'\\]|\\.|'')*')\s*\)", re.IGNORECASE)
-_INSERT_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*$", re.IGNORECASE)
 _NAME = re.compile(r"\w+")
+_SCOPE = re.compile(r": In scope SELECT formatQuery.*(?= \([A-Z_]+\)$)", re.DOTALL)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +44,32 @@ class Query:
     """One query with everything that goes with it."""
 
     sql: str
-    body: bytes = b""
-    """Rows of an INSERT."""
-    format: str = "TabSeparated"
+    rows: bytes = b""
+    """Rows of an INSERT, in the format that the statement names."""
+    default_format: str = "TabSeparated"
     database: str = "default"
     settings: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "read"
+    """Which of `SHARES` it belongs to; an analyst's query may only read the tables."""
+    read_only: bool = False
+    """Refuse what is no question; an analyst's is refused in any case."""
+    session: SessionKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a query came to."""
 
-    content: bytes
-    read_rows: int
-    written_rows: int
-    elapsed_ns: int
+    content: bytes = b""
+    format: str = ""
+    """In which `content` is written; empty where the statement has no answer."""
+    read_rows: int = 0
+    read_bytes: int = 0
+    result_rows: int = 0
+    written_rows: int = 0
+    written_bytes: int = 0
+    elapsed_ns: int = 0
 
 
 class Engine:
@@ -59,104 +77,156 @@ class Engine:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._threads = ThreadPoolExecutor(READERS + WRITERS + ANALYSTS, thread_name_prefix="clickhouse")
-        self._pools: dict[str, asyncio.Queue[Connection]] = {}
-        self._connections: list[Connection] = []
-        self.table_functions: frozenset[str] = frozenset()
+        self._threads = ThreadPoolExecutor(sum(SHARES.values()), thread_name_prefix="clickhouse")
+        self._shares = {kind: asyncio.Semaphore(count) for kind, count in SHARES.items()}
+        self._sessions = Sessions(self._connect)
+        self._first: Connection | None = None
+        self._table_functions: frozenset[str] = frozenset()
 
     async def start(self, database: str) -> None:
         """Open the directory and make *database* if it is missing."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        for name, size in (("read", READERS), ("write", WRITERS), ("analyst", ANALYSTS)):
-            pool = self._pools[name] = asyncio.Queue()
-            for _ in range(size):
-                connection = await self._in_thread(Connection, str(self._directory))
-                self._connections.append(connection)
-                pool.put_nowait(connection)
-        await self.run("write", Query(f"CREATE DATABASE IF NOT EXISTS {database}"))
-        names = await self.run("read", Query("SELECT name FROM system.table_functions"))
-        self.table_functions = frozenset(names.content.decode().split())
-        for connection in self._connections[-ANALYSTS:]:
-            await self._in_thread(connection.query, "SET readonly = 1")
+        await self._in_thread(self._open, database)
 
     async def stop(self) -> None:
         """Close the directory once what runs has ended."""
-        for connection in self._connections:
-            await self._in_thread(connection.close)
-        self._threads.shutdown()
+        await asyncio.to_thread(self._threads.shutdown)
+        self._sessions.close()
+        if self._first is not None:
+            await asyncio.to_thread(self._first.close)
 
-    async def run(self, pool: str, query: Query) -> Answer:
-        """Run *query* on a connection of *pool*: `read`, `write` or `analyst`. Raises `QueryError`."""
-        async with self._connection(pool) as connection:
-            # Once begun, it runs to its end whatever happens to whoever asked: the connection is in use until then.
-            work = asyncio.ensure_future(self._in_thread(self._run, connection, query, pool == "analyst"))
+    async def run(self, query: Query) -> Answer:
+        """Run *query*; raises `QueryError`. Cancelled before its turn, it does not run at all."""
+        async with self._shares[query.kind]:
+            # Once begun, it runs to its end whatever happens to whoever asked.
+            work = asyncio.ensure_future(self._in_thread(self._run, query))
             try:
                 return await asyncio.shield(work)
             except asyncio.CancelledError:
                 await asyncio.wait([work])
                 raise
 
-    @contextlib.asynccontextmanager
-    async def _connection(self, pool: str) -> AsyncIterator[Connection]:
-        connection = await self._pools[pool].get()
-        try:
-            yield connection
-        finally:
-            self._pools[pool].put_nowait(connection)
+    def _open(self, database: str) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._first = self._connect()
+        self._first.query(f"CREATE DATABASE IF NOT EXISTS {_identifier(database)}")
+        names = self._first.query("SELECT name FROM system.table_functions", "TabSeparated")
+        self._table_functions = frozenset(names.bytes().decode().split())
 
-    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
+    def _connect(self) -> Connection:
+        return Connection(str(self._directory))
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    def _run(self, connection: Connection, query: Query, analyst: bool) -> Answer:  # noqa: FBT001  # passed on by a thread pool
+    def _run(self, query: Query) -> Answer:
         started = time.monotonic_ns()
         try:
-            connection.query(f"USE {_quoted(query.database)}")
-            with contextlib.ExitStack() as undo:
-                if not analyst:
-                    # The analyst's settings cannot be changed; those that ask for it are passed over.
-                    _set(connection, query.settings, undo)
-                content, read, written = self._execute(connection, query)
+            with self._connection(query) as connection:
+                answer = self._insert(connection, query) if query.rows else self._ask(connection, query)
         except QueryError:
             raise
         except Exception as error:
             raise from_engine(error) from error
-        return Answer(content, read, written, time.monotonic_ns() - started)
+        return Answer(**{**answer, "elapsed_ns": time.monotonic_ns() - started})
 
-    def _execute(self, connection: Connection, query: Query) -> tuple[bytes, int, int]:
-        if not query.body:
-            result = connection.query(query.sql, query.format, params=dict(query.parameters))
-            return result.bytes(), result.rows_read(), result.rows_written()
-        insert_format = _INSERT_FORMAT.search(query.sql)
-        if insert_format is None:
-            raise QueryError(62, "the request's body holds rows, but the query does not end with FORMAT and its name")
-        statement = query.sql[: insert_format.start()]
-        if _INPUT.search(statement):
-            return self._insert_select(connection, statement, insert_format[1], query)
-        inserter: Any = connection.send_insert(statement, insert_format[1])
-        inserter.append(query.body)
-        return b"", 0, int(inserter.finish().rows_written)
+    @contextmanager
+    def _connection(self, query: Query) -> Iterator[Connection]:
+        if query.session is not None:
+            with self._sessions.use(query.session) as connection:
+                _prepare(connection, query)
+                try:
+                    yield connection
+                finally:
+                    _set(connection, dict.fromkeys(query.settings), "DEFAULT")
+            return
+        connection = self._connect()
+        try:
+            _prepare(connection, query)
+            yield connection
+        finally:
+            connection.close()
 
-    def _insert_select(
-        self, connection: Connection, statement: str, insert_format: str, query: Query
-    ) -> tuple[bytes, int, int]:
-        """Run `INSERT … SELECT … FROM input(…)`: the engine's own `input` reads no body, `file` reads the same rows."""
-        with tempfile.NamedTemporaryFile(dir=self._directory.parent, prefix=".body-") as rows:
-            rows.write(query.body)
-            rows.flush()
-            source = f"file('{rows.name}', '{insert_format}', \\1)"
-            result = connection.query(_INPUT.sub(source, statement), params=dict(query.parameters))
-        return b"", result.rows_read(), result.rows_written()
+    def _ask(self, connection: Connection, query: Query) -> dict[str, Any]:
+        normal = _rendered(connection, query.sql)
+        if query.kind == "analyst":
+            check_analyst(normal, self._table_functions)
+        elif query.read_only and not answers(normal):
+            raise QueryError(164, "Cannot execute query in readonly mode: method GET implies readonly.")
+        sql = normal if query.kind == "analyst" else query.sql
+        answer_format = output_format(normal) or query.default_format
+        result = connection.query(sql, answer_format, params=dict(query.parameters))
+        named = answer_format if answers(normal) else ""
+        return {"content": result.bytes(), "format": named, **_counts(result)}
+
+    def _insert(self, connection: Connection, query: Query) -> dict[str, Any]:
+        with _file(query.rows) as path:
+            sql = reading_rows(query.sql, path)
+            return _counts(connection.query(sql, params=dict(query.parameters)))
 
 
-def _set(connection: Connection, settings: Mapping[str, str], undo: contextlib.ExitStack) -> None:
-    for name, value in settings.items():
+def _prepare(connection: Connection, query: Query) -> None:
+    connection.query(f"USE {_identifier(query.database)}")
+    if query.kind == "analyst":
+        _set(connection, ANALYST_LIMITS)
+    _set(connection, query.settings)
+    if query.kind == "analyst":
+        _set(connection, {"readonly": "1"})
+
+
+def _set(connection: Connection, settings: Mapping[str, str | None], value: str = "") -> None:
+    assignments = []
+    for name, text in settings.items():
         if not _NAME.fullmatch(name):
             raise QueryError(115, f"Unknown setting '{name}'")
-        literal = value.replace("\\", "\\\\").replace("'", "\\'")
-        connection.query(f"SET {name} = '{literal}'")
-        undo.callback(connection.query, f"SET {name} = DEFAULT")
+        assignments.append(f"{name} = {value or _literal(text or '')}")
+    if assignments:
+        connection.query(f"SET {', '.join(assignments)}")
 
 
-def _quoted(name: str) -> str:
+def _rendered(connection: Connection, sql: str) -> str:
+    """Return *sql* as the engine writes it; raises where it is no statement, or more than one."""
+    if "\0" in sql:
+        raise QueryError(62, "Syntax error: a query has no NUL")
+    escaped = sql.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+    try:
+        rendered = connection.query("SELECT formatQuerySingleLine({query:String})", "TSVRaw", params={"query": escaped})
+    except Exception as error:
+        fault = from_engine(error)
+        raise QueryError(fault.code, _SCOPE.sub("", str(fault))) from error
+    text: str = rendered.bytes().decode()
+    return text.removesuffix("\n")
+
+
+def _counts(result: Any) -> dict[str, Any]:
+    return {
+        "read_rows": result.storage_rows_read(),
+        "read_bytes": result.storage_bytes_read(),
+        "result_rows": result.rows_read(),
+        "written_rows": result.rows_written(),
+        "written_bytes": result.bytes_written(),
+    }
+
+
+@contextmanager
+def _file(content: bytes) -> Iterator[str]:
+    """Yield the path of a file with *content*: in memory where the system can, so that no disk is written twice."""
+    if hasattr(os, "memfd_create"):
+        with open(os.memfd_create("rows"), "wb") as file:  # noqa: PTH123  # a descriptor has no path
+            file.write(content)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+    else:
+        with tempfile.NamedTemporaryFile() as temporary:
+            temporary.write(content)
+            temporary.flush()
+            yield temporary.name
+
+
+def _identifier(name: str) -> str:
     escaped = name.replace("\\", "\\\\").replace("`", "\\`")
     return f"`{escaped}`"
+
+
+def _literal(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,23 +1,37 @@
-"""Errors as ClickHouse says them: a number, a sentence, and the HTTP status that a server answers with."""
+"""Errors as ClickHouse says them: a number, a sentence, and the HTTP status that a server answers with.
+
+The numbers: https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
+"""
 
 from __future__ import annotations
 
 import re
 
+_BAD_REQUEST = (
+    {6, 25, 26, 27, 36, 38, 41, 42, 43, 44, 53, 59, 62, 69, 70, 72, 117, 167, 168, 182, 223, 321, 376, 386, 441, 456}
+    | {457, 675, 676, 677}
+)  # fmt: skip
+_NOT_FOUND = {16, 46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 336}
 _STATUS = {
+    **dict.fromkeys(_BAD_REQUEST, 400),
+    **dict.fromkeys(_NOT_FOUND, 404),
+    48: 501,
+    74: 503,
+    76: 503,
     159: 408,
-    164: 500,
     192: 403,
     193: 403,
     194: 401,
     202: 503,
-    241: 500,
+    209: 503,
+    372: 404,
+    373: 500,
+    381: 411,
     497: 403,
     516: 403,
 }
-_BAD_REQUEST = frozenset({6, 26, 27, 36, 38, 41, 42, 43, 46, 47, 53, 57, 62, 69, 72, 73, 115, 117, 386, 456, 457})
-_NOT_FOUND = frozenset({60, 81, 16})
-_CODE = re.compile(r"Code: (\d+)\.")
+_ERROR = re.compile(r"Code: (\d+)\. .*", re.DOTALL)
+_NESTED = re.compile(r"\A(Code: (\d+)\. DB::Exception: )(?:Code: \2\. DB::Exception: )")
 
 
 class QueryError(Exception):
@@ -30,9 +44,7 @@ class QueryError(Exception):
     @property
     def status(self) -> int:
         """The HTTP status for it."""
-        if self.code in _BAD_REQUEST:
-            return 400
-        return 404 if self.code in _NOT_FOUND else _STATUS.get(self.code, 500)
+        return _STATUS.get(self.code, 500)
 
     @property
     def text(self) -> str:
@@ -43,5 +55,7 @@ class QueryError(Exception):
 
 def from_engine(error: Exception) -> QueryError:
     """Return the engine's *error* with its number."""
-    match = _CODE.search(str(error))
-    return QueryError(int(match[1]) if match else 1001, str(error))
+    match = _ERROR.search(str(error))
+    if match is None:
+        return QueryError(1001, str(error))
+    return QueryError(int(match[1]), _NESTED.sub(r"\1", match[0]))

@@ -1,0 +1,71 @@
+"""Sessions: a connection that is kept between the requests that name it, with its settings and temporary tables."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from deploy.local.clickhouse.errors import QueryError
+
+DEFAULT_TIMEOUT_SECONDS = 60.0
+MAX_TIMEOUT_SECONDS = 3600.0
+
+
+class SessionKey(NamedTuple):
+    """Whose session it is, how long it outlives its last request, and whether it has to exist already."""
+
+    user: str
+    id: str
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    must_exist: bool = False
+
+
+@dataclass(slots=True)
+class _Session:
+    connection: Any
+    expires: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Sessions:
+    """All sessions of the engine; used from several threads."""
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+        self._sessions: dict[tuple[str, str], _Session] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def use(self, key: SessionKey) -> Iterator[Any]:
+        """Lend the connection of a session; raises `QueryError` while another request uses it, as a server does."""
+        with self._lock:
+            self._drop_expired()
+            session = self._sessions.get((key.user, key.id))
+            if session is None:
+                if key.must_exist:
+                    raise QueryError(372, f"Session {key.id} not found")
+                session = self._sessions[key.user, key.id] = _Session(self._connect())
+            if not session.lock.acquire(blocking=False):
+                raise QueryError(373, f"Session {key.id} is locked by a concurrent client")
+        try:
+            yield session.connection
+        finally:
+            session.expires = time.monotonic() + min(key.timeout_seconds, MAX_TIMEOUT_SECONDS)
+            session.lock.release()
+
+    def close(self) -> None:
+        """End every session; none is in use."""
+        for session in self._sessions.values():
+            session.connection.close()
+        self._sessions.clear()
+
+    def _drop_expired(self) -> None:
+        now = time.monotonic()
+        for key, session in list(self._sessions.items()):
+            if not session.lock.locked() and session.expires < now:
+                del self._sessions[key]
+                session.connection.close()

@@ -1,0 +1,77 @@
+"""Plain HTTP to the ClickHouse front, as curl would speak it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    content: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.content.decode()
+
+    @property
+    def code(self) -> int | None:
+        """ClickHouse's number for the error, None where there is none."""
+        code = self.headers.get("x-clickhouse-exception-code")
+        return None if code is None else int(code)
+
+    @property
+    def written_rows(self) -> int:
+        """How many rows the summary says were written."""
+        return int(json.loads(self.headers["x-clickhouse-summary"])["written_rows"])
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A front at *url*; *user* and *password* go into the URL where they are given."""
+
+    url: str
+    user: str = ""
+    password: str = ""
+    timeout_seconds: float = 60.0
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def send(
+        self,
+        body: str | bytes = b"",
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+        **parameters: Any,
+    ) -> Reply:
+        """Send one request; *parameters* go into the URL."""
+        login = {name: value for name, value in (("user", self.user), ("password", self.password)) if value}
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=self.timeout_seconds)
+        try:
+            connection.request(
+                method,
+                f"/?{urlencode({**login, **self.settings, **parameters})}",
+                body.encode() if isinstance(body, str) else body,
+                dict(headers or {}),
+            )
+            response = connection.getresponse()
+            return Reply(
+                response.status, response.read(), {name.lower(): value for name, value in response.getheaders()}
+            )
+        finally:
+            connection.close()
+
+    def ask(self, sql: str, **parameters: Any) -> str:
+        """Return the answer to *sql* without its last newline; fail where it is an error."""
+        reply = self.send(sql, **parameters)
+        assert reply.status == 200, reply.text
+        return reply.text.removesuffix("\n")
