@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -24,15 +25,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def test_every_part_killed_under_load_loses_and_doubles_nothing(stack: Stack) -> None:
     ledger = Ledger(seed=7)
     client = Client(stack.gateways, stack.token, ledger)
-    client.send(30_000, rate=700)
-    victims = iter(KILLED)
-    killed = client.while_sending(lambda: stack.kill(next(victims)), times=len(KILLED), pause_seconds=6)
-    client.wait()
+    client.start(rate=700)
+    for part in KILLED:
+        stack.kill(part)
+        time.sleep(6)  # the load goes on while the part comes back
+    client.stop()
     wait_until_idle(stack)
 
     figures = check(stack, ledger)
-    assert killed == len(KILLED)
     assert figures.faults == dict.fromkeys(figures.faults, 0), figures
-    assert figures.items == 30_000
+    assert figures.items > 10_000
     assert ledger.count("track", "acknowledged") == figures.events
     assert ledger.count("identify", "acknowledged") == figures.identifies

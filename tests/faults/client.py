@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -25,56 +25,56 @@ class Client:
         self._ledger = ledger
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
+        self._stopping = False
         self.resent = 0
 
-    def send(self, items: int, *, rate: float = 0.0, resend_for_seconds: float = 120.0) -> None:
-        """Begin to send *items* items, *rate* a second (0: as fast as it goes), and go on until all are answered."""
+    def start(self, *, rate: float, items: int | None = None, resend_for_seconds: float = 120.0) -> None:
+        """Begin to send *rate* items a second, *items* of them or until `stop`.
+
+        A batch is sent again until it is answered, for *resend_for_seconds* at most; then its outcome is unknown.
+        """
 
         def run() -> None:
             try:
-                asyncio.run(self._send(self._ledger.batches(items), rate, resend_for_seconds))
+                asyncio.run(self._send(self._batches(items), rate, resend_for_seconds))
             except BaseException as error:  # noqa: BLE001  # told to whoever waits
                 self._failure = error
 
         self._thread = threading.Thread(target=run)
         self._thread.start()
 
-    @property
-    def sending(self) -> bool:
-        """Whether there is something left to send."""
-        return self._thread is not None and self._thread.is_alive()
+    def stop(self) -> None:
+        """Make no more batches; return when every one is answered or given up."""
+        self._stopping = True
+        self.wait()
 
     def wait(self) -> None:
-        """Return when everything is answered or given up."""
+        """Return when every batch is answered or given up."""
         assert self._thread is not None
         self._thread.join()
         if self._failure is not None:
             raise self._failure
 
-    def while_sending(self, harm: Callable[[], None], *, times: int, pause_seconds: float) -> int:
-        """Call *harm* up to *times* times with *pause_seconds* between while sending; return how often it was."""
-        done = 0
-        while done < times and self.sending:
-            harm()
-            done += 1
-            deadline = time.monotonic() + pause_seconds
-            while self.sending and time.monotonic() < deadline:
-                threading.Event().wait(0.05)
-        return done
+    def _batches(self, items: int | None) -> Iterator[list[dict[str, Any]]]:
+        made = 0
+        while not self._stopping and (items is None or made < items):
+            batch = self._ledger.batch()
+            made += len(batch)
+            yield batch
 
     async def _send(self, batches: Iterator[list[dict[str, Any]]], rate: float, resend_for_seconds: float) -> None:
         headers = {"Authorization": f"Bearer {self._token}"}
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        started = time.monotonic()
-        sent = 0
+        due = time.monotonic()
         async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
 
             async def sender(number: int) -> None:
-                nonlocal sent
+                nonlocal due
                 for batch in batches:
-                    sent += len(batch)
-                    if rate and (early := started + sent / rate - time.monotonic()) > 0:
-                        await asyncio.sleep(early)
+                    # The next batch is due after this one, from now if sending has fallen behind.
+                    wait, due = due - time.monotonic(), max(due, time.monotonic()) + len(batch) / rate
+                    if wait > 0:
+                        await asyncio.sleep(wait)
                     await self._until_answered(session, number, batch, resend_for_seconds)
 
             await asyncio.gather(*(sender(number) for number in range(SENDERS)))

@@ -29,7 +29,6 @@ CONTROLS = [
             "control-produce-before-apply",
             10,
             dying_at_points,
-            items=30_000,
             rate=300,
             environ=_without("produce_before_apply", SEQUENCE_TEST_KILL_AT="applied:40"),
         )
@@ -39,7 +38,6 @@ CONTROLS = [
             "control-sink-position",
             10,
             killing("events", pause_seconds=5),
-            items=30_000,
             environ=_without("sink_position"),
         )
     ),
@@ -48,7 +46,6 @@ CONTROLS = [
             "control-end-process",
             1,
             holding_down("kafka", seconds=60),
-            items=30_000,
             environ=_without("end_process"),
         )
     ),
@@ -57,7 +54,6 @@ CONTROLS = [
             "control-origins",
             3,
             pausing("dedupe", seconds=20, between_seconds=10),
-            items=60_000,
             rate=500,
             environ=_without("origins"),
         )
@@ -67,7 +63,6 @@ CONTROLS = [
             "control-contiguous-out",
             3,
             pausing("dedupe", seconds=20, between_seconds=10),
-            items=60_000,
             rate=500,
             environ=_without("contiguous_out"),
         )
@@ -77,7 +72,6 @@ CONTROLS = [
             "control-contiguous-in",
             10,
             killing("dedupe", pause_seconds=8),
-            items=60_000,
             rate=500,
             environ=_without("contiguous_in"),
         )

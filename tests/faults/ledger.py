@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -36,13 +35,9 @@ class Ledger:
         self._chance = random.Random(self.seed)
         self._ids: list[str] = []
 
-    def batches(self, items: int, size: int = 100) -> Iterator[list[dict[str, Any]]]:
-        """Yield *items* items in batches of *size*: new ones, and repeats of any that came before."""
-        made = 0
-        while made < items:
-            count = min(size, items - made)
-            made += count
-            yield [self._item() for _ in range(count)]
+    def batch(self, size: int = 100) -> list[dict[str, Any]]:
+        """Return *size* items: new ones, and repeats of any that came before."""
+        return [self._item() for _ in range(size)]
 
     def settle(self, batch: list[dict[str, Any]], outcomes: dict[int, Outcome]) -> None:
         """Note what was answered for each item of *batch*; what once was acknowledged stays so."""
