@@ -37,7 +37,7 @@ class Part:
     address: str = ""
     needs: tuple[str, ...] = ()
     """Parts that must be ready before this one starts again."""
-    ready_within_seconds: float = 60.0
+    ready_within_seconds: float = 120.0
     stop_within_seconds: float = 25.0
 
 
