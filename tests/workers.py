@@ -48,6 +48,11 @@ class Worker:
         """What it has printed."""
         return (self._service.directory / "log").read_text()
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._service.process is not None and self._service.process.poll() is None
+
     def revive(self) -> None:
         """Start it again if it has ended."""
         process = self._service.process

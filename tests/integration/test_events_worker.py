@@ -143,10 +143,11 @@ def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(
 ) -> None:
     pipeline.send()
     with pipeline.worker(tmp_path, SEQUENCE_TEST_KILL_AT=point) as worker:
+        eventually(lambda: not worker.running, "the worker kills itself")
+        # What it finds is more than it knew: equal INSERTs would be dropped by the engine, by their tokens.
+        pipeline.send()
         worker.until(pipeline.done, "all events are written")
         assert worker.ends == 1
-        pipeline.send(40)
-        worker.until(pipeline.done, "what comes afterwards is written")
     pipeline.check()
 
 
