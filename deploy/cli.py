@@ -133,11 +133,15 @@ def tables() -> None:
 @tables.command("migrate")
 @reported
 def tables_migrate() -> None:
-    """Apply the numbered files that have not been applied yet."""
+    """Apply the numbered files that have not been applied yet, and make the analysts' login where one is asked for."""
+    from processors.clickhouse.analyst import AnalystSettings, ensure
     from processors.clickhouse.migrate import migrate
     from schemas.settings import ClickHouseSettings
 
-    applied = migrate(load(ClickHouseSettings))
+    settings, password = load(ClickHouseSettings), load(AnalystSettings).password
+    applied = migrate(settings)
+    if password:
+        ensure(settings, password)
     click.echo("\n".join(applied) or "All tables are as they should be.")
 
 
@@ -157,6 +161,34 @@ def project_create(project_id: str, name: str) -> None:
 
     asyncio.run(create_project(load(KafkaSettings), project_id, name or project_id))
     click.echo(f"Project {project_id} created.")
+
+
+@project.command("list")
+@reported
+def project_list() -> None:
+    """List the projects."""
+    from gateway.projects import list_projects
+    from schemas.settings import KafkaSettings
+
+    for found in asyncio.run(list_projects(load(KafkaSettings))):
+        rate = "no limit" if found.items_per_second is None else f"{found.items_per_second} items a second"
+        click.echo(f"{found.id}  {found.name}  {'disabled' if found.disabled else 'enabled'}  {rate}")
+
+
+@project.command("update")
+@click.argument("project_id", metavar="ID")
+@click.option("--disable/--enable", default=None, help="Whether its tokens are refused.")
+@click.option("--items-per-second", type=click.FloatRange(min=0), help="What each gateway lets in; 0 takes the limit away.")
+@click.option("--burst", type=click.IntRange(min=1), help="How many items it may send at once.")
+@reported
+def project_update(project_id: str, *, disable: bool | None, items_per_second: float | None, burst: int | None) -> None:
+    """Change project ID; every gateway follows within a second."""
+    from gateway.projects import update_project
+    from schemas.settings import KafkaSettings
+
+    settings = load(KafkaSettings)
+    asyncio.run(update_project(settings, project_id, disabled=disable, items_per_second=items_per_second, burst=burst))
+    click.echo(f"Project {project_id} changed.")
 
 
 @main.group()

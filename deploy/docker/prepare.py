@@ -19,8 +19,9 @@ from deploy.logs import LogSettings, configure
 from deploy.settings import LocalSettings, state_directory
 from gateway.settings import GatewaySettings
 from processors.clickhouse import analyst
+from processors.clickhouse.analyst import AnalystSettings
 from processors.clickhouse.migrate import migrate
-from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, load, setting
+from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,7 @@ class PrepareSettings:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     front: ClickHouseFrontSettings = field(default_factory=ClickHouseFrontSettings)
     logs: LogSettings = field(default_factory=LogSettings)
-    analyst_password: str = setting(
-        "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD",
-        "",
-        "Password of the user `analyst`, who only reads, on a ClickHouse server; not made when empty",
-        secret=True,
-    )
+    analyst: AnalystSettings = field(default_factory=AnalystSettings)
 
 
 @click.command()
@@ -52,8 +48,8 @@ def main() -> None:
         click.echo(f"Topic {name} is as it should be now.")
     for name in migrate(settings.clickhouse):
         click.echo(f"Tables: {name} applied.")
-    if settings.analyst_password:
-        analyst.ensure(settings.clickhouse, settings.analyst_password)
+    if settings.analyst.password:
+        analyst.ensure(settings.clickhouse, settings.analyst.password)
     token = asyncio.run(development_token(settings.kafka, state_directory(settings.local) / "dev-token"))
     click.echo(greeting(token, settings.gateway.port, from_outside(settings)))
 
@@ -62,8 +58,8 @@ def from_outside(settings: PrepareSettings) -> ClickHouseSettings:
     """Return ClickHouse as a person on this machine reaches it, with the user in the address for a line to paste."""
     clickhouse = settings.clickhouse
     user, password = clickhouse.username, clickhouse.password
-    if settings.analyst_password:
-        user, password = "analyst", settings.analyst_password
+    if settings.analyst.password:
+        user, password = "analyst", settings.analyst.password
     login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
     return replace(clickhouse, url=f"http://{login}@127.0.0.1:{settings.front.port}")
 

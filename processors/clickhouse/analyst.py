@@ -6,12 +6,25 @@ Made anew at every `sequence tables migrate`, so that a changed password takes e
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 from processors.clickhouse.client import ClickHouse
-from schemas.settings import ClickHouseSettings
+from schemas.settings import ClickHouseSettings, setting
 
 _SETTINGS = "readonly = 2, max_execution_time = 300, max_memory_usage = 4000000000"
 _TABLES = ("events", "identifies", "persons", "person_states")
+
+
+@dataclass(frozen=True, slots=True)
+class AnalystSettings:
+    """Whether to make the login, and its password."""
+
+    password: str = setting(
+        "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD",
+        "",
+        "Password of the user `analyst`, who only reads, on a ClickHouse server; not made when empty",
+        secret=True,
+    )
 
 
 def statements(settings: ClickHouseSettings, password: str) -> list[str]:

@@ -48,6 +48,19 @@ def test_a_token_is_created_listed_and_revoked(applied: KafkaSettings) -> None:
     assert "revoked" in run(applied, "token", "list").output
 
 
+def test_a_project_is_listed_limited_and_disabled(applied: KafkaSettings) -> None:
+    run(applied, "project", "create", "shop", "--name", "The shop")
+    assert run(applied, "project", "list").output == "shop  The shop  enabled  no limit\n"
+
+    changed = run(applied, "project", "update", "shop", "--disable", "--items-per-second", "50", "--burst", "100")
+    assert changed.exit_code == 0, changed.output
+    assert run(applied, "project", "list").output == "shop  The shop  disabled  50.0 items a second\n"
+
+    run(applied, "project", "update", "shop", "--enable", "--items-per-second", "0")
+    assert run(applied, "project", "list").output == "shop  The shop  enabled  no limit\n"
+    assert run(applied, "project", "update", "nobody").exit_code == 1
+
+
 def test_a_token_for_an_unknown_project_is_one_line_and_code_1(applied: KafkaSettings) -> None:
     result = run(applied, "token", "create", "nobody")
 

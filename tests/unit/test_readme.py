@@ -20,6 +20,7 @@ from deploy.local.clickhouse_settings import ClickHouseFrontSettings
 from deploy.logs import LogSettings
 from deploy.settings import LocalSettings
 from gateway.settings import GatewaySettings
+from processors.clickhouse.analyst import AnalystSettings
 from processors.settings import WorkerSettings
 from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, declarations, load
 from schemas.validation import Limits, check_items, read_request
@@ -36,6 +37,7 @@ READERS: dict[str, type[Any]] = {
     "events, tables": ClickHouseSettings,
     "up": LocalSettings,
     "up: ClickHouse": ClickHouseFrontSettings,
+    "tables migrate": AnalystSettings,
     "compose: init": PrepareSettings,
 }
 TEST_SETTINGS = {"SEQUENCE_TEST_KAFKA", "SEQUENCE_TEST_CLICKHOUSE"}
