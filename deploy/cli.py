@@ -178,7 +178,7 @@ def project_list() -> None:
 @project.command("update")
 @click.argument("project_id", metavar="ID")
 @click.option("--disable/--enable", default=None, help="Whether its tokens are refused.")
-@click.option("--items-per-second", type=click.FloatRange(min=0), help="What each gateway lets in; 0 takes the limit away.")
+@click.option("--items-per-second", type=click.FloatRange(min=0), help="For each gateway; 0 takes the limit away.")
 @click.option("--burst", type=click.IntRange(min=1), help="How many items it may send at once.")
 @reported
 def project_update(project_id: str, *, disable: bool | None, items_per_second: float | None, burst: int | None) -> None:
