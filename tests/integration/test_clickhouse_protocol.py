@@ -144,6 +144,16 @@ def test_an_error_has_its_number_and_status(front: Front, sql: str, status: int,
     assert reply.text.startswith("Code: ")
 
 
+def test_values_may_be_expressions_and_as_many_as_the_body_holds(front: Front) -> None:
+    front.ask("INSERT INTO t (a, b) VALUES (1 + 1, upper('x')), (3, '');")
+    front.ask("INSERT INTO t VALUES (5, DEFAULT)")
+    front.ask("INSERT INTO t SELECT * FROM values('a UInt32, b String', (4, 'z'))")
+    assert rows(front) == [[2, "X"], [3, ""], [4, "z"], [5, ""]]
+    many = ", ".join(f"({number}, '{number}')" for number in range(60_000))
+    assert front.send(many, query="INSERT INTO t VALUES").written_rows == 60_000
+    assert front.send(b"(1, '\xff')", query="INSERT INTO t VALUES").code == 62
+
+
 def test_get_cannot_write(front: Front) -> None:
     assert front.send(method="GET", query="SELECT 1").text == "1\n"
     assert front.send(method="GET", query="TRUNCATE TABLE t").code == 164

@@ -7,6 +7,7 @@ import sys
 
 from aiohttp import web
 
+from deploy.errors import DeployError
 from deploy.local.clickhouse.server import create_app
 from deploy.local.clickhouse_settings import ClickHouseFrontSettings
 from deploy.logs import LogSettings, configure
@@ -21,6 +22,14 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
+    try:
+        _serve(settings)
+    except DeployError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+
+
+def _serve(settings: ClickHouseFrontSettings) -> None:
     web.run_app(
         create_app(settings),
         host="127.0.0.1",

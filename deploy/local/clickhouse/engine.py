@@ -25,10 +25,11 @@ from typing import Any, TypeVar
 
 from chdb.state.sqlitelike import Connection
 
+from deploy.errors import DeployError
 from deploy.local.clickhouse.access import ANALYST_LIMITS, check_analyst
 from deploy.local.clickhouse.errors import QueryError, from_engine
 from deploy.local.clickhouse.sessions import SessionKey, Sessions
-from deploy.local.clickhouse.statements import answers, output_format, reading_rows
+from deploy.local.clickhouse.statements import answers, output_format, reading_rows, takes_values
 
 SHARES = {"read": 6, "write": 3, "analyst": 3}
 """How many queries of a kind run at the same time; others wait."""
@@ -84,7 +85,7 @@ class Engine:
         self._table_functions: frozenset[str] = frozenset()
 
     async def start(self, database: str) -> None:
-        """Open the directory and make *database* if it is missing."""
+        """Open the directory and make *database* if it is missing; raises `DeployError` where it is in use."""
         await self._in_thread(self._open, database)
 
     async def stop(self) -> None:
@@ -107,7 +108,10 @@ class Engine:
 
     def _open(self, database: str) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._first = self._connect()
+        try:
+            self._first = self._connect()
+        except RuntimeError as error:
+            raise DeployError(f"{self._directory} is in use by another ClickHouse, or damaged: {error}") from error
         self._first.query(f"CREATE DATABASE IF NOT EXISTS {_identifier(database)}")
         names = self._first.query("SELECT name FROM system.table_functions", "TabSeparated")
         self._table_functions = frozenset(names.bytes().decode().split())
@@ -159,6 +163,12 @@ class Engine:
         return {"content": result.bytes(), "format": named, **_counts(result)}
 
     def _insert(self, connection: Connection, query: Query) -> dict[str, Any]:
+        if takes_values(query.sql):
+            try:
+                text = query.sql + query.rows.decode()
+            except UnicodeDecodeError as error:
+                raise QueryError(62, f"the values are not UTF-8: {error}") from error
+            return _counts(connection.query(text, params=dict(query.parameters)))
         with _file(query.rows) as path:
             sql = reading_rows(query.sql, path)
             return _counts(connection.query(sql, params=dict(query.parameters)))

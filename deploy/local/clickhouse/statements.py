@@ -64,19 +64,22 @@ def is_insert(text: bytes) -> bool:
 
 
 def split_insert(text: bytes) -> tuple[bytes, bytes]:
-    """Return the statement of an INSERT, up to the name of its format, and the rows that follow it.
-
-    Rows of `VALUES` belong to the statement.
-    """
+    """Return the statement of an INSERT, up to `VALUES` or the name of its format, and the rows that follow it."""
     before = None
+    selects = False
     for token in tokens(_head(text)):
-        if token.depth == 0 and token.word == "values":
-            break
         if before is not None and token.kind == "word":
-            rows = re.sub(rb"\A[ \t]*;?[ \t]*(?:\r?\n)?", b"", text[token.end :], count=1)
-            return text[: token.end], rows if rows.strip() else b""
+            return text[: token.end], re.sub(rb"\A[ \t]*;?[ \t]*(?:\r?\n)?", b"", text[token.end :], count=1)
         before = token if token.depth == 0 and token.word == "format" else None
+        selects = selects or (token.depth == 0 and token.word in {"select", "with"})
+        if token.depth == 0 and token.word == "values" and not selects:
+            return text[: token.end], text[token.end :]
     return text, b""
+
+
+def takes_values(sql: str) -> bool:
+    """Return whether the INSERT *sql* goes on with `VALUES`, which the engine reads best as text: it knows DEFAULT."""
+    return sql[-6:].lower() == "values"
 
 
 def reading_rows(sql: str, path: str) -> str:
@@ -116,8 +119,6 @@ def _format(sql: str, pieces: list[Token]) -> tuple[str, int]:
     """Return the name of the rows' format, and where the statement ends before it is said."""
     if len(pieces) > 1 and pieces[-2].word == "format":
         return pieces[-1].text, pieces[-2].start
-    if pieces[-1].word == "values":
-        return "Values", pieces[-1].start
     raise QueryError(62, f"the request's body holds rows, but the query does not end with FORMAT: {sql[:200]}")
 
 

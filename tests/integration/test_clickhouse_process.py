@@ -1,0 +1,147 @@
+"""The front as a process: what it keeps when it ends, and what one request may do to another."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests import services
+from tests.front import Front
+
+SLOW = "SELECT count() FROM numbers(3) WHERE sleepEachRow(1) = 0"
+"""Takes three seconds."""
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[services.Service]:
+    monkeypatch.setenv("SEQUENCE_LOCAL_CLICKHOUSE_STALL_SECONDS", "1")
+    service = services.embedded_clickhouse(tmp_path)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+@pytest.fixture
+def front(service: services.Service) -> Front:
+    front = Front(service.address)
+    front.ask("CREATE TABLE t (a UInt32) ENGINE = MergeTree ORDER BY a")
+    return front
+
+
+def test_what_was_answered_outlives_kill_9(service: services.Service, front: Front) -> None:
+    for number in range(20):
+        assert front.send(f'{{"a":{number}}}', query="INSERT INTO t FORMAT JSONEachRow").status == 200
+    service.kill()
+    service.start()
+    assert front.ask("SELECT count(), uniqExact(a) FROM t") == "20\t20"
+
+
+def test_sigterm_lets_what_runs_finish_and_ends_in_order(service: services.Service, front: Front) -> None:
+    with ThreadPoolExecutor() as threads:
+        insert = threads.submit(front.ask, f"INSERT INTO t {SLOW}")
+        services.eventually(lambda: "INSERT" in front.ask("SELECT query FROM system.processes"), "the INSERT runs")
+        process = service.process
+        assert process is not None
+        service.send(signal.SIGTERM)
+        assert process.wait(15) == 0
+        assert insert.exception() is None
+    service.stop()
+    service.start()
+    assert front.ask("SELECT * FROM t") == "3"
+
+
+@pytest.mark.usefixtures("service")
+def test_a_second_front_on_the_same_directory_says_so(tmp_path: Path) -> None:
+    second = services.embedded_clickhouse(tmp_path)
+    ended = subprocess.run(
+        second.command(), env={**dict(second.environ), "PATH": ""}, capture_output=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert "is in use" in ended.stderr.decode()
+    assert "Traceback" not in ended.stderr.decode()
+
+
+def test_a_body_that_stalls_is_given_up_and_nothing_of_it_is_written(front: Front) -> None:
+    host, _, port = urlsplit(front.url).netloc.partition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as stalled:
+        stalled.sendall(
+            b"POST /?query=INSERT+INTO+t+FORMAT+JSONEachRow HTTP/1.1\r\nHost: localhost\r\n"
+            b'Content-Length: 1000\r\n\r\n{"a":1}\n'
+        )
+        began = time.monotonic()
+        assert b"X-ClickHouse-Exception-Code: 209" in stalled.recv(65536)
+        assert time.monotonic() - began < 5
+    assert front.ask("SELECT count() FROM t") == "0"
+
+
+def test_a_body_that_breaks_off_writes_nothing(front: Front) -> None:
+    host, _, port = urlsplit(front.url).netloc.partition(":")
+    for framing, chunk in (
+        (b"Content-Length: 1000", b'{"a":1}\n'),
+        (b"Transfer-Encoding: chunked", b'8\r\n{"a":1}\n\r\n'),
+    ):
+        with socket.create_connection((host, int(port)), timeout=30) as broken:
+            broken.sendall(
+                b"POST /?query=INSERT+INTO+t+FORMAT+JSONEachRow HTTP/1.1\r\nHost: localhost\r\n" + framing + b"\r\n\r\n"
+            )
+            broken.sendall(chunk)
+    assert front.ask("INSERT INTO t VALUES (2)") == ""
+    assert front.ask("SELECT a FROM t") == "2"
+
+
+def test_slow_queries_do_not_hold_an_insert_up(front: Front) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        slow = [threads.submit(front.ask, SLOW, max_block_size=1) for _ in range(8)]
+        slow += [threads.submit(Front(front.url, user="analyst").ask, SLOW, max_block_size=1) for _ in range(4)]
+        services.eventually(lambda: _running(front, "sleepEachRow") >= 5, "the slow queries run")
+        assert front.send("INSERT INTO t VALUES (1)").status == 200
+        assert not all(query.done() for query in slow)
+        assert {query.result() for query in slow} == {"3"}
+
+
+def test_an_insert_that_waits_for_its_turn_is_dropped_when_its_sender_leaves(front: Front) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        slow = [threads.submit(front.ask, f"INSERT INTO t {SLOW}") for _ in range(3)]
+        services.eventually(lambda: _running(front, "INSERT") == 3, "the slow INSERTs run")
+        hasty = Front(front.url, timeout_seconds=0.5)
+        with pytest.raises(TimeoutError):
+            hasty.send("INSERT INTO t VALUES (77)")
+        for insert in slow:
+            insert.result()
+    assert front.ask("INSERT INTO t VALUES (4)") == ""
+    assert front.ask("SELECT a FROM t ORDER BY a") == "3\n3\n3\n4"
+
+
+def test_kill_query_returns_when_the_query_has_ended(front: Front) -> None:
+    with ThreadPoolExecutor() as threads:
+        slow = threads.submit(front.send, f"INSERT INTO t {SLOW}", log_comment="mine")
+        services.eventually(lambda: _running(front, "INSERT") == 1, "the INSERT runs")
+        front.ask("KILL QUERY WHERE Settings['log_comment'] = 'mine' SYNC")
+        assert _running(front, "INSERT") == 0
+        assert slow.result().code == 394
+    assert front.ask("SELECT count() FROM t") == "0"
+
+
+def test_a_port_that_is_no_number_is_said_before_anything_starts(tmp_path: Path) -> None:
+    environ = {"SEQUENCE_STATE_DIR": str(tmp_path), "SEQUENCE_LOCAL_CLICKHOUSE_PORT": "many"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "deploy.local.clickhouse"], env=environ, capture_output=True, timeout=60, check=False
+    )
+    assert ended.returncode == 2
+    assert "SEQUENCE_LOCAL_CLICKHOUSE_PORT" in ended.stderr.decode()
+
+
+def _running(front: Front, word: str) -> int:
+    sql = "SELECT count() FROM system.processes WHERE query LIKE {word:String} AND query NOT LIKE '%system.processes%'"
+    return int(front.ask(sql, param_word=f"%{word}%"))

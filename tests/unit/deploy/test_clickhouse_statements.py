@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+from deploy.local.clickhouse.access import check_analyst
+from deploy.local.clickhouse.errors import QueryError, from_engine
+from deploy.local.clickhouse.statements import answers, is_insert, output_format, reading_rows, split_insert
+
+
+@pytest.mark.parametrize(
+    ("text", "statement", "rows"),
+    [
+        (b"INSERT INTO t FORMAT CSV\n1,2\n", b"INSERT INTO t FORMAT CSV", b"1,2\n"),
+        (b"INSERT INTO t FORMAT CSV 1,2", b"INSERT INTO t FORMAT CSV", b"1,2"),
+        (b"insert into t format RowBinary\r\n\x00\xff", b"insert into t format RowBinary", b"\x00\xff"),
+        (b"INSERT INTO t FORMAT CSV", b"INSERT INTO t FORMAT CSV", b""),
+        (b"INSERT INTO t FORMAT CSV;\n", b"INSERT INTO t FORMAT CSV", b""),
+        (b"INSERT INTO t FORMAT RowBinary\n\n", b"INSERT INTO t FORMAT RowBinary", b"\n"),
+        (b"INSERT INTO t (`format`, format) FORMAT CSV\n1", b"INSERT INTO t (`format`, format) FORMAT CSV", b"1"),
+        (b"INSERT INTO t -- FORMAT x\nFORMAT CSV\n1", b"INSERT INTO t -- FORMAT x\nFORMAT CSV", b"1"),
+        (b"INSERT INTO t VALUES ('a FORMAT CSV b')", b"INSERT INTO t VALUES", b" ('a FORMAT CSV b')"),
+        (b"INSERT INTO t SELECT * FROM values('a Int8', 1)", b"INSERT INTO t SELECT * FROM values('a Int8', 1)", b""),
+        (b"INSERT INTO t SELECT ' FORMAT x ' FORMAT CSV\n1", b"INSERT INTO t SELECT ' FORMAT x ' FORMAT CSV", b"1"),
+    ],
+)
+def test_an_insert_is_split_where_its_rows_begin(text: bytes, statement: bytes, rows: bytes) -> None:
+    assert is_insert(text)
+    assert split_insert(text) == (statement, rows)
+
+
+def test_only_an_insert_is_one() -> None:
+    assert is_insert(b"/* x */ -- y\n inSERT INTO t")
+    assert not is_insert(b"SELECT 'INSERT'")
+    assert not is_insert(b"")
+
+
+@pytest.mark.parametrize(
+    ("sql", "reading"),
+    [
+        ("INSERT INTO t FORMAT CSV", "INSERT INTO t  FROM INFILE '/f'  FORMAT CSV"),
+        ("INSERT INTO t (a) SETTINGS b=1 FORMAT CSV", "INSERT INTO t (a)  FROM INFILE '/f' SETTINGS b=1  FORMAT CSV"),
+        (
+            "INSERT INTO t SELECT a, 'input()' FROM input ( 'a String' ) WHERE a FORMAT CSV",
+            "INSERT INTO t SELECT a, 'input()' FROM file('/f', 'CSV', 'a String') WHERE a ",
+        ),
+    ],
+)
+def test_an_insert_is_made_to_read_its_rows_from_a_file(sql: str, reading: str) -> None:
+    assert reading_rows(sql, "/f") == reading
+
+
+@pytest.mark.parametrize("sql", ["INSERT INTO t", "INSERT INTO t SELECT 1 FORMAT CSV", "INSERT INTO t FORMAT CSV x"])
+def test_rows_that_no_statement_reads_are_refused(sql: str) -> None:
+    with pytest.raises(QueryError) as error:
+        reading_rows(sql, "/f")
+    assert (error.value.code, error.value.status) == (62, 400)
+
+
+@pytest.mark.parametrize(
+    ("normal", "named"),
+    [
+        ("SELECT 1 FORMAT JSON", "JSON"),
+        ("SELECT 1 FORMAT JSON SETTINGS a = 'FORMAT CSV'", "JSON"),
+        ("SELECT format FROM t", None),
+        ("SELECT ' FORMAT JSON'", None),
+        ("SELECT `FORMAT` AS JSON", None),
+        ("SELECT (SELECT 1) AS x", None),
+    ],
+)
+def test_the_format_of_an_answer_is_the_one_at_the_statements_end(normal: str, named: str | None) -> None:
+    assert output_format(normal) == named
+
+
+def test_questions_are_answered_and_orders_are_not() -> None:
+    assert all(
+        answers(sql) for sql in ("SELECT 1", "(SELECT 1)", "SHOW TABLES", "EXISTS TABLE t", "KILL QUERY WHERE 1")
+    )
+    assert not any(answers(sql) for sql in ("CREATE TABLE t", "INSERT INTO t VALUES", "SET a = 1", ""))
+
+
+@pytest.mark.parametrize(
+    "normal", ["SELECT file('x')", "SELECT `url`('x')", "SELECT 1 INTO OUTFILE 'x'", "DROP TABLE t", "KILL QUERY", ""]
+)
+def test_an_analyst_may_not(normal: str) -> None:
+    with pytest.raises(QueryError) as error:
+        check_analyst(normal, ["url", "numbers"])
+    assert error.value.code in {164, 497}
+
+
+@pytest.mark.parametrize("normal", ["SELECT 'file(', file FROM numbers(1)", "WITH 1 AS x SELECT x / 2", "SHOW TABLES"])
+def test_an_analyst_may(normal: str) -> None:
+    check_analyst(normal, ["url", "numbers"])
+
+
+def test_an_error_of_the_engine_keeps_its_number_and_is_said_once() -> None:
+    error = from_engine(RuntimeError("Failed: Code: 60. DB::Exception: Code: 60. DB::Exception: Unknown table. (X)"))
+    assert (error.code, error.status, error.text) == (60, 404, "Code: 60. DB::Exception: Unknown table. (X)\n")
+    assert from_engine(RuntimeError("odd")).text == "Code: 1001. DB::Exception: odd\n"
