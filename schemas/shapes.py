@@ -36,9 +36,9 @@ def is_plain(text: bytes, levels: int) -> bool:
             return False
         # Without escaped quotes, and escaped backslashes before quotes, every quote begins or ends a string.
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # A string without brackets comes down to two quotes and goes; any other leaves a quote.
+    # A string without brackets comes down to two quotes and goes; any other leaves a quote, which nothing takes away.
     marks = text.translate(_ROUND, _NO_MARKS).replace(b'""', b"")
-    return b'"' not in marks and _reduces(marks, levels) and _numbers_fit(text)
+    return _reduces(marks, levels) and _numbers_fit(text)
 
 
 def is_deeper(text: bytes, levels: int) -> bool:

@@ -83,19 +83,18 @@ def clock_shift(sent_at: int | None, received_at: int) -> int:
     return shift if -LARGEST_CORRECTION <= shift <= LARGEST_CORRECTION else 0
 
 
-def shift_time(timestamp: int, shift: int, received_at: int) -> int:
-    """Return *timestamp* corrected by *shift*; the time received where that is more than a day ahead of it."""
-    corrected = timestamp + shift
-    if corrected > received_at + FURTHEST_AHEAD:
-        return received_at
-    return corrected if corrected >= 0 else timestamp
-
-
 def correct(timestamp: int | None, sent_at: int | None, received_at: int) -> Times:
-    """Return the four times of an item: corrected is `receivedAt - (sentAt - timestamp)`, as Segment has it."""
-    if timestamp is None:
-        return Times(None, sent_at, received_at, received_at)
-    corrected = shift_time(timestamp, clock_shift(sent_at, received_at), received_at)
+    """Return the four times of an item: corrected is `receivedAt - (sentAt - timestamp)`, as Segment has it.
+
+    It is the time received where it would be more than a day ahead of that.
+    """
+    corrected = received_at
+    if timestamp is not None:
+        corrected = timestamp + clock_shift(sent_at, received_at)
+        if corrected < 0:
+            corrected = timestamp
+        elif corrected > received_at + FURTHEST_AHEAD:
+            corrected = received_at
     return Times(timestamp, sent_at, received_at, corrected)
 
 

@@ -87,6 +87,11 @@ def test_as_many_items_as_the_limit_are_taken_and_one_more_is_too_many() -> None
             check(f'{{"batch":[{",".join([item] * 4)}]}}', limits=limits)
 
 
+def test_items_beyond_the_limit_are_not_read_where_each_is_read_by_itself() -> None:
+    with pytest.raises(TooManyItemsError):
+        read_request(b'{"batch":[NaN,1,2,3,tru', limits=Limits(batch_items=3))
+
+
 def test_millions_of_items_are_too_many_before_they_are_read() -> None:
     with pytest.raises(TooManyItemsError):
         read_request(b'{"batch":[' + b"0," * 2_000_000 + b"0]}")

@@ -68,6 +68,13 @@ REFUSED = [
     pytest.param(raw("userId", '"\\ud83d"'), Code.INVALID_UNICODE, None, id="half a pair in userId"),
     pytest.param(raw("properties", '{"a":' * 33 + "1" + "}" * 33), Code.TOO_DEEP, "properties", id="33 levels"),
     pytest.param(raw("properties", '{"a":' * 2000 + "1" + "}" * 2000), Code.TOO_DEEP, None, id="2000 levels"),
+    *(
+        pytest.param(raw("properties", opening * 33 + "{}" + closing * 33), Code.TOO_DEEP, "properties", id=name)
+        for name, opening, closing in (
+            ("levels hidden by brackets in strings", '{"a":"}","b":', ',"c":"{"}'),
+            ("levels hidden behind escaped quotes", '{"a":"\\"}\\"","b":', ',"c":"\\"{\\""}'),
+        )
+    ),
     pytest.param(raw("properties", '{"a":"' + "x" * 32768 + '"}'), Code.ITEM_TOO_LARGE, None, id="32 KiB"),
 ]
 
