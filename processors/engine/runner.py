@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
 """How long a rebalance or a shutdown waits for slices in work; what takes longer is done again elsewhere."""
+PENDING_BYTES = 32 * 1024 * 1024
+"""How much of a partition waits in memory at most, beyond the fetch that exceeds it: a stage may wait for hours."""
 
 
 @dataclass(slots=True)
@@ -39,6 +41,7 @@ class Lane:
     decided: int = -1
     pending: deque[Any] = field(default_factory=deque)
     pending_records: int = 0
+    pending_bytes: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
     held_back: bool = False
     working_since: float | None = None
@@ -49,7 +52,13 @@ class Lane:
         """Add a Faust event that carries a slice."""
         self.pending.append(event)
         self.pending_records += len(event.value.records)
+        self.pending_bytes += event.value.size_bytes
         self.news.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough waits for the stage: the next slice, and a bounded number of bytes."""
+        return self.pending_records >= self.stage.max_records or self.pending_bytes >= PENDING_BYTES
 
     async def take(self) -> list[Any]:
         """Return the events of the next slice: what is there, and what comes within the stage's linger."""
@@ -69,6 +78,7 @@ class Lane:
             taken.append(self.pending.popleft())
             count += len(taken[-1].value.records)
         self.pending_records -= count
+        self.pending_bytes -= sum(event.value.size_bytes for event in taken)
         return taken
 
     def join(self, events: list[Any]) -> Slice | None:
@@ -158,7 +168,7 @@ class Runner:
         if lane is None or lane.closing:
             return
         lane.put(event)
-        if not lane.held_back and lane.pending_records >= 2 * lane.stage.max_records:
+        if not lane.held_back and lane.is_full:
             lane.held_back = True
             self._consumer.on_buffer_full(lane.tp)
 
@@ -166,7 +176,7 @@ class Runner:
         await asyncio.shield(lane.ready)
         while not lane.closing:
             events = await lane.take()
-            if lane.held_back and lane.pending_records < lane.stage.max_records:
+            if lane.held_back and not lane.is_full:
                 lane.held_back = False
                 self._consumer.on_buffer_drop(lane.tp)
             lane.working_since = time.monotonic()

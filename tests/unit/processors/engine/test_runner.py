@@ -9,7 +9,7 @@ from faust.types import TP
 
 from processors.engine.errors import ExpiredInputError, SkippedRecordsError, TruncatedLogError
 from processors.engine.logs import Bounds
-from processors.engine.runner import Lane, first_decided
+from processors.engine.runner import PENDING_BYTES, Lane, first_decided
 from processors.engine.stage import Lease, Positions, Slice
 from tests.records import ReadRecord
 
@@ -83,6 +83,21 @@ async def test_a_lane_takes_no_more_than_its_stage_wants() -> None:
         full.put(SliceEvent(*range(first, first + 6)))
     assert [event.value.first for event in await full.take()] == [0]
     assert full.pending_records == 18
+
+
+async def test_a_lane_is_full_by_records_and_by_bytes() -> None:
+    by_records, by_bytes = await lane(decided=-1), await lane(decided=-1)
+    by_records.put(SliceEvent(*range(9)))
+    assert not by_records.is_full
+    by_records.put(SliceEvent(9))
+    assert by_records.is_full
+
+    event = SliceEvent(0)
+    event.value = Slice("items", 0, [ReadRecord(0, value=b"x" * PENDING_BYTES)])
+    by_bytes.put(event)
+    assert by_bytes.is_full
+    await by_bytes.take()
+    assert not by_bytes.is_full
 
 
 @pytest.mark.parametrize(
