@@ -19,7 +19,7 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 from clickhouse_connect.driver.exceptions import ProgrammingError
 from clickhouse_connect.driver.summary import QuerySummary
 
-from processors.clickhouse.errors import ClickHouseError, RefusedRowsError, UnavailableError
+from processors.clickhouse.errors import ClickHouseError, RefusedRowsError, TooLateError, UnavailableError
 from schemas.settings import ClickHouseSettings
 
 CONNECT_SECONDS = 3
@@ -31,6 +31,8 @@ _NOT_NOW = frozenset({159, 164, 202, 203, 209, 210, 236, 241, 242, 243, 252, 319
 """Time-outs, limits on load, memory, parts and disk, read-only tables, shutting down."""
 _BAD_ROWS = frozenset({6, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 130, 131, 246, 306, 349, 441, 467, 524, 636})
 """What cannot be parsed or converted."""
+_TOO_LATE = 395
+"""`throwIf`: the condition that INSERTs bear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ class _translated:  # noqa: N801  # reads as the verb it is
         code = error.code if isinstance(error, DriverError) else None
         if code in _NOT_NOW or (code is None and not isinstance(error, ProgrammingError)):
             raise UnavailableError(str(error)) from error
+        if code == _TOO_LATE:
+            raise TooLateError(str(error)) from error
         if code in _BAD_ROWS:
             raise RefusedRowsError(str(error)) from error
         raise ClickHouseError(str(error)) from error

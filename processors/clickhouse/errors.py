@@ -2,6 +2,7 @@
 
 ClickHouseError
 ├── UnavailableError    it does not answer, or cannot just now: ask again later; an insert may or may not have happened
+├── TooLateError        the server's clock was past the time that the statement bears: nothing was written
 ├── RefusedRowsError    the engine cannot take these rows, whenever they come
 ├── LeaseLostError      the insert came too late to be ours: another worker may have the partition
 └── MigrationError      the tables are not what the files say, and only a person can decide
@@ -16,6 +17,10 @@ class ClickHouseError(Exception):
 
 class UnavailableError(ClickHouseError):
     """ClickHouse does not answer or cannot at this time."""
+
+
+class TooLateError(ClickHouseError):
+    """A statement arrived, or was worked on, later than it allows; nothing of it was written."""
 
 
 class RefusedRowsError(ClickHouseError):

@@ -5,9 +5,10 @@ its partition is what is missing. One INSERT is one block of one run. After an e
 happened, the sink waits until it surely runs no more, asks again, and sends what is still missing. So does a worker
 that takes a partition over.
 
-An INSERT carries its lease as a condition on the server's own clock. A worker that was paused for so long that its
-partition has moved writes nothing, sees that it wrote nothing, and ends. Nor does an INSERT write that was held up on
-its way for longer than its sender waits for the answer: whoever has given one up knows that it will not begin later.
+An INSERT carries its lease as a condition on the server's own clock, which counts when its rows are read. A worker that
+was paused for so long that its partition has moved writes nothing, is told so, and ends. Nor does an INSERT write that
+was held up on its way for longer than its sender waits for the answer: whoever has given one up knows that it will not
+begin later.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from processors.clickhouse.client import ANSWER_SECONDS, ClickHouse, ServerClock
-from processors.clickhouse.errors import LeaseLostError, UnavailableError
+from processors.clickhouse.errors import LeaseLostError, TooLateError, UnavailableError
 from processors.engine.faults import reach, without
 from processors.engine.stage import Lease
 from processors.events.rows import Block
@@ -80,26 +81,32 @@ class ClickHouseSink:
         """Write *block* whole or raise."""
         names = ", ".join(name for name, _ in block.table.columns)
         structure = ", ".join(f"{name} {kind}" for name, kind in block.table.columns).replace("'", "\\'")
-        written = self._clickhouse.execute(
-            f"INSERT INTO {block.table.name} ({names}) SELECT {names} FROM input('{structure}')"  # noqa: S608
-            f" WHERE nowInBlock64(3) < toDateTime64('{self._ends(lease):.3f}', 3) FORMAT JSONEachRow",
-            block.encode(),
-            {
-                **_SETTINGS,
-                "insert_deduplication_token": _token(block),
-                # An item's row is written once because it is sent once: the engine shall not tidy up behind the sink.
-                # Of a person's states in a block the last one is enough.
-                "optimize_on_insert": int(block.table is PERSONS),
-            },
-        )
-        reach("inserted")
-        if written == 0 and self.positions(block.table, [block.partition]).get(block.partition, -1) < block.last:
-            nothing = (
-                f"{block.table.name}: nothing was written of partition {block.partition}, {block.first} to {block.last}"
+        # A filter would leave out only the rows that are reached after the lease's end; an error leaves out all.
+        in_time = f"throwIf(nowInBlock64(3) >= toDateTime64('{self._ends(lease):.3f}', 3), 'too late') = 0"
+        settings = {
+            **_SETTINGS,
+            "insert_deduplication_token": _token(block),
+            # An item's row is written once because it is sent once: the engine shall not tidy up behind the sink.
+            # Of a person's states in a block the last one is enough.
+            "optimize_on_insert": int(block.table is PERSONS),
+        }
+        try:
+            written = self._clickhouse.execute(
+                f"INSERT INTO {block.table.name} ({names}) SELECT {names} FROM input('{structure}')"  # noqa: S608
+                f" WHERE {in_time} FORMAT JSONEachRow",
+                block.encode(),
+                settings,
             )
+        except TooLateError as error:
+            if self._position(block) >= block.last:
+                return
+            nothing = f"nothing was written of {_token(block)}"
             if time.monotonic() < lease() - LEASE_MARGIN_SECONDS:
-                raise UnavailableError(f"{nothing}: it took too long to get there")
-            raise LeaseLostError(f"{nothing}: the lease had ended")
+                raise UnavailableError(f"{nothing}: it took too long to get there") from error
+            raise LeaseLostError(f"{nothing}: the lease had ended") from error
+        reach("inserted")
+        if written != len(block.rows) and self._position(block) < block.last:
+            raise UnavailableError(f"{written} of {len(block.rows)} rows were written of {_token(block)}")
 
     def settle(self, table: Table, partitions: Iterable[int]) -> None:
         """Return when no INSERT into *table* from *partitions* runs; `UnavailableError` if one runs on."""
@@ -113,6 +120,9 @@ class ClickHouseSink:
             if time.monotonic() > deadline:
                 raise UnavailableError(f"an INSERT runs on and on: {tokens[0]['token']}")
             time.sleep(0.1)
+
+    def _position(self, block: Block) -> int:
+        return self.positions(block.table, [block.partition]).get(block.partition, -1)
 
     def _ends(self, lease: Lease) -> float:
         """Return when the INSERT may no longer write, in seconds since 1970 by the server's clock."""
