@@ -1,3 +1,5 @@
+"""Statements as the ClickHouse front reads them: what is asked, where rows begin, what analysts may not do."""
+
 from __future__ import annotations
 
 import pytest
