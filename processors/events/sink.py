@@ -43,6 +43,8 @@ _SETTINGS = {
     # Text stays text, also where it looks like a date.
     "input_format_try_infer_dates": 0,
     "input_format_try_infer_datetimes": 0,
+    # `[true, 1]` holds a truth and a number.
+    "input_format_json_read_bools_as_numbers": 0,
     # `{"a": {"b": 1}, "a.b": 2}` says two things of one path; the first one counts.
     "type_json_skip_duplicated_paths": 1,
 }

@@ -130,6 +130,14 @@ def test_a_number_among_the_properties_stays_one(client: ClickHouse) -> None:
     }
 
 
+def test_a_truth_among_numbers_stays_one(client: ClickHouse) -> None:
+    put_properties(client, b'{"mixed":[true,1,"x"],"plain":[true,false]}')
+
+    assert client.query("SELECT properties FROM events") == [
+        {"properties": {"mixed": [True, 1, "x"], "plain": [True, False]}}
+    ]
+
+
 NAMES = [
     "'",
     '"',
