@@ -131,10 +131,11 @@ def test_a_number_among_the_properties_stays_one(client: ClickHouse) -> None:
 
 
 def test_a_truth_among_numbers_stays_one(client: ClickHouse) -> None:
-    put_properties(client, b'{"mixed":[true,1,"x"],"plain":[true,false]}')
+    put_properties(client, b'{"mixed":[true,1],"plain":[true,false]}')
 
-    assert client.query("SELECT properties FROM events") == [
-        {"properties": {"mixed": [True, 1, "x"], "plain": [True, False]}}
+    # As text: in Python a truth equals the number.
+    assert client.query("SELECT toString(properties) AS text FROM events") == [
+        {"text": '{"mixed":[true,1],"plain":[true,false]}'}
     ]
 
 
