@@ -10,7 +10,7 @@ import base64
 import codecs
 import hashlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from struct import unpack_from
 
@@ -76,6 +76,14 @@ def decode_item(value: bytes | None) -> Item:
 def item_record(item: Item) -> Record:
     """Return the record of *item* on `items.v1`."""
     return Record(item_key(item.project_id, item.message_id), encode_item(item))
+
+
+def origin_of(headers: Iterable[tuple[str, bytes]]) -> int:
+    """Return the origin that *headers* of a record on `events.v1` tell; KeyError where they do not."""
+    for name, value in headers:
+        if name == ORIGIN:
+            return int(value)
+    raise KeyError(f"no header {ORIGIN!r}")
 
 
 def event_headers(message_id: bytes, origin: int) -> Headers:

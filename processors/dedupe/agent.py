@@ -31,12 +31,7 @@ class DedupeStage:
 
     async def assigned(self, partitions: frozenset[int]) -> Positions:
         """Return how far each partition is decided by its marks."""
-        await self._seen.verify_recovered(partitions)
-        decided = {number: self._seen.partition(number).decided for number in partitions}
-        return Positions(
-            {number: offset for number, offset in decided.items() if offset >= 0},
-            {(self.topic, number): offset for number, offset in decided.items()},
-        )
+        return await self._seen.positions(self.topic, partitions)
 
     async def process(self, records: Slice) -> None:
         """Write the items that are new, then mark them."""

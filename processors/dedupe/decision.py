@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from processors.engine.faults import without
 from processors.engine.stage import SourceRecord
-from schemas.records import ORIGIN, InvalidRecordError, decode_item, item_key
+from schemas.records import InvalidRecordError, decode_item, item_key, origin_of
 
 ITEM_LIMIT_BYTES = 512 * 1024
 """Far above what the gateway lets in, and small enough to be written to any topic."""
@@ -88,17 +88,9 @@ def replay(records: Sequence[SourceRecord], decided: int) -> tuple[list[tuple[by
     """
     puts: list[tuple[bytes, bytes | None, int]] = []
     for record in records:
-        origin = origin_of(record)
+        origin = origin_of(record.headers)
         if record.key is None or (origin <= decided and not without("origins")):
             continue
         decided = max(decided, origin)
         puts.append((record.key, pack_mark(origin, record.timestamp), record.timestamp))
     return puts, decided
-
-
-def origin_of(record: SourceRecord) -> int:
-    """Return the origin in the headers of a record on `events.v1`; KeyError where it has none."""
-    for name, value in record.headers:
-        if name == ORIGIN:
-            return int(value)
-    raise KeyError(f"record {record.offset} has no header {ORIGIN!r}")

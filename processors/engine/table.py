@@ -17,6 +17,7 @@ from processors.engine.faults import reach, without
 from processors.engine.logs import Logs
 from processors.engine.output import Output, OutputLog
 from processors.engine.rocks import PartitionState, Put
+from processors.engine.stage import Positions
 from processors.engine.store import PartitionedStore
 
 
@@ -43,11 +44,17 @@ class LogTable:
         """Return the local state of partition *number*."""
         return self.store.partition(number)
 
-    async def verify_recovered(self, numbers: Iterable[int]) -> None:
-        """Check that recovery has read the log of each partition to its end."""
+    async def positions(self, source: str, numbers: Iterable[int]) -> Positions:
+        """Return how far each partition of the *source* topic is decided; check that its log was read to its end."""
+        numbers = list(numbers)
         bounds = await self._logs.bounds(TP(self.topic, number) for number in numbers)
         for tp, log in bounds.items():
             self.store.verify_recovered(tp.partition, log)
+        decided = {number: self.partition(number).decided for number in numbers}
+        return Positions(
+            {number: offset for number, offset in decided.items() if offset >= 0},
+            {(source, number): offset for number, offset in decided.items()},
+        )
 
     async def write(self, number: int, outputs: Sequence[Output], puts: Iterable[Put], *, decided: int) -> None:
         """Write *outputs*, wait until they are durable, and then apply *puts*; *decided* is the last input offset."""

@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from processors.dedupe.decision import origin_of
 from processors.engine.faults import without
 from processors.engine.stage import SourceRecord
 from schemas.clickhouse import Table
 from schemas.items import Identify, Track
 from schemas.persons import decode_person
-from schemas.records import InvalidRecordError, decode_item
+from schemas.records import InvalidRecordError, decode_item, origin_of
 
 BLOCK_BYTES = 32 * 1024 * 1024
 """What a block may hold of raw JSON: written well within the time that an answer is waited for."""
@@ -28,41 +26,34 @@ _POSITION = {"partition": "_partition", "origin": "_origin"}
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
-class EventRow(msgspec.Struct, rename=_POSITION, omit_defaults=True, gc=False):
+class ItemRow(msgspec.Struct, rename=_POSITION, omit_defaults=True, gc=False):
+    """What rows of both kinds of item have."""
+
+    project_id: str
+    message_id: str
+    user_id: str
+    timestamp: str
+    received_at: str
+    original_timestamp: str | None
+    sent_at: str | None
+    anonymous_id: str | None
+    context: str
+    integrations: str
+    partition: int
+    origin: int
+
+
+class EventRow(ItemRow):
     """A row of `events`."""
 
     event: str
     properties: Raw
-    project_id: str
-    message_id: str
-    user_id: str
-    timestamp: str
-    received_at: str
-    original_timestamp: str | None
-    sent_at: str | None
-    anonymous_id: str | None
-    context: str
-    integrations: str
-    partition: int
-    origin: int
 
 
-class IdentifyRow(msgspec.Struct, rename=_POSITION, omit_defaults=True, gc=False):
+class IdentifyRow(ItemRow):
     """A row of `identifies`."""
 
     traits: Raw
-    project_id: str
-    message_id: str
-    user_id: str
-    timestamp: str
-    received_at: str
-    original_timestamp: str | None
-    sent_at: str | None
-    anonymous_id: str | None
-    context: str
-    integrations: str
-    partition: int
-    origin: int
 
 
 class PersonRow(msgspec.Struct, rename=_POSITION, gc=False):
@@ -77,6 +68,7 @@ class PersonRow(msgspec.Struct, rename=_POSITION, gc=False):
     origin: int
 
 
+_Common = tuple[str, str, str, str, str, str | None, str | None, str | None, str, str, int, int]
 Row = EventRow | IdentifyRow | PersonRow
 
 
@@ -133,14 +125,15 @@ def item_rows(records: Iterable[SourceRecord], partition: int) -> Rows:
     rows = Rows([], [], [])
     for record in records:
         try:
-            item, origin = decode_item(record.value), origin_of(record)
+            item, origin = decode_item(record.value), origin_of(record.headers)
         except (InvalidRecordError, KeyError, ValueError) as error:
             rows.unreadable.append(Unreadable(record, str(error)))
             continue
         if isinstance(item, Track):
-            rows.events.append(EventRow(item.event, item.properties, *_common(item, partition, origin)))
+            common = _common(item, partition, origin)
+            rows.events.append(EventRow(*common, event=item.event, properties=item.properties))
         else:
-            rows.identifies.append(IdentifyRow(item.traits, *_common(item, partition, origin)))
+            rows.identifies.append(IdentifyRow(*_common(item, partition, origin), traits=item.traits))
     return rows
 
 
@@ -213,7 +206,7 @@ def _month(row: Row) -> str:
     return "" if isinstance(row, PersonRow) else row.received_at[:7]
 
 
-def _common(item: Track | Identify, partition: int, origin: int) -> tuple[Any, ...]:
+def _common(item: Track | Identify, partition: int, origin: int) -> _Common:
     return (
         item.project_id,
         item.message_id,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from processors.dedupe.decision import origin_of
 from processors.engine.output import Output, OutputLog
 from processors.engine.rocks import Put
 from processors.engine.stage import Lease, Positions, Slice, SourceRecord
@@ -21,6 +20,7 @@ from schemas.records import (
     Record,
     decode_item,
     encode_item,
+    origin_of,
     person_key,
 )
 from schemas.topics import Topics
@@ -82,12 +82,7 @@ class FoldStage:
 
     async def assigned(self, partitions: frozenset[int]) -> Positions:
         """Return how far each partition is folded."""
-        await self._persons.verify_recovered(partitions)
-        decided = {number: self._persons.partition(number).decided for number in partitions}
-        return Positions(
-            {number: offset for number, offset in decided.items() if offset >= 0},
-            {(self.topic, number): offset for number, offset in decided.items()},
-        )
+        return await self._persons.positions(self.topic, partitions)
 
     async def process(self, records: Slice) -> None:
         """Fold *records* and write the persons that changed."""
@@ -144,7 +139,7 @@ def _rekey(record: SourceRecord, partition: int) -> Record | None:
     if not isinstance(item, Identify):
         return None
     headers = (
-        (ORIGIN, b"%d" % origin_of(record)),
+        (ORIGIN, b"%d" % origin_of(record.headers)),
         (MESSAGE_ID, item.message_id.encode()),
         (ORIGIN_PARTITION, b"%d" % partition),
     )
