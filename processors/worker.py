@@ -48,7 +48,8 @@ def _run_dedupe(builder: WorkerBuilder, settings: WorkerSettings, directory: Pat
 
 
 def _run_persons(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
-    from processors.persons.agent import FoldStage, RekeyStage, replay
+    from processors.persons.agent import FoldStage, RekeyStage
+    from processors.persons.recovery import replay
 
     topics = Topics(settings.kafka.topic_prefix)
     options = StoreOptions(directory, Layout(), replay, compacted=True)

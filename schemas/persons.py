@@ -21,6 +21,7 @@ Stamp = tuple[str, str]
 """The time and the messageId of the write that stands."""
 
 _NULL = b"null"
+_NULL_VALUE = Raw(_NULL)
 
 
 class Person(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -66,6 +67,26 @@ def fold(person: Person | None, identify: Identify) -> Person:
     return Person(
         known.project_id, known.user_id, traits, known.stamps | dict.fromkeys(newer, stamp), first_seen, last_seen
     )
+
+
+def join(one: Person, other: Person) -> Person:
+    """Return the person that knows all that *one* and *other* know; *other* itself where it knows all of it.
+
+    Folding some identifies here and some there and joining the two is folding all of them.
+    """
+    newer = {
+        name: stamp
+        for name, stamp in one.stamps.items()
+        if _wins(other, name, stamp, one.traits.get(name, _NULL_VALUE))
+    }
+    first_seen = min(one.first_seen, other.first_seen)
+    last_seen = max(one.last_seen, other.last_seen)
+    if not newer and (first_seen, last_seen) == (other.first_seen, other.last_seen):
+        return other
+    traits = other.traits | {name: value for name in newer if (value := one.traits.get(name)) is not None}
+    for name in newer.keys() - one.traits.keys():
+        traits.pop(name, None)
+    return Person(other.project_id, other.user_id, traits, other.stamps | newer, first_seen, last_seen)
 
 
 def encode_person(person: Person) -> bytes:

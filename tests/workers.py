@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
+
+import psutil
 
 from schemas.settings import KafkaSettings, environment
 from tests.services import Service, eventually
@@ -52,6 +55,18 @@ class Worker:
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._service.process is not None and self._service.process.poll() is None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it stands still after SIGSTOP."""
+        try:
+            return bool(psutil.Process(self._service.pid).status() == psutil.STATUS_STOPPED)
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            return False
+
+    def resume(self) -> None:
+        """Let it go on after SIGSTOP."""
+        self._service.send(signal.SIGCONT)
 
     def revive(self) -> None:
         """Start it again if it has ended."""

@@ -80,12 +80,17 @@ def fault_of(record: SourceRecord) -> Poison | None:
     return None
 
 
-def replay(records: Sequence[SourceRecord], decided: int) -> tuple[list[tuple[bytes, bytes | None, int]], int]:
+def replay(
+    records: Sequence[SourceRecord], decided: int, known: object = None
+) -> tuple[list[tuple[bytes, bytes | None, int]], int]:
     """Return the marks that records of `events.v1` stand for, and the highest origin; *decided* is the one before.
+
+    What marks are *known* is of no account: a record tells its own.
 
     Origins only grow within a partition. One that does not was written by a worker that had been paused and woke after
     its partition moved: the record repeats one before it.
     """
+    del known
     puts: list[tuple[bytes, bytes | None, int]] = []
     for record in records:
         origin = origin_of(record.headers)

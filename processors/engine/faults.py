@@ -1,4 +1,4 @@
-"""Faults for the fault suite, and for nothing else: places where a worker kills itself, mechanisms taken out.
+"""Faults for the fault suite, and for nothing else: places where a worker kills or stops itself, mechanisms taken out.
 
 A check that was never seen failing is no check. The suite proves the promise by killing workers at the worst moments,
 and proves itself by taking one mechanism out at a time and turning red. Both are asked for by environment variables
@@ -14,6 +14,8 @@ from collections.abc import Mapping
 
 KILL_AT = "SEQUENCE_TEST_KILL_AT"
 """`POINT:N`: SIGKILL at the Nth time that the worker reaches POINT."""
+STOP_AT = "SEQUENCE_TEST_STOP_AT"
+"""`POINT:N`: SIGSTOP at the Nth time that the worker reaches POINT; it goes on there when it gets SIGCONT."""
 WITHOUT = "SEQUENCE_TEST_WITHOUT"
 """The mechanism to take out, one of `MECHANISMS`."""
 
@@ -26,12 +28,13 @@ MECHANISMS = frozenset(
         "contiguous_out",
         "sink_position",
         "end_process",
+        "join",
     }
 )
 
 log = logging.getLogger(__name__)
 
-_remaining: dict[str, int] = {}
+_remaining: dict[tuple[str, signal.Signals], int] = {}
 _without: set[str] = set()
 
 
@@ -39,12 +42,13 @@ def arm(environ: Mapping[str, str]) -> None:
     """Read which faults are asked for; ValueError for one that does not exist."""
     _remaining.clear()
     _without.clear()
-    if kill_at := environ.get(KILL_AT):
-        point, _, times = kill_at.partition(":")
-        if point not in POINTS:
-            raise ValueError(f"{KILL_AT}: no such point: {point}")
-        _remaining[point] = int(times or "1")
-        log.warning("TEST: this worker kills itself at %s", kill_at)
+    for variable, number in ((KILL_AT, signal.SIGKILL), (STOP_AT, signal.SIGSTOP)):
+        if place := environ.get(variable):
+            point, _, times = place.partition(":")
+            if point not in POINTS:
+                raise ValueError(f"{variable}: no such point: {point}")
+            _remaining[point, number] = int(times or "1")
+            log.warning("TEST: this worker sends itself %s at %s", number.name, place)
     if mechanism := environ.get(WITHOUT):
         if mechanism not in MECHANISMS:
             raise ValueError(f"{WITHOUT}: no such mechanism: {mechanism}")
@@ -53,11 +57,12 @@ def arm(environ: Mapping[str, str]) -> None:
 
 
 def reach(point: str) -> None:
-    """Pass *point*: where the suite wants it, the process dies here."""
-    if point in _remaining:
-        _remaining[point] -= 1
-        if _remaining[point] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+    """Pass *point*: where the suite wants it, the process dies here, or stands still."""
+    for (place, number), left in _remaining.items():
+        if place == point:
+            _remaining[place, number] = left - 1
+            if left == 1:
+                os.kill(os.getpid(), number)
 
 
 def without(mechanism: str) -> bool:

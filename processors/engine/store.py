@@ -23,7 +23,9 @@ from processors.engine.logs import Bounds
 from processors.engine.rocks import Layout, PartitionState, Put
 from processors.engine.stage import Slice, SourceRecord
 
-Replay = Callable[[Sequence[SourceRecord], int], tuple[list[Put], int]]
+Known = Callable[[Sequence[bytes]], list[bytes | None]]
+"""Returns the entry of each key as it stands, None where there is none."""
+Replay = Callable[[Sequence[SourceRecord], int, Known], tuple[list[Put], int]]
 """Turns records of the output log and the highest decided input offset into entries and the new highest offset."""
 
 
@@ -56,6 +58,11 @@ class PartitionedStore(base.Store[bytes, bytes]):
             path = self._options.directory / self.table_name / str(number)
             self._partitions[number] = PartitionState(path, self._options.layout)
         return self._partitions[number]
+
+    def position(self, number: int) -> int | None:
+        """Return the last offset of the log that partition *number* holds, None where it is not open here."""
+        state = self._partitions.get(number)
+        return None if state is None else state.position
 
     def persisted_offset(self, tp: TP) -> int | None:
         """Return the last offset of the changelog that is applied here."""
@@ -130,7 +137,7 @@ class PartitionedStore(base.Store[bytes, bytes]):
         begin = run.start if self._options.compacted and run.start >= 0 else records[0].offset
         if begin > due and not (self._options.compacted and run.start < 0):
             raise LocalStateError(f"recovery of {tp.topic}[{tp.partition}] skipped from {due} to {begin}")
-        puts, decided = self._options.replay(records, state.decided)
+        puts, decided = self._options.replay(records, state.decided, state.get_many)
         state.apply(puts, position=records[-1].offset, decided=decided)
 
     def _close(self, numbers: Sequence[int]) -> None:

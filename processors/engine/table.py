@@ -28,6 +28,7 @@ class LogTable:
         self._table = table
         self._logs = logs
         self._outputs = outputs
+        self._numbers: frozenset[int] = frozenset()
 
     @property
     def topic(self) -> str:
@@ -46,7 +47,8 @@ class LogTable:
 
     async def positions(self, source: str, numbers: Iterable[int]) -> Positions:
         """Return how far each partition of the *source* topic is decided; check that its log was read to its end."""
-        numbers = list(numbers)
+        self._numbers = frozenset(numbers)
+        numbers = sorted(self._numbers)
         bounds = await self._logs.bounds(TP(self.topic, number) for number in numbers)
         for tp, log in bounds.items():
             self.store.verify_recovered(tp.partition, log)
@@ -55,6 +57,11 @@ class LogTable:
             {number: offset for number, offset in decided.items() if offset >= 0},
             {(source, number): offset for number, offset in decided.items()},
         )
+
+    def applied(self) -> dict[TP, int]:
+        """Return the position of each partition that was asked about last and is still here."""
+        found = ((TP(self.topic, number), self.store.position(number)) for number in self._numbers)
+        return {tp: position for tp, position in found if position is not None}
 
     async def write(self, number: int, outputs: Sequence[Output], puts: Iterable[Put], *, decided: int) -> None:
         """Write *outputs*, wait until they are durable, and then apply *puts*; *decided* is the last input offset."""

@@ -1,6 +1,8 @@
-"""Ends a worker that has silently stopped: lag that nobody works on, or a slice that never finishes.
+"""Ends a worker that has silently stopped or lost its ground: lag that nobody works on, a log that was made anew.
 
-Consumers have stopped without a word after broker outages, and recovery's errors are logged and swallowed by Faust.
+Consumers have stopped without a word after broker outages, and recovery's errors are logged and swallowed by Faust. A
+consumer whose topic is deleted and made again begins at its start without a word, too, where everything looks decided.
+And where nothing comes any more, nothing but a look at its output log tells a worker that another has written there.
 """
 
 from __future__ import annotations
@@ -8,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from processors.engine.errors import EngineError
+from processors.engine.errors import EngineError, InterleavedWriterError, TruncatedLogError
 from processors.engine.logs import Bounds
 from processors.engine.runner import Runner
+from processors.engine.table import LogTable
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +38,20 @@ class Watchdog:
     def __init__(
         self,
         runner: Runner,
+        tables: Sequence[LogTable],
         settling: Callable[[], object],
         stall_seconds: float,
         end: Callable[[BaseException], NoReturn],
     ) -> None:
         self._runner = runner
+        self._tables = tables
         self._settling = settling
         self._stall_seconds = stall_seconds
         self._end = end
         self._settled: tuple[object, float] = (None, 0.0)
         self._seen: dict[TP, tuple[int, float]] = {}
+        self._short: set[TP] = set()
+        self._beyond: dict[TP, int] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -61,11 +68,17 @@ class Watchdog:
             await asyncio.sleep(self._stall_seconds / 5)
             if self.settles_too_long(self._settling(), time.monotonic()):
                 self._end(StalledError("joining the group or reading the tables' logs does not come forward"))
+            decided = {tp: lane.decided for tp, lane in self._runner.lanes.items()}
+            applied = {tp: position for table in self._tables for tp, position in table.applied().items()}
             try:
-                bounds = await self._runner.logs.bounds(self._runner.lanes)
+                bounds = await self._runner.logs.bounds(decided.keys() | applied.keys())
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("cannot ask Kafka where its logs end: %s", error)
                 continue
+            if truncated := self.truncated(decided, bounds):
+                self._end(TruncatedLogError(f"the topic was deleted and made again: {truncated}"))
+            if interleaved := self.interleaved(applied, bounds):
+                self._end(InterleavedWriterError(f"another worker has written: {interleaved}"))
             stalled = self.stalled(bounds, time.monotonic())
             if stalled:
                 self._end(StalledError(f"no progress for {self._stall_seconds:.0f} s with lag: {stalled}"))
@@ -78,6 +91,25 @@ class Watchdog:
         if progress is None or progress != self._settled[0]:
             self._settled = (progress, now)
         return now - self._settled[1] >= 2 * self._stall_seconds
+
+    def truncated(self, decided: Mapping[TP, int], bounds: Mapping[TP, Bounds]) -> str:
+        """Return which logs end below what was *decided* before their bounds were asked for; empty when all is well.
+
+        A new leader may not know for a moment how far its log is committed, so it takes two looks in a row.
+        """
+        short = {tp for tp, log in bounds.items() if log.end <= decided.get(tp, -1)}
+        both, self._short = short & self._short, short
+        return ", ".join(f"{tp.topic}[{tp.partition}] ends at {bounds[tp].end - 1} below {decided[tp]}" for tp in both)
+
+    def interleaved(self, applied: Mapping[TP, int], bounds: Mapping[TP, Bounds]) -> str:
+        """Return which output logs go on after what is *applied* of them, twice in a row at the same place.
+
+        Once is no sign: an own write may be acknowledged and not applied yet.
+        """
+        beyond = {tp: position for tp, position in applied.items() if tp in bounds and bounds[tp].end > position + 1}
+        both = [tp for tp, position in beyond.items() if self._beyond.get(tp) == position]
+        self._beyond = beyond
+        return ", ".join(f"{tp.topic}[{tp.partition}] ends at {bounds[tp].end - 1} after {applied[tp]}" for tp in both)
 
     def stalled(self, bounds: Mapping[TP, Bounds], now: float) -> str:
         """Return what has stood still with lag for too long at *now*; empty when all is well."""

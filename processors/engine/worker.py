@@ -95,6 +95,7 @@ class WorkerBuilder:
         self.app = _faust_app(settings)
         self.outputs = self.app.outputs = OutputLog(settings.kafka)
         self._logs = self.app.logs = Logs(settings.kafka)
+        self._tables: list[LogTable] = []
 
     def table(self, name: str, *, topic: str, options: StoreOptions) -> LogTable:
         """Declare a table whose changelog is *topic*."""
@@ -108,13 +109,14 @@ class WorkerBuilder:
             recovery_buffer_size=2,
             options={"sequence": options},
         )
-        return LogTable(table, self.outputs, self._logs)
+        self._tables.append(LogTable(table, self.outputs, self._logs))
+        return self._tables[-1]
 
     def run(self, stages: Sequence[Stage]) -> None:
         """Run *stages* until the process is told to stop; any error ends the process with its own code."""
         app = self.app
         runner = app.runner = Runner(stages, self._logs, end_process)
-        app.watchdog = Watchdog(runner, app.settling, self._settings.stall_seconds, end_process)
+        app.watchdog = Watchdog(runner, self._tables, app.settling, self._settings.stall_seconds, end_process)
         for stage in stages:
             app.agent(app.topic(stage.topic, schema=SliceSchema()), name=f"{self._settings.name}-{stage.topic}")(
                 _agent(runner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from processors.engine.output import Output, OutputLog
@@ -9,6 +10,7 @@ from processors.engine.rocks import Put
 from processors.engine.stage import Lease, Positions, Slice, SourceRecord
 from processors.engine.table import LogTable
 from processors.persons.folding import Refused, fold_run
+from processors.persons.recovery import BEHIND, fallen_behind
 from processors.rejections import RejectedTopic, rejection
 from schemas.items import Identify
 from schemas.persons import decode_person
@@ -24,6 +26,8 @@ from schemas.records import (
     person_key,
 )
 from schemas.topics import Topics
+
+log = logging.getLogger(__name__)
 
 _TRACK = b'{"type":"track"'
 """How the value of most records begins: they need no decoding here."""
@@ -81,8 +85,21 @@ class FoldStage:
         """Need nothing: `persons.v1` has one writer, and the table notices another."""
 
     async def assigned(self, partitions: frozenset[int]) -> Positions:
-        """Return how far each partition is folded."""
-        return await self._persons.positions(self.topic, partitions)
+        """Return how far each partition is folded; write the persons again that the log has fallen behind with."""
+        positions = await self._persons.positions(self.topic, partitions)
+        for partition in partitions:
+            await self._catch_up(partition)
+        return positions
+
+    async def _catch_up(self, partition: int) -> None:
+        state = self._persons.partition(partition)
+        behind = fallen_behind(state.get_many)
+        if behind:
+            log.info("%s[%d]: %d persons are written again", self._persons.topic, partition, len(behind))
+            values = zip(behind, state.get_many(behind), strict=True)
+            await self._persons.write(
+                partition, [Output(*entry) for entry in values], [(BEHIND, None, 0)], decided=state.decided
+            )
 
     async def process(self, records: Slice) -> None:
         """Fold *records* and write the persons that changed."""
@@ -123,11 +140,6 @@ class FoldStage:
             )
             for key, identify, code, message in refused
         )
-
-
-def replay(records: Sequence[SourceRecord], decided: int) -> tuple[list[Put], int]:
-    """Return the entries that records of `persons.v1` stand for; they do not tell how far `identifies.v1` is folded."""
-    return [(record.key or b"", record.value, 0) for record in records], decided
 
 
 def _may_be_identify(record: SourceRecord) -> bool:

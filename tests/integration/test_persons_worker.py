@@ -18,6 +18,7 @@ from schemas.settings import KafkaSettings
 from schemas.topics import Topics
 from tests import logs
 from tests.records import identify, track
+from tests.services import eventually
 from tests.workers import Worker
 
 USERS = 20
@@ -117,3 +118,28 @@ def test_wiped_local_state_is_rebuilt_from_the_log_as_it_was(
         stored |= state.entries()
         state.close()
     assert {key: plain(decode_person(value)) for key, value in stored.items()} == expected
+
+
+def test_a_worker_that_wakes_after_its_partition_has_moved_takes_no_trait_back(
+    kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    items = history()
+    half = len(items) // 2
+    events = as_events(items)
+    logs.write(kafka_settings, topics.events, events[:half])
+    paused = Worker("persons", kafka_settings, tmp_path / "paused", faults={"SEQUENCE_TEST_STOP_AT": "decided:2"})
+    other = Worker("persons", kafka_settings, tmp_path / "other", environ={"SEQUENCE_WORKER_STALL_SECONDS": "10"})
+    with paused:
+        eventually(lambda: paused.stopped, "it stands still with persons in hand")
+        with other:
+            logs.write(kafka_settings, topics.events, events[half:])
+            run_until_folded(kafka_settings, topics, other, len(items))
+            assert other.ends == 0
+            paused.resume()
+            eventually(lambda: not paused.running, "it wakes, writes and ends")
+            stale = latest(kafka_settings, topics)
+            expected = {key: plain(person) for key, person in reference(items).items()}
+            assert stale != expected, "what it wrote stands last on the log"
+
+            other.until(lambda: latest(kafka_settings, topics) == expected, "every person is whole again")
+            assert other.ends == 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from schemas.items import Identify
-from schemas.persons import Person, decode_person, encode_person, fold
+from schemas.persons import Person, decode_person, encode_person, fold, join
 from schemas.records import InvalidRecordError
 
 EARLY, NOON, LATE = (f"2026-01-31T{hour}:00:00.000000Z" for hour in ("08", "12", "20"))
@@ -44,6 +44,20 @@ def test_every_order_gives_the_same_bytes(orders: tuple[list[Identify], list[Ide
     one, other = orders
 
     assert encode_person(folded(*one)) == encode_person(folded(*other))
+
+
+@given(st.lists(identifies, min_size=1, max_size=6), st.lists(identifies, min_size=1, max_size=6))
+def test_joining_two_folds_is_folding_all(here: list[Identify], there: list[Identify]) -> None:
+    assert encode_person(join(folded(*here), folded(*there))) == encode_person(folded(*here, *there))
+
+
+@given(st.lists(identifies, min_size=1, max_size=6), st.data())
+def test_a_person_that_knows_more_absorbs_one_that_knows_less(run: list[Identify], data: st.DataObject) -> None:
+    person = folded(*run)
+    less = folded(*data.draw(st.lists(st.sampled_from(run), min_size=1, max_size=6)))
+
+    assert join(less, person) is person
+    assert encode_person(join(person, less)) == encode_person(person)
 
 
 @given(st.lists(identifies, min_size=1, max_size=6), st.data())

@@ -33,7 +33,7 @@ async def lane(stage: CountingStage) -> Lane:
 async def watchdog(lane: Lane) -> Watchdog:
     runner = Runner([lane.stage], Logs(KafkaSettings()), end)
     runner.lanes[ITEMS] = lane
-    return Watchdog(runner, lambda: None, 60, end)
+    return Watchdog(runner, [], lambda: None, 60, end)
 
 
 async def test_lag_without_progress_is_a_stall(watchdog: Watchdog) -> None:
@@ -68,3 +68,17 @@ async def test_settling_may_take_long_but_must_come_forward(watchdog: Watchdog) 
     assert not watchdog.settles_too_long((1, 20), now=219)
     assert watchdog.settles_too_long((1, 20), now=220)
     assert not watchdog.settles_too_long(None, now=1_000)
+
+
+async def test_a_log_that_ends_below_what_is_decided_twice_in_a_row_was_made_anew(watchdog: Watchdog) -> None:
+    assert not watchdog.truncated({ITEMS: 4}, {ITEMS: Bounds(0, 3)})
+    assert not watchdog.truncated({ITEMS: 4}, {ITEMS: Bounds(0, 5)})
+    assert not watchdog.truncated({ITEMS: 4}, {ITEMS: Bounds(0, 4)})
+    assert watchdog.truncated({ITEMS: 4}, {ITEMS: Bounds(0, 4)}) == "items[0] ends at 3 below 4"
+
+
+async def test_an_output_log_that_goes_on_after_a_position_that_stays_has_another_writer(watchdog: Watchdog) -> None:
+    assert not watchdog.interleaved({ITEMS: 4}, {ITEMS: Bounds(0, 5)})
+    assert not watchdog.interleaved({ITEMS: 4}, {ITEMS: Bounds(0, 7)})
+    assert not watchdog.interleaved({ITEMS: 6}, {ITEMS: Bounds(0, 8)})
+    assert watchdog.interleaved({ITEMS: 6}, {ITEMS: Bounds(0, 8)}) == "items[0] ends at 7 after 6"
