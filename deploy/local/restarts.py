@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 FIRST_DELAY_SECONDS = 0.5
-LONGEST_DELAY_SECONDS = 30.0
+LONGEST_DELAY_SECONDS = 5.0
+"""Recovery is cheap, and whoever mends what keeps a part from running is waiting for it."""
 HEALTHY_SECONDS = 60.0
 """A part that lived this long has not been failing."""
 KEEPS_DYING = 3

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 
 import click
@@ -26,7 +26,9 @@ from processors.clickhouse.migrate import migrate
 STOP_ORDER = (("gateway",), ("dedupe", "persons", "events"), ("clickhouse",), ("kafka",))
 
 
-def up(environ: Mapping[str, str], parent: int | None = None) -> None:
+def up(
+    environ: Mapping[str, str], parent: int | None = None, make_parts: Callable[[Mapping[str, str]], Parts] = Parts
+) -> None:
     """Run the stack until SIGINT or SIGTERM; raise `SettingsError` or `DeployError` when it cannot run.
 
     With *parent*, the process that started it, it also ends when that one does. The number has to come from there: one
@@ -34,7 +36,7 @@ def up(environ: Mapping[str, str], parent: int | None = None) -> None:
     """
     # Kafka's client reports what it tries again as errors; what comes of it in the end is said here.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    parts = Parts(environ)
+    parts = make_parts(environ)
     with lock.held(parts.state):
         ports.check(parts.ports())
         _fetch_jars(parts)
