@@ -43,6 +43,17 @@ def read(settings: KafkaSettings, topic: str) -> list[Any]:
     return asyncio.run(consume())
 
 
+def ends(settings: KafkaSettings, topic: str) -> dict[int, int]:
+    """Return by partition of *topic* the offset that its next record gets."""
+
+    async def ask() -> dict[int, int]:
+        async with AIOKafkaConsumer(topic, **kafka_arguments(settings)) as reader:
+            found: dict[Any, int] = await reader.end_offsets(reader.assignment())
+        return {tp.partition: end for tp, end in found.items()}
+
+    return asyncio.run(ask())
+
+
 def committed(settings: KafkaSettings, group: str, topic: str) -> int:
     """Return the sum of the offsets that *group* has committed on *topic*."""
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -28,6 +28,9 @@ class InsertProxy:
         self.answers_to_lose = 0
         """So many INSERTs are carried out, and the connection broken before the answer."""
         self.answers_lost = 0
+        self.midway: Callable[[], None] | None = None
+        """Called once, in a thread, when `midway_share` of the next INSERT has been passed on."""
+        self.midway_share = 0.5
         self.inserts = 0
         """How many INSERTs have come so far."""
         self.held = 0
@@ -98,6 +101,13 @@ class InsertProxy:
         if held:
             self.held += 1
             await self._gate.wait()
+        if insert and self.midway is not None:
+            midway, self.midway = self.midway, None
+            passed = int(len(request) * self.midway_share)
+            up_writer.write(request[:passed])
+            await up_writer.drain()
+            await asyncio.to_thread(midway)
+            request = request[passed:]
         up_writer.write(request)
         await up_writer.drain()
         answer = await _message(up_reader)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -39,13 +40,15 @@ MAY_MANAGE_USERS = b"""\
 """
 
 
-def eventually(condition: Callable[[], bool], what: str, *, within_seconds: float = 60.0) -> None:
+def eventually(
+    condition: Callable[[], bool], what: str, *, within_seconds: float = 60.0, every_seconds: float = 0.05
+) -> None:
     """Return once *condition* holds; fail with *what* was waited for when it does not in time."""
     deadline = monotonic() + within_seconds
     while not condition():
         if monotonic() > deadline:
             raise AssertionError(f"not within {within_seconds:g} s: {what}")
-        sleep(0.05)
+        sleep(every_seconds)
 
 
 def alive(pid: int) -> bool:
@@ -61,6 +64,20 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+def free_ports(count: int) -> int:
+    """Return the first of *count* consecutive ports that nobody listens on now.
+
+    They lie below those that the system gives to outgoing connections, and where depends on chance: several test runs
+    on one machine seldom choose the same.
+    """
+    while True:
+        first = random.randrange(15_000, 30_000, 10)
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
 
 
 @dataclass

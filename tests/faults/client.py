@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +27,8 @@ class Client:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._stopping = False
-        self.resent = 0
+        self.statuses: Counter[int] = Counter()
+        """How often each status was answered; 0 is no answer at all."""
 
     def start(self, *, rate: float, items: int | None = None, resend_for_seconds: float = 120.0) -> None:
         """Begin to send *rate* items a second, *items* of them or until `stop`.
@@ -90,13 +92,13 @@ class Client:
             try:
                 async with session.post(f"{gateway}/event/batch", json={"batch": batch}) as response:
                     answer = await response.json()
+                    self.statuses[response.status] += 1
                     if response.status in {200, 400}:
                         self._ledger.settle(batch, _outcomes(answer))
                         return
                     assert response.status in {408, 429, 503}, answer
             except (aiohttp.ClientError, TimeoutError):
-                pass
-            self.resent += 1
+                self.statuses[0] += 1
             await asyncio.sleep(min(0.1 * attempt, 1.0))
         self._ledger.settle(batch, {})
 

@@ -1,51 +1,53 @@
 """The promise, as checks over what is really there: topics and tables against the ledger.
 
-The first copy of a messageId on `items.v1` is what counts; everything else follows from it.
+What `items.v1` holds decides what has to come of it (`reference`); what the ledger holds decides what has to be there.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from functools import reduce
+from dataclasses import dataclass, fields
 from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer
 
-from schemas.items import Identify, Item, Track
-from schemas.persons import Person, fold
-from schemas.records import InvalidRecordError, decode_item
+from schemas.items import Item, Track
 from schemas.settings import KafkaSettings, kafka_arguments
-from schemas.topics import Topics
+from schemas.topics import DAY_MS, Topics
 from tests import logs
+from tests.faults import reference
 from tests.faults.ledger import Ledger
 from tests.faults.stack import Stack
 from tests.services import eventually
 
 GROUPS = {"dedupe": ("items",), "persons": ("events", "identifies"), "events": ("events", "persons")}
+COUNTS = ("items", "events", "identifies", "persons", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was counted; all but the first four are faults and must be zero."""
+    """What was counted; all but `COUNTS` are faults and must be zero."""
 
     items: int
     events: int
     identifies: int
     persons: int
+    unknown: int
+    """MessageIds of which the client was never told what came of them."""
     lost: int
-    """Acknowledged and not in ClickHouse."""
+    """MessageIds that were acknowledged, or have an item that counts, and are not in ClickHouse."""
     doubled: int
-    """Rows beyond one for a messageId, without FINAL and with merges stopped."""
+    """Rows beyond those that count, without FINAL and with merges stopped."""
     doubled_origins: int
     """Rows beyond one for a position."""
     foreign: int
     """Rows that the client never sent."""
     changed: int
-    """Rows whose content is not that of the first copy on `items.v1`."""
+    """Rows whose position and content are not those of an item that counts."""
     refused_visible: int
+    refused_lost: int
+    """Refused, and not in `rejected.v1`."""
     unaccounted: int
     """MessageIds on `items.v1` that are neither a row nor rejected."""
     wrong_persons: int
@@ -53,65 +55,53 @@ class Figures:
     @property
     def faults(self) -> dict[str, int]:
         """The figures that must be zero."""
-        counted = ("items", "events", "identifies", "persons")
-        return {name: value for name, value in asdict(self).items() if name not in counted}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in COUNTS}
 
 
 def wait_until_idle(stack: Stack, *, within_seconds: float = 120.0) -> None:
     """Return when every group has committed all there is and nothing more comes."""
     topics = Topics(stack.kafka.topic_prefix)
-    eventually(lambda: _lag(stack.kafka, topics) == 0, "no lag is left", within_seconds=within_seconds)
-
-
-def check(stack: Stack, ledger: Ledger) -> Figures:
-    """Return the figures of what is there now."""
-    topics = Topics(stack.kafka.topic_prefix)
-    first = first_copies(logs.read(stack.kafka, topics.items))
-    rows = stack.query("SELECT message_id, user_id, event, properties FROM events") + stack.query(
-        "SELECT message_id, user_id, '' AS event, traits AS properties FROM identifies"
+    eventually(
+        lambda: _lag(stack.kafka, topics) == 0, "no lag is left", within_seconds=within_seconds, every_seconds=1.0
     )
+
+
+def check(stack: Stack, ledger: Ledger, window_days: float = 7.0) -> Figures:
+    """Return the figures of what is there now; *window_days* is the dedupe window."""
+    topics = Topics(stack.kafka.topic_prefix)
+    due = reference.counted(logs.read(stack.kafka, topics.items), int(window_days * DAY_MS))
+    due_ids = {item.message_id for item in due.values()}
+    rows = [*_rows(stack, "events", "event, properties"), *_rows(stack, "identifies", "'' AS event, traits")]
     seen = {str(row["message_id"]) for row in rows}
+    origins = [(_number(row["_partition"]), _number(row["_origin"])) for row in rows]
     rejected = {_rejected_id(record.value) for record in logs.read(stack.kafka, topics.rejected)}
-    counts = _counts(stack)
-    acknowledged = {name for name, entry in ledger.entries.items() if entry.outcome == "acknowledged"}
-    refused = {name for name, entry in ledger.entries.items() if entry.outcome == "refused"}
+    refused = ledger.ids("refused")
+    there = set(origins)
+    lost = {item.message_id for origin, item in due.items() if origin not in there} | (
+        ledger.ids("acknowledged") - seen
+    )
     return Figures(
         items=ledger.sent,
-        events=counts["events"][0],
-        identifies=counts["identifies"][0],
+        events=sum(row["kind"] == "events" for row in rows),
+        identifies=sum(row["kind"] == "identifies" for row in rows),
         persons=len(stack.query("SELECT user_id FROM persons")),
-        lost=len(acknowledged - seen),
-        doubled=sum(total - unique for total, unique, _ in counts.values()),
-        doubled_origins=sum(total - origins for total, _, origins in counts.values()),
+        unknown=len(ledger.ids("unknown")),
+        lost=len(lost),
+        # Past its window a messageId counts again, so the items that count may be more than the messageIds.
+        doubled=len(rows) - len(seen) - (len(due) - len(due_ids)),
+        doubled_origins=len(rows) - len(there),
         foreign=len(seen - ledger.entries.keys()),
-        changed=sum(_differs(row, first.get(str(row["message_id"]))) for row in rows),
+        changed=sum(_differs(row, due.get(origin)) for row, origin in zip(rows, origins, strict=True)),
         refused_visible=len(refused & seen),
-        unaccounted=len(first.keys() - seen - rejected),
-        wrong_persons=_wrong_persons(stack, first.values()),
+        refused_lost=len(refused - rejected),
+        unaccounted=len(due_ids - seen - rejected),
+        wrong_persons=_wrong_persons(stack, due),
     )
 
 
-def first_copies(records: Iterable[Any]) -> dict[str, Item]:
-    """Return the first item of each messageId; a messageId is always in one partition, so its order is known."""
-    first: dict[str, Item] = {}
-    for record in records:
-        try:
-            item = decode_item(record.value)
-        except InvalidRecordError:
-            continue
-        first.setdefault(item.message_id, item)
-    return first
-
-
-def _counts(stack: Stack) -> dict[str, tuple[int, int, int]]:
-    counts = {}
-    for table in ("events", "identifies"):
-        counted = (
-            "count() AS total, uniqExact(project_id, message_id) AS ids, uniqExact(_partition, _origin) AS origins"
-        )
-        row = stack.query(f"SELECT {counted} FROM {table}")[0]  # noqa: S608  # our own tables
-        counts[table] = (_number(row["total"]), _number(row["ids"]), _number(row["origins"]))
-    return counts
+def _rows(stack: Stack, table: str, content: str) -> list[dict[str, object]]:
+    columns = f"'{table}' AS kind, message_id, user_id, {content} AS content, _partition, _origin"
+    return stack.query(f"SELECT {columns} FROM {table}")  # noqa: S608  # our own tables
 
 
 def _differs(row: dict[str, object], item: Item | None) -> bool:
@@ -120,26 +110,21 @@ def _differs(row: dict[str, object], item: Item | None) -> bool:
     content = item.properties if isinstance(item, Track) else item.traits
     event = item.event if isinstance(item, Track) else ""
     expected = {name: value for name, value in orjson.loads(bytes(content)).items() if value is not None}
-    return (row["user_id"], row["event"], row["properties"]) != (item.user_id, event, expected)
+    wanted = (item.message_id, item.user_id, event, expected)
+    return (row["message_id"], row["user_id"], row["event"], row["content"]) != wanted
 
 
-def _wrong_persons(stack: Stack, items: Iterable[Item]) -> int:
-    by_user: dict[str, list[Identify]] = {}
-    for item in items:
-        if isinstance(item, Identify):
-            by_user.setdefault(item.user_id, []).append(item)
-    expected = {user: _visible(reduce(fold, mine[1:], fold(None, mine[0]))) for user, mine in by_user.items()}
+def _wrong_persons(stack: Stack, due: dict[reference.Origin, Item]) -> int:
+    expected = {
+        user: (traits, _as_clickhouse(first), _as_clickhouse(last))
+        for user, (traits, first, last) in reference.persons(due.values()).items()
+    }
     rows = stack.query(
         "SELECT user_id, traits, toString(first_seen) AS first, toString(last_seen) AS last FROM persons"
     )
-    found = {row["user_id"]: (row["traits"], row["first"], row["last"]) for row in rows}
+    found = {str(row["user_id"]): (row["traits"], row["first"], row["last"]) for row in rows}
     doubled = len(rows) - len(found)
-    return doubled + sum(found.get(user) != expected.get(str(user)) for user in expected.keys() | found.keys())
-
-
-def _visible(person: Person) -> tuple[dict[str, Any], str, str]:
-    traits = {name: orjson.loads(bytes(value)) for name, value in person.traits.items()}
-    return traits, _as_clickhouse(person.first_seen), _as_clickhouse(person.last_seen)
+    return doubled + sum(found.get(user) != expected.get(user) for user in expected.keys() | found.keys())
 
 
 def _as_clickhouse(time: str) -> str:
@@ -162,7 +147,7 @@ def _lag(settings: KafkaSettings, topics: Topics) -> int:
         for group, names in GROUPS.items():
             read = [getattr(topics, name) for name in names]
             async with AIOKafkaConsumer(*read, **kafka_arguments(settings)) as reader:
-                ends = await reader.end_offsets(reader.assignment())
+                ends: dict[Any, int] = await reader.end_offsets(reader.assignment())
             async with AIOKafkaConsumer(**kafka_arguments(settings), group_id=f"{topics.prefix}-{group}") as consumer:
                 for tp, end in ends.items():
                     lag += end - (await consumer.committed(tp) or 0)

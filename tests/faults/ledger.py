@@ -10,6 +10,7 @@ Outcome = Literal["unknown", "acknowledged", "refused"]
 
 USERS = 500
 EVENTS = ("Order Completed", "Page Closed", "Video Played")
+_CONTENT = {"track": "properties", "identify": "traits"}
 
 
 @dataclass(slots=True)
@@ -20,6 +21,11 @@ class Entry:
     contents: list[dict[str, Any]]
     outcome: Outcome = "unknown"
 
+    @property
+    def refusable(self) -> bool:
+        """Whether the gateway has to refuse it."""
+        return not self.contents[0]["userId"]
+
 
 @dataclass
 class Ledger:
@@ -28,6 +34,7 @@ class Ledger:
     seed: int = 1
     identify_share: float = 0.1
     repeat_share: float = 0.1
+    refused_share: float = 0.01
     entries: dict[str, Entry] = field(default_factory=dict)
     sent: int = 0
 
@@ -36,7 +43,7 @@ class Ledger:
         self._ids: list[str] = []
 
     def batch(self, size: int = 100) -> list[dict[str, Any]]:
-        """Return *size* items: new ones, and repeats of any that came before."""
+        """Return *size* items: new ones, repeats of any that came before, and a few that are to be refused."""
         return [self._item() for _ in range(size)]
 
     def settle(self, batch: list[dict[str, Any]], outcomes: dict[int, Outcome]) -> None:
@@ -47,6 +54,10 @@ class Ledger:
             outcome = outcomes.get(index, "unknown")
             if entry.outcome != "acknowledged" and outcome != "unknown":
                 entry.outcome = outcome
+
+    def ids(self, outcome: Outcome) -> set[str]:
+        """Return the messageIds with *outcome*."""
+        return {name for name, entry in self.entries.items() if entry.outcome == outcome}
 
     def count(self, kind: str, outcome: Outcome) -> int:
         """Return how many messageIds of *kind* have *outcome*."""
@@ -59,18 +70,24 @@ class Ledger:
         number = len(self._ids)
         message_id = f"{self.seed}-{number:08d}"
         item = self._identify(number) if chance.random() < self.identify_share else self._track(number)
+        if chance.random() < self.refused_share:
+            item["userId"] = ""
         item["messageId"] = message_id
         self._ids.append(message_id)
         self.entries[message_id] = Entry(item["type"], [item])
         return item
 
     def _repeat(self, message_id: str) -> dict[str, Any]:
-        """Return an item that was sent before; one in twenty with another user, which must not count."""
+        """Return an item that was sent before; one in twenty with another user or content, which must not count."""
         entry = self.entries[message_id]
         item = dict(entry.contents[0])
-        if self._chance.random() < 0.05:
+        if entry.refusable or self._chance.random() >= 0.05:
+            return item
+        if self._chance.random() < 0.5:
             item["userId"] = f"stranger-{self._chance.randrange(USERS)}"
-            entry.contents.append(item)
+        else:
+            item[_CONTENT[entry.kind]] = {"number": -1, "changed": True}
+        entry.contents.append(item)
         return item
 
     def _track(self, number: int) -> dict[str, Any]:

@@ -1,156 +1,129 @@
 """Runs scenarios and controls and writes the report: `make faults`, `make faults ONLY=broker`.
 
+Each runs in a process of its own on a stack of its own, a few side by side; those that measure time run alone at the
+end. Results are kept, so that the report has the newest of each, however they were run.
+
 A control takes one mechanism out and has to turn the checks red: a suite that nothing can turn red shows nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
+import msgspec
 
-from tests.faults.client import Client
-from tests.faults.controls import CONTROLS, Control
-from tests.faults.invariants import Figures, check, wait_until_idle
-from tests.faults.ledger import Ledger
-from tests.faults.scenarios import SCENARIOS, Scenario
-from tests.faults.stack import Stack
+from tests.faults import speed
+from tests.faults.controls import CONTROLS
+from tests.faults.result import Result, report
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.trial import Scenario
+from tests.faults.trying import try_scenario
 
-RSS_LIMIT_BYTES = 600 * 1024 * 1024
-OPEN_FILES_LIMIT = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A row of the report."""
-
-    name: str
-    repetitions: int
-    figures: Figures | None
-    recovery_seconds: float
-    largest_process: str
-    error: str = ""
-    must_be_red: bool = False
-
-    @property
-    def is_red(self) -> bool:
-        """Whether a check failed."""
-        return bool(self.error) or self.figures is None or any(self.figures.faults.values())
-
-    @property
-    def passed(self) -> bool:
-        """Whether it is as it has to be."""
-        return self.is_red == self.must_be_red
+MARKS = "marks-rebuilt"
+NAMES = [*(work.name for work in (*SCENARIOS, *CONTROLS)), MARKS]
+ALONE = [*(work.name for work in SCENARIOS if work.alone), MARKS]
+LIMIT_SECONDS = 1800.0
+"""What takes longer hangs."""
 
 
-def run_scenario(scenario: Scenario, directory: Path, *, must_be_red: bool = False) -> Result:
-    """Run *scenario* on a stack of its own and return what was counted."""
-    ledger = Ledger(seed=len(scenario.name) * 1000 + ord(scenario.name[0]))
-    recovery, largest, error = 0.0, "", ""
-    figures = None
-    with Stack(directory, scenario.environ) as stack:
-        client = Client(stack.gateways, stack.token, ledger)
-        client.start(rate=scenario.rate, items=scenario.items)
-        try:
-            try:
-                scenario.harm(stack, scenario)
-            finally:
-                client.wait() if scenario.items else client.stop()
-            answered = time.monotonic()
-            wait_until_idle(stack, within_seconds=scenario.idle_within_seconds)
-            recovery = time.monotonic() - answered
-            largest = _largest(stack)
-            figures = check(stack, ledger)
-        except AssertionError as failure:
-            error = str(failure)[:500]
-    return Result(scenario.name, scenario.repetitions, figures, recovery, largest, error, must_be_red)
+def run_one(name: str, directory: Path) -> Result:
+    """Run scenario or control *name*."""
+    if name == MARKS:
+        return _run_marks()
+    works: list[Scenario] = [*SCENARIOS, *CONTROLS]
+    return try_scenario(next(work for work in works if work.name == name), directory)
 
 
-def run_control(control: Control, directory: Path) -> Result:
-    """Run *control*; it has to turn red."""
-    return run_scenario(control.scenario, directory, must_be_red=True)
+def _run_marks() -> Result:
+    began = time.monotonic()
+    seconds = speed.rebuilding_marks()
+    return Result(
+        MARKS,
+        seconds=time.monotonic() - began,
+        at=datetime.now(UTC),
+        repetitions=1,
+        counts={"items": speed.MARKS},
+        faults={"slower than allowed": int(seconds > speed.MARKS_LIMIT_SECONDS)},
+        recovery_seconds=seconds,
+        notes=[f"{speed.MARKS} marks from nothing in {seconds:.1f} s, from the worker's start"],
+    )
 
 
-def report(results: list[Result]) -> str:
-    """Return the table, newest figures of each scenario."""
-    lines = [
-        f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by `make faults`.",
-        "",
-        "| scenario | times | items | lost | doubled | wrong persons | other faults | idle after | largest process | |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |",
-    ]
-    for result in results:
-        f = result.figures
-        counted = (
-            f"{f.items} | {f.lost} | {f.doubled + f.doubled_origins} | {f.wrong_persons} | "
-            f"{f.foreign + f.changed + f.refused_visible + f.unaccounted}"
-            if f is not None
-            else "- | - | - | - | -"
-        )
-        verdict = "red, as it must be" if result.must_be_red and result.is_red else "ok" if result.passed else "FAILED"
-        lines.append(
-            f"| {result.name} | {result.repetitions} | {counted} | {result.recovery_seconds:.0f} s | "
-            f"{result.largest_process} | {verdict} {result.error.splitlines()[0] if result.error else ''} |"
-        )
-    return "\n".join(lines) + "\n"
+def _run_in_process(name: str, results: Path) -> Result:
+    """Run *name* in a process of its own, so that its threads take nothing from those beside it."""
+    directory = Path(tempfile.mkdtemp(prefix=f"sequence-{name}-"))
+    file = results / f"{name}.json"
+    file.unlink(missing_ok=True)
+    with (directory / "log").open("wb") as log:
+        command = [sys.executable, "-m", "tests.faults.run", "--one", name, str(directory), str(file)]
+        began = time.monotonic()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, check=False, stdout=log, stderr=log, timeout=LIMIT_SECONDS)
+    if not file.exists():
+        told = (directory / "log").read_text(errors="replace").strip()
+        broken = Result(name, error=told[-2000:] or "hung", seconds=time.monotonic() - began, at=datetime.now(UTC))
+        file.write_bytes(msgspec.json.encode(broken))
+    result = _read(file)
+    sys.stdout.write(f"{'ok' if result.passed else 'FAILED'} {name} in {result.seconds:.0f} s: {_told(result)}\n")
+    if result.passed:
+        shutil.rmtree(directory)
+    else:
+        sys.stdout.write(f"   its state and logs stay in {directory}\n   {result.error}\n")
+    sys.stdout.flush()
+    return result
 
 
-def _largest(stack: Stack) -> str:
-    """Return the largest Python process with its memory; fail where memory or open files are out of bounds."""
-    largest = ("", 0)
-    for file in (stack.state / "run").glob("*.pid"):
-        try:
-            process = psutil.Process(int(file.read_text()))
-            memory, files = process.memory_info().rss, process.num_fds()
-        except (psutil.NoSuchProcess, ValueError):
-            continue
-        name = file.stem
-        if name not in {"kafka", "clickhouse"}:
-            assert memory < RSS_LIMIT_BYTES, f"{name} uses {memory >> 20} MiB"
-            assert files < OPEN_FILES_LIMIT, f"{name} has {files} files open"
-            largest = max(largest, (name, memory), key=lambda pair: pair[1])
-    return f"{largest[0]} {largest[1] >> 20} MiB"
+def _told(result: Result) -> str:
+    faults = {name: count for name, count in result.faults.items() if count}
+    return f"{result.counts} {faults or 'no faults'} {'; '.join(result.notes)}"
 
 
-def _wanted(only: str) -> Iterator[Scenario | Control]:
-    works: list[Scenario | Control] = [*SCENARIOS, *CONTROLS]
-    for work in works:
-        if only in work.name:
-            yield work
+def _read(file: Path) -> Result:
+    return msgspec.json.decode(file.read_bytes(), type=Result)
+
+
+def _run_all(names: Iterable[str], lanes: int, results: Path) -> list[Result]:
+    wanted = list(names)
+    beside = [name for name in wanted if name not in ALONE]
+    # The longest first, as far as is known: no lane is left with one of them at the end.
+    lasted = {name: _read(file).seconds for name in beside if (file := results / f"{name}.json").exists()}
+    beside.sort(key=lambda name: -lasted.get(name, 1e9))
+    with ThreadPoolExecutor(lanes) as pool:
+        done = list(pool.map(lambda name: _run_in_process(name, results), beside))
+    return done + [_run_in_process(name, results) for name in wanted if name in ALONE]
 
 
 def main() -> int:
     """Run what is asked for and return the exit code."""
     parser = argparse.ArgumentParser(description="Run the fault suite")
     parser.add_argument("--only", default="", help="part of the names to run")
+    parser.add_argument("--lanes", type=int, default=4, help="how many run side by side")
     parser.add_argument("--report", type=Path, default=Path(".sequence/faults.md"))
+    parser.add_argument("--one", nargs=3, metavar=("NAME", "DIRECTORY", "RESULT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    results: list[Result] = []
-    for work in _wanted(arguments.only):
-        directory = Path(tempfile.mkdtemp(prefix="sequence-faults-"))
-        started = time.monotonic()
-        result = run_control(work, directory) if isinstance(work, Control) else run_scenario(work, directory)
-        results.append(result)
-        sys.stdout.write(f"{'ok' if result.passed else 'FAILED'} {work.name} in {time.monotonic() - started:.0f} s\n")
-        sys.stdout.write(f"   {result.figures} {result.error}\n")
-        sys.stdout.flush()
-        arguments.report.parent.mkdir(parents=True, exist_ok=True)
-        arguments.report.write_text(report(results))
-        if result.passed:
-            shutil.rmtree(directory)
-        else:
-            sys.stdout.write(f"   its state and logs stay in {directory}\n")
-    passed = sum(result.passed for result in results)
-    sys.stdout.write(f"{passed} passed, {len(results) - passed} failed\n")
-    return 0 if results and passed == len(results) else 1
+    if arguments.one:
+        name, directory, file = arguments.one
+        Path(file).write_bytes(msgspec.json.encode(run_one(name, Path(directory))))
+        return 0
+    results = arguments.report.with_suffix("")
+    results.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    done = _run_all([name for name in NAMES if arguments.only in name], arguments.lanes, results)
+    newest = [_read(file) for name in NAMES if (file := results / f"{name}.json").exists()]
+    arguments.report.write_text(report(newest))
+    passed = sum(result.passed for result in done)
+    sys.stdout.write(f"{passed} passed, {len(done) - passed} failed in {time.monotonic() - began:.0f} s\n")
+    return 0 if done and passed == len(done) else 1
 
 
 if __name__ == "__main__":

@@ -16,20 +16,24 @@ import orjson
 import requests
 
 from schemas.settings import KafkaSettings
-from tests.services import eventually, free_port
+from tests.faults.up import WORKERS_CLICKHOUSE
+from tests.proxy import InsertProxy
+from tests.services import eventually, free_ports
 
 READY = "Query them:"
 
 
 class Stack:
-    """One `sequence up`; ends with the test, and its parts with it."""
+    """One `sequence up`; ends with the test, and its parts with it. *proxied* workers reach ClickHouse by `proxy`."""
 
-    def __init__(self, directory: Path, environ: Mapping[str, str] | None = None, *, each: int = 2) -> None:
+    def __init__(
+        self, directory: Path, environ: Mapping[str, str] | None = None, *, each: int = 2, proxied: bool = False
+    ) -> None:
         self.state = directory / "state"
         self.output = directory / "output"
-        self._gateway_port = free_port()
         self._each = each
-        kafka_port, clickhouse_port = free_port(), free_port()
+        kafka_port = free_ports(2 + each)
+        clickhouse_port, self._gateway_port = kafka_port + 1, kafka_port + 2
         self.kafka = KafkaSettings(bootstrap_servers=f"127.0.0.1:{kafka_port}")
         self.clickhouse = f"http://127.0.0.1:{clickhouse_port}"
         self._environ = {
@@ -41,8 +45,11 @@ class Stack:
             "SEQUENCE_LOCAL_GATEWAYS": str(each),
             "SEQUENCE_LOCAL_WORKERS": str(each),
             "SEQUENCE_WORKER_SESSION_SECONDS": "6",
+            # Several brokers share the machine, and none lives long enough to gain from its second compiler.
+            "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1",
             **(environ or {}),
         }
+        self.proxy = InsertProxy(self.clickhouse) if proxied else None
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -57,9 +64,12 @@ class Stack:
     def start(self) -> None:
         """Start it and return when every part is ready."""
         self.output.parent.mkdir(parents=True, exist_ok=True)
+        if self.proxy is not None:
+            self.proxy.__enter__()
+            self._environ[WORKERS_CLICKHOUSE] = self.proxy.address
         with self.output.open("wb") as output:
             self._process = process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.cli", "up", "--parent", str(os.getpid())],
+                [sys.executable, "-m", "tests.faults.up", str(os.getpid())],
                 env=self._environ,
                 stdin=subprocess.PIPE,
                 stdout=output,
@@ -85,6 +95,8 @@ class Stack:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(60)
             self._process = None
+        if self.proxy is not None:
+            self.proxy.__exit__()
 
     @property
     def token(self) -> str:
@@ -101,6 +113,10 @@ class Stack:
         return (
             [f"{kind}-{number + 1}" for number in range(self._each)] if kind not in {"kafka", "clickhouse"} else [kind]
         )
+
+    def log(self, part: str) -> str:
+        """Return what *part* has printed lately."""
+        return (self.state / "logs" / f"{part}.log").read_text(errors="replace")
 
     def pid(self, part: str) -> int:
         """Return the process id of *part*, waiting for one that is being started."""

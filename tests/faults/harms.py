@@ -1,0 +1,174 @@
+"""Harm that is done to processes: killed, paused, held down, told to end, added and taken away."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+
+from tests.faults.stack import Stack
+from tests.faults.trial import Step, Trial
+from tests.services import alive, eventually
+from tests.workers import Worker
+
+WORKERS = ("dedupe", "persons", "events")
+ASLEEP_SECONDS = 12.0
+"""Twice as long as the session of a worker."""
+END_SECONDS = 30.0
+"""Within this time a part ends that was told to, whatever is down: 20 s and a busy machine."""
+
+
+def nothing(trial: Trial) -> None:
+    """Do nothing."""
+    del trial
+
+
+def repeatedly(harm: Step, *, pause_seconds: float) -> Step:
+    """Return *harm* as often as the scenario wants it, with *pause_seconds* after each."""
+
+    def repeated(trial: Trial) -> None:
+        for _ in range(trial.scenario.repetitions):
+            harm(trial)
+            time.sleep(pause_seconds)
+
+    return repeated
+
+
+def killing(*kinds: str, pause_seconds: float, whole_kind: bool = False) -> Step:
+    """Return the harm of `kill -9` on a random part of *kinds*, or on all parts of one kind at once."""
+
+    def kill(trial: Trial) -> None:
+        parts = trial.stack.parts(trial.chance.choice(kinds))
+        for part in parts if whole_kind else [trial.chance.choice(parts)]:
+            trial.stack.kill(part)
+
+    return repeatedly(kill, pause_seconds=pause_seconds)
+
+
+def pausing(*kinds: str, seconds: float, between_seconds: float) -> Step:
+    """Return the harm of SIGSTOP for *seconds* on a random part of *kinds*: it wakes when others have its work."""
+
+    def pause(trial: Trial) -> None:
+        part = trial.chance.choice(trial.stack.parts(trial.chance.choice(kinds)))
+        pid = trial.stack.signal(part, signal.SIGSTOP)
+        time.sleep(seconds)
+        trial.stack.resume(pid)
+
+    return repeatedly(pause, pause_seconds=between_seconds)
+
+
+@contextlib.contextmanager
+def held_down(stack: Stack, part: str) -> Iterator[None]:
+    """Keep *part* away for the block, however often the supervisor starts it."""
+    over = threading.Event()
+
+    def hold() -> None:
+        while not over.is_set():
+            stack.kill(part)
+            over.wait(0.2)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        yield
+    finally:
+        over.set()
+        holder.join()
+
+
+def holding_down(part: str, *, seconds: float) -> Step:
+    """Return the harm of *part* being away for *seconds*; gateways have to live through it, and say 503 meanwhile."""
+
+    def hold(trial: Trial) -> None:
+        gateways = [trial.stack.pid(gateway) for gateway in trial.stack.parts("gateway")]
+        with held_down(trial.stack, part):
+            time.sleep(seconds)
+        refused = trial.client.statuses[503]
+        trial.notes.append(f"503 answered {refused} times")
+        trial.faults["gateways that ended"] = sum(not alive(pid) for pid in gateways)
+        trial.faults["outages without 503"] = int(part == "kafka" and refused == 0)
+
+    return repeatedly(hold, pause_seconds=5)
+
+
+def dying_at_points(trial: Trial) -> None:
+    """Wait until workers that kill themselves at a point of the code have died often enough."""
+    due = trial.scenario.repetitions
+    eventually(lambda: trial.stack.restarts() >= due, "the workers have died", within_seconds=600)
+
+
+def waking_late(trial: Trial) -> None:
+    """Wake workers that stop themselves with outputs in hand, each when its partitions have long moved.
+
+    The waking goes on to the end of the scenario: a worker may stop at the very last records.
+    """
+    woken: list[int] = []
+    threading.Thread(target=_wake, args=(trial.stack, woken), daemon=True).start()
+    due = trial.scenario.repetitions
+    eventually(lambda: len(woken) >= due, "workers have woken late", within_seconds=600)
+
+
+def _wake(stack: Stack, woken: list[int]) -> None:
+    since: dict[int, float] = {}
+    while True:
+        time.sleep(0.5)
+        for file in (stack.state / "run").glob("*.pid"):
+            with contextlib.suppress(psutil.Error, OSError, ValueError):
+                pid = int(file.read_text())
+                if psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+                    since.pop(pid, None)
+                elif time.monotonic() - since.setdefault(pid, time.monotonic()) > ASLEEP_SECONDS:
+                    stack.resume(pid)
+                    woken.append(pid)
+
+
+def coming_and_going(trial: Trial) -> None:
+    """Add a worker of a random kind and take it away again: every time all partitions of its kind move."""
+    kind = trial.chance.choice(WORKERS)
+    directory = trial.stack.state.parent / "guests" / f"{kind}-{trial.chance.random()}"
+    with Worker(kind, trial.stack.kafka, directory, environ={"SEQUENCE_CLICKHOUSE_URL": trial.stack.clickhouse}):
+        time.sleep(5)
+
+
+def wiping(trial: Trial) -> None:
+    """Delete the local state of a worker with a table, under its feet, and kill it."""
+    wipe(trial.stack, [trial.chance.choice(trial.stack.parts(trial.chance.choice(("dedupe", "persons"))))])
+
+
+def wipe(stack: Stack, parts: list[str], keep: Callable[[str], None] | None = None) -> None:
+    """Stop *parts*, hand each to *keep*, delete their local state and kill them."""
+    pids = [stack.signal(part, signal.SIGSTOP) for part in parts]
+    for part in parts:
+        if keep is not None:
+            keep(part)
+        shutil.rmtree(stack.state / "workers" / part, ignore_errors=True)
+    for pid in pids:
+        stack.end(pid)
+
+
+def ending_in_outage(trial: Trial) -> None:
+    """Take Kafka and then ClickHouse away and tell who needs it to end: it has to, in time."""
+    for down in ("kafka", "clickhouse"):
+        _end_without(trial, down)
+        time.sleep(15)
+
+
+def _end_without(trial: Trial, down: str) -> None:
+    stack = trial.stack
+    kinds = ("gateway", *WORKERS) if down == "kafka" else ("events",)
+    with held_down(stack, down):
+        time.sleep(8)
+        told = {part: stack.signal(part, signal.SIGTERM) for kind in kinds for part in stack.parts(kind)}
+        since = time.monotonic()
+        while any(alive(pid) for pid in told.values()) and time.monotonic() < since + END_SECONDS:
+            time.sleep(0.1)
+        late = [part for part, pid in told.items() if alive(pid)]
+    trial.notes.append(
+        f"without {down} ended after {time.monotonic() - since:.0f} s, late: {', '.join(late) or 'none'}"
+    )
+    trial.faults["parts that did not end"] = trial.faults.get("parts that did not end", 0) + len(late)

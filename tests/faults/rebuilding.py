@@ -1,0 +1,73 @@
+"""Local state against what is rebuilt of it from nothing: they have to be the same."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from processors.engine.rocks import Layout, PartitionState
+from schemas.topics import DAY_MS, Topics
+from tests import logs
+from tests.faults.harms import wipe
+from tests.faults.trial import Trial
+from tests.services import eventually
+
+TABLES = {"seen": Layout(window_ms=7 * DAY_MS), "persons": Layout()}
+
+State = dict[tuple[str, int], tuple[int, dict[bytes, bytes]]]
+"""By table and partition: the position in the output log and every entry."""
+
+
+def rebuild(trial: Trial) -> None:
+    """Keep the tables' local state, delete it, let the workers rebuild it and compare."""
+    stack = trial.stack
+    topics = Topics(stack.kafka.topic_prefix)
+    ends = {("seen", p): end - 1 for p, end in logs.ends(stack.kafka, topics.events).items() if end}
+    ends |= {("persons", p): end - 1 for p, end in logs.ends(stack.kafka, topics.persons).items() if end}
+    with tempfile.TemporaryDirectory() as kept:
+        workers = stack.state / "workers"
+        wipe(
+            stack,
+            [part for kind in ("dedupe", "persons") for part in stack.parts(kind)],
+            keep=lambda part: _copy(workers / part, Path(kept) / part),
+        )
+        before = _states(Path(kept))
+    after: list[State] = []
+
+    def rebuilt() -> bool:
+        after[:] = [_copied_states(workers)]
+        return {table: position for table, (position, _) in after[0].items()} == ends
+
+    eventually(rebuilt, f"the state is rebuilt up to {ends}", within_seconds=90, every_seconds=1.0)
+    differing = [table for table in ends if before.get(table, (-1, {}))[1] != after[0][table][1]]
+    trial.faults["partitions rebuilt differently"] = len(differing)
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copytree(source, target)
+
+
+def _copied_states(workers: Path) -> State:
+    """Return the states in a copy of *workers*: the processes hold the locks of the originals, and are at rest."""
+    with tempfile.TemporaryDirectory() as copied:
+        target = Path(copied) / "workers"
+        try:
+            shutil.copytree(workers, target)
+        except shutil.Error:  # a file went away: they are not at rest yet
+            return {}
+        return _states(target)
+
+
+def _states(directory: Path) -> State:
+    """Return the newest state of each partition among all workers' directories below *directory*."""
+    newest: State = {}
+    for table, layout in TABLES.items():
+        for path in directory.glob(f"*/{table}/*"):
+            state = PartitionState(path, layout)
+            found = (state.position, state.entries())
+            state.close()
+            key = (table, int(path.name))
+            if found[0] >= 0 and found[0] > newest.get(key, (-1, {}))[0]:
+                newest[key] = found
+    return newest

@@ -1,0 +1,142 @@
+"""How fast the pipeline is back: a killed worker's partitions, and a million marks from nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from aiokafka import AIOKafkaProducer
+
+from deploy import topics as deployed
+from schemas.items import Track
+from schemas.records import encode_item, item_key, partition_for
+from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
+from schemas.topics import Topics
+from tests import logs
+from tests.faults.harms import WORKERS
+from tests.faults.stack import Stack
+from tests.faults.trial import Trial
+from tests.services import embedded_kafka, running
+from tests.workers import Worker
+
+MARKS = 1_000_000
+MARKS_LIMIT_SECONDS = 10.0
+TAKEOVER_LIMIT_SECONDS = 15.0
+PARTITIONS = 4
+
+Progress = Callable[[], dict[int, int]]
+
+
+def taking_over(trial: Trial) -> None:
+    """Kill a worker of each kind in turn and note the longest time for which one of its partitions stood still."""
+    stack = trial.stack
+    topics = Topics(stack.kafka.topic_prefix)
+    progress: dict[str, Progress] = {
+        "dedupe": lambda: logs.ends(stack.kafka, topics.events),
+        "persons": lambda: logs.ends(stack.kafka, topics.persons),
+        "events": lambda: _origins(stack),
+    }
+    slow = 0
+    for kind in WORKERS:
+        longest = []
+        for _ in range(trial.scenario.repetitions):
+            with _Standstill(progress[kind]) as standstill:
+                time.sleep(2)
+                stack.kill(trial.chance.choice(stack.parts(kind)))
+                time.sleep(25)
+            longest.append(standstill.longest_seconds)
+            slow += standstill.longest_seconds > TAKEOVER_LIMIT_SECONDS
+        trial.notes.append(f"{kind}: partitions at work again after {max(longest):.1f} s at most")
+    trial.faults["slow takeovers"] = slow
+
+
+def rebuilding_marks() -> float:
+    """Return the seconds from the start of a worker whose state is gone until it has a million marks.
+
+    A broker of its own, and the items went through the worker itself before.
+    """
+    with tempfile.TemporaryDirectory(prefix="sequence-marks-") as name:
+        directory = Path(name)
+        with running(embedded_kafka(directory)) as broker:
+            kafka = KafkaSettings(bootstrap_servers=broker.address)
+            topics = Topics(kafka.topic_prefix)
+            asyncio.run(deployed.apply(kafka, TopicSettings(partitions=PARTITIONS)))
+            asyncio.run(_write_marks(kafka, topics.items))
+            worker = Worker("dedupe", kafka, directory / "worker")
+            with worker:
+                worker.until(
+                    lambda: logs.committed(kafka, f"{topics.prefix}-dedupe", topics.items) == MARKS,
+                    "every item is marked",
+                    within_seconds=300,
+                )
+            shutil.rmtree(worker.state)
+            began = time.monotonic()
+            with worker:
+                worker.until(
+                    lambda: worker.log.count("at work on partitions") > 1, "its marks are back", within_seconds=120
+                )
+                return time.monotonic() - began
+
+
+class _Standstill:
+    """Watches partitions for a block, and knows for how long one of them did not move at the longest."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._over = threading.Event()
+        self._watching = threading.Thread(target=self._watch)
+        self.longest_seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self._watching.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._watching.join()
+
+    def _watch(self) -> None:
+        seen: dict[int, tuple[int, float]] = {}
+        while not self._over.wait(0.2):
+            reached = self._progress()
+            now = time.monotonic()
+            for partition, offset in reached.items():
+                before, since = seen.get(partition, (-1, now))
+                self.longest_seconds = max(self.longest_seconds, now - since)
+                if offset != before:
+                    seen[partition] = (offset, now)
+
+
+def _origins(stack: Stack) -> dict[int, int]:
+    rows = stack.query("SELECT _partition, max(_origin) AS origin FROM events GROUP BY _partition")
+    return {int(str(row["_partition"])): int(str(row["origin"])) for row in rows}
+
+
+async def _write_marks(kafka: KafkaSettings, topic: str) -> None:
+    """Write so many items in record batches: one `send` for each would take minutes."""
+    async with AIOKafkaProducer(
+        **kafka_arguments(kafka), enable_idempotence=True, max_batch_size=900_000, max_request_size=4_000_000
+    ) as producer:
+        pending = []
+        builders = {partition: producer.create_batch() for partition in range(PARTITIONS)}
+        for number in range(MARKS):
+            message_id = f"{number:032d}"
+            item = Track(
+                "marks", message_id, "ada", "Page Closed", "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z"
+            )
+            key = item_key(item.project_id, message_id)
+            partition = partition_for(key, PARTITIONS)
+            value = encode_item(item)
+            if builders[partition].append(timestamp=None, key=key, value=value) is None:
+                pending.append(await producer.send_batch(builders[partition], topic, partition=partition))
+                builders[partition] = producer.create_batch()
+                builders[partition].append(timestamp=None, key=key, value=value)
+        for partition, builder in builders.items():
+            pending.append(await producer.send_batch(builder, topic, partition=partition))
+        await asyncio.gather(*pending)
