@@ -87,7 +87,7 @@ class Lane:
         due = self.decided + 1
         for event in events:
             run: Slice = event.value
-            begin = run.start if self.stage.compacted else run.first
+            begin = run.begin if self.stage.compacted else run.first
             whole = self.stage.compacted or run.last - run.first + 1 == len(run.records)
             if (begin > due or not whole) and not without("contiguous_in"):
                 raise SkippedRecordsError(

@@ -46,6 +46,11 @@ class Slice:
     """Where reading began: every offset from here to `first` is known not to exist. -1: not known."""
 
     @property
+    def begin(self) -> int:
+        """The lowest offset from which on nothing is missing."""
+        return self.first if self.start < 0 else self.start
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of the records' values."""
         return sum(len(record.value) for record in self.records if record.value is not None)

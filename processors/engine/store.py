@@ -134,8 +134,8 @@ class PartitionedStore(base.Store[bytes, bytes]):
             if not records:
                 return
         due = max(state.position + 1, self.app.consumer.log_starts.get(tp, 0))
-        begin = run.start if self._options.compacted and run.start >= 0 else records[0].offset
-        if begin > due and not (self._options.compacted and run.start < 0):
+        begin = run.begin if self._options.compacted else records[0].offset
+        if begin > due:
             raise LocalStateError(f"recovery of {tp.topic}[{tp.partition}] skipped from {due} to {begin}")
         puts, decided = self._options.replay(records, state.decided, state.get_many)
         state.apply(puts, position=records[-1].offset, decided=decided)

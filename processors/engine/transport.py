@@ -47,7 +47,8 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.next_offsets: dict[TP, int] = {}
+        self._next_offsets: dict[TP, int] = {}
+        """Where each partition is read next; every offset up to the next record is known not to exist."""
         self.last_heartbeat = 0.0
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -81,28 +82,51 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
         return await self.call_thread(read)  # type: ignore[no-any-return]
 
     async def seek_to_committed(self) -> Any:
-        """Seek, and forget what was delivered before it.
+        """Seek every partition to its committed offset, or to its start, and return the committed offsets.
 
         Faust drops what it had fetched when a rebalance or a recovery began and relies on this seek to fetch it again.
         aiokafka's leaves a partition alone where nothing is committed yet, so its first records would stay dropped.
         """
-        self.next_offsets.clear()
         return await self.call_thread(self._seek_to_committed_or_start)
+
+    def seek(self, partition: TP, offset: int) -> None:
+        """Refuse: reading would begin where nobody has noted it."""
+        raise NotImplementedError("seek_wait notes where reading begins")
 
     async def _seek_to_committed_or_start(self) -> Any:
         consumer = self._ensure_consumer()
-        offsets = await consumer.seek_to_committed()
+        offsets = {tp: await consumer.committed(tp) for tp in consumer.assignment()}
+        for tp, offset in offsets.items():
+            if offset:
+                consumer.seek(tp, offset)
+                self._next_offsets[tp] = offset
         fresh = [
             tp for tp, offset in offsets.items() if offset is None and tp.topic not in self.app.tables.changelog_topics
         ]
         if fresh:
+            # Marks the partitions before it waits for anything, so that nothing is fetched of them in between.
+            self._next_offsets.update(dict.fromkeys(fresh, 0))
             await consumer.seek_to_beginning(*fresh)
         return offsets
 
     async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
-        for tp in partitions:
-            self.next_offsets.pop(tp, None)
+        # Seeks before it waits for anything. Faust asks for the offset before the first one, too.
+        self._next_offsets.update({tp: max(offset, 0) for tp, offset in partitions.items()})
         await super()._seek_wait(consumer, partitions)
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
+        """Return by partition a slice of what was fetched.
+
+        Where each begins is noted here, in the consumer's own thread and at the moment that its position moves: a slice
+        that is dropped on its way from here on leaves a gap that shows.
+        """
+        fetched = await super()._fetch_records(*args, **kwargs)
+        return {tp: self._slice(tp, run) for tp, run in fetched.items()}
+
+    def _slice(self, tp: TP, run: Any) -> Slice:
+        run_slice = Slice(tp.topic, tp.partition, run, self._next_offsets.get(tp, -1))
+        self._next_offsets[tp] = run_slice.last + 1
+        return run_slice
 
 
 class SliceConsumer(driver.Consumer):
@@ -149,14 +173,11 @@ class SliceConsumer(driver.Consumer):
         if not self.flow_active:
             # A rebalance began while the fetch was under way; recovery seeks again before it resumes.
             return
-        next_offsets = self.thread.next_offsets
-        for tp, run in records.items():
+        for tp, run_slice in records.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
             if tp not in active and tp not in self._buffered_partitions:
                 continue
-            run_slice = Slice(tp.topic, tp.partition, run, next_offsets.get(tp, -1))
-            next_offsets[tp] = run_slice.last + 1
             yield tp, self._slice_message(tp, run_slice, generation)
 
     def _slice_message(self, tp: TP, run: Slice, generation: int) -> ConsumerMessage:

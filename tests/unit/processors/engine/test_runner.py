@@ -77,6 +77,11 @@ async def test_holes_in_a_compacted_topic_are_no_gap_but_lost_runs_are() -> None
         (await lane(decided=3, compacted=True)).join([SliceEvent(12, start=10)])
 
 
+async def test_a_compacted_run_that_began_nobody_knows_where_is_not_trusted() -> None:
+    with pytest.raises(SkippedRecordsError):
+        (await lane(decided=3, compacted=True)).join([SliceEvent(7)])
+
+
 async def test_a_lane_takes_no_more_than_its_stage_wants() -> None:
     full = await lane(decided=-1)
     for first in range(0, 24, 6):
