@@ -73,7 +73,7 @@ def reset(settings: KafkaSettings, group: str, topics: Iterable[str]) -> bool:
         async with AIOKafkaConsumer(*topics, **kafka_arguments(settings)) as reader:
             starts = await reader.beginning_offsets(reader.assignment())
         async with AIOKafkaConsumer(**kafka_arguments(settings), group_id=group) as consumer:
-            consumer.assign(starts)
+            consumer.assign(list(starts))
             try:
                 await consumer.commit(starts)
             except CommitFailedError:

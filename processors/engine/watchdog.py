@@ -8,10 +8,11 @@ And where nothing comes any more, nothing but a look at its output log tells a w
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
@@ -67,6 +68,7 @@ class Watchdog:
         while True:
             await asyncio.sleep(self._stall_seconds / 5)
             if self.settles_too_long(self._settling(), time.monotonic()):
+                log.critical("every task, and where it waits:\n%s", waiting_tasks())
                 self._end(StalledError("joining the group or reading the tables' logs does not come forward"))
             decided = {tp: lane.decided for tp, lane in self._runner.lanes.items()}
             applied = {tp: position for table in self._tables for tp, position in table.applied().items()}
@@ -81,6 +83,7 @@ class Watchdog:
                 self._end(InterleavedWriterError(f"another worker has written: {interleaved}"))
             stalled = self.stalled(bounds, time.monotonic())
             if stalled:
+                log.critical("every task, and where it waits:\n%s", waiting_tasks())
                 self._end(StalledError(f"no progress for {self._stall_seconds:.0f} s with lag: {stalled}"))
 
     def settles_too_long(self, progress: object, now: float) -> bool:
@@ -126,3 +129,22 @@ class Watchdog:
                 stuck.append(f"{tp.topic}[{tp.partition}] at {lane.decided} of {end}")
         self._seen = seen
         return ", ".join(stuck)
+
+
+def waiting_tasks() -> str:
+    """Return a line for each task of every event loop of this process: the innermost places where it waits.
+
+    Without them a worker that stood still could only be asked while it stood.
+    """
+    lines = []
+    # The consumer has a loop of its own, whose tasks `asyncio.all_tasks` does not tell.
+    for task in [found for found in gc.get_objects() if isinstance(found, asyncio.Task) and not found.done()]:
+        places = []
+        waiter: Any = task.get_coro()
+        while waiter is not None:
+            frame = getattr(waiter, "cr_frame", None) or getattr(waiter, "gi_frame", None)
+            if frame is not None:
+                places.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+            waiter = getattr(waiter, "cr_await", None) or getattr(waiter, "gi_yieldfrom", None)
+        lines.append(" > ".join(places[-6:]))
+    return "\n".join(sorted(lines))

@@ -85,6 +85,7 @@ def holding_down(part: str, *, seconds: float) -> Step:
     """Return the harm of *part* being away for *seconds*; gateways have to live through it, and say 503 meanwhile."""
 
     def hold(trial: Trial) -> None:
+        time.sleep(3)
         gateways = [trial.stack.pid(gateway) for gateway in trial.stack.parts("gateway")]
         with held_down(trial.stack, part):
             time.sleep(seconds)

@@ -43,7 +43,7 @@ class Result(msgspec.Struct, frozen=True):
     def verdict(self) -> str:
         """Return what is to be said of it."""
         if not self.passed:
-            return f"FAILED {self.error.splitlines()[0] if self.error else ''}"
+            return f"FAILED {self.error.splitlines()[-1] if self.error else ''}"
         return "red, as it must be" if self.must_be_red else "ok"
 
 

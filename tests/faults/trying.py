@@ -6,6 +6,7 @@ import contextlib
 import random
 import subprocess
 import time
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,5 +81,5 @@ def _noted(errors: list[str]) -> Iterator[None]:
     """Go on after a failure: what can still be counted tells more than the failure alone."""
     try:
         yield
-    except AssertionError as failure:
-        errors.append(str(failure)[:1500])
+    except Exception as failure:  # noqa: BLE001  # whatever it is, the scenario has failed
+        errors.append("".join(traceback.format_exception(failure))[-2500:])
