@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from typing import NoReturn
 
 from processors.engine.errors import RefusedStartError
@@ -28,3 +29,16 @@ def end_process(error: BaseException) -> NoReturn:
         log.critical("ending the process: %s: %s", type(error).__name__, error, exc_info=error)
     logging.shutdown()
     os._exit(REFUSED if isinstance(error, RefusedStartError) else FAILED)
+
+
+def end_within(seconds: float) -> None:
+    """End this process after *seconds* if it is still there: it was told to end, and what is in work is done again."""
+
+    def end() -> None:
+        log.warning("ending now: not done after %.0f s; what is in work is done again at the next start", seconds)
+        logging.shutdown()
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()

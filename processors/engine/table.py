@@ -80,7 +80,7 @@ class LogTable:
                     f"{self.topic}[{number}]: outputs were acknowledged at {base}, due was {position + 1}: "
                     f"another worker has written in between"
                 )
-            position += len(outputs)
+            position = base + len(outputs) - 1
         reach("produced")
         state.apply(puts, position=position, decided=decided)
         reach("applied")

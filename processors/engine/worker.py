@@ -15,7 +15,7 @@ from typing import Any
 import faust
 from faust.types import TP
 
-from processors.engine.ending import end_process
+from processors.engine.ending import end_process, end_within
 from processors.engine.logs import Logs
 from processors.engine.output import OutputLog
 from processors.engine.runner import Runner
@@ -29,6 +29,8 @@ from schemas.settings import KafkaSettings, kafka_arguments
 REQUEST_TIMEOUT_SECONDS = 40.0
 FETCH_BYTES = 4 * 1024 * 1024
 """What one fetch brings of one partition: some ten thousand events, so that slices are worth their overhead."""
+STOP_SECONDS = 20.0
+"""Without Kafka neither the last commit nor the farewell to the group comes to an end."""
 UNLIMITED_SECONDS = 7 * 24 * 60 * 60.0
 
 log = logging.getLogger(__name__)
@@ -78,7 +80,8 @@ class SliceApp(faust.App):
         return self.consumer_generation_id, tuple(self.tables.recovery.active_offsets.items())
 
     async def on_stop(self) -> None:
-        """Finish what is in work, commit, leave."""
+        """Finish what is in work, commit, leave; without that where it takes too long."""
+        end_within(STOP_SECONDS)
         self.watchdog.stop()
         await self.runner.stop()
         await super().on_stop()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.faults.client import Client
+from tests.faults.controls import CONTROLS
 from tests.faults.invariants import check, wait_until_idle
 from tests.faults.ledger import Ledger
 from tests.faults.stack import Stack
+from tests.faults.trying import try_scenario
 
 KILLED = ("dedupe-1", "persons-1", "events-1", "gateway-1", "clickhouse", "kafka")
 
@@ -37,3 +41,13 @@ def test_every_part_killed_under_load_loses_and_doubles_nothing(stack: Stack) ->
     assert figures.items > 10_000
     assert ledger.count("track", "acknowledged") == figures.events
     assert ledger.count("identify", "acknowledged") == figures.identifies
+
+
+@pytest.mark.timeout(300)
+def test_the_same_checks_turn_red_when_the_sink_does_not_ask_for_its_position(tmp_path: Path) -> None:
+    control = next(control for control in CONTROLS if control.name == "without-sink-position")
+
+    result = try_scenario(replace(control, repetitions=4), tmp_path)
+
+    assert result.faults["doubled"] > 0
+    assert result.faults["lost"] == 0

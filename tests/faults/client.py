@@ -13,7 +13,8 @@ import aiohttp
 
 from tests.faults.ledger import Ledger, Outcome
 
-SENDERS = 6
+SENDERS = 16
+"""So many that the load goes on while requests wait for an answer."""
 REQUEST_SECONDS = 20
 
 

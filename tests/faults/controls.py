@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.harms import dying_at_points, holding_down, killing, pausing, waking_late
+from tests.faults.harms import dying_at_points, killing, pausing, waking_late
 from tests.faults.trial import Scenario, Step
 
 
@@ -21,9 +21,9 @@ def _without(mechanism: str, repetitions: int, harm: Step, *, rate: float = 400.
 CONTROLS = [
     _without("produce_before_apply", 10, dying_at_points, rate=300, SEQUENCE_TEST_KILL_AT="applied:40"),
     _without("sink_position", 10, killing("events", pause_seconds=5)),
-    _without("end_process", 1, holding_down("kafka", seconds=60)),
+    _without("end_process", 10, waking_late, SEQUENCE_TEST_STOP_AT="decided:60"),
     _without("origins", 3, pausing("dedupe", seconds=20, between_seconds=10), rate=500),
-    _without("contiguous_out", 3, pausing("dedupe", seconds=20, between_seconds=10), rate=500),
+    _without("contiguous_out", 10, waking_late, SEQUENCE_TEST_STOP_AT="decided:60"),
     _without("join", 10, waking_late, SEQUENCE_TEST_STOP_AT="decided:60"),
     _without("contiguous_in", 10, killing("dedupe", pause_seconds=8), rate=500),
 ]

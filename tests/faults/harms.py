@@ -57,7 +57,7 @@ def pausing(*kinds: str, seconds: float, between_seconds: float) -> Step:
         part = trial.chance.choice(trial.stack.parts(trial.chance.choice(kinds)))
         pid = trial.stack.signal(part, signal.SIGSTOP)
         time.sleep(seconds)
-        trial.stack.resume(pid)
+        trial.stack.tell(pid, signal.SIGCONT)
 
     return repeatedly(pause, pause_seconds=between_seconds)
 
@@ -124,7 +124,7 @@ def _wake(stack: Stack, woken: list[int]) -> None:
                 if psutil.Process(pid).status() != psutil.STATUS_STOPPED:
                     since.pop(pid, None)
                 elif time.monotonic() - since.setdefault(pid, time.monotonic()) > ASLEEP_SECONDS:
-                    stack.resume(pid)
+                    stack.tell(pid, signal.SIGCONT)
                     woken.append(pid)
 
 
@@ -149,7 +149,7 @@ def wipe(stack: Stack, parts: list[str], keep: Callable[[str], None] | None = No
             keep(part)
         shutil.rmtree(stack.state / "workers" / part, ignore_errors=True)
     for pid in pids:
-        stack.end(pid)
+        stack.tell(pid, signal.SIGKILL)
 
 
 def ending_in_outage(trial: Trial) -> None:
@@ -164,7 +164,7 @@ def _end_without(trial: Trial, down: str) -> None:
     kinds = ("gateway", *WORKERS) if down == "kafka" else ("events",)
     with held_down(stack, down):
         time.sleep(8)
-        told = {part: stack.signal(part, signal.SIGTERM) for kind in kinds for part in stack.parts(kind)}
+        told = _tell_to_end(stack, [part for kind in kinds for part in stack.parts(kind)])
         since = time.monotonic()
         while any(alive(pid) for pid in told.values()) and time.monotonic() < since + END_SECONDS:
             time.sleep(0.1)
@@ -173,3 +173,14 @@ def _end_without(trial: Trial, down: str) -> None:
         f"without {down} ended after {time.monotonic() - since:.0f} s, late: {', '.join(late) or 'none'}"
     )
     trial.faults["parts that did not end"] = trial.faults.get("parts that did not end", 0) + len(late)
+
+
+def _tell_to_end(stack: Stack, parts: list[str]) -> dict[str, int]:
+    """Send SIGTERM to those of *parts* that run and return their process ids; one that has ended waits for Kafka."""
+    told = {}
+    for part in parts:
+        pid = stack.pid(part)
+        if alive(pid):
+            stack.tell(pid, signal.SIGTERM)
+            told[part] = pid
+    return told

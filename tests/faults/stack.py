@@ -124,6 +124,11 @@ class Stack:
         eventually(file.exists, f"{part} has a process")
         return int(file.read_text())
 
+    def tell(self, pid: int, number: signal.Signals) -> None:
+        """Send the process *pid* a signal, if it is still there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
     def signal(self, part: str, number: signal.Signals) -> int:
         """Send *part* a signal and return its process id; a part that is between two lives is waited for."""
         sent: list[int] = []
@@ -143,16 +148,6 @@ class Stack:
     def kill(self, part: str) -> None:
         """`kill -9` *part*; the supervisor starts it again."""
         self.signal(part, signal.SIGKILL)
-
-    def resume(self, pid: int) -> None:
-        """Let a paused process go on, if it is still there."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-
-    def end(self, pid: int) -> None:
-        """`kill -9` the process *pid*, paused or not."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
     def restarts(self) -> int:
         """Return how often the supervisor has started a part again."""
