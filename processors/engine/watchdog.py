@@ -87,13 +87,10 @@ class Watchdog:
                 self._end(StalledError(f"no progress for {self._stall_seconds:.0f} s with lag: {stalled}"))
 
     def settles_too_long(self, progress: object, now: float) -> bool:
-        """Return whether *progress* of joining and recovering, None once that is done, is the same for too long.
-
-        A rebalance may wait for a paused member until Kafka gives it up, so it gets twice the time.
-        """
+        """Return whether *progress* of joining and recovering, None once that is done, is the same for too long."""
         if progress is None or progress != self._settled[0]:
             self._settled = (progress, now)
-        return now - self._settled[1] >= 2 * self._stall_seconds
+        return now - self._settled[1] >= self._stall_seconds
 
     def truncated(self, decided: Mapping[TP, int], bounds: Mapping[TP, Bounds]) -> str:
         """Return which logs end below what was *decided* before their bounds were asked for; empty when all is well.

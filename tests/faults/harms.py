@@ -177,10 +177,7 @@ def _end_without(trial: Trial, down: str) -> None:
 
 def _tell_to_end(stack: Stack, parts: list[str]) -> dict[str, int]:
     """Send SIGTERM to those of *parts* that run and return their process ids; one that has ended waits for Kafka."""
-    told = {}
-    for part in parts:
-        pid = stack.pid(part)
-        if alive(pid):
-            stack.tell(pid, signal.SIGTERM)
-            told[part] = pid
+    told = {part: pid for part in parts if (pid := stack.running(part)) is not None}
+    for pid in told.values():
+        stack.tell(pid, signal.SIGTERM)
     return told

@@ -18,7 +18,7 @@ import requests
 from schemas.settings import KafkaSettings
 from tests.faults.up import WORKERS_CLICKHOUSE
 from tests.proxy import InsertProxy
-from tests.services import eventually, free_ports
+from tests.services import alive, eventually, free_ports
 
 READY = "Query them:"
 
@@ -123,6 +123,14 @@ class Stack:
         file = self.state / "run" / f"{part}.pid"
         eventually(file.exists, f"{part} has a process")
         return int(file.read_text())
+
+    def running(self, part: str) -> int | None:
+        """Return the process id of *part*, None while it is between two lives."""
+        try:
+            pid = int((self.state / "run" / f"{part}.pid").read_text())
+        except FileNotFoundError:
+            return None
+        return pid if alive(pid) else None
 
     def tell(self, pid: int, number: signal.Signals) -> None:
         """Send the process *pid* a signal, if it is still there."""
