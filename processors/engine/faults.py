@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections import Counter
 from collections.abc import Mapping
 
 KILL_AT = "SEQUENCE_TEST_KILL_AT"
 """`POINT:N`: SIGKILL at the Nth time that the worker reaches POINT."""
 STOP_AT = "SEQUENCE_TEST_STOP_AT"
-"""`POINT:N`: SIGSTOP at the Nth time that the worker reaches POINT; it goes on there when it gets SIGCONT."""
+"""`POINT:N`: SIGSTOP every Nth time that the worker reaches POINT; it goes on there when it gets SIGCONT."""
 WITHOUT = "SEQUENCE_TEST_WITHOUT"
 """The mechanism to take out, one of `MECHANISMS`."""
 
@@ -34,20 +35,22 @@ MECHANISMS = frozenset(
 
 log = logging.getLogger(__name__)
 
-_remaining: dict[tuple[str, signal.Signals], int] = {}
+_every: dict[tuple[str, signal.Signals], int] = {}
+_passed: Counter[str] = Counter()
 _without: set[str] = set()
 
 
 def arm(environ: Mapping[str, str]) -> None:
     """Read which faults are asked for; ValueError for one that does not exist."""
-    _remaining.clear()
+    _every.clear()
+    _passed.clear()
     _without.clear()
     for variable, number in ((KILL_AT, signal.SIGKILL), (STOP_AT, signal.SIGSTOP)):
         if place := environ.get(variable):
             point, _, times = place.partition(":")
             if point not in POINTS:
                 raise ValueError(f"{variable}: no such point: {point}")
-            _remaining[point, number] = int(times or "1")
+            _every[point, number] = int(times or "1")
             log.warning("TEST: this worker sends itself %s at %s", number.name, place)
     if mechanism := environ.get(WITHOUT):
         if mechanism not in MECHANISMS:
@@ -58,11 +61,10 @@ def arm(environ: Mapping[str, str]) -> None:
 
 def reach(point: str) -> None:
     """Pass *point*: where the suite wants it, the process dies here, or stands still."""
-    for (place, number), left in _remaining.items():
-        if place == point:
-            _remaining[place, number] = left - 1
-            if left == 1:
-                os.kill(os.getpid(), number)
+    _passed[point] += 1
+    for (place, number), times in _every.items():
+        if place == point and _passed[point] % times == 0:
+            os.kill(os.getpid(), number)
 
 
 def without(mechanism: str) -> bool:

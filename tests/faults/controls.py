@@ -25,5 +25,5 @@ CONTROLS = [
     _without("origins", 3, pausing("dedupe", seconds=20, between_seconds=10), rate=500),
     _without("contiguous_out", 10, waking_late, SEQUENCE_TEST_STOP_AT="decided:60"),
     _without("join", 10, waking_late, SEQUENCE_TEST_STOP_AT="decided:60"),
-    _without("contiguous_in", 10, killing("dedupe", pause_seconds=8), rate=500),
+    _without("contiguous_in", 5, pausing("kafka", seconds=12, between_seconds=8), rate=1_000),
 ]
