@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults lint format lock
+.PHONY: help run test faults bench lint format lock
 
 help:
 	@echo "make run     start everything on this machine"
 	@echo "make test    run every test"
 	@echo "make faults  kill, pause and cut off each part and count; ONLY=name runs a selection"
+	@echo "make bench   measure each stage beside what others run; ONLY=name runs a selection"
 	@echo "make lint    check style and types"
 	@echo "make format  bring the code into its form"
 	@echo "make lock    write the lock files again after a change of dependencies; needs uv"
@@ -23,6 +24,9 @@ test: $(STAMP)
 
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults.run --only "$(ONLY)"
+
+bench: $(STAMP)
+	$(BIN)/sequence bench --only "$(ONLY)"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

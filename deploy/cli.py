@@ -10,8 +10,10 @@ import os
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
@@ -84,6 +86,28 @@ def up(parent: int | None) -> None:
 
     _start_logging()
     stack.up(os.environ, parent)
+
+
+@main.command()
+@click.option("--only", default="", metavar="NAME", help="Only the comparisons whose names begin so.")
+@click.option("--quick", is_flag=True, help="Fewer rounds and smaller states.")
+@click.option("--rounds", type=click.IntRange(min=1), help="How often each contender is measured.")
+@click.option("--peer", multiple=True, metavar="NAME=COMMAND", help="A dedupe of somebody else's to run beside ours.")
+@click.option("--compare", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An older bench.json.")
+@reported
+def bench(only: str, *, quick: bool, rounds: int | None, peer: tuple[str, ...], compare: Path | None) -> None:
+    """Measure each stage beside what people would run instead; ports and directories are those of the local stack."""
+    from deploy.bench import command, results
+    from deploy.bench.plan import QUICK, Plan
+    from deploy.settings import LocalSettings, state_directory
+
+    plan = replace(QUICK if quick else Plan(), peers=dict(text.partition("=")[::2] for text in peer))
+    plan = plan if rounds is None else replace(plan, rounds=rounds)
+    older = None if compare is None else results.read(compare)
+    done = command.run(os.environ, plan, only, state_directory(load(LocalSettings)), click.echo)
+    click.echo(f"\n{results.table(done)}")
+    if older is not None:
+        click.echo(results.comparison(done, older))
 
 
 @main.command()

@@ -6,7 +6,8 @@ DeployError
 ├── AlreadyRunningError another stack runs on the same state directory
 ├── StateError          the state directory cannot be written
 ├── FetchError          Kafka's files could not be fetched or are not what they should be
-└── PartError           a part of the local stack did not become ready
+├── PartError           a part of the local stack did not become ready
+└── BenchError          the benchmark cannot measure what was asked for
 """
 
 from __future__ import annotations
@@ -38,3 +39,7 @@ class FetchError(DeployError):
 
 class PartError(DeployError):
     """A part did not become ready."""
+
+
+class BenchError(DeployError):
+    """Something in the benchmark did not happen, or was asked for in a way that cannot be."""

@@ -1,0 +1,117 @@
+"""Items, bodies and records to feed stages with: 250 bytes each, like what the gateway writes."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from deploy.bench.site import PARTITIONS
+from processors.engine.output import Output, OutputLog
+from schemas.records import event_headers, partitions_for
+
+PROJECT = "bench"
+_TIMES = b'"timestamp":"2026-01-31T12:00:00.000000Z","receivedAt":"2026-01-31T12:00:01.000000Z"'
+
+
+class Feed:
+    """Makes items that no other feed makes; the same ones again as often as asked for."""
+
+    def __init__(self) -> None:
+        self._mark = secrets.token_hex(6)
+        self._made = 0
+        self._chance = Random(7)  # noqa: S311  # chance in a load is no secret
+
+    def tracks(self, number: int, *, duplicates: float = 0.0) -> list[Output]:
+        """Return *number* tracks; *duplicates* of them repeat a messageId from among those before."""
+        made: list[Output] = []
+        for _ in range(number):
+            if made and self._chance.random() < duplicates:
+                made.append(made[self._chance.randrange(len(made))])
+            else:
+                made.append(self._track(self._next()))
+        return made
+
+    def identifies(self, number: int, users: Sequence[str] = ()) -> list[Output]:
+        """Return *number* identifies, of *users* in turn or each of a user of its own."""
+        made = []
+        for _ in range(number):
+            serial = self._next()
+            user = users[serial % len(users)] if users else f"{self._mark}-{serial}"
+            made.append(self._identify(serial, user))
+        return made
+
+    @property
+    def made(self) -> int:
+        """How many different items were made."""
+        return self._made
+
+    def users(self, number: int) -> list[str]:
+        """Return names of users that nobody else has."""
+        return [f"{self._mark}-known-{serial}" for serial in range(number)]
+
+    def bodies(self, number: int, items: int, *, duplicates: float = 0.0, identifies: float = 0.0) -> list[bytes]:
+        """Return *number* request bodies of *items* each."""
+        bodies = []
+        known: list[dict[str, object]] = []
+        for _ in range(number):
+            batch = []
+            for _ in range(items):
+                if known and self._chance.random() < duplicates:
+                    batch.append(known[self._chance.randrange(len(known))])
+                else:
+                    batch.append(self._item(identify=self._chance.random() < identifies))
+                    known.append(batch[-1])
+            del known[:-10_000]
+            bodies.append(json.dumps({"batch": batch}, separators=(",", ":")).encode())
+        return bodies
+
+    def _next(self) -> int:
+        self._made += 1
+        return self._made
+
+    def _item(self, *, identify: bool) -> dict[str, object]:
+        serial = self._next()
+        item = {"messageId": f"{self._mark}-{serial:012d}", "userId": f"user-{serial % 50_000}"}
+        if identify:
+            return {"type": "identify", **item, "traits": {"plan": "pro", "age": serial % 90, "city": "Lima"}}
+        properties = {"price": serial % 1000 / 10, "currency": "EUR", "sku": f"sku-{serial % 997}", "first": False}
+        return {"type": "track", **item, "event": f"Event {serial % 20}", "properties": properties}
+
+    def _track(self, serial: int) -> Output:
+        message_id = b"%s-%012d" % (self._mark.encode(), serial)
+        value = (
+            b'{"type":"track","projectId":"bench","messageId":"%s","userId":"user-%d","event":"Event %d",%s,'
+            b'"properties":{"price":%d.5,"currency":"EUR","sku":"sku-%d","first":false}}'
+            % (message_id, serial % 50_000, serial % 20, _TIMES, serial % 1000, serial % 997)
+        )
+        return Output(b"bench/" + message_id, value)
+
+    def _identify(self, serial: int, user: str) -> Output:
+        message_id = b"%s-%012d" % (self._mark.encode(), serial)
+        value = (
+            b'{"type":"identify","projectId":"bench","messageId":"%s","userId":"%s",'
+            b'"timestamp":"2026-01-31T12:%02d:%02d.%06dZ","receivedAt":"2026-01-31T12:00:01.000000Z",'
+            b'"traits":{"plan":"pro","age":%d,"city":"Lima","score":%d,"email":"somebody@example.org"}}'
+            % (message_id, user.encode(), serial // 60 % 60, serial % 60, serial % 1_000_000, serial % 90, serial)
+        )
+        return Output(b"bench/" + message_id, value)
+
+
+def distinct(outputs: Iterable[Output]) -> int:
+    """Return how many of *outputs* are not repeats."""
+    return len({output.key for output in outputs})
+
+
+async def load(log: OutputLog, topic: str, outputs: Sequence[Output], origins: dict[int, int] | None = None) -> None:
+    """Write *outputs* to *topic*, by key; with *origins* as dedupe would, counting on from them."""
+    runs: dict[int, list[Output]] = defaultdict(list)
+    for output, partition in zip(outputs, partitions_for([output.key for output in outputs], PARTITIONS), strict=True):
+        if origins is not None:
+            origin = origins[partition] = origins.get(partition, -1) + 1
+            output = output._replace(headers=event_headers(output.key.partition(b"/")[2], origin))  # noqa: PLW2901
+        runs[partition].append(output)
+    for partition, run in runs.items():
+        await log.append(topic, partition, run)

@@ -1,0 +1,108 @@
+"""The gateway alone: requests to acknowledged records."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+from deploy.bench.feed import PROJECT, Feed
+from deploy.bench.load import Load, post
+from deploy.bench.plan import Plan
+from deploy.bench.results import Row, Sample
+from deploy.bench.rounds import Contender, compete
+from deploy.bench.site import Site, World, joined, process
+from deploy.bench.usage import measured
+from deploy.local.ports import HOST
+from gateway.projects import create_project, create_token
+
+UNIT = "items/s"
+_BODIES_ITEMS = 20_000
+
+
+@dataclass(slots=True)
+class Door:
+    """Gateways of one site, or one that is not ours."""
+
+    site: Site
+    urls: list[str]
+    token: str
+    seconds: float
+    files: dict[int, Path] = field(default_factory=dict)
+
+    async def measure(self, connections: int, items: int) -> Sample:
+        """Post batches of *items* over *connections* and count what is on the topic."""
+        world, topic = self.site.world, self.site.topics.items
+        before = await world.end(topic)
+        async with measured(joined([self.site.pids(), world.pids()])) as usage:
+            bodies, each = str(self._bodies(items)), connections // len(self.urls)
+            loads = (Load(url, self.token, bodies, each, self.seconds) for url in self.urls)
+            outcomes = await asyncio.gather(*(post(load) for load in loads))
+        accepted = await world.end(topic) - before
+        more = {
+            "p50 ms": max(outcome.p50_ms for outcome in outcomes),
+            "p99 ms": max(outcome.p99_ms for outcome in outcomes),
+            "failed": float(sum(outcome.failed for outcome in outcomes)),
+            "load CPU s": sum(outcome.cpu_seconds for outcome in outcomes) / len(outcomes),
+        }
+        return Sample(accepted / self.seconds, usage.per_million(accepted), usage.peak_mib, more)
+
+    def _bodies(self, items: int) -> Path:
+        if items not in self.files:
+            bodies = Feed().bodies(max(1, _BODIES_ITEMS // items), items)
+            self.files[items] = Path(tempfile.mkstemp(dir=self.site.parts.state)[1])
+            self.files[items].write_bytes(b"\n".join(bodies))
+        return self.files[items]
+
+
+async def compare(world: World, plan: Plan) -> list[Row]:
+    """One and two gateways beside the obvious handler; then other batches and numbers of connections."""
+    async with AsyncExitStack() as stack:
+        naive = await _naive(world, plan, stack)
+        doors = {1: await _ours(world, plan, stack, 1), 2: await _ours(world, plan, stack, 2)}
+        contenders = [
+            Contender("an aiohttp handler with `send` per item", UNIT, lambda: naive.measure(64, 100)),
+            Contender("one gateway", UNIT, lambda: doors[1].measure(64, 100)),
+            Contender("two gateways", UNIT, lambda: doors[2].measure(64, 100)),
+        ]
+        rows = await compete("gateway, 64 connections, batches of 100", contenders, plan.rounds, world.say)
+        grid = [
+            Contender(_grid_name(*cell), UNIT, partial(doors[cell[0]].measure, *cell[1:]))
+            for cell in product(doors, plan.connections, plan.batches)
+        ]
+        return rows + await compete("gateway by connections and batches", grid, plan.rounds, world.say)
+
+
+def _grid_name(gateways: int, connections: int, items: int) -> str:
+    return f"{'one gateway' if gateways == 1 else 'two gateways'}, {connections} connections, batches of {items}"
+
+
+async def _ours(world: World, plan: Plan, stack: AsyncExitStack, gateways: int) -> Door:
+    first = world.parts.settings.gateway.port + gateways
+    environ = {"SEQUENCE_LOCAL_GATEWAYS": str(gateways), "SEQUENCE_GATEWAY_PORT": str(first)}
+    site = await stack.enter_async_context(world.site(f"gateway-{gateways}", **environ))
+    token = await open_project(site)
+    await site.start(*site.parts.gateways())
+    urls = [f"http://{HOST}:{first + number}/event/batch?verbose=0" for number in range(gateways)]
+    return Door(site, urls, token, plan.gateway_seconds)
+
+
+async def _naive(world: World, plan: Plan, stack: AsyncExitStack) -> Door:
+    site = await stack.enter_async_context(world.site("gateway-naive"))
+    url = f"http://{HOST}:{world.parts.settings.gateway.port}"
+    port = url.rpartition(":")[2]
+    command = [sys.executable, "-m", "deploy.bench.peers.handler", world.broker, site.topics.items, port]
+    await site.start(process("handler", command, world.environ, f"{url}/health/ready"))
+    return Door(site, [f"{url}/event/batch"], "none", plan.gateway_seconds)
+
+
+async def open_project(site: Site) -> str:
+    """Make a project on *site* and return a token for it."""
+    kafka = site.parts.kafka_settings
+    await create_project(kafka, PROJECT, "Benchmark")
+    return await create_token(kafka, PROJECT)

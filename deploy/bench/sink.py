@@ -1,0 +1,132 @@
+"""The sink alone: events on the topic, rows that a query sees."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import aiohttp
+
+from deploy.bench.feed import Feed, load
+from deploy.bench.plan import Plan
+from deploy.bench.results import Row, Sample
+from deploy.bench.rounds import Contender, compete
+from deploy.bench.site import Site, World, joined, until
+from deploy.bench.usage import measured
+from deploy.errors import BenchError
+from processors.clickhouse.client import ClickHouse
+
+EVENTS = 200_000
+UNIT = "rows/s"
+_BLOCK = 100_000
+"""Rows that the engine's own table reads at once. It joins its group anew for each SELECT, so a few do best."""
+
+_TABLE = """
+CREATE TABLE queue (
+    type String, projectId String, messageId String, userId String, event String, timestamp DateTime64(6, 'UTC'),
+    receivedAt DateTime64(6, 'UTC'), originalTimestamp Nullable(DateTime64(6, 'UTC')),
+    sentAt Nullable(DateTime64(6, 'UTC')), anonymousId Nullable(String), properties JSON, context String,
+    integrations String
+) ENGINE = Kafka SETTINGS kafka_broker_list = '{broker}', kafka_topic_list = '{topic}', kafka_group_name = '{group}',
+    kafka_format = 'JSONEachRow', kafka_num_consumers = 1, kafka_max_block_size = {block},
+    kafka_poll_max_batch_size = {block}, kafka_poll_timeout_ms = 1000, kafka_flush_interval_ms = 2000,
+    kafka_commit_on_select = 1
+"""
+_MOVE = """
+INSERT INTO events (project_id, event, user_id, message_id, timestamp, properties, received_at, original_timestamp,
+    sent_at, anonymous_id, context, integrations, _partition, _origin)
+SELECT projectId, event, userId, messageId, timestamp, properties, receivedAt, originalTimestamp, sentAt, anonymousId,
+    context, integrations, _partition, _offset FROM queue
+"""
+_MOVE_SETTINGS = {
+    "stream_like_engine_allow_direct_select": "1",
+    "date_time_input_format": "best_effort",
+    "async_insert": "0",
+    "max_block_size": str(_BLOCK),
+    "min_insert_block_size_rows": str(_BLOCK),
+    "max_insert_threads": "1",
+    "stream_flush_interval_ms": "2000",
+}
+
+
+@dataclass(slots=True)
+class Fill:
+    """A sink of one site, measured from its first rows of a round to its last."""
+
+    site: Site
+    clickhouse: ClickHouse
+    feed: Feed = field(default_factory=Feed)
+    origins: dict[int, int] = field(default_factory=dict)
+
+    async def measure(self) -> Sample:
+        """Write events while the site rests, let it go on, and wait until all are rows."""
+        world = self.site.world
+        before = await self.rows()
+        with self.site.at_rest():
+            outputs = self.feed.tracks(EVENTS)
+            await load(world.output, self.site.topics.events, outputs, self.origins)
+        began = perf_counter()
+        async with measured(joined([self.site.pids(), world.pids()])) as usage:
+            await self.fill(before + EVENTS)
+            seconds = perf_counter() - began
+        return Sample(EVENTS / seconds, usage.per_million(EVENTS), usage.peak_mib)
+
+    async def fill(self, due: int) -> None:
+        """Return when *due* rows are there."""
+
+        async def complete() -> bool:
+            return await self.rows() >= due
+
+        await until(complete, f"{self.site.name} fills the table")
+
+    async def rows(self) -> int:
+        """Return how many rows there are."""
+        found = await asyncio.to_thread(self.clickhouse.query, "SELECT count() AS n FROM events")
+        return int(found[0]["n"])
+
+
+class Loop(Fill):
+    """The engine's own Kafka table, moved into the table of events by one INSERT … SELECT after the other."""
+
+    __slots__ = ()
+
+    async def fill(self, due: int) -> None:
+        """Return when *due* rows are there."""
+        while await self.rows() < due:
+            await execute(self.site, _MOVE, _MOVE_SETTINGS)
+
+
+async def execute(site: Site, sql: str, settings: Mapping[str, str] | None = None) -> None:
+    """Run *sql* in the site's database however long it takes: the engine's own table waits for its group in it."""
+    kept = site.parts.clickhouse_settings
+    parameters = {"database": kept.database, **(settings or {})}
+    async with (
+        aiohttp.ClientSession(auth=aiohttp.BasicAuth(kept.username, kept.password)) as session,
+        session.post(kept.url, params=parameters, data=sql.encode()) as response,
+    ):
+        if response.status != 200:
+            raise BenchError(f"{sql[:80].strip()} …: {await response.text()}")
+
+
+async def compare(world: World, plan: Plan) -> list[Row]:
+    """The events worker through the HTTP front, beside the engine's own Kafka table in a loop."""
+    async with AsyncExitStack() as stack:
+        ours = await stack.enter_async_context(world.site("sink-ours"))
+        fill = Fill(ours, await asyncio.to_thread(ours.migrate))
+        await ours.start_workers("events")
+        theirs = await stack.enter_async_context(world.site("sink-loop"))
+        loop = Loop(theirs, await asyncio.to_thread(theirs.migrate))
+        # Within `chdb` nothing runs in the table's background: it is made all the same, and the engine complains.
+        table = _TABLE.format(broker=world.broker, topic=theirs.topics.events, group="loop", block=_BLOCK)
+        with suppress(BenchError):
+            await execute(theirs, table)
+        contenders = [
+            Contender("the engine's Kafka table in a loop", UNIT, loop.measure),
+            Contender("events worker", UNIT, fill.measure),
+        ]
+        rows = await compete("sink", contenders, plan.rounds, world.say)
+        await execute(theirs, "DROP TABLE queue")
+        return rows

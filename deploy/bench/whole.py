@@ -1,0 +1,166 @@
+"""Everything at once: requests in, rows that a query sees."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from time import perf_counter
+
+import aiohttp
+
+from deploy.bench.feed import Feed
+from deploy.bench.gateway import open_project
+from deploy.bench.load import Load, Outcome, paced
+from deploy.bench.plan import Plan
+from deploy.bench.results import Row, Sample
+from deploy.bench.rounds import Contender, compete
+from deploy.bench.site import Site, World, joined, until
+from deploy.bench.usage import measured
+from deploy.local.ports import HOST
+from processors.clickhouse.client import ClickHouse
+
+_BATCH = 100
+_CONNECTIONS = 16
+_COUNT = "SELECT (SELECT count() FROM events) + (SELECT count() FROM identifies) AS n"
+_PROBES_PER_SECOND = 5
+_PROBED = """
+SELECT message_id FROM events
+WHERE project_id = 'bench' AND event = 'Probe' AND has({ids:Array(String)}, message_id)
+"""
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """All parts of one site."""
+
+    site: Site
+    url: str
+    token: str
+    clickhouse: ClickHouse
+    feed: Feed = field(default_factory=Feed)
+
+    async def sustain(self, items_per_second: int, seconds: int) -> Sample:
+        """Offer items for so long, 10 % of them repeats and 5 % identifies; wait until each is a row, once."""
+        world = self.site.world
+        made = self.feed.made
+        bodies = self.feed.bodies(items_per_second * seconds // _BATCH, _BATCH, duplicates=0.1, identifies=0.05)
+        due = await self.rows() + self.feed.made - made
+        began = perf_counter()
+        async with measured(joined([self.site.pids(), world.pids()])) as usage:
+            outcome = await self._load(bodies, items_per_second, seconds * 2)
+            loaded = perf_counter() - began
+
+            async def complete() -> bool:
+                return await self.rows() >= due
+
+            await until(complete, f"{due} rows", seconds=120 + 5 * seconds)
+            took = perf_counter() - began
+        offered = len(bodies) * _BATCH
+        more = {
+            "offered for s": loaded,
+            "last row after s": took - loaded,
+            "failed requests": float(outcome.failed),
+            "rows too many": float(await self.rows() - due),
+            "request p99 ms": outcome.p99_ms,
+        }
+        return Sample(offered / took, usage.per_million(offered), usage.peak_mib, more)
+
+    async def latency(self, items_per_second: int, seconds: int) -> Sample:
+        """Offer items at a rate, and time single ones among them from before their request until a query sees them."""
+        bodies = self.feed.bodies(items_per_second * seconds // _BATCH, _BATCH)
+        load = asyncio.create_task(self._load(bodies, items_per_second, seconds))
+        await asyncio.sleep(1.0)
+        probes = Probes(self.url, self.token, self.clickhouse)
+        waits = await probes.run(seconds - 2.0)
+        await load
+        more = {"p99 ms": waits[len(waits) * 99 // 100], "probes": float(len(waits))}
+        return Sample(waits[len(waits) // 2], more=more)
+
+    async def rows(self) -> int:
+        """Return how many items are rows."""
+        return int((await asyncio.to_thread(self.clickhouse.query, _COUNT))[0]["n"])
+
+    async def _load(self, bodies: list[bytes], items_per_second: int, seconds: float) -> Outcome:
+        with tempfile.NamedTemporaryFile(dir=self.site.parts.state) as file:
+            file.write(b"\n".join(bodies))
+            file.flush()
+            pace = items_per_second / _BATCH
+            return await paced(Load(self.url, self.token, file.name, _CONNECTIONS, seconds, pace))
+
+
+class Probes:
+    """Single items, each timed from before its request until a query sees it."""
+
+    def __init__(self, url: str, token: str, clickhouse: ClickHouse) -> None:
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._clickhouse = clickhouse
+        self._mark = secrets.token_hex(6)
+        self._sent: dict[str, float] = {}
+        self._waits: list[float] = []
+
+    async def run(self, seconds: float) -> list[float]:
+        """Send probes for so long and return their milliseconds, sorted."""
+        count = int(seconds * _PROBES_PER_SECOND)
+        looking = asyncio.create_task(self._look(count))
+        async with aiohttp.ClientSession(headers=self._headers) as session, asyncio.TaskGroup() as sending:
+            for number in range(count):
+                sending.create_task(self._send(session, f"{self._mark}-{number}"))
+                await asyncio.sleep(1 / _PROBES_PER_SECOND)
+        async with asyncio.timeout(60):
+            await looking
+        return sorted(self._waits)
+
+    async def _send(self, session: aiohttp.ClientSession, message_id: str) -> None:
+        item = {"type": "track", "userId": "probe", "event": "Probe", "messageId": message_id}
+        self._sent[message_id] = perf_counter()
+        async with session.post(self._url, json={"batch": [item]}) as response:
+            response.raise_for_status()
+
+    async def _look(self, count: int) -> None:
+        while len(self._waits) < count:
+            if not self._sent:
+                await asyncio.sleep(0.01)
+                continue
+            found = await asyncio.to_thread(self._clickhouse.query, _PROBED, {"ids": list(self._sent)})
+            now = perf_counter()
+            self._waits += [1000 * (now - self._sent.pop(row["message_id"])) for row in found]
+            await asyncio.sleep(0.01)
+
+
+async def compare(world: World, plan: Plan) -> list[Row]:
+    """What is sustained, once, since it takes a minute."""
+    async with _pipeline(world) as pipeline:
+        name = f"{plan.items_per_second:,} items/s offered, 10 % repeats, 5 % identifies"
+
+        def sustain() -> Awaitable[Sample]:
+            return pipeline.sustain(plan.items_per_second, plan.sustained_seconds)
+
+        return await compete("everything at once", [Contender(name, "items/s", sustain)], 1, world.say)
+
+
+async def compare_latencies(world: World, plan: Plan) -> list[Row]:
+    """From a request's first byte to its row, at different rates."""
+    async with _pipeline(world) as pipeline:
+        contenders = [
+            Contender(f"at {rate:,} items/s", "ms", partial(pipeline.latency, rate, plan.latency_seconds))
+            for rate in plan.latencies
+        ]
+        return await compete("median from first byte to row", contenders, plan.rounds, world.say)
+
+
+@asynccontextmanager
+async def _pipeline(world: World) -> AsyncIterator[Pipeline]:
+    async with world.site("whole") as site:
+        clickhouse = await asyncio.to_thread(site.migrate)
+        token = await open_project(site)
+        await site.start(*site.parts.gateways())
+        for kind in ("dedupe", "persons", "events"):
+            await site.start_workers(kind)
+        url = f"http://{HOST}:{site.parts.settings.gateway.port}/event/batch?verbose=0"
+        yield Pipeline(site, url, token, clickhouse)
