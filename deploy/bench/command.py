@@ -23,7 +23,7 @@ COMPARISONS: Mapping[str, Compare] = {
     "floor": floor.compare,
     "gateway": gateway.compare,
     "dedupe": dedupe.compare,
-    "dedupe-states": dedupe.compare_states,
+    "states": dedupe.compare_states,
     "persons": persons.compare,
     "sink": sink.compare,
     "recovery": recovery.compare,

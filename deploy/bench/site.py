@@ -27,7 +27,6 @@ from processors.engine.output import OutputLog
 from schemas.topics import Topics
 
 PARTITIONS = 4
-_POLL_SECONDS = 0.01
 
 
 class World:
@@ -168,7 +167,9 @@ def process(name: str, command: Sequence[str], environ: Mapping[str, str], url: 
     return Part(name, lambda: command, environ, question, url)
 
 
-async def until(condition: Callable[[], object], what: str, *, seconds: float = 120.0) -> None:
+async def until(
+    condition: Callable[[], object], what: str, *, seconds: float = 120.0, every_seconds: float = 0.01
+) -> None:
     """Return when *condition*, which may be a coroutine function, holds; raise `BenchError` if it does not in time."""
     deadline = monotonic() + seconds
     while True:
@@ -179,7 +180,7 @@ async def until(condition: Callable[[], object], what: str, *, seconds: float = 
             return
         if monotonic() > deadline:
             raise BenchError(f"not within {seconds:g} s: {what}")
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(every_seconds)
 
 
 def joined(runs: Iterable[Mapping[str, int]]) -> dict[str, int]:

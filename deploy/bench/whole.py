@@ -58,7 +58,7 @@ class Pipeline:
             async def complete() -> bool:
                 return await self.rows() >= due
 
-            await until(complete, f"{due} rows", seconds=120 + 5 * seconds)
+            await until(complete, f"{due} rows", seconds=120 + 5 * seconds, every_seconds=0.1)
             took = perf_counter() - began
         offered = len(bodies) * _BATCH
         more = {
