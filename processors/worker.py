@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from schemas.topics import DAY_MS, Topics
 
 WORKERS = ("dedupe", "persons", "events")
 
+_COLLECT_AFTER_OBJECTS = 100_000
+"""New objects before the garbage collector looks for cycles. Slices hold some ten thousand records that have none, and
+Python's own number of 700 makes it go over all of them again and again."""
+
 
 def run(name: str, settings: WorkerSettings) -> None:
     """Run worker *name* in this process until it is told to stop; an error ends the process with a code of its own."""
@@ -33,6 +38,8 @@ def run(name: str, settings: WorkerSettings) -> None:
             standby_replicas=settings.standby_replicas,
         )
     )
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS, 20, 20)
     {"dedupe": _run_dedupe, "persons": _run_persons, "events": _run_events}[name](builder, settings, directory)
 
 
