@@ -18,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from processors.engine.reading import read_lean_records
 from processors.engine.stage import Slice
 
 FETCH_WAIT_MS = 250
@@ -52,6 +53,7 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
         self.last_heartbeat = 0.0
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        read_lean_records()
         consumer = super()._create_worker_consumer(transport)
         # Faust fixes 1.5 s; whatever else is asked on the connection waits that long behind an idle fetch.
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
