@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from random import Random
 
+import msgspec
+
 from deploy.bench.site import PARTITIONS
 from processors.engine.output import Output, OutputLog
 from schemas.records import event_headers, partitions_for
@@ -111,7 +113,8 @@ async def load(log: OutputLog, topic: str, outputs: Sequence[Output], origins: d
     for output, partition in zip(outputs, partitions_for([output.key for output in outputs], PARTITIONS), strict=True):
         if origins is not None:
             origin = origins[partition] = origins.get(partition, -1) + 1
-            output = output._replace(headers=event_headers(output.key.partition(b"/")[2], origin))  # noqa: PLW2901
+            headers = event_headers(output.key.partition(b"/")[2], origin)
+            output = msgspec.structs.replace(output, headers=headers)  # noqa: PLW2901
         runs[partition].append(output)
     for partition, run in runs.items():
         await log.append(topic, partition, run)

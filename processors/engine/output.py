@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from aiokafka import AIOKafkaProducer
 
 from processors.engine.errors import InterleavedWriterError
@@ -21,7 +22,7 @@ BATCH_BYTES = 768 * 1024
 """Below the broker's default limit of 1 MiB for a batch, with room for one more record's framing."""
 
 
-class Output(NamedTuple):
+class Output(msgspec.Struct, frozen=True, gc=False):
     """A record to be written; *timestamp_ms* None takes the time of writing."""
 
     key: bytes
@@ -93,11 +94,11 @@ class OutputLog:
         producer = self._connected
         pending = []
         builder = producer.create_batch()
-        for key, value, fields, timestamp_ms in outputs:
-            headers = list(fields)
-            if builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
+        for output in outputs:
+            key, value, headers = output.key, output.value, list(output.headers)
+            if builder.append(timestamp=output.timestamp_ms, key=key, value=value, headers=headers) is None:
                 pending.append((await producer.send_batch(builder, topic, partition=partition), builder.record_count()))
                 builder = producer.create_batch()
-                builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
+                builder.append(timestamp=output.timestamp_ms, key=key, value=value, headers=headers)
         pending.append((await producer.send_batch(builder, topic, partition=partition), builder.record_count()))
         return [(await future, count) for future, count in pending]
