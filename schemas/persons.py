@@ -89,6 +89,15 @@ def join(one: Person, other: Person) -> Person:
     return Person(other.project_id, other.user_id, traits, other.stamps | newer, first_seen, last_seen)
 
 
+def growth_limit(identify: Identify) -> int:
+    """Return by how many bytes, at most, folding *identify* makes a person longer as it is encoded."""
+    # Each trait, its name once more, and a stamp for each: a trait takes five bytes at least, `"":1,`, and in a stamp
+    # any character of a messageId may need six. The times of first and last seen do not change their length.
+    traits = len(bytes(identify.traits))
+    stamp = len(identify.timestamp) + 6 * len(identify.message_id.encode()) + 16
+    return 2 * traits + (traits // 4 + 1) * stamp
+
+
 def encode_person(person: Person) -> bytes:
     """Return the JSON value of *person* for `persons.v1`; equal persons have equal bytes."""
     return _encode(person)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from schemas.items import Identify
-from schemas.persons import PERSON_LIMIT_BYTES, Person, encode_person, fold
+from schemas.persons import PERSON_LIMIT_BYTES, Person, encode_person, fold, growth_limit
 from schemas.records import InvalidRecordError
 
 
@@ -31,10 +31,16 @@ class Folded:
 
 
 def fold_run(identifies: Iterable[tuple[bytes, Identify]], persons: Mapping[bytes, Person | None]) -> Folded:
-    """Fold *identifies*, each with the key of its person, into *persons*, the state of every key among them."""
-    current: dict[bytes, Person | None] = {}
+    """Fold *identifies*, each with the key of its person, into *persons*, the state of every key among them.
+
+    A person is encoded when it changes first and once more at the end, however often it changes, unless it comes near
+    the limit: what an identify can add at most is known without encoding.
+    """
+    current: dict[bytes, Person] = {}
     changed: dict[bytes, bytes] = {}
     refused: list[Refused] = []
+    largest: dict[bytes, int] = {}
+    stale: set[bytes] = set()
     for key, identify in identifies:
         before = current[key] if key in current else persons[key]
         try:
@@ -44,11 +50,20 @@ def fold_run(identifies: Iterable[tuple[bytes, Identify]], persons: Mapping[byte
             continue
         if after is before:
             continue
-        encoded = encode_person(after)
-        if len(encoded) > PERSON_LIMIT_BYTES:
-            message = f"the person would have {len(encoded)} bytes, more than {PERSON_LIMIT_BYTES}, and stays as it was"
-            refused.append(Refused(key, identify, "person_too_large", message))
-            continue
+        bound = largest[key] + growth_limit(identify) if key in largest else None
+        if bound is None or bound > PERSON_LIMIT_BYTES:
+            encoded = encode_person(after)
+            bound = len(encoded)
+            if bound > PERSON_LIMIT_BYTES:
+                message = f"the person would have {bound} bytes, more than {PERSON_LIMIT_BYTES}, and stays as it was"
+                refused.append(Refused(key, identify, "person_too_large", message))
+                continue
+            changed[key] = encoded
+            stale.discard(key)
+        else:
+            stale.add(key)
         current[key] = after
-        changed[key] = encoded
+        largest[key] = bound
+    for key in stale:
+        changed[key] = encode_person(current[key])
     return Folded(changed, refused)

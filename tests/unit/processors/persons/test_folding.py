@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from random import Random
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.persons.folding import Folded, fold_run
 from schemas.items import Identify
-from schemas.persons import PERSON_LIMIT_BYTES, Person, decode_person
+from schemas.persons import PERSON_LIMIT_BYTES, Person, decode_person, encode_person, fold, growth_limit
 from tests.records import identify
 
 KEYS = [b"p/ann", b"p/bob"]
@@ -59,6 +60,43 @@ def test_a_person_that_would_be_too_large_stays_as_it_was() -> None:
     folded = fold_run([small, large, after], {KEYS[0]: None})
     assert decode_person(folded.changed[KEYS[0]]).traits.keys() == {"name", "age"}
     assert [(refused.identify.message_id, refused.code) for refused in folded.refused] == [("m1", "person_too_large")]
+
+
+@given(
+    st.lists(
+        st.tuples(times, st.dictionaries(st.text(max_size=4), st.text(max_size=6) | st.none(), max_size=4)), max_size=8
+    ),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5),
+)
+def test_an_identify_makes_a_person_no_longer_than_its_limit(
+    arrivals: list[tuple[str, dict[str, str | None]]], message_id: str
+) -> None:
+    person: Person | None = None
+    for time, content in arrivals:
+        one = identify(message_id, timestamp=time, traits=msgspec.json.encode(content))
+        after = fold(person, one)
+        if person is not None:
+            assert len(encode_person(after)) <= len(encode_person(person)) + growth_limit(one)
+        person = after
+
+
+def test_a_person_folded_many_times_in_a_run_is_written_as_it_ends() -> None:
+    many = [
+        keyed(number, KEYS[0], f"2026-01-01T00:00:{number:02d}.000000Z", b'{"n":%d,"t%d":1}' % (number, number % 7))
+        for number in range(60)
+    ]
+    assert fold_in_runs(many, 60) == fold_in_runs(many, 1)
+
+
+def test_the_limit_holds_within_a_run_to_the_byte() -> None:
+    steps = [
+        keyed(number, KEYS[0], f"2026-01-01T00:00:{number:02d}.000000Z", b'{"t%d":"%s"}' % (number, b"x" * 20_000))
+        for number in range(20)
+    ]
+    together, apart = fold_run(steps, {KEYS[0]: None}), fold_in_runs(steps, 1)
+    assert together.changed == apart
+    assert len(apart[KEYS[0]]) <= PERSON_LIMIT_BYTES < len(apart[KEYS[0]]) + 21_000
+    assert {refused.code for refused in together.refused} == {"person_too_large"}
 
 
 def test_traits_that_are_no_object_are_refused_and_the_rest_goes_on() -> None:
