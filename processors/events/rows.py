@@ -15,7 +15,7 @@ from msgspec import Raw
 from processors.engine.faults import without
 from processors.engine.stage import SourceRecord
 from schemas.clickhouse import Table
-from schemas.items import Identify, Track
+from schemas.items import EMPTY_OBJECT, Identify, Track
 from schemas.persons import decode_person
 from schemas.records import InvalidRecordError, decode_item, origin_of
 
@@ -216,8 +216,13 @@ def _common(item: Track | Identify, partition: int, origin: int) -> _Common:
         item.original_timestamp,
         item.sent_at,
         item.anonymous_id,
-        str(bytes(item.context), "utf-8"),
-        str(bytes(item.integrations), "utf-8"),
+        _text(item.context),
+        _text(item.integrations),
         partition,
         origin,
     )
+
+
+def _text(value: Raw) -> str:
+    # Most items have none, and then it is this very object.
+    return "{}" if value is EMPTY_OBJECT else str(bytes(value), "utf-8")
