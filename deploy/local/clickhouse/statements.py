@@ -17,6 +17,9 @@ HEAD_BYTES = 64 * 1024
 
 _ANSWERED = frozenset({"select", "with", "show", "describe", "explain", "exists", "check", "kill"})
 
+_GAP = re.compile(rb"[ \t]*;?[ \t]*(?:\r?\n)?")
+"""What may stand between the name of a format and the rows."""
+
 _TOKENS = re.compile(
     r"(?P<space>\s+|--[^\n]*|#[ !][^\n]*|/\*.*?(?:\*/|$))"
     r"|(?P<string>'(?:[^'\\]|\\.|'')*'?)"
@@ -69,7 +72,8 @@ def split_insert(text: bytes) -> tuple[bytes, bytes]:
     selects = False
     for token in tokens(_head(text)):
         if before is not None and token.kind == "word":
-            return text[: token.end], re.sub(rb"\A[ \t]*;?[ \t]*(?:\r?\n)?", b"", text[token.end :], count=1)
+            gap = _GAP.match(text, token.end)
+            return text[: token.end], text[gap.end() if gap else token.end :]
         before = token if token.depth == 0 and token.word == "format" else None
         selects = selects or (token.depth == 0 and token.word in {"select", "with"})
         if token.depth == 0 and token.word == "values" and not selects:
