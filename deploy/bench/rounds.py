@@ -20,10 +20,9 @@ class Contender:
 async def compete(group: str, contenders: list[Contender], rounds: int, say: Callable[[str], None]) -> list[Row]:
     """Let *contenders* take turns for *rounds* and return a row for each."""
     samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
-    for _ in range(rounds):
+    for number in range(1, rounds + 1):
         for contender in contenders:
-            samples[contender.name].append(await contender.measure())
-    rows = [Row(group, contender.name, contender.unit, samples[contender.name]) for contender in contenders]
-    for row in rows:
-        say(f"{group}: {row.name}: {row.value:,.0f} {row.unit} ({row.span[0]:,.0f} … {row.span[1]:,.0f})")
-    return rows
+            sample = await contender.measure()
+            samples[contender.name].append(sample)
+            say(f"{group} {number}/{rounds}: {contender.name}: {sample.value:,.1f} {contender.unit}")
+    return [Row(group, contender.name, contender.unit, samples[contender.name]) for contender in contenders]

@@ -24,11 +24,12 @@ UNIT = "rows/s"
 _BLOCK = EVENTS
 """Rows that the engine's own table reads at once: for each SELECT it joins its group and fetches anew."""
 
+# The properties are text in it, which it reads five times as fast as JSON; the INSERT makes JSON of them.
 _TABLE = """
 CREATE TABLE queue (
     type String, projectId String, messageId String, userId String, event String, timestamp DateTime64(6, 'UTC'),
     receivedAt DateTime64(6, 'UTC'), originalTimestamp Nullable(DateTime64(6, 'UTC')),
-    sentAt Nullable(DateTime64(6, 'UTC')), anonymousId Nullable(String), properties JSON, context String,
+    sentAt Nullable(DateTime64(6, 'UTC')), anonymousId Nullable(String), properties String, context String,
     integrations String
 ) ENGINE = Kafka SETTINGS kafka_broker_list = '{broker}', kafka_topic_list = '{topic}', kafka_group_name = '{group}',
     kafka_format = 'JSONEachRow', kafka_num_consumers = 1, kafka_max_block_size = {block},
@@ -38,8 +39,8 @@ CREATE TABLE queue (
 _MOVE = """
 INSERT INTO events (project_id, event, user_id, message_id, timestamp, properties, received_at, original_timestamp,
     sent_at, anonymous_id, context, integrations, _partition, _origin)
-SELECT projectId, event, userId, messageId, timestamp, properties, receivedAt, originalTimestamp, sentAt, anonymousId,
-    context, integrations, _partition, _offset FROM queue
+SELECT projectId, event, userId, messageId, timestamp, properties::JSON, receivedAt, originalTimestamp, sentAt,
+    anonymousId, context, integrations, _partition, _offset FROM queue
 """
 _MOVE_SETTINGS = {
     "stream_like_engine_allow_direct_select": "1",

@@ -52,7 +52,7 @@ class Pipeline:
         due = await self.rows() + self.feed.made - made
         began = perf_counter()
         async with measured(joined([self.site.pids(), world.pids()])) as usage:
-            outcome = await self._load(bodies, items_per_second, seconds * 2)
+            outcome = await self._load(bodies, items_per_second, 20 * seconds)
             loaded = perf_counter() - began
 
             async def complete() -> bool:

@@ -1,0 +1,49 @@
+"""The benchmark measures: each comparison here is as small as it can be, and nothing is asserted on speed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy.bench import results
+from deploy.bench.command import COMPARISONS, run
+from deploy.bench.plan import Plan
+from deploy.errors import BenchError
+from tests.services import free_port
+
+SMALL = Plan(
+    rounds=1,
+    recovered=1_000,
+    sustained_seconds=2,
+    items_per_second=500,
+    gateway_seconds=0.5,
+    connections=(4,),
+    batches=(10,),
+)
+
+
+def environ(directory: Path) -> dict[str, str]:
+    ports = ("SEQUENCE_LOCAL_KAFKA_PORT", "SEQUENCE_LOCAL_CLICKHOUSE_PORT", "SEQUENCE_GATEWAY_PORT")
+    return {"SEQUENCE_STATE_DIR": str(directory), **{name: str(free_port()) for name in ports}}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("gateway", ["an aiohttp handler with `send` per item", "one gateway", "two gateways"]),
+        ("recovery", ["0 marks", "1,000 marks"]),
+        ("whole", ["500 items/s offered, 10 % repeats, 5 % identifies"]),
+    ],
+)
+def test_a_comparison_has_a_row_for_each_contender(name: str, expected: list[str], tmp_path: Path) -> None:
+    done = run(environ(tmp_path), SMALL, name, tmp_path, print)
+
+    assert [row.name for row in done.rows][: len(expected)] == expected
+    assert all(row.value > 0 for row in done.rows)
+    assert results.read(tmp_path / "bench.json") == done
+
+
+def test_a_comparison_that_there_is_not_is_named_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=", ".join(COMPARISONS)):
+        run({}, SMALL, "speed", tmp_path, print)
