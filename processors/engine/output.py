@@ -15,7 +15,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from processors.engine.errors import InterleavedWriterError
-from schemas.records import Headers, Record, partition_for
+from schemas.records import Headers, Record, partitions_for
 from schemas.settings import KafkaSettings, kafka_arguments
 
 BATCH_BYTES = 768 * 1024
@@ -73,10 +73,9 @@ class OutputLog:
         """Write *records*, each into the partition of its key. Repeats are possible after a failure."""
         partitions = await self.partitions(topic)
         runs: dict[int, list[Output]] = defaultdict(list)
-        for record in records:
-            runs[partition_for(record.key, partitions)].append(
-                Output(record.key, record.value, record.headers, timestamp_ms)
-            )
+        placed = partitions_for([record.key for record in records], partitions)
+        for record, partition in zip(records, placed, strict=True):
+            runs[partition].append(Output(record.key, record.value, record.headers, timestamp_ms))
         await asyncio.gather(*(self._write(topic, partition, run) for partition, run in runs.items()))
 
     async def partitions(self, topic: str) -> int:
