@@ -39,6 +39,7 @@ lock:
 	$(LOCK) --extra local --group dev pyproject.toml -o requirements.lock
 	$(LOCK) --no-annotate -c requirements.lock pyproject.toml -o deploy/docker/runtime.lock
 	$(LOCK) --no-annotate -c requirements.lock --group image -o deploy/docker/build.lock
+	$(LOCK) --no-annotate --group sdk -o tests/sdk/python/requirements.lock
 
 format: $(STAMP)
 	$(BIN)/ruff format .

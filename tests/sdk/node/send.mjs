@@ -1,0 +1,47 @@
+// Sends with Segment's library for Node as it comes, found in the directory SDK_DIRECTORY; orders and replies are those
+// of ../python/send.py.
+import { createRequire } from 'node:module'
+import { text } from 'node:stream/consumers'
+
+const { Analytics } = createRequire(`${process.env.SDK_DIRECTORY}/package.json`)('@segment/analytics-node')
+
+const VALUES = {
+  whole: 42,
+  large: 2 ** 53 + 1,
+  fraction: 0.1,
+  small: 1e-7,
+  huge: 1e300,
+  beyond: 1e21,
+  minusZero: -0,
+  notANumber: NaN,
+  infinite: Infinity,
+  truth: true,
+  nothing: null,
+  left: undefined,
+  moment: new Date(Date.UTC(2026, 0, 31, 23, 59, 59, 123)),
+  list: [1, 2.5, 'three', undefined],
+  text: 'Grüße 😀 \u2028 \\ "',
+}
+
+function values(user) {
+  return [
+    ['track', { userId: user, event: 'Values', properties: VALUES, timestamp: new Date('2026-01-31T12:30:15.678+02:00') }],
+    ['track', { userId: user, event: 'Half a pair', properties: { value: 'x\ud800y' } }],
+  ]
+}
+
+const order = JSON.parse(await text(process.stdin))
+const analytics = new Analytics({
+  host: order.host,
+  writeKey: order.key,
+  httpRequestTimeout: order.timeoutSeconds * 1000,
+})
+const failed = new Set()
+const notSent = []
+analytics.on('error', ({ reason }) => {
+  if (/maximum event size/.test(reason?.message)) notSent.push(reason.message)
+  else failed.add(String(reason?.message ?? reason))
+})
+for (const [method, fields] of order.calls ?? values(order.user)) analytics[method](fields)
+await analytics.closeAndFlush({ timeout: 60_000 })
+console.log(JSON.stringify({ failed: [...failed], notSent }))

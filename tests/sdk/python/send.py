@@ -1,0 +1,85 @@
+"""Sends with Segment's library for Python as it comes; run by the interpreter of that library's own environment.
+
+Reads an order from standard input: `host`, `key`, `user`, `calls`, and the options `gzip` and `timeoutSeconds`. Prints
+what the library told its caller: `failed`, a line for each batch given up, and `notSent`, one for each call refused.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+import sys
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+from segment.analytics import Client
+
+
+class Plan(enum.Enum):
+    """A value that the library takes for what is in it."""
+
+    PRO = "pro"
+
+
+VALUES: dict[str, Any] = {
+    "whole": 42,
+    "large": 2**53 + 1,
+    "largest": 2**64 - 1,
+    "negative": -(2**63),
+    "fraction": 0.1,
+    "small": 1e-7,
+    "huge": 1e300,
+    "decimal": Decimal("19.99"),
+    "truth": True,
+    "nothing": None,
+    "day": date(2026, 1, 31),
+    "moment": datetime(2026, 1, 31, 23, 59, 59, 123456, tzinfo=UTC),
+    "there": datetime(2026, 1, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+    "plan": Plan.PRO,
+    "list": (1, 2.5, "three"),
+    "text": 'Grüße 😀 \u2028 \\ "',
+}
+
+
+def values(user: str) -> list[Any]:
+    """Return the calls with values that only this language has."""
+    local = datetime(2026, 1, 31, 12, 30, 15, 678901, tzinfo=timezone(timedelta(hours=2)))
+    return [
+        ["track", {"userId": user, "event": "Values", "properties": VALUES, "timestamp": local}],
+        ["track", {"userId": user, "event": "Too large", "properties": {"value": 2**64}}],
+        ["track", {"userId": user, "event": "No number", "properties": {"value": float("nan")}}],
+        ["track", {"userId": 7001, "event": "Number as user", "properties": {"user": user}}],
+    ]
+
+
+def main() -> None:
+    """Carry out the order."""
+    order = json.load(sys.stdin)
+    failed: list[str] = []
+    not_sent: list[str] = []
+
+    def note(error: Any, _: Any) -> None:
+        failed.append(f"{error.status} {error.code}" if hasattr(error, "status") else type(error).__name__)
+
+    client = Client(
+        order["key"],
+        host=order["host"],
+        on_error=note,
+        gzip=order["gzip"],
+        timeout=order["timeoutSeconds"],
+        upload_interval=0.2,
+    )
+    for method, fields in order["calls"] or values(order["user"]):
+        arguments = {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): fields[name] for name in fields}
+        try:
+            getattr(client, method)(**arguments)
+        except RuntimeError as error:
+            not_sent.append(str(error.args[0]))
+    client.shutdown()
+    print(json.dumps({"failed": failed, "notSent": not_sent}))  # noqa: T201  # it is read by the test
+
+
+if __name__ == "__main__":
+    main()
