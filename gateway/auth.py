@@ -6,20 +6,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
 
 from aiohttp import hdrs
+from multidict import MultiMapping
 
 from gateway.errors import UnauthorizedError
 
 _AUTHENTICATION = "Authentication"
 
 
-def read_token(headers: Mapping[str, str]) -> str | None:
+def read_token(headers: MultiMapping[str]) -> str | None:
     """Return the token of the headers, None where they have none; raise `UnauthorizedError` for two different ones."""
-    token = _bearer_or_basic(headers.get(hdrs.AUTHORIZATION))
-    other = _bearer_or_basic(headers.get(_AUTHENTICATION))
-    return token if other is None else agree(token, other)
+    token = None
+    for name in (hdrs.AUTHORIZATION, _AUTHENTICATION):
+        for value in headers.getall(name, ()):
+            token = agree(token, _bearer_or_basic(value))
+    return token
 
 
 def agree(token: str | None, other: str | None) -> str | None:

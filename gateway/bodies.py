@@ -59,7 +59,8 @@ class HeldBytes:
 async def read_body(request: web.Request, settings: GatewaySettings, held: HeldBytes) -> bytes:
     """Return the decompressed body; every way in which it can fail is a `RequestError` or an `OverloadedError`."""
     _check_type(request.headers.get(hdrs.CONTENT_TYPE, ""))
-    decode = _decoder(request.headers.get(hdrs.CONTENT_ENCODING, ""))
+    # Two headers are as good as one with both encodings.
+    decode = _decoder(",".join(request.headers.getall(hdrs.CONTENT_ENCODING, ())))
     if decode is None:
         return await _read_wire(request, settings.body_limit_bytes, settings.body_timeout_seconds, held)
     wire = await _read_wire(request, settings.wire_limit_bytes, settings.body_timeout_seconds, held)

@@ -1,21 +1,64 @@
-"""aiohttp's server, answering in the gateway's own words what is not even an HTTP request.
+"""aiohttp's server, with what it leaves open to the patient and to the many.
 
-aiohttp would send the parser's message, which quotes the request, put it into the log and name its own version.
+Headers have to arrive in time, which aiohttp does not ask; connections are bounded, an idle one making room for a new
+one; and what is not even an HTTP request is answered in the gateway's own words: aiohttp would send the parser's
+message, which quotes the request, put it into the log and name its own version.
 """
 
 from __future__ import annotations
 
 import asyncio
+import resource
 from typing import Any
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from gateway.replies import failure, new_request_id
+from gateway.replies import error_reply, failure, new_request_id
+
+_FILES_FOR_THE_REST = 128
+"""What the process opens beside connections of producers: those to brokers, its own files."""
 
 
 class _Connection(RequestHandler):
-    __slots__ = ()
+    __slots__ = ("_head_began", "_head_timeout_seconds", "_head_timer")
+
+    def __init__(self, *arguments: Any, head_timeout_seconds: float, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._head_timeout_seconds = head_timeout_seconds
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_began = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a request."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Give the first request its time."""
+        super().connection_made(transport)
+        self._head_timer = self._loop.call_later(self._head_timeout_seconds, self._end_head)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the time."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take *data*; the time of a request's headers is from their first byte, or from the connection's beginning."""
+        count = self._request_count
+        super().data_received(data)
+        if self._request_count != count:
+            self._head_began = False
+            if self._head_timer is not None:
+                self._stop_timer()
+            if isinstance(self._messages[-1][0], _ErrInfo):
+                self._end_body()
+        elif self.is_idle:
+            self._head_began = True
+            if self._head_timer is None:
+                self._head_timer = self._loop.call_later(self._head_timeout_seconds, self._end_head)
 
     def handle_error(
         self,
@@ -27,21 +70,82 @@ class _Connection(RequestHandler):
         """Answer *request*, of which not even the headers could be read."""
         if request.writer.output_size > 0:
             raise ConnectionError("a reply has begun already")
-        if status == 400:
-            reply = failure(400, "bad_request", "This is not a valid HTTP request.", new_request_id())
-        else:
-            reply = failure(503, "unexpected_error", "The gateway met an unexpected error.", new_request_id())
+        code, told = _ERRORS.get(status, ("unexpected_error", "The gateway met an unexpected error."))
+        reply = failure(status if status in _ERRORS else 503, code, told, new_request_id())
         reply.force_close()
         return reply
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send *resp*; what aiohttp refuses by itself, an expectation for example, in the form of all errors."""
+        if isinstance(resp, web.HTTPException):
+            resp = error_reply(resp, new_request_id()) or resp
+        return await super().finish_response(request, resp, start_time)
+
+    def _end_body(self) -> None:
+        """Tell the handler that waits for a body of which the parser takes no more; aiohttp would let it wait on."""
+        if len(self._messages) > 1:
+            payload = self._messages[-2][1]
+        elif self._current_request is not None:
+            payload = self._current_request.content
+        else:
+            return
+        if len(self._messages) > 2 or payload.is_eof():
+            return
+        self._messages.pop()
+        payload.set_exception(web.RequestPayloadError("the body is not in the form that its headers say"))
+        payload.feed_eof()
+        self.close()
+
+    def _end_head(self) -> None:
+        """The time is over: answer headers that have begun, and leave without a word where nothing came."""
+        self._head_timer = None
+        waiter = self._waiter
+        if not self._head_began or waiter is None or waiter.done():
+            self.force_close()
+            return
+        self._messages.append((_ErrInfo(status=408, exc=TimeoutError(), message=""), EMPTY_PAYLOAD))
+        waiter.set_result(None)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+_ERRORS = {
+    400: ("bad_request", "This is not a valid HTTP request."),
+    408: ("headers_timeout", "The headers did not arrive in time."),
+}
+
 
 class _Server(web.Server):
+    def __init__(self, *arguments: Any, head_timeout_seconds: float, most: int, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._head_timeout_seconds = head_timeout_seconds
+        self._most = most
+
     def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        return _Connection(self, loop=self._loop, head_timeout_seconds=self._head_timeout_seconds, **self._kwargs)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Take the connection; where they are too many, the oldest one that waits for a request has to go."""
+        if len(self._connections) >= self._most:
+            idle = (known for known in self._connections if isinstance(known, _Connection) and known.is_idle)
+            next(idle, handler).force_close()
+        super().connection_made(handler, transport)
 
 
 class GatewayRunner(web.AppRunner):
     """Runs an application on connections of our own."""
+
+    def __init__(
+        self, app: web.Application, *, head_timeout_seconds: float, most_connections: int, **named: Any
+    ) -> None:
+        super().__init__(app, **named)
+        self._head_timeout_seconds = head_timeout_seconds
+        self._most_connections = most_connections
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
@@ -49,9 +153,21 @@ class GatewayRunner(web.AppRunner):
             server.request_handler,
             request_factory=server.request_factory,
             loop=asyncio.get_running_loop(),
+            head_timeout_seconds=self._head_timeout_seconds,
+            most=_room_for(self._most_connections),
             **_arguments(server),
         )
 
 
 def _arguments(server: web.Server) -> dict[str, Any]:
     return server._kwargs  # noqa: SLF001  # they are handed on as they are
+
+
+def _room_for(connections: int) -> int:
+    """Return how many of *connections* the system lets the process have, asking for as many as may be asked for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _FILES_FOR_THE_REST
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return connections if soft == resource.RLIM_INFINITY else max(1, min(connections, soft - _FILES_FOR_THE_REST))

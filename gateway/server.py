@@ -57,6 +57,8 @@ def make_runner(app: web.Application, settings: GatewaySettings) -> GatewayRunne
         app,
         access_log=None,
         auto_decompress=False,
+        head_timeout_seconds=settings.head_timeout_seconds,
+        most_connections=settings.connection_limit,
         keepalive_timeout=settings.keepalive_timeout_seconds,
         shutdown_timeout=settings.drain_timeout_seconds,
     )

@@ -54,6 +54,12 @@ class GatewaySettings:
         "Bytes of bodies and records under way; above it requests get 503",
         check=positive,
     )
+    connection_limit: int = setting(
+        "SEQUENCE_GATEWAY_CONNECTION_LIMIT", 20000, "Most connections; a new one ends one that is idle", check=positive
+    )
+    head_timeout_seconds: float = setting(
+        "SEQUENCE_GATEWAY_HEAD_TIMEOUT_SECONDS", 10.0, "Time for headers to arrive; after it 408", check=positive
+    )
     body_timeout_seconds: float = setting(
         "SEQUENCE_GATEWAY_BODY_TIMEOUT_SECONDS", 10.0, "Time for a body to arrive; after it 408", check=positive
     )

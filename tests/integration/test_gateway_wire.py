@@ -7,6 +7,7 @@ import gzip
 import json
 import zlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import brotli
 import pytest
@@ -199,3 +200,67 @@ async def test_a_connection_serves_one_request_after_the_other(gateway: Served) 
             await reader.readuntil(b"]}")
     writer.close()
     assert len(gateway.written()) == 3
+
+
+async def test_headers_that_do_not_arrive_are_given_up() -> None:
+    async with serving(replace(SETTINGS, head_timeout_seconds=0.3)) as gateway:
+        reply = await exchange(gateway, HEAD[:40])
+        silent, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        async with asyncio.timeout(5):
+            assert await silent.read() == b""
+        writer.close()
+
+    assert (status_of(reply), code_of(reply)) == (408, "headers_timeout")
+
+
+async def test_a_connection_that_rests_between_requests_is_not_ended_by_the_time_for_headers() -> None:
+    body = json.dumps(BATCH).encode()
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    async with serving(replace(SETTINGS, head_timeout_seconds=0.2)) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        async with asyncio.timeout(5):
+            for _ in range(2):
+                writer.write(request)
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+                await reader.readuntil(b"]}")
+                await asyncio.sleep(0.4)  # longer than headers may take
+        writer.close()
+
+
+async def test_of_too_many_connections_the_oldest_idle_one_ends() -> None:
+    async with serving(replace(SETTINGS, connection_limit=3)) as gateway:
+        busy = asyncio.create_task(exchange(gateway, HEAD + b"Content-Length: 9\r\n\r\n{"))
+        async with asyncio.timeout(5):
+            while gateway.budget.held_bytes == 0:  # noqa: ASYNC110  # the other side of a socket counts it
+                await asyncio.sleep(0.005)
+        idle = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(2)]
+
+        assert (await gateway.post("/b", BATCH)).status == 200
+
+        async with asyncio.timeout(5):
+            assert await idle[0][0].read() == b""
+        idle[1][1].write(b"GET /health/live HTTP/1.1\r\nHost: g\r\n\r\n")
+        assert (await idle[1][0].readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        assert status_of(await busy) == 408
+        for _, writer in idle:
+            writer.close()
+
+
+async def test_a_body_that_breaks_off_its_form_is_answered_at_once(gateway: Served) -> None:
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(head)
+    async with asyncio.timeout(SETTINGS.body_timeout_seconds * 0.8):
+        await asyncio.sleep(0.05)  # the gateway waits for the body by then
+        writer.write(b"-1\r\n")
+        reply = await reader.read()
+    writer.close()
+
+    assert (status_of(reply), code_of(reply)) == (400, "corrupt_body")
+
+
+async def test_an_expectation_is_refused_in_the_form_of_all_errors(gateway: Served) -> None:
+    reply = await exchange(gateway, HEAD + b"Content-Length: 2\r\nExpect: more\r\n\r\n{}")
+
+    assert (status_of(reply), code_of(reply)) == (417, "expectation_failed")
+    assert b"Server: sequence\r\n" in reply

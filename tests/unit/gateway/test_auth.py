@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from multidict import CIMultiDict
 
 from gateway.auth import agree, read_token
 from gateway.errors import UnauthorizedError
@@ -31,7 +32,7 @@ def basic(text: str) -> str:
     ],
 )
 def test_the_token_of_the_headers(headers: dict[str, str], token: str | None) -> None:
-    assert read_token(headers) == token
+    assert read_token(CIMultiDict(headers)) == token
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,13 @@ def test_the_token_of_the_headers(headers: dict[str, str], token: str | None) ->
 )
 def test_headers_that_hold_no_one_token_are_refused(headers: dict[str, str]) -> None:
     with pytest.raises(UnauthorizedError):
-        read_token(headers)
+        read_token(CIMultiDict(headers))
+
+
+def test_a_header_that_comes_twice_has_to_say_the_same() -> None:
+    assert read_token(CIMultiDict([("Authorization", "Bearer T"), ("authorization", basic("T:"))])) == "T"
+    with pytest.raises(UnauthorizedError):
+        read_token(CIMultiDict([("Authorization", "Bearer T"), ("authorization", "Bearer U")]))
 
 
 def test_the_token_of_the_body_agrees_with_that_of_the_headers() -> None:

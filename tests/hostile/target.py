@@ -1,0 +1,138 @@
+"""A gateway of its own process, on a real broker, and what can be seen of it from outside: replies, memory, its log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from deploy.topics import apply
+from gateway.projects import create_project, create_token
+from schemas.settings import KafkaSettings, TopicSettings, environment
+from tests.services import eventually
+
+CANARY = "canary-7d1f"
+"""In every payload; it must be in no log."""
+LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
+REPLY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        """The code of the error: the one item's where every item was refused, empty for a success."""
+        try:
+            told = json.loads(self.body)
+        except ValueError:
+            return "(no JSON)"
+        if "items" in told and told.get("success") is False:
+            return str(told["items"][0]["code"])
+        return str(told.get("code", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Seconds between two parts of what is sent."""
+
+    seconds: float
+
+
+Parts = Sequence[bytes | Pause]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The gateway that is attacked."""
+
+    port: int
+    token: str
+    pid: int
+    log: Path
+
+    def memory_mib(self) -> float:
+        """Return its resident memory."""
+        return float(psutil.Process(self.pid).memory_info().rss / 2**20)
+
+    def open_files(self) -> int:
+        """Return how many files and connections it has open."""
+        return int(psutil.Process(self.pid).num_fds())
+
+    def head(self, *lines: str, path: str = "/event/batch", token: str | None = None) -> bytes:
+        """Return the head of a POST with the right token, and *lines* at its end."""
+        named = f"Authorization: Bearer {self.token if token is None else token}"
+        return "\r\n".join([f"POST {path} HTTP/1.1", "Host: gateway", named, *lines, "", ""]).encode()
+
+    def post(self, body: bytes, *lines: str) -> bytes:
+        """Return a whole request."""
+        return self.head(f"Content-Length: {len(body)}", *lines) + body
+
+    async def exchange(self, *parts: bytes | Pause) -> Reply:
+        """Send *parts* until a reply comes, and return it; what is sent never ends the connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        sending = asyncio.create_task(_send(writer, parts))
+        try:
+            async with asyncio.timeout(REPLY_SECONDS):
+                return await read_reply(reader)
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            writer.close()
+
+
+async def _send(writer: asyncio.StreamWriter, parts: Parts) -> None:
+    for part in parts:
+        if isinstance(part, Pause):
+            await asyncio.sleep(part.seconds)
+        else:
+            writer.write(part)
+            await writer.drain()
+
+
+async def read_reply(reader: asyncio.StreamReader) -> Reply:
+    """Return the next reply."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+    body = await reader.readexactly(int(length[1])) if length else b""
+    return Reply(int(head.split(b" ", 2)[1]), head, body)
+
+
+@contextmanager
+def attacked(kafka: KafkaSettings, directory: Path, **variables: str) -> Iterator[Target]:
+    """Run a gateway on *kafka*, where nothing is yet, for the block."""
+    token = asyncio.run(_prepare(kafka))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("SEQUENCE_")}
+    environ |= {**environment(kafka), "SEQUENCE_GATEWAY_PORT": "0", **variables}
+    log = directory / "gateway.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-m", "gateway"], env=environ, stderr=output)
+    try:
+        eventually(lambda: LISTENING.search(log.read_text()) is not None, "the gateway listens")
+        found = LISTENING.search(log.read_text())
+        assert found is not None
+        yield Target(int(found[1]), token, process.pid, log)
+        assert process.poll() is None, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def _prepare(kafka: KafkaSettings) -> str:
+    await apply(kafka, TopicSettings())
+    await create_project(kafka, "dev", "Development")
+    return await create_token(kafka, "dev")
