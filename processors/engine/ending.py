@@ -31,13 +31,13 @@ def end_process(error: BaseException) -> NoReturn:
     os._exit(REFUSED if isinstance(error, RefusedStartError) else FAILED)
 
 
-def end_within(seconds: float) -> None:
-    """End this process after *seconds* if it is still there: it was told to end, and what is in work is done again."""
+def end_within(seconds: float, code: int) -> None:
+    """End this process with *code* after *seconds* if it is still there; what is in work is done again later."""
 
     def end() -> None:
         log.warning("ending now: not done after %.0f s; what is in work is done again at the next start", seconds)
         logging.shutdown()
-        os._exit(0)
+        os._exit(code)
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True

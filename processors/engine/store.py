@@ -64,6 +64,17 @@ class PartitionedStore(base.Store[bytes, bytes]):
         state = self._partitions.get(number)
         return None if state is None else state.position
 
+    def remembered(self) -> dict[int, int]:
+        """Return the position of each partition that has local state here, also of those that are elsewhere now."""
+        paths = (self._options.directory / self.table_name).glob("*")
+        found = {}
+        for number in sorted(int(path.name) for path in paths):
+            held = number in self._partitions
+            found[number] = self.partition(number).position
+            if not held:
+                self._close([number])
+        return found
+
     def persisted_offset(self, tp: TP) -> int | None:
         """Return the last offset of the changelog that is applied here."""
         position = self.partition(tp.partition).position
@@ -83,15 +94,19 @@ class PartitionedStore(base.Store[bytes, bytes]):
             except Exception as error:  # noqa: BLE001
                 end_process(error)
 
+    def refuse_if_made_again(self, number: int, position: int, log: Bounds) -> None:
+        """Refuse to go on where the *log* of partition *number* ends below the *position* that is remembered of it."""
+        if position >= log.end:
+            raise TruncatedLogError(
+                f"{self.table.changelog_topic_name}[{number}] ends at {log.end - 1}, but table {self.table_name} "
+                f"remembers {position}: the topic was deleted and made again. Give it a new epoch, or remove the local "
+                f"state if the topic is meant to begin anew"
+            )
+
     def verify_recovered(self, number: int, log: Bounds) -> None:
         """Check that partition *number* holds the whole of its *log*."""
         state = self.partition(number)
-        if state.position >= log.end:
-            raise TruncatedLogError(
-                f"{self.table.changelog_topic_name}[{number}] ends at {log.end - 1}, but table {self.table_name} "
-                f"remembers {state.position}: the topic was deleted and made again. Give it a new epoch, or remove "
-                f"the local state if the topic is meant to begin anew"
-            )
+        self.refuse_if_made_again(number, state.position, log)
         if state.position < log.end - 1 and log.start < log.end:
             raise LocalStateError(
                 f"table {self.table_name}[{number}] was recovered up to {state.position}, its log ends at {log.end - 1}"

@@ -29,6 +29,9 @@ class LogTable:
         self._logs = logs
         self._outputs = outputs
         self._numbers: frozenset[int] = frozenset()
+        self._checked = False
+        self.source = ""
+        """The topic whose records decide what is written, once a partition of it was here."""
 
     @property
     def topic(self) -> str:
@@ -47,6 +50,8 @@ class LogTable:
 
     async def positions(self, source: str, numbers: Iterable[int]) -> Positions:
         """Return how far each partition of the *source* topic is decided; check that its log was read to its end."""
+        await self._refuse_logs_made_again()
+        self.source = source
         self._numbers = frozenset(numbers)
         numbers = sorted(self._numbers)
         bounds = await self._logs.bounds(TP(self.topic, number) for number in numbers)
@@ -58,6 +63,19 @@ class LogTable:
             {(source, number): offset for number, offset in decided.items()},
         )
 
+    async def _refuse_logs_made_again(self) -> None:
+        """Refuse to start if any log that there is local state of ends below it, whoever has its partition now.
+
+        Kafka forgets what groups have committed of a topic when it is deleted, so local state alone remembers.
+        """
+        if self._checked:
+            return
+        partitions = await self._outputs.partitions(self.topic)
+        remembered = {number: position for number, position in self.store.remembered().items() if number < partitions}
+        for tp, log in (await self._logs.bounds(TP(self.topic, number) for number in remembered)).items():
+            self.store.refuse_if_made_again(tp.partition, remembered[tp.partition], log)
+        self._checked = True
+
     def applied(self) -> dict[TP, int]:
         """Return the position of each partition that was asked about last and is still here."""
         found = ((TP(self.topic, number), self.store.position(number)) for number in self._numbers)
@@ -68,11 +86,11 @@ class LogTable:
         state = self.partition(number)
         position = state.position
         reach("decided")
-        if without("produce_before_apply"):
-            state.apply(puts, position=position + len(outputs), decided=decided)
+        early = without("produce_before_apply")
+        if early:
+            state.apply(puts, position=position, decided=state.decided)
             reach("applied")
-            await self._outputs.append(self.topic, number, outputs)
-            return
+            puts = ()
         if outputs:
             base = await self._outputs.append(self.topic, number, outputs)
             if (base != position + 1 or state.position != position) and not without("contiguous_out"):
@@ -83,4 +101,5 @@ class LogTable:
             position = base + len(outputs) - 1
         reach("produced")
         state.apply(puts, position=position, decided=decided)
-        reach("applied")
+        if not early:
+            reach("applied")

@@ -99,7 +99,7 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         offsets = {tp: await consumer.committed(tp) for tp in consumer.assignment()}
         for tp, offset in offsets.items():
-            if offset:
+            if offset is not None:
                 consumer.seek(tp, offset)
                 self._next_offsets[tp] = offset
         fresh = [

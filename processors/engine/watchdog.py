@@ -12,6 +12,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from aiokafka.errors import KafkaError
@@ -29,6 +30,16 @@ class StalledError(EngineError):
     """Nothing has moved for too long although there is work."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a worker may stand still."""
+
+    stall_seconds: float
+    """With lag."""
+    settle_seconds: float
+    """While it joins its group or reads its tables' logs: more than a rebalance may take."""
+
+
 class Watchdog:
     """Compares what is decided with where the logs end.
 
@@ -41,13 +52,14 @@ class Watchdog:
         runner: Runner,
         tables: Sequence[LogTable],
         settling: Callable[[], object],
-        stall_seconds: float,
+        limits: Limits,
         end: Callable[[BaseException], NoReturn],
     ) -> None:
         self._runner = runner
         self._tables = tables
         self._settling = settling
-        self._stall_seconds = stall_seconds
+        self._stall_seconds = limits.stall_seconds
+        self._settle_seconds = limits.settle_seconds
         self._end = end
         self._settled: tuple[object, float] = (None, 0.0)
         self._seen: dict[TP, tuple[int, float]] = {}
@@ -65,32 +77,49 @@ class Watchdog:
             self._task.cancel()
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(self._stall_seconds / 5)
-            if self.settles_too_long(self._settling(), time.monotonic()):
-                log.critical("every task, and where it waits:\n%s", waiting_tasks())
-                self._end(StalledError("joining the group or reading the tables' logs does not come forward"))
-            decided = {tp: lane.decided for tp, lane in self._runner.lanes.items()}
-            applied = {tp: position for table in self._tables for tp, position in table.applied().items()}
-            try:
-                bounds = await self._runner.logs.bounds(decided.keys() | applied.keys())
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("cannot ask Kafka where its logs end: %s", error)
-                continue
-            if truncated := self.truncated(decided, bounds):
-                self._end(TruncatedLogError(f"the topic was deleted and made again: {truncated}"))
-            if interleaved := self.interleaved(applied, bounds):
-                self._end(InterleavedWriterError(f"another worker has written: {interleaved}"))
-            stalled = self.stalled(bounds, time.monotonic())
-            if stalled:
-                log.critical("every task, and where it waits:\n%s", waiting_tasks())
-                self._end(StalledError(f"no progress for {self._stall_seconds:.0f} s with lag: {stalled}"))
+        try:
+            while True:
+                await asyncio.sleep(self._stall_seconds / 5)
+                await self._look()
+        except Exception as error:  # noqa: BLE001  # unwatched, a worker may stand still for ever
+            self._end(error)
+
+    async def _look(self) -> None:
+        if self.settles_too_long(self._settling(), time.monotonic()):
+            log.critical("every task, and where it waits:\n%s", waiting_tasks())
+            self._end(StalledError("joining the group or reading the tables' logs does not come forward"))
+        decided = {tp: lane.decided for tp, lane in self._runner.lanes.items()}
+        applied = self._applied()
+        try:
+            bounds = await self._runner.logs.bounds(decided.keys() | applied.keys())
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.warning("cannot ask Kafka where its logs end: %s", error)
+            return
+        if truncated := self.truncated(decided, bounds):
+            self._end(TruncatedLogError(f"the topic was deleted and made again: {truncated}"))
+        if interleaved := self.interleaved(applied, bounds):
+            self._end(InterleavedWriterError(f"another worker has written: {interleaved}"))
+        if stalled := self.stalled(bounds, time.monotonic()):
+            log.critical("every task, and where it waits:\n%s", waiting_tasks())
+            self._end(StalledError(f"no progress for {self._stall_seconds:.0f} s with lag: {stalled}"))
+
+    def _applied(self) -> dict[TP, int]:
+        """Return how far each output log is applied whose lane is here and at rest: one at work writes itself."""
+        lanes = self._runner.lanes
+        return {
+            tp: position
+            for table in self._tables
+            for tp, position in table.applied().items()
+            if (lane := lanes.get(TP(table.source, tp.partition))) is not None
+            and lane.ready.done()
+            and lane.working_since is None
+        }
 
     def settles_too_long(self, progress: object, now: float) -> bool:
         """Return whether *progress* of joining and recovering, None once that is done, is the same for too long."""
         if progress is None or progress != self._settled[0]:
             self._settled = (progress, now)
-        return now - self._settled[1] >= self._stall_seconds
+        return now - self._settled[1] >= self._settle_seconds
 
     def truncated(self, decided: Mapping[TP, int], bounds: Mapping[TP, Bounds]) -> str:
         """Return which logs end below what was *decided* before their bounds were asked for; empty when all is well.
@@ -118,7 +147,7 @@ class Watchdog:
         for tp, lane in self._runner.lanes.items():
             end = bounds[tp].end if tp in bounds else None
             decided, since = self._seen.get(tp, (None, now))
-            waits_outside = lane.working_since is not None and lane.stage.waiting
+            waits_outside = lane.stage.waiting and (lane.working_since is not None or not lane.ready.done())
             if end is None or lane.decided >= end - 1 or lane.decided != decided or waits_outside:
                 since = now
             seen[tp] = (lane.decided, since)
@@ -135,7 +164,8 @@ def waiting_tasks() -> str:
     """
     lines = []
     # The consumer has a loop of its own, whose tasks `asyncio.all_tasks` does not tell.
-    for task in [found for found in gc.get_objects() if isinstance(found, asyncio.Task) and not found.done()]:
+    # By the type alone: some objects answer what class they are with an error.
+    for task in [found for found in gc.get_objects() if issubclass(type(found), asyncio.Task) and not found.done()]:
         places = []
         waiter: Any = task.get_coro()
         while waiter is not None:

@@ -15,7 +15,7 @@ from typing import Any
 import faust
 from faust.types import TP
 
-from processors.engine.ending import end_process, end_within
+from processors.engine.ending import FAILED, end_process, end_within
 from processors.engine.logs import Logs
 from processors.engine.output import OutputLog
 from processors.engine.runner import Runner
@@ -23,7 +23,7 @@ from processors.engine.stage import Stage
 from processors.engine.store import StoreOptions
 from processors.engine.table import LogTable
 from processors.engine.transport import SliceSchema
-from processors.engine.watchdog import Watchdog
+from processors.engine.watchdog import Limits, Watchdog
 from schemas.settings import KafkaSettings, kafka_arguments
 
 REQUEST_TIMEOUT_SECONDS = 40.0
@@ -31,6 +31,8 @@ FETCH_BYTES = 4 * 1024 * 1024
 """What one fetch brings of one partition: some ten thousand events, so that slices are worth their overhead."""
 STOP_SECONDS = 20.0
 """Without Kafka neither the last commit nor the farewell to the group comes to an end."""
+LEAST_REBALANCE_SECONDS = 20.0
+"""A slice in work may finish for 5 s, and an INSERT that was sent is waited for."""
 UNLIMITED_SECONDS = 7 * 24 * 60 * 60.0
 
 log = logging.getLogger(__name__)
@@ -81,7 +83,7 @@ class SliceApp(faust.App):
 
     async def on_stop(self) -> None:
         """Finish what is in work, commit, leave; without that where it takes too long."""
-        end_within(STOP_SECONDS)
+        end_within(STOP_SECONDS, FAILED if self.crashed else 0)
         self.watchdog.stop()
         await self.runner.stop()
         await super().on_stop()
@@ -119,7 +121,9 @@ class WorkerBuilder:
         """Run *stages* until the process is told to stop; any error ends the process with its own code."""
         app = self.app
         runner = app.runner = Runner(stages, self._logs, end_process)
-        app.watchdog = Watchdog(runner, self._tables, app.settling, self._settings.stall_seconds, end_process)
+        stall_seconds = self._settings.stall_seconds
+        limits = Limits(stall_seconds, max(stall_seconds, 2 * _rebalance_seconds(self._settings)))
+        app.watchdog = Watchdog(runner, self._tables, app.settling, limits, end_process)
         for stage in stages:
             app.agent(app.topic(stage.topic, schema=SliceSchema()), name=f"{self._settings.name}-{stage.topic}")(
                 _agent(runner)
@@ -147,6 +151,7 @@ def _faust_app(settings: EngineSettings) -> SliceApp:
         table_standby_replicas=settings.standby_replicas,
         broker_session_timeout=settings.session_timeout_seconds,
         broker_heartbeat_interval=settings.session_timeout_seconds / 5,
+        broker_rebalance_timeout=_rebalance_seconds(settings),
         broker_request_timeout=REQUEST_TIMEOUT_SECONDS,
         # A stage may wait for ClickHouse for hours; the watchdog looks after what hangs.
         broker_max_poll_interval=UNLIMITED_SECONDS,
@@ -163,6 +168,11 @@ def _faust_app(settings: EngineSettings) -> SliceApp:
         stream_recovery_delay=0.0,
         worker_redirect_stdouts=False,
     )
+
+
+def _rebalance_seconds(settings: EngineSettings) -> float:
+    """Return how long the group waits for a member to come to a rebalance: longer than slices in work may take."""
+    return max(LEAST_REBALANCE_SECONDS, settings.stall_seconds / 2)
 
 
 def _credentials(arguments: dict[str, Any]) -> Any:

@@ -17,6 +17,7 @@ from processors.engine.rocks import Put
 from processors.engine.stage import SourceRecord
 from processors.engine.store import Known
 from schemas.persons import decode_person, encode_person, join
+from schemas.records import InvalidRecordError
 
 BEHIND = b"\0behind"
 """Entry of the table: the keys of persons whose newest record on the log knows less than the state. No key of a person
@@ -48,8 +49,14 @@ def replay(records: Sequence[SourceRecord], decided: int, known: Known) -> tuple
 
 def _joined(standing: bytes | None, written: bytes | None) -> tuple[bytes | None, bool]:
     """Return the person after a record was read, and whether the record knows less."""
-    if standing is None or written is None or standing == written or without("join"):
+    if written is None or standing == written or without("join"):
         return written, False
-    newer = decode_person(written)
+    try:
+        newer = decode_person(written)
+    except InvalidRecordError:
+        # Somebody else's record: no worker writes what it cannot read.
+        return standing, standing is not None
+    if standing is None:
+        return written, False
     person = join(decode_person(standing), newer)
     return (written, False) if person is newer else (encode_person(person), True)

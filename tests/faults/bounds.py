@@ -39,7 +39,7 @@ class Bounds:
 
     def exceeded(self) -> list[str]:
         """Return in words what went out of bounds."""
-        faults = []
+        faults = [] if self.memory_bytes else ["no process was seen"]
         for part, used in self.memory_bytes.items():
             kind = part.partition("-")[0]
             limit = MEMORY_LIMIT_BYTES.get(kind, WORKER_MEMORY_LIMIT_BYTES)

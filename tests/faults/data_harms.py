@@ -16,7 +16,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy import topics as deployed
 from schemas.items import Identify, Item, Track
-from schemas.records import Record, item_record
+from schemas.records import Record, event_headers, item_record
 from schemas.settings import TopicSettings, kafka_arguments
 from schemas.topics import DAY_MS, Topics
 from tests import logs
@@ -34,21 +34,29 @@ HOUR_MS = 3_600 * SECOND_MS
 def resetting_offsets(trial: Trial) -> None:
     """Set every group back to the first offset while its workers are held down."""
     topics = Topics(trial.stack.kafka.topic_prefix)
-    read = {"dedupe": [topics.items], "persons": [topics.events, topics.identifies], "events": [topics.events]}
+    read = {
+        "dedupe": [topics.items],
+        "persons": [topics.events, topics.identifies],
+        "events": [topics.events, topics.persons],
+    }
     for kind, names in read.items():
         eventually(partial(_reset_while_held_down, trial.stack, kind, names), f"{kind} is reset", within_seconds=60)
 
 
 def poisoning(trial: Trial) -> None:
     """Write what is no item straight to `items.v1`; each has to be found in `rejected.v1` afterwards."""
-    poison = [Record(b"dev/poison", b"{not json"), Record(b"dev/large", b'{"text":"' + b"x" * 1_000_000 + b'"}')]
+    number = b"%d" % trial.chance.getrandbits(60)
+    poison = [
+        Record(b"dev/poison", b"{not json " + number),
+        Record(b"dev/large", b'{"text":"' + b"x" * 1_000_000 + number + b'"}'),
+    ]
     logs.write(trial.stack.kafka, Topics(trial.stack.kafka.topic_prefix).items, poison)
 
 
 def count_poison(trial: Trial) -> None:
-    """Count the poison that is not in `rejected.v1`: a refusal may be written more than once, never not at all."""
+    """Count the poison that is not in `rejected.v1`. A refusal that is written twice has the same key."""
     rejected = logs.read(trial.stack.kafka, Topics(trial.stack.kafka.topic_prefix).rejected)
-    contents = [json.loads(record.value) for record in rejected]
+    contents = [json.loads(value) for value in {record.key: record.value for record in rejected}.values()]
     for code in ("not_an_item", "item_too_large"):
         found = sum(content["code"] == code and content["stage"] == "dedupe" for content in contents)
         trial.faults[f"poison lost: {code}"] = max(0, trial.scenario.repetitions - found)
@@ -145,6 +153,8 @@ def making_topics_again(trial: Trial) -> None:
                 f"{part} refuses to run and says why: {stack.log(part)[-1500:]}",
                 within_seconds=120,
             )
+    asyncio.run(_write_anew(stack, topics))
+    time.sleep(15)
     trial.faults["rows written to topics made again"] = int(
         before != stack.query("SELECT count() AS rows, max(_origin) AS origin FROM events")
     )
@@ -185,6 +195,18 @@ async def _write_at_times(stack: Stack, topic: str, waves: list[tuple[int, list[
                 for record in map(item_record, items)
             ]
             await asyncio.gather(*sent)
+
+
+async def _write_anew(stack: Stack, topics: Topics) -> None:
+    """Write items and events that a worker would take if it ran."""
+    async with AIOKafkaProducer(**kafka_arguments(stack.kafka), enable_idempotence=True) as producer:
+        for number in range(100):
+            time_text = "2026-01-01T00:00:00.000000Z"
+            record = item_record(Track("dev", f"anew-{number}", "ada", "Page Closed", time_text, time_text))
+            headers = list(event_headers(b"anew-%d" % number, number))
+            await producer.send(topics.items, key=record.key, value=record.value)
+            await producer.send(topics.events, key=record.key, value=record.value, headers=headers)
+        await producer.flush()
 
 
 async def _delete_and_make(stack: Stack, names: list[str]) -> None:

@@ -13,10 +13,12 @@ import psutil
 
 from tests.faults.stack import Stack
 from tests.faults.trial import Step, Trial
-from tests.services import alive, eventually
+from tests.services import alive, eventually, kafka_answers
 from tests.workers import Worker
 
 WORKERS = ("dedupe", "persons", "events")
+SETTLE_SECONDS = 25.0
+"""Within this time a late writer is found out and what it wrote is mended: two looks of the watchdog and a restart."""
 ASLEEP_SECONDS = 12.0
 """Twice as long as the session of a worker."""
 END_SECONDS = 30.0
@@ -48,6 +50,14 @@ def killing(*kinds: str, pause_seconds: float, whole_kind: bool = False) -> Step
             trial.stack.kill(part)
 
     return repeatedly(kill, pause_seconds=pause_seconds)
+
+
+def killing_broker(trial: Trial) -> None:
+    """`kill -9` the broker, again and again when it has been back for some seconds: it takes some to start."""
+    for _ in range(trial.scenario.repetitions):
+        trial.stack.kill("kafka")
+        eventually(lambda: kafka_answers(trial.stack.kafka.bootstrap_servers), "the broker is back", within_seconds=90)
+        time.sleep(8)
 
 
 def pausing(*kinds: str, seconds: float, between_seconds: float) -> Step:
@@ -100,7 +110,7 @@ def holding_down(part: str, *, seconds: float) -> Step:
 def dying_at_points(trial: Trial) -> None:
     """Wait until workers that kill themselves at a point of the code have died often enough."""
     due = trial.scenario.repetitions
-    eventually(lambda: trial.stack.restarts() >= due, "the workers have died", within_seconds=600)
+    eventually(lambda: trial.stack.kills() >= due, "the workers have died", within_seconds=600)
 
 
 def waking_late(trial: Trial) -> None:
@@ -125,6 +135,7 @@ def _wake(stack: Stack, woken: list[int]) -> None:
                     since.pop(pid, None)
                 elif time.monotonic() - since.setdefault(pid, time.monotonic()) > ASLEEP_SECONDS:
                     stack.tell(pid, signal.SIGCONT)
+                    since.pop(pid)
                     woken.append(pid)
 
 
@@ -163,12 +174,15 @@ def _end_without(trial: Trial, down: str) -> None:
     stack = trial.stack
     kinds = ("gateway", *WORKERS) if down == "kafka" else ("events",)
     with held_down(stack, down):
-        time.sleep(8)
+        time.sleep(3)
         told = _tell_to_end(stack, [part for kind in kinds for part in stack.parts(kind)])
         since = time.monotonic()
         while any(alive(pid) for pid in told.values()) and time.monotonic() < since + END_SECONDS:
             time.sleep(0.1)
         late = [part for part, pid in told.items() if alive(pid)]
+    kinds_told = {part.partition("-")[0] for part in told}
+    missing = len(set(kinds) - kinds_told)
+    trial.faults["kinds that nobody could tell"] = trial.faults.get("kinds that nobody could tell", 0) + missing
     trial.notes.append(
         f"without {down} ended after {time.monotonic() - since:.0f} s, late: {', '.join(late) or 'none'}"
     )

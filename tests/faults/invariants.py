@@ -61,9 +61,14 @@ class Figures:
 def wait_until_idle(stack: Stack, *, within_seconds: float = 120.0) -> None:
     """Return when every group has committed all there is and nothing more comes."""
     topics = Topics(stack.kafka.topic_prefix)
-    eventually(
-        lambda: _lag(stack.kafka, topics) == 0, "no lag is left", within_seconds=within_seconds, every_seconds=1.0
-    )
+    looks: list[tuple[int, int]] = []
+
+    def idle() -> bool:
+        looks.append(_lag(stack.kafka, topics))
+        # Ends are read before the commits: what is written in between shows at the second look.
+        return len(looks) > 1 and looks[-1] == looks[-2] and looks[-1][0] == 0
+
+    eventually(idle, "no lag is left", within_seconds=within_seconds, every_seconds=1.0)
 
 
 def check(stack: Stack, ledger: Ledger, window_days: float = 7.0) -> Figures:
@@ -139,18 +144,19 @@ def _number(value: object) -> int:
     return int(str(value))
 
 
-def _lag(settings: KafkaSettings, topics: Topics) -> int:
-    """Return how many records are not committed yet by the groups that read them."""
+def _lag(settings: KafkaSettings, topics: Topics) -> tuple[int, int]:
+    """Return how many records are not committed yet by the groups that read them, and how many there are in all."""
 
-    async def ask() -> int:
-        lag = 0
+    async def ask() -> tuple[int, int]:
+        lag = total = 0
         for group, names in GROUPS.items():
             read = [getattr(topics, name) for name in names]
             async with AIOKafkaConsumer(*read, **kafka_arguments(settings)) as reader:
                 ends: dict[Any, int] = await reader.end_offsets(reader.assignment())
             async with AIOKafkaConsumer(**kafka_arguments(settings), group_id=f"{topics.prefix}-{group}") as consumer:
+                total += sum(ends.values())
                 for tp, end in ends.items():
                     lag += end - (await consumer.committed(tp) or 0)
-        return lag
+        return lag, total
 
     return asyncio.run(ask())

@@ -19,7 +19,7 @@ class Result(msgspec.Struct, frozen=True):
     at: datetime
     """When it ended."""
     repetitions: int = 0
-    must_be_red: bool = False
+    must_turn: tuple[str, ...] = ()
     counts: dict[str, int] = {}
     faults: dict[str, int] = {}
     """What must be zero, by name."""
@@ -31,20 +31,22 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def is_red(self) -> bool:
-        """Whether events were lost, doubled or changed, or persons are wrong; one that came to no end shows nothing."""
+        """Whether what has to be zero is not."""
         return any(self.faults.values())
 
     @property
     def passed(self) -> bool:
-        """Whether it is as it has to be."""
-        return self.is_red if self.must_be_red else not self.is_red and not self.error
+        """Whether it is as it has to be. What came to no end shows nothing: what is only late looks lost."""
+        if self.must_turn:
+            return not self.error and any(self.faults.get(name, 0) for name in self.must_turn)
+        return not self.error and not self.is_red
 
     @property
     def verdict(self) -> str:
         """Return what is to be said of it."""
         if not self.passed:
             return f"FAILED {self.error.splitlines()[-1] if self.error else ''}"
-        return "red, as it must be" if self.must_be_red else "ok"
+        return "red, as it must be" if self.must_turn else "ok"
 
 
 def counted(figures: Figures | None) -> dict[str, int]:

@@ -76,10 +76,13 @@ def rebuilding_marks() -> float:
                     within_seconds=300,
                 )
             shutil.rmtree(worker.state)
+            assigned = worker.log.count("at work on partitions")
             began = time.monotonic()
             with worker:
                 worker.until(
-                    lambda: worker.log.count("at work on partitions") > 1, "its marks are back", within_seconds=120
+                    lambda: worker.log.count("at work on partitions") > assigned,
+                    "its marks are back",
+                    within_seconds=120,
                 )
                 return time.monotonic() - began
 
@@ -91,6 +94,7 @@ class _Standstill:
         self._progress = progress
         self._over = threading.Event()
         self._watching = threading.Thread(target=self._watch)
+        self._failure: Exception | None = None
         self.longest_seconds = 0.0
 
     def __enter__(self) -> Self:
@@ -100,8 +104,16 @@ class _Standstill:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._watching.join()
+        if self._failure is not None:
+            raise self._failure
 
     def _watch(self) -> None:
+        try:
+            self._look()
+        except Exception as failure:  # noqa: BLE001  # told to whoever waits
+            self._failure = failure
+
+    def _look(self) -> None:
         seen: dict[int, tuple[int, float]] = {}
         while not self._over.wait(0.2):
             reached = self._progress()

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 import orjson
+import psutil
 import requests
 
 from schemas.settings import KafkaSettings
@@ -157,9 +158,22 @@ class Stack:
         """`kill -9` *part*; the supervisor starts it again."""
         self.signal(part, signal.SIGKILL)
 
-    def restarts(self) -> int:
-        """Return how often the supervisor has started a part again."""
-        return self.output.read_text().count("; it starts again in ")
+    def kills(self) -> int:
+        """Return how often a part was ended by `kill -9` and has been started again."""
+        return self.output.read_text().count(" was ended by signal 9; it starts again in ")
+
+    def stopped(self) -> bool:
+        """Return whether any part stands still after SIGSTOP."""
+        for file in (self.state / "run").glob("*.pid"):
+            with contextlib.suppress(psutil.Error, OSError, ValueError):
+                if psutil.Process(int(file.read_text())).status() == psutil.STATUS_STOPPED:
+                    return True
+        return False
+
+    def own_ends(self) -> list[str]:
+        """Return why workers have ended themselves."""
+        logs = [self.log(part) for kind in ("dedupe", "persons", "events") for part in self.parts(kind)]
+        return [line for log in logs for line in log.splitlines() if "ending the process: " in line]
 
     def query(self, sql: str) -> list[dict[str, object]]:
         """Return the rows of *sql*, asking again while ClickHouse is being restarted."""

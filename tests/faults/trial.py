@@ -51,7 +51,11 @@ class Scenario:
     """Prepares the stack's directory before it starts."""
     afterwards: Step | None = None
     """Goes on with the stack once everything was counted; without one, local state is wiped and rebuilt."""
+    quiet: bool = False
+    """Whether it gives no worker a reason to end itself."""
+    settle_seconds: float = 0.0
+    """How long workers may still wake and mend after nothing is left to do."""
     alone: bool = False
     """Whether it measures time, so that nothing may run beside it."""
-    must_be_red: bool = False
-    """Whether a mechanism is taken out, so that something has to be lost, doubled or wrong."""
+    must_turn: tuple[str, ...] = ()
+    """Where a mechanism is taken out: the figures of which at least one must not be zero then."""

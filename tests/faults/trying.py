@@ -19,6 +19,7 @@ from tests.faults.rebuilding import rebuild
 from tests.faults.result import Result, counted
 from tests.faults.stack import Stack
 from tests.faults.trial import Scenario, Trial
+from tests.services import eventually
 
 
 def try_scenario(scenario: Scenario, directory: Path) -> Result:
@@ -39,13 +40,16 @@ def try_scenario(scenario: Scenario, directory: Path) -> Result:
             answered = time.monotonic()
             with _noted(errors):
                 wait_until_idle(stack, within_seconds=scenario.idle_within_seconds)
-            recovery = time.monotonic() - answered
+                recovery = time.monotonic() - answered
+                _settle(trial)
             with _noted(errors):
                 figures = check(stack, ledger, scenario.window_days)
-            if not scenario.must_be_red:
+            if scenario.quiet:
+                trial.faults["workers that ended themselves"] = len(stack.own_ends())
+            if not scenario.must_turn:
                 with _noted(errors):
                     (scenario.afterwards or rebuild)(trial)
-        if not scenario.must_be_red:
+        if not scenario.must_turn:
             errors += bounds.exceeded()
     finally:
         if scenario.before is not None:
@@ -55,7 +59,7 @@ def try_scenario(scenario: Scenario, directory: Path) -> Result:
         seconds=time.monotonic() - began,
         at=datetime.now(UTC),
         repetitions=scenario.repetitions,
-        must_be_red=scenario.must_be_red,
+        must_turn=scenario.must_turn,
         counts=counted(figures),
         faults={**(figures.faults if figures is not None else {}), **trial.faults},
         recovery_seconds=recovery,
@@ -72,8 +76,19 @@ def _harm(trial: Trial) -> None:
         scenario.harm(trial)
     finally:
         client.stop() if scenario.items is None else client.wait()
-    if client.statuses:
+    if scenario.items != 0:
+        acknowledged = len(trial.ledger.ids("acknowledged"))
+        trial.faults["loads of which most is not acknowledged"] = int(acknowledged < len(trial.ledger.entries) / 2)
         trial.notes.append("answers " + ", ".join(f"{status}: {n}" for status, n in sorted(client.statuses.items())))
+
+
+def _settle(trial: Trial) -> None:
+    """Let workers that stopped themselves wake, be found out and mend what they did."""
+    seconds = trial.scenario.settle_seconds
+    if seconds:
+        eventually(lambda: not trial.stack.stopped(), "no worker stands still", within_seconds=120, every_seconds=1.0)
+        time.sleep(seconds)
+        wait_until_idle(trial.stack, within_seconds=trial.scenario.idle_within_seconds)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from processors.engine.logs import Bounds, Logs
 from processors.engine.runner import Lane, Runner
-from processors.engine.watchdog import Watchdog
+from processors.engine.watchdog import Limits, Watchdog
 from schemas.settings import KafkaSettings
 from tests.unit.processors.engine.test_runner import ITEMS, CountingStage
 
@@ -33,7 +33,7 @@ async def lane(stage: CountingStage) -> Lane:
 async def watchdog(lane: Lane) -> Watchdog:
     runner = Runner([lane.stage], Logs(KafkaSettings()), end)
     runner.lanes[ITEMS] = lane
-    return Watchdog(runner, [], lambda: None, 60, end)
+    return Watchdog(runner, [], lambda: None, Limits(60, 60), end)
 
 
 async def test_lag_without_progress_is_a_stall(watchdog: Watchdog) -> None:
@@ -82,3 +82,14 @@ async def test_an_output_log_that_goes_on_after_a_position_that_stays_has_anothe
     assert not watchdog.interleaved({ITEMS: 4}, {ITEMS: Bounds(0, 7)})
     assert not watchdog.interleaved({ITEMS: 6}, {ITEMS: Bounds(0, 8)})
     assert watchdog.interleaved({ITEMS: 6}, {ITEMS: Bounds(0, 8)}) == "items[0] ends at 7 after 6"
+
+
+async def test_waiting_outside_before_the_first_slice_is_no_stall(
+    watchdog: Watchdog, lane: Lane, stage: CountingStage
+) -> None:
+    stage.waiting = True
+    watchdog.stalled({ITEMS: Bounds(0, 9)}, now=0)
+    assert not watchdog.stalled({ITEMS: Bounds(0, 9)}, now=600)
+    lane.ready.set_result(None)
+    watchdog.stalled({ITEMS: Bounds(0, 9)}, now=601)
+    assert watchdog.stalled({ITEMS: Bounds(0, 9)}, now=700)
