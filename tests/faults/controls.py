@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.faults.harms import SETTLE_SECONDS, dying_at_points, killing, pausing, waking_late
+from dataclasses import replace
+
+from tests.faults.data_harms import filling_disk, small_disk
+from tests.faults.harms import SETTLE_SECONDS, dying_at_points, killing, pausing, repeatedly, waking_late
 from tests.faults.trial import Scenario, Step
 
 
@@ -25,7 +28,10 @@ CONTROLS = [
         "produce_before_apply", 10, dying_at_points, ("lost", "wrong_persons"), SEQUENCE_TEST_KILL_AT="applied:40"
     ),
     _without("sink_position", 10, killing("events", pause_seconds=5), ("doubled",)),
-    _without("end_process", 10, waking_late, ("doubled", "wrong_persons"), SEQUENCE_TEST_STOP_AT="decided:60"),
+    replace(
+        _without("end_process", 3, repeatedly(filling_disk, pause_seconds=15), ("doubled", "wrong_persons")),
+        before=small_disk,
+    ),
     _without("origins", 3, pausing("dedupe", seconds=20, between_seconds=10), ("doubled",), rate=500),
     _without("contiguous_out", 10, waking_late, ("doubled",), SEQUENCE_TEST_STOP_AT="decided:60"),
     _without("join", 10, waking_late, ("wrong_persons",), SEQUENCE_TEST_STOP_AT="decided:60"),
