@@ -17,12 +17,12 @@ class Plan:
     sustained_seconds: int = 60
     items_per_second: int = 30_000
     """What the whole pipeline is offered."""
-    gateway_seconds: float = 2.0
+    gateway_seconds: float = 1.0
     connections: tuple[int, ...] = (16, 32, 64)
     batches: tuple[int, ...] = (1, 10, 100, 500)
     latencies: tuple[int, ...] = (100, 2_000, 10_000)
     """Rates at which latency is measured."""
-    latency_seconds: int = 10
+    latency_seconds: int = 8
     peers: Mapping[str, str] = field(default_factory=dict)
     """Commands of dedupes that are not ours, by name."""
 
