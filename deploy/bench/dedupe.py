@@ -111,7 +111,7 @@ def mark(directory: Path, marks: int) -> None:
 
 
 def _obvious(world: World, site: Site) -> Part:
-    command = [sys.executable, "-m", "deploy.bench.peers.agent", world.broker, site.topics.items, site.topics.events]
+    command = [sys.executable, "-m", "deploy.bench.obvious_agent", world.broker, site.topics.items, site.topics.events]
     return process("obvious-agent", [*command, str(site.parts.state / "agent")], world.environ)
 
 

@@ -96,7 +96,7 @@ async def _naive(world: World, plan: Plan, stack: AsyncExitStack) -> Door:
     site = await stack.enter_async_context(world.site("gateway-naive"))
     url = f"http://{HOST}:{world.parts.settings.gateway.port}"
     port = url.rpartition(":")[2]
-    command = [sys.executable, "-m", "deploy.bench.peers.handler", world.broker, site.topics.items, port]
+    command = [sys.executable, "-m", "deploy.bench.obvious_handler", world.broker, site.topics.items, port]
     await site.start(process("handler", command, world.environ, f"{url}/health/ready"))
     return Door(site, [f"{url}/event/batch"], "none", plan.gateway_seconds)
 

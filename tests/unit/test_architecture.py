@@ -30,7 +30,7 @@ HOMES = {
 }
 """Libraries that one folder alone knows."""
 
-PEERS = "deploy/bench/peers/"
+PEERS = "deploy/bench/obvious_"
 """What people would run instead, for the benchmark: not ours, so that it knows the libraries that they would take."""
 
 PURE = (
