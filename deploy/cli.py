@@ -21,7 +21,7 @@ import click
 from deploy.errors import DeployError
 from gateway.errors import GatewayError
 from processors.clickhouse.errors import ClickHouseError
-from schemas.projects import Token
+from schemas.projects import Scope, Token
 from schemas.settings import SettingsError, load
 
 # Commands import what they run: `sequence --help` should not load Kafka's and ClickHouse's clients.
@@ -223,14 +223,27 @@ def token() -> None:
 @token.command("create")
 @click.argument("project_id", metavar="PROJECT")
 @click.option("--expires-in", type=Lifetime(), help="After this time it is refused, such as 90d.")
+@click.option("--scope", type=click.Choice(["write", "read"]), default="write", help="To send items, or to look.")
 @reported
-def token_create(project_id: str, expires_in: int | None) -> None:
+def token_create(project_id: str, expires_in: int | None, scope: Scope) -> None:
     """Create a token for PROJECT and print it, this once."""
     from gateway.projects import create_token
     from schemas.settings import KafkaSettings
 
     expires_at = None if expires_in is None else time.time_ns() // 1000 + expires_in * 1_000_000
-    click.echo(asyncio.run(create_token(load(KafkaSettings), project_id, expires_at=expires_at)))
+    click.echo(asyncio.run(create_token(load(KafkaSettings), project_id, expires_at=expires_at, scope=scope)))
+
+
+@token.command("rotate")
+@click.argument("token_id", metavar="ID")
+@click.option("--overlap", type=Lifetime(), default="1d", show_default=True, help="How long the old one goes on.")
+@reported
+def token_rotate(token_id: str, overlap: int) -> None:
+    """Create a token in place of that with ID and print it, this once; the old one ends after the overlap."""
+    from gateway.projects import rotate_token
+    from schemas.settings import KafkaSettings
+
+    click.echo(asyncio.run(rotate_token(load(KafkaSettings), token_id, overlap_seconds=overlap)))
 
 
 @token.command("list")
@@ -238,11 +251,12 @@ def token_create(project_id: str, expires_in: int | None) -> None:
 @reported
 def token_list(project_id: str | None) -> None:
     """List the tokens of PROJECT, or of all."""
-    from gateway.projects import list_tokens
+    from gateway.projects import list_uses
     from schemas.settings import KafkaSettings
 
-    for found in asyncio.run(list_tokens(load(KafkaSettings), project_id)):
-        click.echo(f"{found.id}  {found.project_id}  {found.hint}  {_state(found)}")
+    for found, day in asyncio.run(list_uses(load(KafkaSettings), project_id)):
+        used = "never used" if day is None else f"last used {day}"
+        click.echo(f"{found.id}  {found.project_id}  {found.hint}  {found.scope}  {_state(found)}  {used}")
 
 
 @token.command("revoke")

@@ -16,6 +16,7 @@ from gateway.middleware import METRICS, answer_errors
 from gateway.publisher import KafkaPublisher, Publisher
 from gateway.routes import routes
 from gateway.settings import GatewaySettings
+from gateway.usage import TokenUse
 from schemas.topics import Topics
 
 HEALTH = web.AppKey("HEALTH", Health)
@@ -26,7 +27,7 @@ def create_app(settings: GatewaySettings) -> web.Application:
     metrics = GatewayMetrics()
     budget = ByteBudget(settings.in_flight_limit_bytes)
     topics = Topics(settings.kafka.topic_prefix)
-    publisher = KafkaPublisher(settings, [topics.items, topics.rejected], metrics, budget)
+    publisher = KafkaPublisher(settings, [topics.items, topics.rejected, topics.projects], metrics, budget)
     projects = FollowedDirectory(settings.kafka, metrics, start_timeout_seconds=settings.start_timeout_seconds)
     return assemble(settings, publisher, projects, metrics, budget)
 
@@ -41,6 +42,7 @@ def assemble(
     """Return the gateway on the given parts, which it starts and closes."""
     metrics.watch_in_flight_bytes(lambda: budget.held_bytes)
     health = Health(publisher, projects)
+    use = TokenUse(publisher, projects, Topics(settings.kafka.topic_prefix).projects)
     cors = Cors(settings.cors_origins)
     app = web.Application(middlewares=[answer_errors])
     app[METRICS] = metrics
@@ -53,8 +55,10 @@ def assemble(
         try:
             await projects.start()
             await publisher.start()
+            use.start()
             yield
         finally:
+            await use.close()
             await publisher.close()
             await projects.close()
 

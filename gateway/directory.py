@@ -32,6 +32,9 @@ class ProjectSource(Protocol):
     def find(self, token: str) -> Project | None:
         """Return the project that *token* opens now, None for one that is unknown, revoked or expired."""
 
+    def unrecorded_uses(self, day: str) -> list[str]:
+        """Return the digests of tokens that were used since this was asked last and have no record of *day* yet."""
+
     def check(self) -> None:
         """Raise `UnavailableError` while changes may be missed."""
 
@@ -69,6 +72,10 @@ class FollowedDirectory:
     def find(self, token: str) -> Project | None:
         """Return the project that *token* opens now."""
         return self._directory.find(token, time.time_ns() // 1000)
+
+    def unrecorded_uses(self, day: str) -> list[str]:
+        """Return the digests of tokens used here since this was asked last that have no record of *day* yet."""
+        return self._directory.unrecorded_uses(day)
 
     def check(self) -> None:
         """Raise `UnavailableError` while the topic is not followed."""

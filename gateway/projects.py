@@ -6,6 +6,7 @@ Refusals are `DirectoryError`s; `UnavailableError` and `StartError` say that Kaf
 
 from __future__ import annotations
 
+import sys
 import time
 
 import msgspec
@@ -26,6 +27,7 @@ from gateway.errors import (
 from schemas.projects import (
     Directory,
     Project,
+    Scope,
     Token,
     describe_token,
     digest,
@@ -75,7 +77,12 @@ async def list_projects(kafka: KafkaSettings) -> list[Project]:
 
 
 async def create_token(
-    kafka: KafkaSettings, project_id: str, *, expires_at: int | None = None, token: str | None = None
+    kafka: KafkaSettings,
+    project_id: str,
+    *,
+    expires_at: int | None = None,
+    token: str | None = None,
+    scope: Scope = "write",
 ) -> str:
     """Make a token for the project and return it: this is the only time that it can be seen.
 
@@ -91,29 +98,57 @@ async def create_token(
         raise InvalidTokenError("a token has 16 to 256 visible ASCII characters")
     if digest(token) in directory.tokens:
         raise TokenExistsError("the token exists already")
-    described = describe_token(token, project_id, created_at=now, expires_at=expires_at)
+    described = describe_token(token, project_id, created_at=now, expires_at=expires_at, scope=scope)
     await _write(kafka, *token_entry(digest(token), described))
+    return token
+
+
+async def rotate_token(kafka: KafkaSettings, token_id: str, *, overlap_seconds: int) -> str:
+    """Make a token like the one that `list_tokens` shows as *token_id* and return it.
+
+    The old one goes on for *overlap_seconds*, or up to the end that it had where that comes sooner. The new one has the
+    old one's project, scope and lifetime.
+    """
+    now = _now()
+    old_digest, old = _token(await read_directory(kafka), token_id)
+    if not old.is_valid(now):
+        raise InvalidTokenError(f"the token {token_id} is revoked or expired: make a new one")
+    lifetime = None if old.expires_at is None else old.expires_at - old.created_at
+    token = new_token(old.project_id)
+    new = describe_token(
+        token,
+        old.project_id,
+        created_at=now,
+        expires_at=None if lifetime is None else now + lifetime,
+        scope=old.scope,
+    )
+    await _write(kafka, *token_entry(digest(token), new))
+    ends_at = min(now + overlap_seconds * 1_000_000, old.expires_at or sys.maxsize)
+    await _write(kafka, *token_entry(old_digest, msgspec.structs.replace(old, expires_at=ends_at)))
     return token
 
 
 async def list_tokens(kafka: KafkaSettings, project_id: str | None = None) -> list[Token]:
     """Return the tokens of a project or of all, revoked and expired ones included, oldest first."""
+    return [token for token, _ in await list_uses(kafka, project_id)]
+
+
+async def list_uses(kafka: KafkaSettings, project_id: str | None = None) -> list[tuple[Token, str | None]]:
+    """Return what `list_tokens` does, each with the last day of its use, in UTC; None for one never used."""
     directory = await read_directory(kafka)
     if project_id is not None:
         _project(directory, project_id)
-    tokens = (token for token in directory.tokens.values() if project_id in (None, token.project_id))
-    return sorted(tokens, key=lambda token: (token.project_id, token.created_at, token.id))
+    uses = {name: use.day for name, use in directory.uses.items()}
+    found = [(token, uses.get(name)) for name, token in directory.tokens.items()]
+    chosen = [entry for entry in found if project_id in (None, entry[0].project_id)]
+    return sorted(chosen, key=lambda entry: (entry[0].project_id, entry[0].created_at, entry[0].id))
 
 
 async def revoke_token(kafka: KafkaSettings, token_id: str) -> None:
     """Take back the token that `list_tokens` shows as *token_id*. Revoking it again changes nothing."""
-    directory = await read_directory(kafka)
-    for token_digest, token in directory.tokens.items():
-        if token.id == token_id:
-            if token.revoked_at is None:
-                await _write(kafka, *token_entry(token_digest, msgspec.structs.replace(token, revoked_at=_now())))
-            return
-    raise UnknownTokenError(f"there is no token {token_id}")
+    token_digest, token = _token(await read_directory(kafka), token_id)
+    if token.revoked_at is None:
+        await _write(kafka, *token_entry(token_digest, msgspec.structs.replace(token, revoked_at=_now())))
 
 
 async def read_directory(kafka: KafkaSettings) -> Directory:
@@ -148,6 +183,14 @@ def _project(directory: Directory, project_id: str) -> Project:
         return directory.projects[project_id]
     except KeyError:
         raise UnknownProjectError(f"there is no project {project_id}") from None
+
+
+def _token(directory: Directory, token_id: str) -> tuple[str, Token]:
+    """Return the digest and what is known of the token with the id."""
+    for token_digest, token in directory.tokens.items():
+        if token.id == token_id:
+            return token_digest, token
+    raise UnknownTokenError(f"there is no token {token_id}")
 
 
 def _now() -> int:

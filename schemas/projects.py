@@ -1,7 +1,8 @@
 """Projects and their tokens, as records on the compacted topic `projects.v1`.
 
-Keys are `project/<id>` and `token/<SHA-256 of the token, hex>`. A token itself is stored nowhere. Revoked and expired
-tokens stay on the topic: a tombstone could be compacted away before a gateway that was cut off has seen it.
+Keys are `project/<id>`, `token/<SHA-256 of the token, hex>` and `use/<the same>`. A token itself is stored nowhere.
+Revoked and expired tokens stay on the topic: a tombstone could be compacted away before a gateway that was cut off has
+seen it. The day of a token's last use is a record of its own, so that no gateway writes over what was decided of it.
 Times are microseconds since 1970.
 """
 
@@ -10,11 +11,14 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
 _T = TypeVar("_T")
+
+Scope = Literal["write", "read"]
+"""What a token is for: to send items, or to look at what came."""
 
 _PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TOKEN = re.compile(r"[!-~]{16,256}")
@@ -52,10 +56,18 @@ class Token(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     created_at: int
     expires_at: int | None = None
     revoked_at: int | None = None
+    scope: Scope = "write"
 
     def is_valid(self, now: int) -> bool:
         """Return whether it opens its project at *now*."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+class Use(msgspec.Struct, frozen=True, rename="camel"):
+    """That a token was used."""
+
+    day: str
+    """The last day of it that is known, in UTC: `2026-01-31`."""
 
 
 class InvalidEntryError(ValueError):
@@ -65,6 +77,7 @@ class InvalidEntryError(ValueError):
 _encode = msgspec.json.Encoder().encode
 _project_decoder = msgspec.json.Decoder(Project)
 _token_decoder = msgspec.json.Decoder(Token)
+_use_decoder = msgspec.json.Decoder(Use)
 
 
 def is_project_id(text: str) -> bool:
@@ -82,11 +95,13 @@ def new_token(project_id: str) -> str:
     return f"seq_{project_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
 
 
-def describe_token(token: str, project_id: str, *, created_at: int, expires_at: int | None = None) -> Token:
+def describe_token(
+    token: str, project_id: str, *, created_at: int, expires_at: int | None = None, scope: Scope = "write"
+) -> Token:
     """Return what is kept of *token*."""
     prefix = f"seq_{project_id}_"
     shown = len(prefix) + _HINT_CHARACTERS if token.startswith(prefix) else _HINT_CHARACTERS
-    return Token(digest(token)[:16], project_id, token[:shown] + "…", created_at, expires_at)
+    return Token(digest(token)[:16], project_id, token[:shown] + "…", created_at, expires_at, scope=scope)
 
 
 def digest(token: str) -> str:
@@ -104,38 +119,54 @@ def token_entry(token_digest: str, token: Token) -> tuple[bytes, bytes]:
     return f"token/{token_digest}".encode(), _encode(token)
 
 
+def use_entry(token_digest: str, day: str) -> tuple[bytes, bytes]:
+    """Return key and value of the use of a token on *day*."""
+    return f"use/{token_digest}".encode(), _encode(Use(day))
+
+
 class Directory:
-    """Every project and token that the topic holds, up to the last record applied."""
+    """Every project and token that the topic holds, up to the last record applied, and the tokens that were used."""
 
     def __init__(self) -> None:
         self.projects: dict[str, Project] = {}
         self.tokens: dict[str, Token] = {}
         """By digest."""
+        self.uses: dict[str, Use] = {}
+        """By digest, too."""
+        self._found: set[str] = set()
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Take in one record, a tombstone included; `InvalidEntryError` leaves everything as it was."""
         kind, _, name = (key or b"").decode("utf-8", "replace").partition("/")
-        if kind not in {"project", "token"} or not name:
+        if kind not in {"project", "token", "use"} or not name:
             raise InvalidEntryError("the key is neither a project's nor a token's")
         try:
             if kind == "project":
-                project = _project_decoder.decode(value) if value is not None else None
-                _put(self.projects, name, project)
+                _put(self.projects, name, _project_decoder.decode(value) if value is not None else None)
+            elif kind == "token":
+                _put(self.tokens, name, _token_decoder.decode(value) if value is not None else None)
             else:
-                token = _token_decoder.decode(value) if value is not None else None
-                _put(self.tokens, name, token)
+                _put(self.uses, name, _use_decoder.decode(value) if value is not None else None)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidEntryError(str(error)) from error
 
-    def find(self, token: str, now: int) -> Project | None:
-        """Return the project that *token* opens at *now*, None for a token that is unknown, revoked or expired.
+    def find(self, token: str, now: int, scope: Scope = "write") -> Project | None:
+        """Return the project that *token* opens for *scope* at *now*.
 
-        The look-up is by SHA-256, so its time tells nothing about tokens that exist.
+        None for a token that is unknown, revoked, expired or for something else. The look-up is by SHA-256, so its time
+        tells nothing about tokens that exist.
         """
-        known = self.tokens.get(digest(token))
-        if known is None or not known.is_valid(now):
+        token_digest = digest(token)
+        known = self.tokens.get(token_digest)
+        if known is None or known.scope != scope or not known.is_valid(now):
             return None
+        self._found.add(token_digest)
         return self.projects.get(known.project_id)
+
+    def unrecorded_uses(self, day: str) -> list[str]:
+        """Return the digests that were found since this was asked last and have no record of *day* yet."""
+        found, self._found = self._found, set()
+        return [name for name in found if name not in self.uses or self.uses[name].day < day]
 
 
 def _put(entries: dict[str, _T], name: str, entry: _T | None) -> None:

@@ -29,6 +29,10 @@ class MemoryProjects:
         """Return the project that *token* opens now."""
         return self.directory.find(token, time.time_ns() // 1000)
 
+    def unrecorded_uses(self, day: str) -> list[str]:
+        """Return the digests of tokens that were used since this was asked last and have no record of *day* yet."""
+        return self.directory.unrecorded_uses(day)
+
     def check(self) -> None:
         """Raise while the test has switched it off."""
         if not self.followed:

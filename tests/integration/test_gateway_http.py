@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.settings import GatewaySettings
-from schemas.projects import Project
+from schemas.projects import Project, describe_token, digest, token_entry
 from tests.integration.served import BEARER, ITEMS, OTHER_TOKEN, REJECTED, TOKEN, Served, identify, serving, track
 
 
@@ -99,6 +99,16 @@ async def test_without_one_valid_token_the_answer_is_always_the_same(
         == (await gateway.post("/b", b"{", headers={"Authorization": "Bearer x"})).json["message"]
     )
     assert gateway.written() == []
+
+
+async def test_a_token_for_reading_does_not_write(gateway: Served) -> None:
+    token = "seq_dev_reads-0123456789"
+    entry = describe_token(token, "dev", created_at=0, scope="read")
+    gateway.projects.directory.apply(*token_entry(digest(token), entry))
+
+    answer = await gateway.post("/b", {"batch": [track()]}, headers={"Authorization": f"Bearer {token}"})
+
+    assert (answer.status, answer.json["code"]) == (401, "unauthorized")
 
 
 async def test_expired_tokens_and_disabled_projects_are_refused(gateway: Served) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -19,18 +20,25 @@ from gateway.errors import (
     UnknownProjectError,
     UnknownTokenError,
 )
+from gateway.limits import ByteBudget
 from gateway.metrics import GatewayMetrics
 from gateway.projects import (
     create_project,
     create_token,
     list_projects,
     list_tokens,
+    list_uses,
     read_directory,
     revoke_token,
+    rotate_token,
     update_project,
 )
+from gateway.publisher import KafkaPublisher
+from gateway.settings import GatewaySettings
+from gateway.usage import TokenUse
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
+from tests import logs
 from tests.fakes.kafka_proxy import KafkaProxy
 
 
@@ -103,6 +111,72 @@ async def test_an_expired_token_opens_nothing(settings: KafkaSettings, followed:
     await within(3, lambda: followed.find(token) is None)
 
     assert time.time_ns() // 1000 >= expires_at
+
+
+async def test_a_rotated_token_goes_on_for_the_overlap_beside_its_successor(
+    settings: KafkaSettings, followed: FollowedDirectory
+) -> None:
+    await create_project(settings, "dev", "Development")
+    old = await create_token(settings, "dev")
+    (known,) = await list_tokens(settings)
+
+    new = await rotate_token(settings, known.id, overlap_seconds=2)
+    rotated_at = time.monotonic()
+
+    await within(1, lambda: followed.find(new) is not None)
+    assert followed.find(old) is not None
+    await within(4, lambda: followed.find(old) is None)
+    assert time.monotonic() - rotated_at > 1
+    assert followed.find(new) is not None
+    with pytest.raises(InvalidTokenError, match="expired"):
+        await rotate_token(settings, known.id, overlap_seconds=1)
+
+
+async def test_a_successor_has_scope_and_lifetime_of_its_token_and_does_not_prolong_it(settings: KafkaSettings) -> None:
+    await create_project(settings, "dev", "Development")
+    expires_at = time.time_ns() // 1000 + 3_600_000_000
+    await create_token(settings, "dev", expires_at=expires_at, scope="read")
+    (old,) = await list_tokens(settings)
+
+    await rotate_token(settings, old.id, overlap_seconds=7 * 86_400)
+
+    first, second = await list_tokens(settings)
+    assert (first.id, first.expires_at) == (old.id, expires_at)
+    assert second.scope == "read"
+    assert (second.expires_at or 0) - second.created_at == expires_at - old.created_at
+
+
+async def test_the_last_day_of_a_token_is_written_once_by_all_gateways(
+    settings: KafkaSettings, topics: Topics, followed: FollowedDirectory
+) -> None:
+    await create_project(settings, "dev", "Development")
+    used, unused = await create_token(settings, "dev"), await create_token(settings, "dev")
+    other = FollowedDirectory(settings, GatewayMetrics(), start_timeout_seconds=10)
+    await other.start()
+    publisher = KafkaPublisher(GatewaySettings(kafka=settings), [topics.projects], GatewayMetrics(), ByteBudget(2**20))
+    await publisher.start()
+    first, second = (TokenUse(publisher, source, topics.projects) for source in (followed, other))
+    await within(1, lambda: followed.find(used) is not None and other.find(used) is not None)
+
+    await first.record()
+    today = datetime.now(UTC).date().isoformat()
+    async with asyncio.timeout(5):
+        while not any(day for _, day in await list_uses(settings)):
+            pass
+    await within(2, lambda: used_days(other) == [today])
+    written = len(await asyncio.to_thread(logs.read, settings, topics.projects))
+    await second.record()
+    followed.find(used)
+    await first.record()
+
+    assert len(await asyncio.to_thread(logs.read, settings, topics.projects)) == written
+    assert {token.hint[:-1]: day for token, day in await list_uses(settings)} == {used[:12]: today, unused[:12]: None}
+    await publisher.close()
+    await other.close()
+
+
+def used_days(directory: FollowedDirectory) -> list[str]:
+    return [use.day for use in directory._directory.uses.values()]
 
 
 async def test_a_token_from_elsewhere_is_taken_over_once(settings: KafkaSettings) -> None:

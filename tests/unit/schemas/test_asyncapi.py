@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from schemas import records
 from schemas.items import Identify, Rejection, Track
 from schemas.persons import PERSON_LIMIT_BYTES, Person, encode_person, fold
-from schemas.projects import Project, Token, describe_token, digest, new_token, project_entry, token_entry
+from schemas.projects import Project, Token, describe_token, digest, new_token, project_entry, token_entry, use_entry
 from schemas.refusals import Code
 from schemas.topics import Topics
 from tests.unit.schemas.test_examples import EXAMPLES
@@ -123,6 +123,12 @@ def test_projects_and_tokens_are_as_described() -> None:
 
     key, value = token_entry(digest(token), describe_token(token, "p", created_at=1, expires_at=2))
     assert faults("TokenKey", key.decode()) == faults("Token", json.loads(value)) == []
+
+    key, value = token_entry(digest(token), describe_token(token, "p", created_at=1, scope="read"))
+    assert faults("Token", json.loads(value)) == []
+
+    key, value = use_entry(digest(token), "2026-01-31")
+    assert faults("UseKey", key.decode()) == faults("Use", json.loads(value)) == []
 
 
 def test_keys_and_headers_are_as_described() -> None:

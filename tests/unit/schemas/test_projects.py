@@ -15,6 +15,7 @@ from schemas.projects import (
     new_token,
     project_entry,
     token_entry,
+    use_entry,
 )
 
 NOW = 1_800_000_000_000_000
@@ -89,6 +90,43 @@ def test_a_token_of_a_project_that_is_gone_opens_nothing() -> None:
     assert made.find(token, NOW) is None
 
 
+def test_a_token_opens_its_project_for_what_it_is_for_alone() -> None:
+    writing, reading = new_token("dev"), new_token("dev")
+    made = directory(writing)
+    made.apply(*token_entry(digest(reading), describe_token(reading, "dev", created_at=NOW, scope="read")))
+
+    assert made.find(writing, NOW) is not None
+    assert made.find(reading, NOW, "read") is not None
+    assert made.find(writing, NOW, "read") is made.find(reading, NOW) is None
+
+
+def test_a_use_is_told_of_until_it_is_recorded_and_again_on_another_day() -> None:
+    token = new_token("dev")
+    made = directory(token)
+    assert made.unrecorded_uses("2026-01-31") == []
+
+    for _ in range(3):
+        made.find(token, NOW)
+    assert made.unrecorded_uses("2026-01-31") == [digest(token)]
+    assert made.unrecorded_uses("2026-01-31") == []
+
+    made.apply(*use_entry(digest(token), "2026-01-31"))
+    made.find(token, NOW)
+    assert made.unrecorded_uses("2026-01-31") == []
+    made.find(token, NOW)
+    assert made.unrecorded_uses("2026-02-01") == [digest(token)]
+
+
+def test_a_token_that_opens_nothing_is_not_used() -> None:
+    token = new_token("dev")
+    made = directory(token, revoked_at=NOW)
+
+    made.find(token, NOW)
+    made.find(new_token("dev"), NOW)
+
+    assert made.unrecorded_uses("2026-01-31") == []
+
+
 def test_a_tombstone_takes_a_token_away() -> None:
     token = new_token("dev")
     made = directory(token)
@@ -109,6 +147,8 @@ def test_a_tombstone_takes_a_token_away() -> None:
         (b"project/dev", b"not JSON"),
         (b"project/dev", b'{"id":"dev","name":"\xff","createdAt":1}'),
         (b"token/abc", b'{"id":1}'),
+        (b"token/abc", b'{"id":"a","projectId":"dev","hint":"","createdAt":1,"scope":"all"}'),
+        (b"use/abc", b'{"day":1}'),
     ],
 )
 def test_an_entry_that_is_none_is_refused_and_changes_nothing(key: bytes | None, value: bytes) -> None:

@@ -1,0 +1,118 @@
+"""Requests made by chance: heads, lengths, encodings and bodies, mostly sound, and odd in every place."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import brotli
+import zstandard
+from hypothesis import strategies as st
+
+from tests.hostile.target import CANARY
+from tests.unit.schemas.json_texts import bodies, items
+
+TOKEN = "seq_token_to_be_replaced"
+PATHS = ["/event/batch", "/v1/batch", "/b", "/v1/track", "/v1/t", "/v1/identify", "/v1/i"]
+ODD_PATHS = ["/", "/metrics", "/health/ready", "/openapi.json", "//b", "/b/", "/%62", "/b?verbose=0", "/b?verbose=%ff&"]
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    "identity": bytes,
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "zstd": zstandard.compress,
+    "br": brotli.compress,
+}
+ENCODINGS = [*COMPRESS, "GZIP", "gzip, br", "compress", "gzip;q=1", "\xff"]
+TYPES = ["application/json", "text/plain;charset=UTF-8", "application/xml", "application/json; charset=latin1", ";", ""]
+AUTHORIZATIONS = [
+    f"Authorization: Bearer {TOKEN}",
+    f"Authorization: Basic {base64.b64encode(TOKEN.encode() + b':').decode()}",
+    f"Authentication: Bearer {TOKEN}",
+    f"Authorization: bearer\t{TOKEN}",
+    "Authorization: Bearer another-one-of-16",
+    "Authorization: Basic !!!",
+    "Authorization: Negotiate x",
+    "Authorization:",
+    "Authorization: Bearer \xff\xfe",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """A request in the pieces that it is sent in; `whole` says whether HTTP asks for a reply to it."""
+
+    pieces: tuple[bytes, ...]
+    whole: bool
+
+    def with_token(self, token: str) -> list[bytes]:
+        """Return the pieces with a real token in them; a piece may have to be sent as it is where it was cut in it."""
+        basic = base64.b64encode(TOKEN.encode() + b":")
+        return [
+            piece.replace(TOKEN.encode(), token.encode()).replace(basic, base64.b64encode(f"{token}:".encode()))
+            for piece in self.pieces
+        ]
+
+
+@st.composite
+def contents(draw: st.DrawFn) -> bytes:
+    """Return a body before it is encoded."""
+    text = draw(bodies(broken=True) | items(broken=True) | st.text(max_size=50))
+    content = text.replace('"u"', f'"{CANARY}"').encode("utf-8", "surrogatepass")
+    return draw(st.just(content) | st.just(b"\xef\xbb\xbf" + content) | flipped(content) | st.binary(max_size=200))
+
+
+@st.composite
+def flipped(draw: st.DrawFn, content: bytes) -> bytes:
+    """Return *content* with a byte of it changed, or with its end missing."""
+    if not content:
+        return content
+    at = draw(st.integers(0, len(content) - 1))
+    byte = draw(st.binary(max_size=1))
+    return content[:at] + (byte + content[at + 1 :] if byte else b"")
+
+
+@st.composite
+def framed(draw: st.DrawFn, body: bytes) -> tuple[list[str], bytes, bool]:
+    """Return the header lines that say how long *body* is, the body on the wire, and whether that is the truth."""
+    match draw(st.sampled_from(["length"] * 6 + ["chunks"] * 3 + ["short", "long", "both", "none"])):
+        case "length":
+            return [f"Content-Length: {len(body)}"], body, True
+        case "chunks":
+            step = draw(st.integers(1, 4096))
+            parts = [body[at : at + step] for at in range(0, min(len(body), 40 * step), step)]
+            chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+            return ["Transfer-Encoding: chunked"], chunks + b"0\r\n\r\n", True
+        case "short":
+            return [f"Content-Length: {len(body) + draw(st.integers(1, 1000))}"], body, False
+        case "long":
+            return [f"Content-Length: {draw(st.integers(0, max(len(body) - 1, 0)))}"], body, True
+        case "both":
+            return [f"Content-Length: {len(body)}", "Transfer-Encoding: chunked"], body, False
+        case _:
+            return [], body, True
+
+
+@st.composite
+def chances(draw: st.DrawFn) -> Chance:
+    """Return a request."""
+    if draw(st.integers(0, 19)) == 0:
+        return Chance((draw(st.binary(min_size=1, max_size=500)) + b"\r\n\r\n",), whole=False)
+    content = draw(contents())
+    encoding = draw(st.sampled_from(["", "", *ENCODINGS]))
+    compress = COMPRESS.get(encoding.lower(), bytes)
+    body = draw(st.just(compress(content)) | flipped(compress(content)) | st.just(content))
+    lines, wire, true = draw(framed(body))
+    path = draw(st.sampled_from([*PATHS, *PATHS, *ODD_PATHS]))
+    method = draw(st.sampled_from(["POST"] * 12 + ["GET", "PUT", "OPTIONS", "HEAD", "BREW"]))
+    head = [f"{method} {path} HTTP/1.1", "Host: gateway", *lines]
+    head += draw(st.lists(st.sampled_from([AUTHORIZATIONS[0], *AUTHORIZATIONS]), min_size=1, max_size=2))
+    head += [f"Content-Encoding: {encoding}"] if encoding else []
+    head += [f"Content-Type: {kind}" for kind in draw(st.lists(st.sampled_from(TYPES), max_size=1))]
+    head += draw(st.lists(st.sampled_from(["Expect: 100-continue", "Connection: close", "X: \xff", "Upgrade: x"])))[:2]
+    request = "\r\n".join([*head, "", ""]).encode("latin-1") + wire
+    cut = draw(st.integers(0, len(request)))
+    return Chance(tuple(piece for piece in (request[:cut], request[cut:]) if piece), whole=true)
