@@ -12,7 +12,7 @@ help:
 	@echo "make test    run every test"
 	@echo "make faults  kill, pause and cut off each part and count; ONLY=name runs a selection"
 	@echo "make bench   measure each stage beside what others run; ONLY=name runs a selection"
-	@echo "make lint    check style and types"
+	@echo "make lint    check style, types, secrets and known weaknesses"
 	@echo "make format  bring the code into its form"
 	@echo "make lock    write the lock files again after a change of dependencies; needs uv"
 
@@ -32,6 +32,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.inspection
 
 LOCK := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
