@@ -75,18 +75,25 @@ class Collector:
     ) -> Verdicts:
         token = read_token(request.headers)
         project = None if token is None else self._open(token)
+        if project is not None:
+            # A flood is refused before its bodies are read, so that refusing it costs little.
+            self._take_items(project, 0)
         body = await read_body(request, self._settings, held)
         received_at = time.time_ns() // 1000
         self._metrics.body_bytes.inc(len(body))
         parsed = read_request(body, item_type=item_type, limits=self._limits)
         if project is None or parsed.write_key is not None:
             project = self._open(agree(token, parsed.write_key))
-        rate = project.rate()
-        if rate is not None:
-            self._rates.take(project.id, rate, len(parsed.items), time.monotonic())
+        self._take_items(project, len(parsed.items))
         verdicts = check_items(parsed, project_id=project.id, received_at=received_at, limits=self._limits)
         await self._publish(project, verdicts, received_at)
         return verdicts
+
+    def _take_items(self, project: Project, count: int) -> None:
+        """Take *count* items off what the project may send now; `RateLimitedError` where that is used up."""
+        rate = project.rate()
+        if rate is not None:
+            self._rates.take(project.id, rate, count, time.monotonic())
 
     def _open(self, token: str | None) -> Project:
         project = self._projects.find(token) if token else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 
 from gateway.errors import OriginNotAllowedError
+from gateway.replies import HEADERS
 
 _ALLOWED_HEADERS = "Authorization, Authentication, Content-Type, Content-Encoding"
 _PREFLIGHT_LASTS_SECONDS = "7200"
@@ -31,7 +32,7 @@ class Cors:
             hdrs.ACCESS_CONTROL_ALLOW_METHODS: "POST",
             hdrs.ACCESS_CONTROL_ALLOW_HEADERS: _ALLOWED_HEADERS,
             hdrs.ACCESS_CONTROL_MAX_AGE: _PREFLIGHT_LASTS_SECONDS,
-            hdrs.SERVER: "sequence",
+            **HEADERS,
         }
         return web.Response(status=204, headers=headers)
 

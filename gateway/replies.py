@@ -14,6 +14,9 @@ from gateway import errors
 from schemas.refusals import MalformedBodyError, Refusal, TooManyItemsError
 from schemas.validation import Verdicts
 
+HEADERS = {"Server": "sequence", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+"""On every reply: the product without the versions that it is built on; nobody may guess its type or keep it."""
+_JSON_HEADERS = {"Content-Type": "application/json", **HEADERS}
 _RETRY_AFTER_SECONDS = "1"
 _STATUSES: dict[type[Exception], tuple[int, str]] = {
     errors.UnauthorizedError: (401, "unauthorized"),
@@ -68,12 +71,8 @@ class _Failure(msgspec.Struct, frozen=True):
 
 
 def json_reply(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return a reply with *body*, which is JSON. It names the product, not the versions that it is built on."""
-    return web.Response(
-        body=body,
-        status=status,
-        headers={"Content-Type": "application/json", "Server": "sequence", **(headers or {})},
-    )
+    """Return a reply with *body*, which is JSON."""
+    return web.Response(body=body, status=status, headers={**_JSON_HEADERS, **headers} if headers else _JSON_HEADERS)
 
 
 def verdicts_reply(verdicts: Verdicts, *, verbose: bool) -> web.Response:

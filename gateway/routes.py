@@ -11,7 +11,7 @@ from gateway.collecting import Collector
 from gateway.cors import Cors
 from gateway.health import Health
 from gateway.metrics import GatewayMetrics
-from gateway.replies import json_reply
+from gateway.replies import HEADERS, json_reply
 
 
 def routes(collector: Collector, health: Health, metrics: GatewayMetrics, cors: Cors) -> list[web.RouteDef]:
@@ -39,7 +39,7 @@ def routes(collector: Collector, health: Health, metrics: GatewayMetrics, cors: 
 
 def _metrics_handler(metrics: GatewayMetrics) -> Handler:
     async def show(_: web.Request) -> web.Response:
-        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8", "Server": "sequence"}
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8", **HEADERS}
         return web.Response(body=metrics.render(), headers=headers)
 
     return show

@@ -14,6 +14,7 @@ from gateway.app import HEALTH, create_app
 from gateway.connections import GatewayRunner
 from gateway.errors import StartError
 from gateway.settings import GatewaySettings
+from gateway.tls import tls_context
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ async def serve(settings: GatewaySettings) -> None:
         await _first(starting, ending)
         if starting.done():
             starting.result()
-            log.info("listening on http://%s:%d", settings.host, _port(runner, settings))
+            scheme = "https" if settings.tls_certificate_file else "http"
+            log.info("listening on %s://%s:%d", scheme, settings.host, _port(runner, settings))
             await ending.wait()
             log.info("draining: no new connections, requests under way are finished")
             app[HEALTH].drain()
@@ -66,7 +68,14 @@ def make_runner(app: web.Application, settings: GatewaySettings) -> GatewayRunne
 
 async def _start(runner: GatewayRunner, settings: GatewaySettings) -> None:
     await runner.setup()
-    site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG, reuse_port=settings.reuse_port or None)
+    site = web.TCPSite(
+        runner,
+        settings.host,
+        settings.port,
+        backlog=_BACKLOG,
+        reuse_port=settings.reuse_port or None,
+        ssl_context=tls_context(settings),
+    )
     try:
         await site.start()
     except OSError as error:

@@ -33,6 +33,14 @@ class GatewaySettings:
     reuse_port: bool = setting(
         "SEQUENCE_GATEWAY_REUSE_PORT", default=False, about="Let several gateways of one machine share the port"
     )
+    tls_certificate_file: str = setting(
+        "SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE",
+        "",
+        "Certificate and its chain; without it the gateway speaks plain HTTP",
+    )
+    tls_key_file: str = setting(
+        "SEQUENCE_GATEWAY_TLS_KEY_FILE", "", "The certificate's key; in the same file when empty"
+    )
     cors_origins: str = setting(
         "SEQUENCE_GATEWAY_CORS_ORIGINS", "", "Origins that browsers may send from, comma-separated, or `*`"
     )

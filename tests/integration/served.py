@@ -17,6 +17,7 @@ from gateway.limits import ByteBudget
 from gateway.metrics import GatewayMetrics
 from gateway.server import make_runner
 from gateway.settings import GatewaySettings
+from gateway.tls import tls_context
 from schemas.projects import Project
 from tests.fakes.projects import MemoryProjects
 from tests.fakes.publisher import MemoryPublisher
@@ -86,7 +87,7 @@ async def serving(settings: GatewaySettings | None = None) -> AsyncIterator[Serv
     app = assemble(settings, publisher, projects, metrics, budget)
     runner = make_runner(app, settings)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls_context(settings)).start()
     try:
         async with aiohttp.ClientSession() as session:
             yield Served(runner.addresses[0][1], session, publisher, projects, metrics, budget, app)

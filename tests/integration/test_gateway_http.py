@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.replies import HEADERS
 from gateway.settings import GatewaySettings
 from schemas.projects import Project, describe_token, digest, token_entry
 from tests.integration.served import BEARER, ITEMS, OTHER_TOKEN, REJECTED, TOKEN, Served, identify, serving, track
@@ -274,7 +275,7 @@ async def test_numbers_are_published(gateway: Served) -> None:
     assert "sequence_gateway_in_flight_bytes 0.0" in numbers
 
 
-async def test_no_reply_names_the_versions_of_the_server(gateway: Served) -> None:
+async def test_every_reply_names_no_version_and_may_not_be_guessed_at_or_kept(gateway: Served) -> None:
     answers = [
         await gateway.get("/health/live"),
         await gateway.get("/nothing"),
@@ -282,7 +283,9 @@ async def test_no_reply_names_the_versions_of_the_server(gateway: Served) -> Non
         await gateway.post("/b", {"batch": [track()]}),
     ]
 
-    assert {answer.headers["Server"] for answer in answers} == {"sequence"}
+    told = {tuple(answer.headers[name] for name in HEADERS) for answer in answers}
+    assert told == {("sequence", "nosniff", "no-store")}
+    assert "Strict-Transport-Security" not in answers[0].headers
 
 
 async def test_browsers_are_not_let_in_by_default(gateway: Served) -> None:

@@ -14,6 +14,7 @@ import pytest
 import zstandard
 
 from gateway.settings import GatewaySettings
+from schemas.projects import Project
 from tests.integration.served import BEARER, TOKEN, Served, serving, track
 
 SETTINGS = GatewaySettings(
@@ -149,6 +150,16 @@ async def test_a_wrong_token_is_told_before_the_body_is_sent(gateway: Served) ->
     head = b"POST /b HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer wrong\r\nContent-Length: 1000\r\n\r\n"
 
     assert status_of(await exchange(gateway, head)) == 401
+
+
+async def test_a_rate_that_is_used_up_is_told_before_the_body_is_sent(gateway: Served) -> None:
+    gateway.projects.add(Project("dev", "Development", 0, items_per_second=0.1, burst=1))
+    assert (await gateway.post("/b", BATCH)).status == 200
+
+    reply = await exchange(gateway, HEAD + b"Content-Length: 1000\r\n\r\n")
+
+    assert (status_of(reply), code_of(reply)) == (429, "rate_limited")
+    assert b"Retry-After: 10\r\n" in reply
 
 
 @pytest.mark.parametrize(

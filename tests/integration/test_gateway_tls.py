@@ -1,0 +1,71 @@
+"""The gateway with a certificate of its own."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+
+from gateway.errors import StartError
+from gateway.settings import GatewaySettings
+from gateway.tls import tls_context
+from tests.integration.served import BEARER, serving, track
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def settings(authority: trustme.CA, tmp_path: Path) -> GatewaySettings:
+    """Settings with a certificate for 127.0.0.1."""
+    issued = authority.issue_cert("127.0.0.1")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate.write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(key)
+    return GatewaySettings(tls_certificate_file=str(certificate), tls_key_file=str(key))
+
+
+async def test_items_are_taken_by_tls_alone(settings: GatewaySettings, authority: trustme.CA) -> None:
+    trusted = ssl.create_default_context()
+    authority.configure_trust(trusted)
+    async with serving(settings) as gateway:
+        url = f"https://127.0.0.1:{gateway.port}/b"
+        async with gateway.session.post(url, json={"batch": [track()]}, headers=BEARER, ssl=trusted) as reply:
+            assert reply.status == 200
+            assert reply.headers["Strict-Transport-Security"] == "max-age=31536000"
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await gateway.post("/b", {"batch": [track()]})
+
+    assert len(gateway.written()) == 1
+
+
+def test_one_file_may_hold_both(settings: GatewaySettings, tmp_path: Path) -> None:
+    both = tmp_path / "both.pem"
+    both.write_text(Path(settings.tls_key_file).read_text() + Path(settings.tls_certificate_file).read_text())
+
+    assert tls_context(GatewaySettings(tls_certificate_file=str(both))) is not None
+
+
+def test_old_versions_of_tls_are_not_spoken(settings: GatewaySettings) -> None:
+    context = tls_context(settings)
+
+    assert context is not None
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+def test_a_file_that_cannot_be_used_is_named(settings: GatewaySettings, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").touch()
+    for wrong in (
+        replace(settings, tls_certificate_file=str(tmp_path / "missing.pem")),
+        replace(settings, tls_certificate_file=str(tmp_path / "empty.pem")),
+        replace(settings, tls_key_file=""),
+        replace(settings, tls_certificate_file=""),
+    ):
+        with pytest.raises(StartError, match="SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE"):
+            tls_context(wrong)
