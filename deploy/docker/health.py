@@ -7,9 +7,10 @@ have no such check: their watchdog ends a process that is stuck, and the contain
 from __future__ import annotations
 
 import os
+import ssl
 import sys
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 from gateway.settings import GatewaySettings
 from schemas.settings import SettingsError, load
@@ -26,7 +27,7 @@ def host_to_ask(settings: GatewaySettings) -> str:
 
 def fault(settings: GatewaySettings) -> str:
     """Return why the gateway of *settings* on this machine is not ready; empty when it is."""
-    connection = HTTPConnection(host_to_ask(settings), settings.port, timeout=PATIENCE_SECONDS)
+    connection = _connection(settings)
     try:
         connection.request("GET", "/health/ready")
         response = connection.getresponse()
@@ -36,6 +37,16 @@ def fault(settings: GatewaySettings) -> str:
     finally:
         connection.close()
     return "" if response.status == 200 else f"status {response.status}: {body}"
+
+
+def _connection(settings: GatewaySettings) -> HTTPConnection:
+    if not settings.tls_certificate_file:
+        return HTTPConnection(host_to_ask(settings), settings.port, timeout=PATIENCE_SECONDS)
+    # The certificate is for the name that producers know; and nothing is told here that a stranger may not hear.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return HTTPSConnection(host_to_ask(settings), settings.port, timeout=PATIENCE_SECONDS, context=context)
 
 
 def main(environ: Mapping[str, str] = os.environ) -> int:

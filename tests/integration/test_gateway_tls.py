@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import aiohttp
 import pytest
 import trustme
 
+from deploy.docker.health import fault
 from gateway.errors import StartError
 from gateway.settings import GatewaySettings
 from gateway.tls import tls_context
@@ -43,6 +45,15 @@ async def test_items_are_taken_by_tls_alone(settings: GatewaySettings, authority
             await gateway.post("/b", {"batch": [track()]})
 
     assert len(gateway.written()) == 1
+
+
+async def test_the_health_check_of_the_container_asks_by_tls(settings: GatewaySettings) -> None:
+    async with serving(settings) as gateway:
+        assert await asyncio.to_thread(fault, replace(settings, port=gateway.port)) == ""
+        gateway.projects.followed = False
+        assert "503" in await asyncio.to_thread(fault, replace(settings, port=gateway.port))
+        plain = GatewaySettings(port=gateway.port)
+        assert "no answer" in await asyncio.to_thread(fault, plain)
 
 
 def test_one_file_may_hold_both(settings: GatewaySettings, tmp_path: Path) -> None:

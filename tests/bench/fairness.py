@@ -1,0 +1,123 @@
+"""`python -m tests.bench.fairness`: a project that sends ten times what it may, beside one that sends a little.
+
+Prints the latencies of the quiet project before the flood and during it, and what became of the flood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import quantiles
+
+import aiohttp
+
+from gateway.projects import create_project, create_token, update_project
+from schemas.settings import KafkaSettings
+from tests.hostile.target import attacked
+from tests.services import kafka_server
+
+LIMIT_ITEMS_PER_SECOND = 2_000
+TIMES_THE_LIMIT = 10
+FLOOD_BATCH = 100
+QUIET_BATCH = 10
+QUIET_REQUESTS_PER_SECOND = 50
+
+
+@dataclass
+class Seen:
+    """What a sender saw."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    milliseconds: list[float] = field(default_factory=list)
+
+    def told(self) -> str:
+        """Return it as a line."""
+        cuts = quantiles(self.milliseconds, n=100)
+        counts = ", ".join(f"{status}: {count}" for status, count in sorted(self.statuses.items()))
+        return f"p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms; {counts}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Sends at a steady pace, whatever is answered and however late."""
+
+    url: str
+    token: str
+    items: int
+    requests_per_second: float
+
+    async def send(self, seconds: float) -> Seen:
+        """Send for so long."""
+        seen = Seen()
+        async with (
+            aiohttp.ClientSession(
+                headers={"Authorization": f"Bearer {self.token}"}, connector=aiohttp.TCPConnector(limit=64)
+            ) as session,
+            asyncio.TaskGroup() as group,
+        ):
+            begun = time.perf_counter()
+            for number in range(int(seconds * self.requests_per_second)):
+                await asyncio.sleep(begun + number / self.requests_per_second - time.perf_counter())
+                group.create_task(self._post(session, seen))
+        return seen
+
+    async def _post(self, session: aiohttp.ClientSession, seen: Seen) -> None:
+        item = {"type": "track", "event": "Ordered", "userId": "u", "properties": {"price": 42.5, "text": "x" * 100}}
+        body = json.dumps({"batch": [item] * self.items}).encode()
+        begun = time.perf_counter()
+        async with session.post(self.url, data=body, headers={"Content-Type": "application/json"}) as reply:
+            await reply.read()
+            seen.statuses[reply.status] += 1
+            seen.milliseconds.append((time.perf_counter() - begun) * 1000)
+
+
+async def compare(url: str, quiet_token: str, loud_token: str, seconds: float) -> float:
+    """Print what both see and return how many times as long the quiet one waits while the other floods, at p99."""
+    quiet = Sender(url, quiet_token, QUIET_BATCH, QUIET_REQUESTS_PER_SECOND)
+    per_second = LIMIT_ITEMS_PER_SECOND * TIMES_THE_LIMIT / FLOOD_BATCH
+    loud = Sender(url, loud_token, FLOOD_BATCH, per_second)
+    await quiet.send(2)
+    alone = await quiet.send(seconds)
+    beside, flood = await asyncio.gather(quiet.send(seconds), loud.send(seconds))
+    times = quantiles(beside.milliseconds, n=100)[98] / quantiles(alone.milliseconds, n=100)[98]
+    for name, seen in (("quiet, alone", alone), ("quiet, beside the flood", beside), ("the flood", flood)):
+        sys.stdout.write(f"{name}: {seen.told()}\n")
+    sys.stdout.write(f"p99 of the quiet one beside the flood: {times:.2f} times that alone\n")
+    return times
+
+
+async def prepare(kafka: KafkaSettings) -> str:
+    """Make a project with a limit and return its token, once the gateway knows of it."""
+    await create_project(kafka, "loud", "Loud")
+    await update_project(kafka, "loud", items_per_second=LIMIT_ITEMS_PER_SECOND, burst=LIMIT_ITEMS_PER_SECOND)
+    token = await create_token(kafka, "loud")
+    await asyncio.sleep(1)
+    return token
+
+
+def main() -> None:
+    """Compare on a gateway and a broker of its own."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.fairness", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each of the two parts")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="sequence-fairness-") as directory:
+        place = Path(directory)
+        with kafka_server(place / "kafka") as address:
+            kafka = KafkaSettings(bootstrap_servers=address, topic_prefix="fairness")
+            with attacked(kafka, place) as target:
+                loud = asyncio.run(prepare(kafka))
+                url = f"http://127.0.0.1:{target.port}/event/batch"
+                for _ in range(arguments.rounds):
+                    asyncio.run(compare(url, target.token, loud, arguments.seconds))
+
+
+if __name__ == "__main__":
+    main()
