@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import requests
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from schemas.settings import KafkaSettings
 from tests.hostile.attacks import ATTACKS, VARIABLES, carry_out
@@ -42,7 +42,13 @@ def send_by_chance(target: Target, minutes: float) -> int:
     while time.monotonic() < ending:
 
         @given(chance=chances())
-        @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(
+            max_examples=500,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+            phases=[Phase.generate],
+        )
         def send(chance: Chance) -> None:
             statuses[judge(target, chance)] += 1
 

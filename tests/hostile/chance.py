@@ -49,10 +49,10 @@ def _reply(connection: socket.socket, *, has_body: bool) -> tuple[int, bytes]:
                     received = rest
                     continue
                 if not has_body or length is None or len(rest) >= int(length[1]):
-                    return status, rest
+                    return status, rest[: int(length[1]) if length is not None and has_body else 0]
             more = connection.recv(65_536)
             if not more:
-                return (int(found[1]), rest) if end and found is not None else (0, b"")
+                return (int(found[1]), b"") if end and found is not None else (0, b"")
             received += more
     except (TimeoutError, ConnectionResetError):
         return 0, b""
