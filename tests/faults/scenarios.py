@@ -45,6 +45,12 @@ def _dying_at(point: str) -> Scenario:
 SCENARIOS = [
     Scenario("calm", 0, nothing, rate=2_000, items=50_000, quiet=True),
     Scenario("worker-killed", 30, killing(*WORKERS, pause_seconds=4)),
+    Scenario(
+        "killed-with-standbys",
+        10,
+        killing("dedupe", "persons", pause_seconds=8),
+        environ={"SEQUENCE_WORKER_STANDBYS": "1"},
+    ),
     Scenario("both-killed", 10, killing(*WORKERS, pause_seconds=12, whole_kind=True)),
     Scenario("gateway-killed", 20, killing("gateway", pause_seconds=3)),
     Scenario("broker-killed", 10, killing_broker),
