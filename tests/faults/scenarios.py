@@ -62,7 +62,7 @@ SCENARIOS = [
         "woken-late",
         10,
         waking_late,
-        environ={"SEQUENCE_TEST_STOP_AT": "decided:60", "SEQUENCE_WORKER_STALL_SECONDS": "15"},
+        environ={"SEQUENCE_TEST_STOP_AT": "decided:300", "SEQUENCE_WORKER_STALL_SECONDS": "15"},
         settle_seconds=SETTLE_SECONDS,
     ),
     Scenario("broker-paused-30s", 5, pausing("kafka", seconds=30, between_seconds=10)),

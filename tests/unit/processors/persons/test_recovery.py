@@ -1,0 +1,82 @@
+"""Persons out of their log: nothing that was ever written is lost, in whatever order it stands there."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.engine.rocks import Layout
+from processors.persons.recovery import BEHIND, fallen_behind, replay
+from schemas.items import Identify
+from schemas.persons import Person, encode_person, fold
+from tests.fakes.store import MemoryState
+from tests.records import ReadRecord, identify
+
+KEYS = [b"p/ann", b"p/bob"]
+traits = st.sampled_from([b'{"name":"a"}', b'{"name":null}', b'{"name":"b","age":3}', b"{}"])
+times = st.sampled_from([f"2026-01-0{day}T00:00:00.000000Z" for day in range(1, 5)])
+histories = st.lists(
+    st.builds(
+        lambda number, time, content: identify(f"m{number}", timestamp=time, traits=content),
+        st.integers(0, 5),
+        times,
+        traits,
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def person(history: list[Identify]) -> bytes:
+    folded: Person | None = reduce(fold, history, None)
+    assert folded is not None
+    return encode_person(folded)
+
+
+def read(log: list[tuple[bytes, bytes | None]], size: int) -> MemoryState:
+    """Read *log* in slices of *size* records."""
+    state = MemoryState(Layout())
+    records = [ReadRecord(offset, key, value) for offset, (key, value) in enumerate(log)]
+    for first in range(0, len(records), size):
+        run = records[first : first + size]
+        puts, decided = replay(run, state.decided, state.get_many)
+        state.apply(puts, position=run[-1].offset, decided=decided)
+    return state
+
+
+@given(st.lists(st.tuples(st.sampled_from(KEYS), histories), min_size=1, max_size=8), st.integers(1, 8))
+def test_a_person_is_all_that_stands_on_the_log_and_is_written_again_where_the_end_falls_behind(
+    written: list[tuple[bytes, list[Identify]]], size: int
+) -> None:
+    log: list[tuple[bytes, bytes | None]] = [(key, person(history)) for key, history in written]
+
+    state = read(log, size)
+
+    behind = fallen_behind(state.get_many)
+    for key in {key for key, _ in written}:
+        whole = person([each for other, history in written if other == key for each in history])
+        newest = [value for other, value in log if other == key][-1]
+        assert state.get_many([key]) == [whole]
+        assert (key in behind) == (newest != whole)
+
+
+def test_a_person_that_was_written_again_is_behind_no_more() -> None:
+    old, new = (
+        [identify("m1", traits=b'{"a":1}')],
+        [identify("m1", traits=b'{"a":1}'), identify("m2", traits=b'{"b":2}')],
+    )
+    log: list[tuple[bytes, bytes | None]] = [(b"p/ann", person(new)), (b"p/ann", person(old))]
+
+    assert fallen_behind(read(log, 1).get_many) == [b"p/ann"]
+    assert read([*log, (b"p/ann", person(new))], 1).get_many([BEHIND]) == [None]
+
+
+def test_a_record_that_is_no_person_takes_none_away() -> None:
+    state = read(
+        [(b"p/ann", person([identify("m1", traits=b'{"a":1}')])), (b"p/ann", b"{not json"), (b"p/bob", b"[]")], 1
+    )
+
+    assert state.get_many([b"p/ann", b"p/bob"]) == [person([identify("m1", traits=b'{"a":1}')]), None]
+    assert fallen_behind(state.get_many) == [b"p/ann"]
