@@ -173,9 +173,11 @@ def ending_in_outage(trial: Trial) -> None:
 def _end_without(trial: Trial, down: str) -> None:
     stack = trial.stack
     kinds = ("gateway", *WORKERS) if down == "kafka" else ("events",)
+    parts = [part for kind in kinds for part in stack.parts(kind)]
+    eventually(lambda: all(stack.running(part) for part in parts), "everything runs", within_seconds=120)
     with held_down(stack, down):
         time.sleep(3)
-        told = _tell_to_end(stack, [part for kind in kinds for part in stack.parts(kind)])
+        told = _tell_to_end(stack, parts)
         since = time.monotonic()
         while any(alive(pid) for pid in told.values()) and time.monotonic() < since + END_SECONDS:
             time.sleep(0.1)
