@@ -102,11 +102,12 @@ class InsertProxy:
             self.held += 1
             await self._gate.wait()
         if insert and self.midway is not None:
-            midway, self.midway = self.midway, None
             passed = int(len(request) * self.midway_share)
             up_writer.write(request[:passed])
             await up_writer.drain()
-            await asyncio.to_thread(midway)
+            midway, self.midway = self.midway, None
+            if midway is not None:
+                await asyncio.to_thread(midway)
             request = request[passed:]
         up_writer.write(request)
         await up_writer.drain()
