@@ -15,7 +15,7 @@ from deploy.bench.results import Row, Run
 from deploy.bench.site import World
 from deploy.bench.usage import machine
 from deploy.errors import BenchError
-from deploy.local import jars, lock
+from deploy.local import jars, lock, ports
 
 Compare = Callable[[World, Plan], Awaitable[list[Row]]]
 
@@ -45,24 +45,25 @@ def run(environ: Mapping[str, str], plan: Plan, only: str, directory: Path, say:
         for left_over in state.iterdir():
             if left_over.name != "lock":
                 shutil.rmtree(left_over, ignore_errors=True)
-        rows = asyncio.run(_run(environ, plan, chosen, state, say))
-    done = Run(described, rows)
-    results.write(done, directory)
-    return done
+        rows: list[Row] = []
+        for name, compare in chosen.items():
+            began = monotonic()
+            # Each begins with an empty broker and an empty ClickHouse, so that it does not depend on those before it.
+            world = World(environ, state / name, say)
+            ports.check(world.parts.ports())
+            try:
+                rows += asyncio.run(_run(world, plan, compare))
+            except BenchError as error:
+                raise BenchError(f"{name}: {error}\nWhat each part has printed is in {world.directory}.") from error
+            results.write(Run(described, rows), directory)
+            shutil.rmtree(world.directory, ignore_errors=True)
+            say(f"{name}: {monotonic() - began:.0f} s")
+    return Run(described, rows)
 
 
-async def _run(
-    environ: Mapping[str, str], plan: Plan, chosen: Mapping[str, Compare], state: Path, say: Callable[[str], None]
-) -> list[Row]:
-    rows: list[Row] = []
-    for name, compare in chosen.items():
-        began = monotonic()
-        # Each begins with an empty broker and an empty ClickHouse, so that it does not depend on those before it.
-        world = World(environ, state / name, say)
-        wanted = jars.missing(world.parts.broker.jars_directory, jars.listed())
-        jars.fetch(world.parts.broker.jars_directory, wanted, repository=world.parts.settings.local.maven_repository)
-        async with world.running():
-            rows += await compare(world, plan)
-        shutil.rmtree(state / name, ignore_errors=True)
-        say(f"{name}: {monotonic() - began:.0f} s")
-    return rows
+async def _run(world: World, plan: Plan, compare: Compare) -> list[Row]:
+    directory = world.parts.broker.jars_directory
+    wanted = jars.missing(directory, jars.listed())
+    jars.fetch(directory, wanted, repository=world.parts.settings.local.maven_repository)
+    async with world.running():
+        return await compare(world, plan)

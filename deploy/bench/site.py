@@ -114,7 +114,7 @@ class Site:
         for directory in (self._places.logs, self._places.run):
             directory.mkdir(parents=True, exist_ok=True)
         for part in parts:
-            running = Running(part, self._places, lambda _: None)
+            running = Running(part, self._places, self._tell)
             self._running.append(running)
             await running.start({})
 
@@ -134,6 +134,11 @@ class Site:
         for running in reversed(self._running):
             await running.stop()
         self._running.clear()
+
+    def _tell(self, line: str) -> None:
+        """Say what the supervisor says, apart from that a part is ready: one that ended has spoilt what is measured."""
+        if " ready " not in line:
+            self.world.say(f"{self.name}: {line}")
 
     def pids(self) -> dict[str, int]:
         """Return the site's processes by name."""
