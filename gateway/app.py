@@ -16,7 +16,7 @@ from gateway.middleware import METRICS, answer_errors
 from gateway.publisher import KafkaPublisher, Publisher
 from gateway.routes import routes
 from gateway.settings import GatewaySettings
-from gateway.tls import ask_for_tls
+from gateway.tls import TlsOnly
 from gateway.usage import TokenUse
 from schemas.topics import Topics
 
@@ -51,8 +51,8 @@ def assemble(
     app.add_routes(routes(Collector(settings, publisher, projects, metrics, budget), health, metrics, cors))
     if cors:
         app.on_response_prepare.append(cors.mark)
-    if settings.tls_certificate_file:
-        app.on_response_prepare.append(ask_for_tls)
+    if tls_only := TlsOnly(settings):
+        app.on_response_prepare.append(tls_only.mark)
 
     async def connections(_: web.Application) -> AsyncIterator[None]:
         try:

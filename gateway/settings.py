@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from schemas.settings import KafkaSettings, positive, setting
 
@@ -12,6 +13,19 @@ MIB = 1024 * KIB
 
 def _is_port(value: int) -> bool:
     return 0 <= value <= 65535
+
+
+def networks(text: str) -> list[IPv4Network | IPv6Network]:
+    """Return the comma-separated addresses and networks of *text*; ValueError where one is neither."""
+    return [ip_network(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def _are_networks(text: str) -> bool:
+    try:
+        networks(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _fits_a_record(value: int) -> bool:
@@ -40,6 +54,12 @@ class GatewaySettings:
     )
     tls_key_file: str = setting(
         "SEQUENCE_GATEWAY_TLS_KEY_FILE", "", "The certificate's key; in the same file when empty"
+    )
+    trusted_proxies: str = setting(
+        "SEQUENCE_GATEWAY_TRUSTED_PROXIES",
+        "",
+        "Addresses and networks, comma-separated, of proxies that are believed to have been asked by TLS",
+        check=_are_networks,
     )
     cors_origins: str = setting(
         "SEQUENCE_GATEWAY_CORS_ORIGINS", "", "Origins that browsers may send from, comma-separated, or `*`"

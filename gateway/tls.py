@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from ipaddress import ip_address
 
 from aiohttp import hdrs, web
 
 from gateway.errors import StartError
-from gateway.settings import GatewaySettings
+from gateway.settings import GatewaySettings, networks
 
 _ONLY_TLS_FOR_SECONDS = 365 * 24 * 3600
 
@@ -28,6 +29,24 @@ def tls_context(settings: GatewaySettings) -> ssl.SSLContext | None:
     return context
 
 
-async def ask_for_tls(_: web.Request, response: web.StreamResponse) -> None:
-    """Tell browsers to come by TLS alone from now on."""
-    response.headers[hdrs.STRICT_TRANSPORT_SECURITY] = f"max-age={_ONLY_TLS_FOR_SECONDS}"
+class TlsOnly:
+    """Tells browsers that came by TLS to come by TLS alone from now on.
+
+    Whether a request came so is known where the gateway has a certificate. Otherwise a proxy says it, and only those of
+    the setting are believed: anybody can send such a header.
+    """
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._own = bool(settings.tls_certificate_file)
+        self._proxies = networks(settings.trusted_proxies)
+
+    def __bool__(self) -> bool:
+        return self._own or bool(self._proxies)
+
+    async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Put the header on a reply to a request that came by TLS."""
+        if self._own or (request.headers.get(hdrs.X_FORWARDED_PROTO) == "https" and self._trusts(request.remote)):
+            response.headers[hdrs.STRICT_TRANSPORT_SECURITY] = f"max-age={_ONLY_TLS_FOR_SECONDS}"
+
+    def _trusts(self, address: str | None) -> bool:
+        return address is not None and any(ip_address(address) in network for network in self._proxies)

@@ -15,6 +15,7 @@ from deploy.docker.health import fault
 from gateway.errors import StartError
 from gateway.settings import GatewaySettings
 from gateway.tls import tls_context
+from schemas.settings import SettingsError, load
 from tests.integration.served import BEARER, serving, track
 
 
@@ -54,6 +55,32 @@ async def test_the_health_check_of_the_container_asks_by_tls(settings: GatewaySe
         assert "503" in await asyncio.to_thread(fault, replace(settings, port=gateway.port))
         plain = GatewaySettings(port=gateway.port)
         assert "no answer" in await asyncio.to_thread(fault, plain)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "told", "asked"),
+    [
+        ("127.0.0.1", "https", True),
+        ("10.0.0.0/8, 127.0.0.0/8", "https", True),
+        ("127.0.0.1", "http", False),
+        ("10.0.0.0/8, ::1", "https", False),
+        ("", "https", False),
+    ],
+)
+async def test_a_trusted_proxy_alone_is_believed_that_it_was_asked_by_tls(
+    trusted: str, told: str, *, asked: bool
+) -> None:
+    async with serving(GatewaySettings(trusted_proxies=trusted)) as gateway:
+        answer = await gateway.post("/b", {"batch": [track()]}, headers=BEARER | {"X-Forwarded-Proto": told})
+
+    assert answer.status == 200
+    assert ("Strict-Transport-Security" in answer.headers) is asked
+
+
+@pytest.mark.parametrize("text", ["proxy.example", "10.0.0.1/8", "127.0.0.1;::1"])
+def test_what_is_no_address_of_a_proxy_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="SEQUENCE_GATEWAY_TRUSTED_PROXIES"):
+        load(GatewaySettings, {"SEQUENCE_GATEWAY_TRUSTED_PROXIES": text})
 
 
 def test_one_file_may_hold_both(settings: GatewaySettings, tmp_path: Path) -> None:
