@@ -12,7 +12,7 @@ import resource
 from typing import Any
 
 from aiohttp import web
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.replies import error_reply, failure, new_request_id
@@ -22,13 +22,15 @@ _FILES_FOR_THE_REST = 128
 
 
 class _Connection(RequestHandler):
-    __slots__ = ("_head_began", "_head_timeout_seconds", "_head_timer")
+    __slots__ = ("_body", "_head_began", "_head_timeout_seconds", "_head_timer")
 
     def __init__(self, *arguments: Any, head_timeout_seconds: float, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._head_timeout_seconds = head_timeout_seconds
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_began = False
+        self._body: StreamReader = EMPTY_PAYLOAD
+        """The body of the newest request. aiohttp parses on while it makes a request current, so it is noted here."""
 
     @property
     def is_idle(self) -> bool:
@@ -53,8 +55,11 @@ class _Connection(RequestHandler):
             self._head_began = False
             if self._head_timer is not None:
                 self._stop_timer()
-            if isinstance(self._messages[-1][0], _ErrInfo):
-                self._end_body()
+            for message, body in list(self._messages)[count - self._request_count :]:
+                if isinstance(message, _ErrInfo):
+                    self._end_body()
+                else:
+                    self._body = body
         elif self.is_idle:
             self._head_began = True
             if self._head_timer is None:
@@ -85,17 +90,11 @@ class _Connection(RequestHandler):
 
     def _end_body(self) -> None:
         """Tell the handler that waits for a body of which the parser takes no more; aiohttp would let it wait on."""
-        if len(self._messages) > 1:
-            payload = self._messages[-2][1]
-        elif self._current_request is not None:
-            payload = self._current_request.content
-        else:
-            return
-        if len(self._messages) > 2 or payload.is_eof():
+        if len(self._messages) > 2 or self._body.is_eof():
             return
         self._messages.pop()
-        payload.set_exception(web.RequestPayloadError("the body is not in the form that its headers say"))
-        payload.feed_eof()
+        self._body.set_exception(web.RequestPayloadError("the body is not in the form that its headers say"))
+        self._body.feed_eof()
         self.close()
 
     def _end_head(self) -> None:

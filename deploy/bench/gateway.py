@@ -32,7 +32,7 @@ class Door:
     site: Site
     urls: list[str]
     token: str
-    seconds: float
+    seconds: int
     files: dict[int, Path] = field(default_factory=dict)
 
     async def measure(self, connections: int, items: int) -> Sample:

@@ -59,7 +59,8 @@ class Load(msgspec.Struct, frozen=True):
     bodies: str
     """A file with a body on each line."""
     connections: int
-    seconds: float
+    seconds: int
+    """Whole ones: wrk takes no others."""
     per_second: float = 0.0
     """Requests; 0 posts again and again, as fast as is answered, and otherwise each body is posted once."""
 
@@ -71,7 +72,7 @@ async def post(load: Load) -> Outcome:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT)
         script.flush()
-        options = ["-t1", f"-c{load.connections}", f"-d{load.seconds:g}s", "-s", script.name]
+        options = ["-t1", f"-c{load.connections}", f"-d{load.seconds}s", "-s", script.name]
         return await _run([wrk, *options, load.url, "--", load.bodies, load.token])
 
 

@@ -17,7 +17,7 @@ class Plan:
     sustained_seconds: int = 60
     items_per_second: int = 30_000
     """What the whole pipeline is offered."""
-    gateway_seconds: float = 1.0
+    gateway_seconds: int = 1
     connections: tuple[int, ...] = (16, 32, 64)
     batches: tuple[int, ...] = (1, 10, 100, 500)
     latencies: tuple[int, ...] = (100, 2_000, 10_000)

@@ -85,7 +85,7 @@ class Pipeline:
         """Return how many items are rows."""
         return int((await asyncio.to_thread(self.clickhouse.query, _COUNT))[0]["n"])
 
-    async def _load(self, bodies: list[bytes], items_per_second: int, seconds: float) -> Outcome:
+    async def _load(self, bodies: list[bytes], items_per_second: int, seconds: int) -> Outcome:
         with tempfile.NamedTemporaryFile(dir=self.site.parts.state) as file:
             file.write(b"\n".join(bodies))
             file.flush()

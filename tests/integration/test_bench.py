@@ -10,22 +10,24 @@ from deploy.bench import results
 from deploy.bench.command import COMPARISONS, run
 from deploy.bench.plan import Plan
 from deploy.errors import BenchError
-from tests.services import free_port
+from tests.services import free_ports
 
 SMALL = Plan(
     rounds=1,
     recovered=1_000,
     sustained_seconds=2,
     items_per_second=500,
-    gateway_seconds=0.5,
+    gateway_seconds=1,
     connections=(4,),
     batches=(10,),
 )
 
 
 def environ(directory: Path) -> dict[str, str]:
+    first = free_ports(6)
+    # The gateways of all contenders stand side by side, from the last of these on.
     ports = ("SEQUENCE_LOCAL_KAFKA_PORT", "SEQUENCE_LOCAL_CLICKHOUSE_PORT", "SEQUENCE_GATEWAY_PORT")
-    return {"SEQUENCE_STATE_DIR": str(directory), **{name: str(free_port()) for name in ports}}
+    return {"SEQUENCE_STATE_DIR": str(directory), **{name: str(first + n) for n, name in enumerate(ports)}}
 
 
 @pytest.mark.parametrize(
