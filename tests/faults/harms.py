@@ -9,8 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-import psutil
-
 from tests.faults.stack import Stack
 from tests.faults.trial import Step, Trial
 from tests.services import alive, eventually, kafka_answers
@@ -128,15 +126,12 @@ def _wake(stack: Stack, woken: list[int]) -> None:
     since: dict[int, float] = {}
     while True:
         time.sleep(0.5)
-        for file in (stack.state / "run").glob("*.pid"):
-            with contextlib.suppress(psutil.Error, OSError, ValueError):
-                pid = int(file.read_text())
-                if psutil.Process(pid).status() != psutil.STATUS_STOPPED:
-                    since.pop(pid, None)
-                elif time.monotonic() - since.setdefault(pid, time.monotonic()) > ASLEEP_SECONDS:
-                    stack.tell(pid, signal.SIGCONT)
-                    since.pop(pid)
-                    woken.append(pid)
+        now = time.monotonic()
+        since = {pid: since.get(pid, now) for pid in stack.stopped()}
+        for pid in [pid for pid, began in since.items() if now - began > ASLEEP_SECONDS]:
+            stack.tell(pid, signal.SIGCONT)
+            del since[pid]
+            woken.append(pid)
 
 
 def coming_and_going(trial: Trial) -> None:

@@ -22,6 +22,8 @@ from tests.faults.stack import Stack
 from tests.services import eventually
 
 GROUPS = {"dedupe": ("items",), "persons": ("events", "identifies"), "events": ("events", "persons")}
+WINDOW_MS = 7 * DAY_MS
+"""The dedupe window, as it is unless it is set."""
 COUNTS = ("items", "events", "identifies", "persons", "unknown")
 
 
@@ -71,10 +73,10 @@ def wait_until_idle(stack: Stack, *, within_seconds: float = 120.0) -> None:
     eventually(idle, "no lag is left", within_seconds=within_seconds, every_seconds=1.0)
 
 
-def check(stack: Stack, ledger: Ledger, window_days: float = 7.0) -> Figures:
-    """Return the figures of what is there now; *window_days* is the dedupe window."""
+def check(stack: Stack, ledger: Ledger) -> Figures:
+    """Return the figures of what is there now."""
     topics = Topics(stack.kafka.topic_prefix)
-    due = reference.counted(logs.read(stack.kafka, topics.items), int(window_days * DAY_MS))
+    due = reference.counted(logs.read(stack.kafka, topics.items), WINDOW_MS)
     due_ids = {item.message_id for item in due.values()}
     rows = [*_rows(stack, "events", "event, properties"), *_rows(stack, "identifies", "'' AS event, traits")]
     seen = {str(row["message_id"]) for row in rows}

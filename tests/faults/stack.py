@@ -162,13 +162,15 @@ class Stack:
         """Return how often a part was ended by `kill -9` and has been started again."""
         return self.output.read_text().count(" was ended by signal 9; it starts again in ")
 
-    def stopped(self) -> bool:
-        """Return whether any part stands still after SIGSTOP."""
+    def stopped(self) -> set[int]:
+        """Return the process ids of the parts that stand still after SIGSTOP."""
+        found = set()
         for file in (self.state / "run").glob("*.pid"):
             with contextlib.suppress(psutil.Error, OSError, ValueError):
-                if psutil.Process(int(file.read_text())).status() == psutil.STATUS_STOPPED:
-                    return True
-        return False
+                pid = int(file.read_text())
+                if psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+                    found.add(pid)
+        return found
 
     def own_ends(self) -> list[str]:
         """Return why workers have ended themselves."""

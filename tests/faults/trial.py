@@ -44,7 +44,6 @@ class Scenario:
     """How many items to send where that does not follow from the harm."""
     environ: dict[str, str] = field(default_factory=dict)
     idle_within_seconds: float = 180.0
-    window_days: float = 7.0
     proxied: bool = False
     """Whether workers insert through the stack's proxy."""
     before: Callable[[Stack], None] | None = None

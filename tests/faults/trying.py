@@ -43,7 +43,7 @@ def try_scenario(scenario: Scenario, directory: Path) -> Result:
                 recovery = time.monotonic() - answered
                 _settle(trial)
             with _noted(errors):
-                figures = check(stack, ledger, scenario.window_days)
+                figures = check(stack, ledger)
             if scenario.quiet:
                 trial.faults["workers that ended themselves"] = len(stack.own_ends())
             if not scenario.must_turn:
