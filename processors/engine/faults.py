@@ -17,6 +17,8 @@ KILL_AT = "SEQUENCE_TEST_KILL_AT"
 """`POINT:N`: SIGKILL at the Nth time that the worker reaches POINT."""
 STOP_AT = "SEQUENCE_TEST_STOP_AT"
 """`POINT:N`: SIGSTOP every Nth time that the worker reaches POINT; it goes on there when it gets SIGCONT."""
+LOSE = "SEQUENCE_TEST_LOSE"
+"""`N`: every Nth run of records that is fetched is lost on its way to its stage."""
 WITHOUT = "SEQUENCE_TEST_WITHOUT"
 """The mechanism to take out, one of `MECHANISMS`."""
 
@@ -38,6 +40,7 @@ log = logging.getLogger(__name__)
 _every: dict[tuple[str, signal.Signals], int] = {}
 _passed: Counter[str] = Counter()
 _without: set[str] = set()
+_lose: list[int] = []
 
 
 def arm(environ: Mapping[str, str]) -> None:
@@ -45,6 +48,7 @@ def arm(environ: Mapping[str, str]) -> None:
     _every.clear()
     _passed.clear()
     _without.clear()
+    _lose.clear()
     for variable, number in ((KILL_AT, signal.SIGKILL), (STOP_AT, signal.SIGSTOP)):
         if place := environ.get(variable):
             point, _, times = place.partition(":")
@@ -52,6 +56,9 @@ def arm(environ: Mapping[str, str]) -> None:
                 raise ValueError(f"{variable}: no such point: {point}")
             _every[point, number] = int(times or "1")
             log.warning("TEST: this worker sends itself %s at %s", number.name, place)
+    if every := environ.get(LOSE):
+        _lose.append(int(every))
+        log.warning("TEST: this worker loses one run of records in %s", every)
     if mechanism := environ.get(WITHOUT):
         if mechanism not in MECHANISMS:
             raise ValueError(f"{WITHOUT}: no such mechanism: {mechanism}")
@@ -65,6 +72,12 @@ def reach(point: str) -> None:
     for (place, number), times in _every.items():
         if place == point and _passed[point] % times == 0:
             os.kill(os.getpid(), number)
+
+
+def loses_run() -> bool:
+    """Return whether the run that was fetched now is to be lost."""
+    _passed[LOSE] += 1
+    return any(_passed[LOSE] % every == 0 for every in _lose)
 
 
 def without(mechanism: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -31,11 +32,28 @@ PENDING_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(slots=True)
+class Pace:
+    """When the slices of a stage set out: together, so that what they write can go together, and no sooner again."""
+
+    seconds: float
+    began: float = -math.inf
+
+    def due(self) -> float:
+        """Return when the next slices set out, on `time.monotonic`; at once where the last did long ago."""
+        return self.began + self.seconds
+
+    def begin(self) -> None:
+        """Slices set out now."""
+        self.began = time.monotonic()
+
+
+@dataclass(slots=True)
 class Lane:
     """One partition of one stage: what waits, and how far it is decided."""
 
     stage: Stage
     tp: TP
+    pace: Pace
     ready: asyncio.Future[None]
     """Done when `decided` is known."""
     decided: int = -1
@@ -61,17 +79,18 @@ class Lane:
         return self.pending_records >= self.stage.max_records or self.pending_bytes >= PENDING_BYTES
 
     async def take(self) -> list[Any]:
-        """Return the events of the next slice: what is there, and what comes within the stage's linger."""
+        """Return the events of the next slice: what is there when it is full, or when the stage's slices set out."""
         while not self.pending:
             self.news.clear()
             await self.news.wait()
-        due = time.monotonic() + self.stage.linger_seconds
+        due = self.pace.due()
         while self.pending_records < self.stage.max_records and (wait := due - time.monotonic()) > 0:
             self.news.clear()
             try:
                 await asyncio.wait_for(self.news.wait(), wait)
             except TimeoutError:
                 break
+        self.pace.begin()
         taken = [self.pending.popleft()]
         count = len(taken[0].value.records)
         while self.pending and count + len(self.pending[0].value.records) <= self.stage.max_records:
@@ -134,8 +153,9 @@ class Runner:
             if not tps:
                 continue
             ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            pace = Pace(stage.linger_seconds)
             for tp in tps:
-                lane = self.lanes[tp] = Lane(stage, tp, ready)
+                lane = self.lanes[tp] = Lane(stage, tp, pace, ready)
                 lane.task = self._guarded(self._work(lane))
             lanes = [self.lanes[tp] for tp in tps]
             learning = self._guarded(self._learn_positions(stage, lanes, ready))

@@ -98,7 +98,7 @@ class Stage(Protocol):
 
     @property
     def linger_seconds(self) -> float:
-        """How long to wait for more records once the first has come; 0 takes what is there."""
+        """How long at least from slice to slice, unless one is full; all partitions together. 0 takes what is there."""
 
     @property
     def waiting(self) -> bool:

@@ -18,6 +18,7 @@ import msgspec
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import RefusedRowsError, UnavailableError
 from processors.engine.stage import Lease, Positions, Slice, Stage
+from processors.events.joining import JointInserts
 from processors.events.rows import Block, Row, Unreadable, blocks, item_rows, person_rows
 from processors.events.sink import BlockWriter, ClickHouseSink, Sink
 from processors.rejections import RejectedTopic, rejection
@@ -25,7 +26,7 @@ from processors.settings import WorkerSettings
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, Table
 from schemas.topics import Topics
 
-BLOCKS_AT_ONCE = 2
+SLICES_AT_ONCE = 4
 """How many slices are rows and blocks at the same time: as many as keep ClickHouse at work while others are made."""
 BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -36,17 +37,17 @@ log = logging.getLogger(__name__)
 class TableStage:
     """What both stages share: writing blocks, waiting for ClickHouse, isolating rows."""
 
-    max_records = 30_000
-    """Rows of an INSERT at most: with more the engine needs a tenth less for each, and the worker twice the memory."""
-    linger_seconds = 0.1
+    max_records = 10_000
+    linger_seconds = 0.2
 
     def __init__(self, tables: Sequence[Table], sink: Sink, rejected: RejectedTopic) -> None:
         self._tables = tables
         self._sink = sink
         self._rejected = rejected
         self._writer: BlockWriter | None = None
+        self._inserts: dict[Table, JointInserts] = {}
         self._waits = 0
-        self._turns = asyncio.Semaphore(BLOCKS_AT_ONCE)
+        self._turns = asyncio.Semaphore(SLICES_AT_ONCE)
 
     @property
     def waiting(self) -> bool:
@@ -56,6 +57,7 @@ class TableStage:
     async def start(self, lease: Lease) -> None:
         """Take the lease that inserts carry."""
         self._writer = BlockWriter(self._sink, lease)
+        self._inserts = {table: JointInserts(self._writer.write) for table in self._tables}
 
     async def stop(self) -> None:
         """Hold nothing: connections are the sink's."""
@@ -103,7 +105,7 @@ class TableStage:
 
     async def _write_persistently(self, block: Block) -> None:
         try:
-            await _in_thread(partial(self.writer.write, block))
+            await self._inserts[block.table].write(block)
         except UnavailableError as error:
             log.warning("%s: waiting for ClickHouse: %s", block.table.name, error)
             await self._persist(partial(self._write_what_is_missing, block))
@@ -113,7 +115,7 @@ class TableStage:
         await _in_thread(partial(self.writer.recover, block))
         position = self.writer.position(block.table, block.partition)
         for missing in blocks(block.table, block.rows, block.partition, position):
-            await _in_thread(partial(self.writer.write, missing))
+            await _in_thread(partial(self.writer.write, [missing]))
 
     async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Return what *work* returns; try again for as long as ClickHouse is away."""

@@ -73,11 +73,18 @@ Row = EventRow | IdentifyRow | PersonRow
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows of one table, one partition and one month, in the order of their origins: what one INSERT carries."""
+    """Rows of one table, one partition and one month, in the order of their origins: written whole or not at all."""
 
     table: Table
     partition: int
     rows: Sequence[Row]
+    size_bytes: int = 0
+    """Of their raw JSON; 0 where nobody has counted."""
+
+    @property
+    def month(self) -> str:
+        """The month that all of them were received in; empty where the table does not ask."""
+        return _month(self.rows[0])
 
     @property
     def first(self) -> int:
@@ -183,8 +190,8 @@ def blocks(table: Table, rows: Iterable[Row], partition: int, after: int) -> Ite
     `BLOCK_BYTES` at most.
     """
     for _, month in groupby(_growing(rows, after), key=_month):
-        for run in _bounded(month):
-            yield Block(table, partition, run)
+        for run, size_bytes in _bounded(month):
+            yield Block(table, partition, run, size_bytes)
 
 
 def _growing(rows: Iterable[Row], after: int) -> Iterator[Row]:
@@ -194,17 +201,17 @@ def _growing(rows: Iterable[Row], after: int) -> Iterator[Row]:
             yield row
 
 
-def _bounded(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _bounded(rows: Iterable[Row]) -> Iterator[tuple[list[Row], int]]:
     run: list[Row] = []
     size = 0
     for row in rows:
         size += (more := _size(row))
         if run and size > BLOCK_BYTES:
-            yield run
+            yield run, size - more
             run, size = [], more
         run.append(row)
     if run:
-        yield run
+        yield run, size
 
 
 def _size(row: Row) -> int:

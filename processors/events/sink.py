@@ -1,9 +1,9 @@
 """Writes blocks into ClickHouse, each exactly once.
 
 The table itself is the output log: its rows carry `_partition` and `_origin`, and what exceeds the highest origin of
-its partition is what is missing. One INSERT is one block of one run. After an error that leaves open whether it
-happened, the sink waits until it surely runs no more, asks again, and sends what is still missing. So does a worker
-that takes a partition over.
+its partition is what is missing. One INSERT is one block for the engine, all or nothing: a run of one partition, or one
+each of several. After an error that leaves open whether it happened, the sink waits until it surely runs no more, asks
+again, and sends what is still missing, partition by partition. So does a worker that takes a partition over.
 
 An INSERT carries its lease as a condition on the server's own clock, which counts when its rows are read. A worker that
 was paused for so long that its partition has moved writes nothing, is told so, and ends. Nor does an INSERT write that
@@ -14,7 +14,7 @@ begin later.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from processors.clickhouse.client import ANSWER_SECONDS, ClickHouse, ServerClock
@@ -56,8 +56,11 @@ class Sink(Protocol):
     def positions(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
         """Return the highest origin that *table* has of each partition; none where it has no rows."""
 
-    def insert(self, block: Block, lease: Lease) -> None:
-        """Write *block* or raise: `UnavailableError` leaves open which; after `LeaseLostError` it is not there."""
+    def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
+        """Write all of *blocks*, which are of one table and month and each of another partition, or raise.
+
+        `UnavailableError` leaves open whether all of them are there or none; after any other error none is.
+        """
 
     def settle(self, table: Table, partitions: Iterable[int]) -> None:
         """Return when no INSERT into *table* from *partitions* runs; `UnavailableError` if one runs on."""
@@ -79,52 +82,56 @@ class ClickHouseSink:
         )
         return {int(row["_partition"]): int(row["origin"]) for row in rows}
 
-    def insert(self, block: Block, lease: Lease) -> None:
-        """Write *block* whole or raise."""
-        names = ", ".join(name for name, _ in block.table.columns)
-        structure = ", ".join(f"{name} {kind}" for name, kind in block.table.columns).replace("'", "\\'")
+    def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
+        """Write all of *blocks* or raise."""
+        table = blocks[0].table
+        names = ", ".join(name for name, _ in table.columns)
+        structure = ", ".join(f"{name} {kind}" for name, kind in table.columns).replace("'", "\\'")
         # A filter would leave out only the rows that are reached after the lease's end; an error leaves out all.
         in_time = f"throwIf(nowInBlock64(3) >= toDateTime64('{self._ends(lease):.3f}', 3), 'too late') = 0"
+        token = ",".join(_token(block) for block in blocks)
         settings = {
             **_SETTINGS,
-            "insert_deduplication_token": _token(block),
+            "insert_deduplication_token": token,
             # An item's row is written once because it is sent once: the engine shall not tidy up behind the sink.
             # Of a person's states in a block the last one is enough.
-            "optimize_on_insert": int(block.table is PERSONS),
+            "optimize_on_insert": int(table is PERSONS),
         }
         try:
             written = self._clickhouse.execute(
-                f"INSERT INTO {block.table.name} ({names}) SELECT {names} FROM input('{structure}')"  # noqa: S608
+                f"INSERT INTO {table.name} ({names}) SELECT {names} FROM input('{structure}')"  # noqa: S608
                 f" WHERE {in_time} FORMAT JSONEachRow",
-                block.encode(),
+                b"".join([block.encode() for block in blocks]),
                 settings,
             )
         except TooLateError as error:
-            if self._position(block) >= block.last:
+            if self._are_there(blocks):
                 return
-            nothing = f"nothing was written of {_token(block)}"
+            nothing = f"nothing was written of {token}"
             if time.monotonic() < lease() - LEASE_MARGIN_SECONDS:
                 raise UnavailableError(f"{nothing}: it took too long to get there") from error
             raise LeaseLostError(f"{nothing}: the lease had ended") from error
         reach("inserted")
-        if written != len(block.rows) and self._position(block) < block.last:
-            raise UnavailableError(f"{written} of {len(block.rows)} rows were written of {_token(block)}")
+        rows = sum(len(block.rows) for block in blocks)
+        if written != rows and not self._are_there(blocks):
+            raise UnavailableError(f"{written} of {rows} rows were written of {token}")
 
     def settle(self, table: Table, partitions: Iterable[int]) -> None:
         """Return when no INSERT into *table* from *partitions* runs; `UnavailableError` if one runs on."""
         running = (
             "SELECT DISTINCT Settings['insert_deduplication_token'] AS token FROM system.processes"
-            " WHERE arrayExists(prefix -> startsWith(token, prefix), {prefixes:Array(String)})"
+            " WHERE arrayExists(prefix -> position(',' || token, prefix) > 0, {prefixes:Array(String)})"
         )
-        prefixes = [_token_prefix(table, partition) for partition in partitions]
+        prefixes = [f",{_token_prefix(table, partition)}" for partition in partitions]
         deadline = time.monotonic() + SETTLE_SECONDS
         while tokens := self._clickhouse.query(running, {"prefixes": prefixes}):
             if time.monotonic() > deadline:
                 raise UnavailableError(f"an INSERT runs on and on: {tokens[0]['token']}")
             time.sleep(0.1)
 
-    def _position(self, block: Block) -> int:
-        return self.positions(block.table, [block.partition]).get(block.partition, -1)
+    def _are_there(self, blocks: Sequence[Block]) -> bool:
+        positions = self.positions(blocks[0].table, [block.partition for block in blocks])
+        return all(positions.get(block.partition, -1) >= block.last for block in blocks)
 
     def _ends(self, lease: Lease) -> float:
         """Return when the INSERT may no longer write, in seconds since 1970 by the server's clock."""
@@ -135,7 +142,7 @@ class ClickHouseSink:
 
 
 class BlockWriter:
-    """Writes blocks in order, knows how far each table is filled, and isolates what the engine refuses."""
+    """Writes blocks in order and knows how far each table is filled."""
 
     def __init__(self, sink: Sink, lease: Lease) -> None:
         self._sink = sink
@@ -155,10 +162,11 @@ class BlockWriter:
         """Return the highest origin of *partition* in *table* as far as is known here."""
         return self._positions[table.name, partition]
 
-    def write(self, block: Block) -> None:
-        """Write *block*; the position moves with it."""
-        self._sink.insert(block, self._lease)
-        self._positions[block.table.name, block.partition] = block.last
+    def write(self, blocks: Sequence[Block]) -> None:
+        """Write *blocks* as `Sink.insert` does; the positions move with them."""
+        self._sink.insert(blocks, self._lease)
+        for block in blocks:
+            self._positions[block.table.name, block.partition] = block.last
 
     def skip(self, block: Block) -> None:
         """Move the position over *block*, which went elsewhere."""

@@ -101,7 +101,7 @@ def test_the_engine_takes_any_json_that_the_gateway_accepts(clickhouse_sink: Sin
     rows = item_rows(records, 0)
     for table, made in ((EVENTS, rows.events), (IDENTIFIES, rows.identifies)):
         for block in blocks(table, made, 0, -1):
-            clickhouse_sink.sink.insert(block, held)
+            clickhouse_sink.sink.insert([block], held)
 
     assert rows.unreadable == []
     assert len(clickhouse_sink.stored(EVENTS)) + len(clickhouse_sink.stored(IDENTIFIES)) == before + len(records)

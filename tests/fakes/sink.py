@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from processors.clickhouse.errors import LeaseLostError, RefusedRowsError, UnavailableError
 from processors.engine.stage import Lease
@@ -22,7 +23,9 @@ class MemorySink:
         self.reachable = True
         self.answers_lost = 0
         """How many INSERTs are done without the writer being told."""
-        self._done: set[tuple[str, int, int, int]] = set()
+        self.inserts = 0
+        """How many INSERTs have come."""
+        self._done: set[tuple[Any, ...]] = set()
 
     def positions(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
         """Return the highest origin of each partition that has rows."""
@@ -34,17 +37,20 @@ class MemorySink:
                 found[row.partition] = max(row.origin, found.get(row.partition, -1))
         return found
 
-    def insert(self, block: Block, lease: Lease) -> None:
-        """Keep the rows of *block*, all or none; a block that is there already is not kept again."""
+    def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
+        """Keep the rows of *blocks*, all or none; blocks that are there already are not kept again."""
         self._check_reachable()
-        for row in block.rows:
+        self.inserts += 1
+        table = blocks[0].table
+        rows = [row for block in blocks for row in block.rows]
+        for row in rows:
             _check_times(row)
-        name = (block.table.name, block.partition, block.first, block.last)
+        name = (table.name, *((block.partition, block.first, block.last) for block in blocks))
         if name not in self._done:
             if time.monotonic() >= lease() - LEASE_MARGIN_SECONDS:
                 raise LeaseLostError("the lease had ended")
             self._done.add(name)
-            self.rows[block.table.name].extend(block.rows)
+            self.rows[table.name].extend(rows)
         if self.answers_lost:
             self.answers_lost -= 1
             raise UnavailableError("the answer was lost")

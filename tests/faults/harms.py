@@ -111,6 +111,26 @@ def dying_at_points(trial: Trial) -> None:
     eventually(lambda: trial.stack.kills() >= due, "the workers have died", within_seconds=600)
 
 
+def losing_runs(trial: Trial) -> None:
+    """Wait until workers have noticed often enough that records were lost on their way to the stage."""
+    due = trial.scenario.repetitions
+
+    def noticed() -> bool:
+        return sum("SkippedRecordsError" in reason for reason in trial.stack.own_ends()) >= due
+
+    eventually(noticed, "lost records are noticed", within_seconds=600)
+
+
+def lasting(seconds: float) -> Step:
+    """Return the harm that workers do to themselves, for so long."""
+
+    def last(trial: Trial) -> None:
+        del trial
+        time.sleep(seconds)
+
+    return last
+
+
 def waking_late(trial: Trial) -> None:
     """Wake workers that stop themselves with outputs in hand, each when its partitions have long moved.
 

@@ -22,6 +22,7 @@ from tests.faults.harms import (
     holding_down,
     killing,
     killing_broker,
+    losing_runs,
     nothing,
     pausing,
     repeatedly,
@@ -56,6 +57,7 @@ SCENARIOS = [
     Scenario("broker-killed", 10, killing_broker),
     Scenario("clickhouse-killed", 20, killing_in_insert, proxied=True),
     *(_dying_at(point) for point in ("decided", "produced", "applied", "inserted", "processed")),
+    Scenario("runs-lost", 10, losing_runs, environ={"SEQUENCE_TEST_LOSE": "1000"}),
     Scenario("broker-down-60s", 1, holding_down("kafka", seconds=60)),
     Scenario("worker-paused-90s", 5, pausing(*WORKERS, seconds=90, between_seconds=12), rate=200),
     Scenario(

@@ -41,7 +41,7 @@ def test_a_lease_that_ends_in_the_middle_leaves_no_part_of_a_block(client: Click
         client.execute("TRUNCATE TABLE events")
         ends = time.monotonic() + LEASE_MARGIN_SECONDS + taken * share / 10
         try:
-            sink.insert(block, lambda ends=ends: ends)  # type: ignore[misc]  # bound in the loop
+            sink.insert([block], lambda ends=ends: ends)  # type: ignore[misc]  # bound in the loop
             outcomes.append(ROWS)
         except LeaseLostError:
             outcomes.append(0)
@@ -61,7 +61,7 @@ def wide_block() -> Block:
 
 def seconds_of_an_insert(client: ClickHouse, sink: ClickHouseSink, block: Block) -> float:
     began = time.monotonic()
-    sink.insert(block, lambda: time.monotonic() + 60)
+    sink.insert([block], lambda: time.monotonic() + 60)
     assert count(client) == ROWS
     return time.monotonic() - began
 

@@ -50,7 +50,7 @@ def client(settings: ClickHouseSettings) -> Iterator[ClickHouse]:
 
 
 def put(client: ClickHouse, table: Table, rows: Sequence[Row]) -> None:
-    ClickHouseSink(client).insert(Block(table, 0, rows), held)
+    ClickHouseSink(client).insert([Block(table, 0, rows)], held)
 
 
 def put_properties(client: ClickHouse, *properties: bytes) -> None:

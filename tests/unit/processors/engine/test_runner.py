@@ -9,7 +9,7 @@ from faust.types import TP
 
 from processors.engine.errors import ExpiredInputError, SkippedRecordsError, TruncatedLogError
 from processors.engine.logs import Bounds
-from processors.engine.runner import PENDING_BYTES, Lane, first_decided
+from processors.engine.runner import PENDING_BYTES, Lane, Pace, first_decided
 from processors.engine.stage import Lease, Positions, Slice
 from tests.records import ReadRecord
 
@@ -47,7 +47,7 @@ class SliceEvent:
 
 async def lane(*, decided: int, compacted: bool = False) -> Lane:
     ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    return Lane(CountingStage(compacted=compacted), ITEMS, ready, decided)
+    return Lane(CountingStage(compacted=compacted), ITEMS, Pace(0.0), ready, decided)
 
 
 async def test_runs_that_follow_on_are_joined() -> None:
@@ -121,3 +121,23 @@ def test_expired_input_is_refused_with_what_is_missing() -> None:
 def test_a_log_that_ends_below_what_was_committed_is_refused() -> None:
     with pytest.raises(TruncatedLogError, match="made again"):
         first_decided(ITEMS, None, 51, Bounds(0, 50))
+
+
+async def test_slices_of_a_stage_set_out_together_and_a_full_one_at_once() -> None:
+    pace = Pace(60.0)
+    ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    first, second, full = (Lane(CountingStage(), TP("items", number), pace, ready) for number in range(3))
+    first.put(SliceEvent(0))
+    assert len(await first.take()) == 1
+
+    second.put(SliceEvent(0))
+    waiting = asyncio.create_task(second.take())
+    for number in range(10):
+        full.put(SliceEvent(number))
+    assert len(await full.take()) == 10
+    assert not waiting.done()
+
+    pace.began = 0.0
+    second.put(SliceEvent(1))
+    waiting.cancel()
+    assert len(await second.take()) == 2

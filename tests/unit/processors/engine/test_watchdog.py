@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 from processors.engine.logs import Bounds, Logs
-from processors.engine.runner import Lane, Runner
+from processors.engine.runner import Lane, Pace, Runner
 from processors.engine.watchdog import Limits, Watchdog
 from schemas.settings import KafkaSettings
 from tests.unit.processors.engine.test_runner import ITEMS, CountingStage
@@ -26,7 +26,7 @@ def stage() -> CountingStage:
 @pytest.fixture
 async def lane(stage: CountingStage) -> Lane:
     ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    return Lane(stage, ITEMS, ready, decided=4)
+    return Lane(stage, ITEMS, Pace(0.0), ready, decided=4)
 
 
 @pytest.fixture

@@ -133,10 +133,10 @@ class SlowSink(MemorySink):
         self.begun = threading.Event()
         self.may_end = threading.Event()
 
-    def insert(self, block: Block, lease: Lease) -> None:
+    def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
         self.begun.set()
         assert self.may_end.wait(10)
-        super().insert(block, lease)
+        super().insert(blocks, lease)
 
 
 async def test_a_cancelled_slice_waits_for_its_insert_and_begins_no_other() -> None:
