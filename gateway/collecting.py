@@ -21,7 +21,7 @@ from gateway.replies import verdicts_reply
 from gateway.settings import GatewaySettings
 from schemas.items import Rejection
 from schemas.projects import Project
-from schemas.records import Record, item_record, rejection_record
+from schemas.records import Record, item_records, rejection_record
 from schemas.refusals import Refusal
 from schemas.times import format_time
 from schemas.topics import Topics
@@ -105,7 +105,7 @@ class Collector:
 
     async def _publish(self, project: Project, verdicts: Verdicts, received_at: int) -> None:
         """Return when accepted and refused items are acknowledged, so that a reply never tells of what can be lost."""
-        accepted = [item_record(item) for _, item in verdicts.accepted]
+        accepted = item_records(project.id, [item for _, item in verdicts.accepted])
         if not verdicts.refused:
             await self._publisher.publish(self._topics.items, accepted)
         else:

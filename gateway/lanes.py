@@ -1,8 +1,8 @@
 """One partition's way to Kafka: an open batch that every request appends to, and one batch under way.
 
-The open batch is sent as soon as the one before it is acknowledged, so batches grow with the load and nothing waits
-when there is none. Nothing is awaited per record or per batch by a request: its `Ticket` is settled by the last of the
-batches that hold its records.
+The open batch is sent as soon as the one before it is acknowledged and some milliseconds after the last of any lane, so
+batches grow with the load and nothing waits when there is none. Nothing is awaited per record or per batch by a
+request: its `Ticket` is settled by the last of the batches that hold its records.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import PublishError, PublishTimeoutError
@@ -19,6 +20,9 @@ from schemas.records import Record
 Deliver = Callable[[Any, str, int], Awaitable[None]]
 """Send aiokafka's batch builder to a topic and partition; return when it is acknowledged, raise `PublishError`."""
 
+
+SPACING_SECONDS = 0.005
+"""Batches that follow so soon on others wait: with less the broker spends most of its time on requests."""
 
 _NO_HEADERS: list[tuple[str, bytes]] = []
 
@@ -62,17 +66,41 @@ class _Batch:
         self.tickets: list[Ticket] = []
 
 
+class Pace:
+    """When batches set out: those of all lanes together, which makes one request to each broker of them."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+
+    async def wait(self) -> None:
+        """Return when the next batches may set out: at once, unless the last ones have just done so."""
+        loop = asyncio.get_running_loop()
+        left = self._began + SPACING_SECONDS - loop.time()
+        if left > 0:
+            await asyncio.sleep(left)
+        self._began = loop.time()
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """What all lanes share: the producer, the memory, the pace."""
+
+    deliver: Deliver
+    create_batch: Callable[[], Any]
+    budget: ByteBudget
+    pace: Pace = field(default_factory=Pace)
+
+
 class Lane:
     """The batches of one partition, in order."""
 
-    def __init__(
-        self, topic: str, partition: int, deliver: Deliver, create_batch: Callable[[], Any], budget: ByteBudget
-    ) -> None:
+    def __init__(self, topic: str, partition: int, outlet: Outlet) -> None:
         self._topic = topic
         self._partition = partition
-        self._deliver = deliver
-        self._create_batch = create_batch
-        self._budget = budget
+        self._deliver = outlet.deliver
+        self._create_batch = outlet.create_batch
+        self._budget = outlet.budget
+        self._pace = outlet.pace
         self._waiting: deque[_Batch] = deque()
         self._filled = asyncio.Event()
         self._idle = asyncio.Event()
@@ -134,6 +162,7 @@ class Lane:
                 self._idle.set()
                 self._filled.clear()
                 await self._filled.wait()
+            await self._pace.wait()
             batch = self._waiting.popleft()
             self._sent_at = self._loop.time()
             failed = True

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from gateway.errors import DrainingError, UnavailableError
-from gateway.lanes import Lane, Ticket
+from gateway.lanes import Lane, Outlet, Ticket
 from gateway.limits import ByteBudget
 from gateway.metrics import GatewayMetrics
 from gateway.producer import LiveProducer
@@ -58,11 +58,9 @@ class KafkaPublisher:
 
     async def start(self) -> None:
         """Connect and make a lane for every partition."""
+        outlet = Outlet(self._producer.deliver, self._producer.create_batch, self._budget)
         for topic, partitions in (await self._producer.start()).items():
-            self._lanes[topic] = [
-                Lane(topic, partition, self._producer.deliver, self._producer.create_batch, self._budget)
-                for partition in range(partitions)
-            ]
+            self._lanes[topic] = [Lane(topic, partition, outlet) for partition in range(partitions)]
 
     async def publish(self, topic: str, records: Sequence[Record]) -> None:
         """Return when every record is acknowledged; what is under way goes on when the time for it is over."""

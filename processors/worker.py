@@ -6,6 +6,8 @@ import gc
 import os
 from pathlib import Path
 
+import uvloop
+
 from processors.engine import faults
 from processors.engine.rocks import Layout
 from processors.engine.store import StoreOptions
@@ -27,6 +29,7 @@ Python's own number of 700 makes it go over all of them again and again."""
 def run(name: str, settings: WorkerSettings) -> None:
     """Run worker *name* in this process until it is told to stop; an error ends the process with a code of its own."""
     faults.arm(os.environ)
+    uvloop.install()
     directory = Path(settings.directory)
     builder = WorkerBuilder(
         EngineSettings(

@@ -78,6 +78,12 @@ def item_record(item: Item) -> Record:
     return Record(item_key(item.project_id, item.message_id), encode_item(item))
 
 
+def item_records(project_id: str, items: Iterable[Item]) -> list[Record]:
+    """Return the records of *items*, all of one project, on `items.v1`: `item_record` of each, in less time."""
+    before = f"{project_id}/"
+    return [Record((before + item.message_id).encode(), _encode(item)) for item in items]
+
+
 def origin_of(headers: Iterable[tuple[str, bytes]]) -> int:
     """Return the origin that *headers* of a record on `events.v1` tell; KeyError where they do not."""
     for name, value in headers:

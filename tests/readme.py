@@ -15,7 +15,7 @@ README = ROOT / "README.md"
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _STRINGIFIED = re.compile(r"JSON\.stringify\((.*?)\),?\n\}\)", re.DOTALL)
-_HEADERS = re.compile(r"headers: \{\n(.*?)\n  \},", re.DOTALL)
+_HEADERS = re.compile(r"headers: \{(.*?)\},\n", re.DOTALL)
 _HEADER = re.compile(r"'([\w-]+)': [`']([^`']+)[`']")
 _FETCHED = re.compile(r"fetch\('([^']+)'")
 

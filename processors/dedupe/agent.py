@@ -17,7 +17,7 @@ class DedupeStage:
 
     compacted = False
     max_records = 5_000
-    linger_seconds = 0.0
+    linger_seconds = 0.04
     waiting = False
 
     def __init__(self, topics: Topics, seen: LogTable, rejected: RejectedTopic, window_ms: int) -> None:

@@ -24,8 +24,8 @@ from processors.engine.stage import Slice
 
 FETCH_WAIT_MS = 250
 """How long the broker holds a fetch for which there is no data."""
-GATHER_MS = 25
-"""How long at most it holds one that follows so soon on another: a fetch costs as much as a hundred of its records."""
+GATHER_MS = 40
+"""How long at most it holds one that follows so soon on another: each costs its request, however little it brings."""
 GATHER_BYTES = 1024 * 1024
 """What it need not hold any longer."""
 _ROOM_SECONDS = 0.05

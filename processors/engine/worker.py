@@ -27,8 +27,8 @@ from processors.engine.watchdog import Limits, Watchdog
 from schemas.settings import KafkaSettings, kafka_arguments
 
 REQUEST_TIMEOUT_SECONDS = 40.0
-FETCH_BYTES = 4 * 1024 * 1024
-"""What one fetch brings of one partition: some ten thousand events, so that slices are worth their overhead."""
+FETCH_BYTES = 2 * 1024 * 1024
+"""What one fetch brings of one partition: some five thousand events, so that slices are worth their overhead."""
 STOP_SECONDS = 20.0
 """Without Kafka neither the last commit nor the farewell to the group comes to an end."""
 LEAST_REBALANCE_SECONDS = 20.0

@@ -38,7 +38,7 @@ class TableStage:
     """What both stages share: writing blocks, waiting for ClickHouse, isolating rows."""
 
     max_records = 10_000
-    linger_seconds = 0.2
+    linger_seconds = 0.25
 
     def __init__(self, tables: Sequence[Table], sink: Sink, rejected: RejectedTopic) -> None:
         self._tables = tables

@@ -41,7 +41,7 @@ class RekeyStage:
 
     compacted = False
     max_records = 20_000
-    linger_seconds = 0.0
+    linger_seconds = 0.1
     waiting = False
 
     def __init__(self, topics: Topics, outputs: OutputLog) -> None:
@@ -73,7 +73,7 @@ class FoldStage:
 
     compacted = False
     max_records = 2_000
-    linger_seconds = 0.0
+    linger_seconds = 0.1
     waiting = False
 
     def __init__(self, topics: Topics, persons: LogTable, rejected: RejectedTopic) -> None:
