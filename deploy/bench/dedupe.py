@@ -66,7 +66,7 @@ async def compare(world: World, plan: Plan) -> list[Row]:
             await site.start_workers("dedupe")
             contenders.append(Contender(name, UNIT, Drain(site, ITEMS, 0.1).measure))
         site = await stack.enter_async_context(world.site("dedupe-obvious"))
-        await site.start(_obvious(world, site))
+        await site.start(obvious_agent(site))
         contenders.append(Contender("the obvious Faust agent", UNIT, Drain(site, OBVIOUS_ITEMS, 0.1).measure))
         for name, command in plan.peers.items():
             site = await stack.enter_async_context(world.site(f"dedupe-{name}"))
@@ -110,8 +110,10 @@ def mark(directory: Path, marks: int) -> None:
         state.close()
 
 
-def _obvious(world: World, site: Site) -> Part:
-    command = [sys.executable, "-m", "deploy.bench.obvious_agent", world.broker, site.topics.items, site.topics.events]
+def obvious_agent(site: Site) -> Part:
+    """Return the obvious Faust agent between the site's topics."""
+    world, topics = site.world, site.topics
+    command = [sys.executable, "-m", "deploy.bench.obvious_agent", world.broker, topics.items, topics.events]
     return process("obvious-agent", [*command, str(site.parts.state / "agent")], world.environ)
 
 

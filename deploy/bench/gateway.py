@@ -94,11 +94,16 @@ async def _ours(world: World, plan: Plan, stack: AsyncExitStack, gateways: int) 
 
 async def _naive(world: World, plan: Plan, stack: AsyncExitStack) -> Door:
     site = await stack.enter_async_context(world.site("gateway-naive"))
+    return Door(site, [await start_obvious_handler(site)], "none", plan.gateway_seconds)
+
+
+async def start_obvious_handler(site: Site) -> str:
+    """Start the obvious handler in front of the site's items and return where it takes batches."""
+    world = site.world
     url = f"http://{HOST}:{world.parts.settings.gateway.port}"
-    port = url.rpartition(":")[2]
-    command = [sys.executable, "-m", "deploy.bench.obvious_handler", world.broker, site.topics.items, port]
-    await site.start(process("handler", command, world.environ, f"{url}/health/ready"))
-    return Door(site, [f"{url}/event/batch"], "none", plan.gateway_seconds)
+    command = [sys.executable, "-m", "deploy.bench.obvious_handler", world.broker, site.topics.items]
+    await site.start(process("handler", [*command, url.rpartition(":")[2]], world.environ, f"{url}/health/ready"))
+    return f"{url}/event/batch"
 
 
 async def open_project(site: Site) -> str:

@@ -39,8 +39,8 @@ CREATE TABLE queue (
 _MOVE = """
 INSERT INTO events (project_id, event, user_id, message_id, timestamp, properties, received_at, original_timestamp,
     sent_at, anonymous_id, context, integrations, _partition, _origin)
-SELECT projectId, event, userId, messageId, timestamp, properties::JSON, receivedAt, originalTimestamp, sentAt,
-    anonymousId, context, integrations, _partition, _offset FROM queue
+SELECT projectId, event, userId, messageId, timestamp, if(empty(properties), '{}', properties)::JSON, receivedAt,
+    originalTimestamp, sentAt, anonymousId, context, integrations, _partition, _offset FROM queue
 """
 _MOVE_SETTINGS = {
     "stream_like_engine_allow_direct_select": "1",
@@ -97,7 +97,25 @@ class Loop(Fill):
     async def fill(self, due: int) -> None:
         """Return when *due* rows are there."""
         while await self.rows() < due:
-            await execute(self.site, _MOVE, _MOVE_SETTINGS)
+            await move(self.site)
+
+
+async def open_queue(site: Site) -> None:
+    """Make the engine's own Kafka table of the site's events."""
+    table = _TABLE.format(broker=site.world.broker, topic=site.topics.events, group=site.name, block=_BLOCK)
+    # Within `chdb` nothing runs in the table's background: it is made all the same, and the engine complains.
+    with suppress(BenchError):
+        await execute(site, table)
+
+
+async def close_queue(site: Site) -> None:
+    """Leave the group: the engine would go on fetching."""
+    await execute(site, "DROP TABLE queue")
+
+
+async def move(site: Site) -> None:
+    """Move what the engine's own Kafka table has into the table of events."""
+    await execute(site, _MOVE, _MOVE_SETTINGS)
 
 
 async def execute(site: Site, sql: str, settings: Mapping[str, str] | None = None) -> None:
@@ -123,14 +141,11 @@ async def compare(world: World, plan: Plan) -> list[Row]:
         for site in (ours, theirs):
             # Merges go on for long after the rows are there, and would count for whoever comes next.
             await execute(site, "SYSTEM STOP MERGES")
-        # Within `chdb` nothing runs in the table's background: it is made all the same, and the engine complains.
-        table = _TABLE.format(broker=world.broker, topic=theirs.topics.events, group="loop", block=_BLOCK)
-        with suppress(BenchError):
-            await execute(theirs, table)
+        await open_queue(theirs)
         contenders = [
             Contender("the engine's Kafka table in a loop", UNIT, loop.measure),
             Contender("events worker", UNIT, fill.measure),
         ]
         rows = await compete("sink", contenders, plan.rounds, world.say)
-        await execute(theirs, "DROP TABLE queue")
+        await close_queue(theirs)
         return rows

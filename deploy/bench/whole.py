@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,12 +13,14 @@ from time import perf_counter
 
 import aiohttp
 
+from deploy.bench.dedupe import OBVIOUS_ITEMS, obvious_agent
 from deploy.bench.feed import Feed
-from deploy.bench.gateway import open_project
+from deploy.bench.gateway import open_project, start_obvious_handler
 from deploy.bench.load import Load, Outcome, paced
 from deploy.bench.plan import Plan
 from deploy.bench.results import Row, Sample
 from deploy.bench.rounds import Contender, compete
+from deploy.bench.sink import close_queue, move, open_queue
 from deploy.bench.site import Site, World, joined, until
 from deploy.bench.usage import measured
 from deploy.local.ports import HOST
@@ -133,15 +135,57 @@ class Probes:
             await asyncio.sleep(0.01)
 
 
+@dataclass(slots=True)
+class ObviousPipeline:
+    """The obvious handler, the obvious agent, and the engine's own Kafka table in a loop."""
+
+    site: Site
+    url: str
+    clickhouse: ClickHouse
+    feed: Feed = field(default_factory=Feed)
+
+    async def drain(self, items: int) -> Sample:
+        """Post *items*, 10 % of them repeats and 5 % identifies, and move them until each is a row."""
+        world = self.site.world
+        due = await self._rows() + 1
+        await self._post(self.feed.bodies(1, 1))
+        await self._move_until(due)
+        made = self.feed.made
+        bodies = self.feed.bodies(items // _BATCH, _BATCH, duplicates=0.1, identifies=0.05)
+        due += self.feed.made - made
+        began = perf_counter()
+        async with measured(joined([self.site.pids(), world.pids()])) as usage:
+            posting = asyncio.create_task(self._post(bodies))
+            await self._move_until(due)
+            took = perf_counter() - began
+        await posting
+        return Sample(items / took, usage.per_million(items), usage.peak_mib)
+
+    async def _post(self, bodies: list[bytes]) -> None:
+        with tempfile.NamedTemporaryFile(dir=self.site.parts.state) as file:
+            file.write(b"\n".join(bodies))
+            file.flush()
+            await paced(Load(self.url, "none", file.name, _CONNECTIONS, 120, OBVIOUS_ITEMS / _BATCH))
+
+    async def _move_until(self, due: int) -> None:
+        async with asyncio.timeout(300):
+            while await self._rows() < due:
+                await move(self.site)
+
+    async def _rows(self) -> int:
+        return int((await asyncio.to_thread(self.clickhouse.query, "SELECT count() AS n FROM events"))[0]["n"])
+
+
 async def compare(world: World, plan: Plan) -> list[Row]:
-    """What is sustained, once, since it takes a minute."""
+    """What is sustained, once, since it takes a minute, and how fast the obvious pipeline is."""
+    group, chances = "everything at once", "10 % repeats, 5 % identifies"
+    async with _obvious_pipeline(world) as obvious:
+        contender = Contender(f"the obvious pipeline, {chances}", "items/s", partial(obvious.drain, OBVIOUS_ITEMS))
+        rows = await compete(group, [contender], 1, world.say)
     async with _pipeline(world) as pipeline:
-        name = f"{plan.items_per_second:,} items/s offered, 10 % repeats, 5 % identifies"
-
-        def sustain() -> Awaitable[Sample]:
-            return pipeline.sustain(plan.items_per_second, plan.sustained_seconds)
-
-        return await compete("everything at once", [Contender(name, "items/s", sustain)], 1, world.say)
+        sustain = partial(pipeline.sustain, plan.items_per_second, plan.sustained_seconds)
+        name = f"{plan.items_per_second:,} items/s offered for {plan.sustained_seconds} s, {chances}"
+        return rows + await compete(group, [Contender(name, "items/s", sustain)], 1, world.say)
 
 
 async def compare_latencies(world: World, plan: Plan) -> list[Row]:
@@ -152,6 +196,16 @@ async def compare_latencies(world: World, plan: Plan) -> list[Row]:
             for rate in plan.latencies
         ]
         return await compete("median from first byte to row", contenders, plan.rounds, world.say)
+
+
+@asynccontextmanager
+async def _obvious_pipeline(world: World) -> AsyncIterator[ObviousPipeline]:
+    async with world.site("whole-obvious") as site:
+        clickhouse = await asyncio.to_thread(site.migrate)
+        await open_queue(site)
+        await site.start(obvious_agent(site))
+        yield ObviousPipeline(site, await start_obvious_handler(site), clickhouse)
+        await close_queue(site)
 
 
 @asynccontextmanager
