@@ -46,8 +46,7 @@ async def serve(settings: GatewaySettings) -> None:
         await _first(starting, ending)
         if starting.done():
             starting.result()
-            scheme = "https" if settings.tls_certificate_file else "http"
-            log.info("listening on %s://%s:%d", scheme, settings.host, _port(runner, settings))
+            log.info("listening on %s://%s:%d", settings.scheme, settings.host, _port(runner, settings))
             await ending.wait()
             log.info("draining: no new connections, requests under way are finished")
             app[HEALTH].drain()

@@ -118,3 +118,8 @@ class GatewaySettings:
         "Time for requests under way to end after SIGTERM",
         check=positive,
     )
+
+    @property
+    def scheme(self) -> str:
+        """By what the gateway is asked: `https` where it has a certificate."""
+        return "https" if self.tls_certificate_file else "http"

@@ -51,7 +51,7 @@ def main() -> None:
     if settings.analyst.password:
         analyst.ensure(settings.clickhouse, settings.analyst.password)
     token = asyncio.run(development_token(settings.kafka, state_directory(settings.local) / "dev-token"))
-    click.echo(greeting(token, settings.gateway.port, from_outside(settings)))
+    click.echo(greeting(token, settings.gateway, from_outside(settings)))
 
 
 def from_outside(settings: PrepareSettings) -> ClickHouseSettings:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.errors import ProjectExistsError, TokenExistsError
 from gateway.projects import create_project, create_token
+from gateway.settings import GatewaySettings
 from schemas.settings import ClickHouseSettings, KafkaSettings
 
 PROJECT = "dev"
@@ -48,12 +49,14 @@ def _write(file: Path, token: str) -> None:
     unfinished.replace(file)
 
 
-def greeting(token: str, gateway_port: int, clickhouse: ClickHouseSettings) -> str:
+def greeting(token: str, gateway: GatewaySettings, clickhouse: ClickHouseSettings) -> str:
     """Return what is said when the stack is ready: the token, a line that posts events, a line that queries them."""
-    url = f"http://127.0.0.1:{gateway_port}/event/batch"
+    # A certificate is for the name that producers know, not for this address.
+    unchecked = ["--insecure"] if gateway.scheme == "https" else []
+    url = f"{gateway.scheme}://127.0.0.1:{gateway.port}/event/batch"
     query = f"SELECT event, user_id, properties FROM {clickhouse.database}.events FORMAT JSONEachRow"  # noqa: S608  # the settings allow an identifier only
     headers = ["-H", f"Authorization: Bearer {token}", "-H", "Content-Type: application/json"]
-    post = ["curl", "-sS", url, *headers, "-d", _EXAMPLE]
+    post = ["curl", "-sS", *unchecked, url, *headers, "-d", _EXAMPLE]
     # curl asks for the password, where there is one: it does not belong on a screen.
     user = ["--user", clickhouse.username] if clickhouse.password else []
     select = ["curl", "-sS", clickhouse.url, *user, "--data-binary", query]

@@ -108,7 +108,7 @@ class Parts:
 
     def _gateway(self, number: int) -> Part:
         port = self.settings.gateway.port + number
-        url = f"http://{HOST}:{port}"
+        url = f"{self.settings.gateway.scheme}://{HOST}:{port}"
         return Part(
             f"gateway-{number + 1}",
             lambda: [sys.executable, "-m", "deploy.cli", "gateway"],

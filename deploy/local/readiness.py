@@ -69,10 +69,11 @@ async def _group(address: str, group: str) -> tuple[str, frozenset[str]]:
 
 
 async def http_answers(url: str) -> bool:
-    """Return whether *url* answers with status 200."""
+    """Return whether *url*, which is on this machine, answers with status 200."""
     timeout = aiohttp.ClientTimeout(total=_PATIENCE_SECONDS)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+        # A certificate is for the name that producers know; and nothing is told here that a stranger may not hear.
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, ssl=False) as response:
             return response.status == 200
     except (aiohttp.ClientError, OSError, TimeoutError):
         return False

@@ -81,7 +81,7 @@ async def _start(parts: Parts, supervisor: Supervisor, environ: Mapping[str, str
     token = await development_token(parts.kafka_settings, parts.state / "dev-token")
     await supervisor.start(*parts.gateways(), *parts.workers())
     _say(f"Ready after {monotonic() - began:.1f} s. Ctrl-C ends it.\n")
-    _say(greeting(token, parts.settings.gateway.port, parts.clickhouse_settings))
+    _say(greeting(token, parts.settings.gateway, parts.clickhouse_settings))
 
 
 def _say(line: str) -> None:

@@ -12,10 +12,12 @@ import pytest
 import trustme
 
 from deploy.docker.health import fault
+from deploy.local.greeting import greeting
+from deploy.local.parts import Parts
 from gateway.errors import StartError
 from gateway.settings import GatewaySettings
 from gateway.tls import tls_context
-from schemas.settings import SettingsError, load
+from schemas.settings import ClickHouseSettings, SettingsError, environment, load
 from tests.integration.served import BEARER, serving, track
 
 
@@ -55,6 +57,17 @@ async def test_the_health_check_of_the_container_asks_by_tls(settings: GatewaySe
         assert "503" in await asyncio.to_thread(fault, replace(settings, port=gateway.port))
         plain = GatewaySettings(port=gateway.port)
         assert "no answer" in await asyncio.to_thread(fault, plain)
+
+
+async def test_the_stack_asks_a_gateway_with_a_certificate_by_tls(settings: GatewaySettings, tmp_path: Path) -> None:
+    environ = {"SEQUENCE_STATE_DIR": str(tmp_path), **environment(settings)}
+    async with serving(settings) as gateway:
+        [part] = Parts({**environ, "SEQUENCE_GATEWAY_PORT": str(gateway.port)}).gateways()
+        assert part.address == f"https://127.0.0.1:{gateway.port}"
+        assert await (await part.readiness())()
+
+    post = greeting("t", settings, ClickHouseSettings()).split("Post events:")[1]
+    assert "curl -sS --insecure https://127.0.0.1:8080/event/batch" in post
 
 
 @pytest.mark.parametrize(
