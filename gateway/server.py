@@ -20,8 +20,11 @@ from gateway.tls import tls_context
 log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
-_COLLECT_AFTER_OBJECTS = 50_000
-"""New objects before the garbage collector looks for cycles: what some hundred batches make. Items have none."""
+_COLLECT_AFTER = (10_000, 5, 5)
+"""New objects before the garbage collector looks for cycles, and how often until it looks among the older ones, too.
+
+Items have none, so Python's own 700 cost more than they find; but refusals leave some, which may not pile up.
+"""
 
 
 def run(settings: GatewaySettings) -> None:
@@ -29,7 +32,7 @@ def run(settings: GatewaySettings) -> None:
     # It has a line for each retry; what has become of Kafka is said once, by the publisher and its producer.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS, 20, 20)
+    gc.set_threshold(*_COLLECT_AFTER)
     uvloop.run(serve(settings))
 
 
