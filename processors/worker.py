@@ -9,6 +9,7 @@ from pathlib import Path
 import uvloop
 
 from processors.engine import faults
+from processors.engine.connections import tell_of_closed_connections
 from processors.engine.rocks import Layout
 from processors.engine.store import StoreOptions
 from processors.engine.worker import EngineSettings, WorkerBuilder
@@ -30,6 +31,7 @@ def run(name: str, settings: WorkerSettings) -> None:
     """Run worker *name* in this process until it is told to stop; an error ends the process with a code of its own."""
     faults.arm(os.environ)
     uvloop.install()
+    tell_of_closed_connections()
     directory = Path(settings.directory)
     builder = WorkerBuilder(
         EngineSettings(

@@ -23,7 +23,8 @@ class _Waiting:
 
     def __init__(self, block: Block) -> None:
         self.block = block
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        """The error, None when it is written."""
         self.given_up = False
 
 
@@ -45,20 +46,24 @@ class JointInserts:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name=f"inserts into {block.table.name}")
         try:
-            await asyncio.shield(waiting.future)
+            error = await asyncio.shield(waiting.future)
         except asyncio.CancelledError:
             waiting.given_up = True
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
             else:
-                await asyncio.gather(waiting.future, return_exceptions=True)
+                await asyncio.wait([waiting.future])
             raise
+        if error is not None:
+            raise error
 
     async def _run(self) -> None:
-        await asyncio.sleep(JOIN_SECONDS)
-        while self._waiting:
-            await self._insert(self._take())
-        self._task = None
+        try:
+            await asyncio.sleep(JOIN_SECONDS)
+            while self._waiting:
+                await self._insert(self._take())
+        finally:
+            self._task = None
 
     def _take(self) -> list[_Waiting]:
         taken: list[_Waiting] = []
@@ -80,16 +85,19 @@ class JointInserts:
             if isinstance(error, RefusedRowsError) and len(together) > 1:
                 await self._insert_alone(together)
             else:
-                for waiting in together:
-                    waiting.future.set_exception(error)
+                _tell(together, error)
         else:
-            for waiting in together:
-                waiting.future.set_result(None)
+            _tell(together, None)
 
     async def _insert_alone(self, together: Sequence[_Waiting]) -> None:
         """Write one by one what nothing was written of, because one of them has a row that the engine refuses."""
         for waiting in together:
             if waiting.given_up:
-                waiting.future.cancel()
+                _tell([waiting], None)
             else:
                 await self._insert([waiting])
+
+
+def _tell(together: Sequence[_Waiting], error: Exception | None) -> None:
+    for waiting in together:
+        waiting.future.set_result(error)

@@ -103,9 +103,11 @@ class Block:
     def halves(self) -> tuple[Block, Block]:
         """Return the block in two; it has more than one row."""
         middle = len(self.rows) // 2
+        first, second = self.rows[:middle], self.rows[middle:]
+        size = sum(map(_size, first))
         return (
-            Block(self.table, self.partition, self.rows[:middle]),
-            Block(self.table, self.partition, self.rows[middle:]),
+            Block(self.table, self.partition, first, size),
+            Block(self.table, self.partition, second, self.size_bytes - size),
         )
 
 
