@@ -97,7 +97,7 @@ class Loop(Fill):
     async def fill(self, due: int) -> None:
         """Return when *due* rows are there."""
         while await self.rows() < due:
-            await move(self.site)
+            await execute(self.site, _MOVE, _MOVE_SETTINGS)
 
 
 async def open_queue(site: Site) -> None:
@@ -111,11 +111,6 @@ async def open_queue(site: Site) -> None:
 async def close_queue(site: Site) -> None:
     """Leave the group: the engine would go on fetching."""
     await execute(site, "DROP TABLE queue")
-
-
-async def move(site: Site) -> None:
-    """Move what the engine's own Kafka table has into the table of events."""
-    await execute(site, _MOVE, _MOVE_SETTINGS)
 
 
 async def execute(site: Site, sql: str, settings: Mapping[str, str] | None = None) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -20,7 +20,7 @@ from deploy.bench.load import Load, Outcome, paced
 from deploy.bench.plan import Plan
 from deploy.bench.results import Row, Sample
 from deploy.bench.rounds import Contender, compete
-from deploy.bench.sink import close_queue, move, open_queue
+from deploy.bench.sink import Loop, close_queue, open_queue
 from deploy.bench.site import Site, World, joined, until
 from deploy.bench.usage import measured
 from deploy.local.ports import HOST
@@ -88,11 +88,8 @@ class Pipeline:
         return int((await asyncio.to_thread(self.clickhouse.query, _COUNT))[0]["n"])
 
     async def _load(self, bodies: list[bytes], items_per_second: int, seconds: int) -> Outcome:
-        with tempfile.NamedTemporaryFile(dir=self.site.parts.state) as file:
-            file.write(b"\n".join(bodies))
-            file.flush()
-            pace = items_per_second / _BATCH
-            return await paced(Load(self.url, self.token, file.name, _CONNECTIONS, seconds, pace))
+        with _written(bodies, self.site) as file:
+            return await paced(Load(self.url, self.token, file, _CONNECTIONS, seconds, items_per_second / _BATCH))
 
 
 class Probes:
@@ -139,41 +136,39 @@ class Probes:
 class ObviousPipeline:
     """The obvious handler, the obvious agent, and the engine's own Kafka table in a loop."""
 
-    site: Site
+    loop: Loop
     url: str
-    clickhouse: ClickHouse
-    feed: Feed = field(default_factory=Feed)
 
     async def drain(self, items: int) -> Sample:
         """Post *items*, 10 % of them repeats and 5 % identifies, and move them until each is a row."""
-        world = self.site.world
-        due = await self._rows() + 1
-        await self._post(self.feed.bodies(1, 1))
-        await self._move_until(due)
-        made = self.feed.made
-        bodies = self.feed.bodies(items // _BATCH, _BATCH, duplicates=0.1, identifies=0.05)
-        due += self.feed.made - made
+        site, feed = self.loop.site, self.loop.feed
+        due = await self.loop.rows() + 1
+        await self._post(feed.bodies(1, 1))
+        await self.loop.fill(due)
+        made = feed.made
+        bodies = feed.bodies(items // _BATCH, _BATCH, duplicates=0.1, identifies=0.05)
+        due += feed.made - made
         began = perf_counter()
-        async with measured(joined([self.site.pids(), world.pids()])) as usage:
+        async with measured(joined([site.pids(), site.world.pids()])) as usage:
             posting = asyncio.create_task(self._post(bodies))
-            await self._move_until(due)
+            async with asyncio.timeout(300):
+                await self.loop.fill(due)
             took = perf_counter() - began
         await posting
         return Sample(items / took, usage.per_million(items), usage.peak_mib)
 
     async def _post(self, bodies: list[bytes]) -> None:
-        with tempfile.NamedTemporaryFile(dir=self.site.parts.state) as file:
-            file.write(b"\n".join(bodies))
-            file.flush()
-            await paced(Load(self.url, "none", file.name, _CONNECTIONS, 120, OBVIOUS_ITEMS / _BATCH))
+        with _written(bodies, self.loop.site) as file:
+            await paced(Load(self.url, "none", file, _CONNECTIONS, 120, OBVIOUS_ITEMS / _BATCH))
 
-    async def _move_until(self, due: int) -> None:
-        async with asyncio.timeout(300):
-            while await self._rows() < due:
-                await move(self.site)
 
-    async def _rows(self) -> int:
-        return int((await asyncio.to_thread(self.clickhouse.query, "SELECT count() AS n FROM events"))[0]["n"])
+@contextmanager
+def _written(bodies: list[bytes], site: Site) -> Iterator[str]:
+    """Yield the name of a file with *bodies*, one on each line, as a load reads them."""
+    with tempfile.NamedTemporaryFile(dir=site.parts.state) as file:
+        file.write(b"\n".join(bodies))
+        file.flush()
+        yield file.name
 
 
 async def compare(world: World, plan: Plan) -> list[Row]:
@@ -204,7 +199,7 @@ async def _obvious_pipeline(world: World) -> AsyncIterator[ObviousPipeline]:
         clickhouse = await asyncio.to_thread(site.migrate)
         await open_queue(site)
         await site.start(obvious_agent(site))
-        yield ObviousPipeline(site, await start_obvious_handler(site), clickhouse)
+        yield ObviousPipeline(Loop(site, clickhouse), await start_obvious_handler(site))
         await close_queue(site)
 
 

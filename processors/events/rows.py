@@ -104,10 +104,9 @@ class Block:
         """Return the block in two; it has more than one row."""
         middle = len(self.rows) // 2
         first, second = self.rows[:middle], self.rows[middle:]
-        size = sum(map(_size, first))
         return (
-            Block(self.table, self.partition, first, size),
-            Block(self.table, self.partition, second, self.size_bytes - size),
+            Block(self.table, self.partition, first, sum(map(_size, first))),
+            Block(self.table, self.partition, second, sum(map(_size, second))),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -63,6 +64,21 @@ class MemorySink:
     def _check_reachable(self) -> None:
         if not self.reachable:
             raise UnavailableError("switched off")
+
+
+class HeldSink(MemorySink):
+    """A sink whose INSERTs wait for the test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
+        """Say that it has begun, and go on when it may."""
+        self.begun.set()
+        assert self.may_end.wait(10)
+        super().insert(blocks, lease)
 
 
 def _check_times(row: Row) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.faults.data_harms import filling_disk, small_disk
-from tests.faults.harms import SETTLE_SECONDS, dying_at_points, killing, lasting, pausing, repeatedly, waking_late
+from tests.faults.harms import SETTLE_SECONDS, dying_at_points, killing, nothing, pausing, repeatedly, waking_late
 from tests.faults.trial import Scenario, Step
 
 
@@ -34,5 +34,7 @@ CONTROLS = [
     ),
     _without("origins", 3, pausing("dedupe", seconds=20, between_seconds=10), ("doubled",), rate=500),
     _without("contiguous_out", 10, waking_late, ("doubled", "wrong_persons"), SEQUENCE_TEST_STOP_AT="decided:300"),
-    _without("contiguous_in", 1, lasting(30), ("lost", "wrong_persons"), SEQUENCE_TEST_LOSE="300"),
+    _without(
+        "contiguous_in", 1, repeatedly(nothing, pause_seconds=30), ("lost", "wrong_persons"), SEQUENCE_TEST_LOSE="300"
+    ),
 ]

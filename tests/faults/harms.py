@@ -121,16 +121,6 @@ def losing_runs(trial: Trial) -> None:
     eventually(noticed, "lost records are noticed", within_seconds=600)
 
 
-def lasting(seconds: float) -> Step:
-    """Return the harm that workers do to themselves, for so long."""
-
-    def last(trial: Trial) -> None:
-        del trial
-        time.sleep(seconds)
-
-    return last
-
-
 def waking_late(trial: Trial) -> None:
     """Wake workers that stop themselves with outputs in hand, each when its partitions have long moved.
 

@@ -13,12 +13,11 @@ from processors.clickhouse.errors import LeaseLostError
 from processors.engine.output import OutputLog
 from processors.engine.stage import Lease, Slice, SourceRecord
 from processors.events.agent import EventsStage
-from processors.events.rows import Block
 from processors.rejections import RejectedTopic
 from schemas.clickhouse import Table
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
-from tests.fakes.sink import MemorySink
+from tests.fakes.sink import HeldSink, MemorySink
 from tests.records import event_read, identify, track
 
 
@@ -125,22 +124,8 @@ async def test_an_ended_lease_ends_the_stage() -> None:
     assert ids(sink) == []
 
 
-class SlowSink(MemorySink):
-    """A sink whose INSERTs wait for the test."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begun = threading.Event()
-        self.may_end = threading.Event()
-
-    def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
-        self.begun.set()
-        assert self.may_end.wait(10)
-        super().insert(blocks, lease)
-
-
 async def test_a_cancelled_slice_waits_for_its_insert_and_begins_no_other() -> None:
-    sink = SlowSink()
+    sink = HeldSink()
     work = asyncio.create_task((await started(sink)).process(run_of(0, 10)))
     assert await asyncio.to_thread(sink.begun.wait, 10)
     work.cancel()

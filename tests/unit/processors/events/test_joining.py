@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 
 import msgspec
 import pytest
 
 from processors.clickhouse.errors import RefusedRowsError, UnavailableError
-from processors.engine.stage import Lease
 from processors.events.joining import JOINT_ROWS, JointInserts
 from processors.events.rows import BLOCK_BYTES, Block, Row
 from processors.events.sink import BlockWriter
 from schemas.clickhouse import EVENTS
 from tests.contracts.sinks import block, held, places, refused, tracks
-from tests.fakes.sink import MemorySink
+from tests.fakes.sink import HeldSink, MemorySink
 
 
 def joint(sink: MemorySink) -> JointInserts:
@@ -59,17 +57,7 @@ async def test_blocks_that_come_while_one_is_written_are_the_next() -> None:
     [
         [Block(EVENTS, partition, tracks(range(JOINT_ROWS // 2 + 1), partition)) for partition in range(2)],
         [Block(EVENTS, partition, tracks(range(2), partition), BLOCK_BYTES - 1) for partition in range(2)],
-        [
-            Block(
-                EVENTS,
-                month,
-                [
-                    msgspec.structs.replace(row, received_at=f"2026-0{month}-28T00:00:00.000000Z")
-                    for row in tracks(range(2))
-                ],
-            )
-            for month in (1, 2)
-        ],
+        [Block(EVENTS, month, received_in(month)) for month in (1, 2)],
     ],
     ids=["rows", "bytes", "months"],
 )
@@ -135,17 +123,3 @@ async def test_a_block_that_is_cancelled_while_it_is_written_is_waited_for() -> 
     with pytest.raises(asyncio.CancelledError):
         await work
     assert stored(sink) == places(range(5), 0)
-
-
-class HeldSink(MemorySink):
-    """A sink whose INSERTs wait for the test."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begun = threading.Event()
-        self.may_end = threading.Event()
-
-    def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
-        self.begun.set()
-        assert self.may_end.wait(10)
-        super().insert(blocks, lease)
