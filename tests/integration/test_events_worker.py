@@ -147,7 +147,7 @@ def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(
         # What it finds is more than it knew: equal INSERTs would be dropped by the engine, by their tokens.
         pipeline.send()
         worker.until(pipeline.done, "all events are written")
-        assert worker.ends >= 1
+        assert worker.ends == 1, worker.log
     pipeline.check()
 
 
