@@ -23,6 +23,8 @@ Deliver = Callable[[Any, str, int], Awaitable[None]]
 
 SPACING_SECONDS = 0.005
 """Batches that follow so soon on others wait: with less the broker spends most of its time on requests."""
+_CLOCK_SECONDS = 0.001
+"""A timer may be early by the loop's resolution: what has waited so long as its request did is overdue."""
 
 _NO_HEADERS: list[tuple[str, bytes]] = []
 
@@ -58,10 +60,11 @@ class Ticket:
 
 
 class _Batch:
-    __slots__ = ("builder", "size_bytes", "tickets")
+    __slots__ = ("builder", "opened_at", "size_bytes", "tickets")
 
-    def __init__(self, builder: Any) -> None:
+    def __init__(self, builder: Any, opened_at: float) -> None:
         self.builder = builder
+        self.opened_at = opened_at
         self.size_bytes = 0
         self.tickets: list[Ticket] = []
 
@@ -105,7 +108,7 @@ class Lane:
         self._filled = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._sent_at: float | None = None
+        self._under_way: _Batch | None = None
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._run(), name=f"lane {topic}/{partition}")
 
@@ -128,10 +131,10 @@ class Lane:
         self._filled.set()
 
     def is_overdue(self, seconds: float) -> bool:
-        """Return whether the batch under way has been unacknowledged for longer than *seconds*, or none is sent."""
-        if self._sent_at is None:
+        """Return whether a request with records in the batch under way has waited for *seconds*, or none is sent."""
+        if self._under_way is None:
             return self._task.done()
-        return self._loop.time() - self._sent_at > seconds
+        return self._loop.time() - self._under_way.opened_at > seconds - _CLOCK_SECONDS
 
     async def drain(self) -> None:
         """Return when every batch is settled."""
@@ -145,7 +148,7 @@ class Lane:
             self._settle(self._waiting.popleft(), failed=True)
 
     def _open(self) -> _Batch:
-        batch = _Batch(self._create_batch())
+        batch = _Batch(self._create_batch(), self._loop.time())
         self._waiting.append(batch)
         return batch
 
@@ -163,8 +166,7 @@ class Lane:
                 self._filled.clear()
                 await self._filled.wait()
             await self._pace.wait()
-            batch = self._waiting.popleft()
-            self._sent_at = self._loop.time()
+            batch = self._under_way = self._waiting.popleft()
             failed = True
             try:
                 await self._deliver(batch.builder, self._topic, self._partition)
@@ -172,7 +174,7 @@ class Lane:
             except PublishError:
                 pass  # counted and logged where it was raised; the requests hear of it below
             finally:
-                self._sent_at = None
+                self._under_way = None
                 self._settle(batch, failed=failed)
 
     def _settle(self, batch: _Batch, *, failed: bool) -> None:

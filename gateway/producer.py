@@ -183,7 +183,7 @@ def _fail_the_rest(accumulator: Any) -> None:
     """Fail every batch that is not settled: a producer whose sender has ended would never do so."""
     batches = [*accumulator._pending_batches, *chain.from_iterable(accumulator._batches.values())]  # noqa: SLF001
     accumulator.fail_all(KafkaError("the producer was given up"))
-    for batch in batches:
-        # Nobody waits for this future of aiokafka's any more; asyncio would complain of that at length.
-        if not batch._drain_waiter.cancelled():  # noqa: SLF001
-            batch._drain_waiter.exception()  # noqa: SLF001
+    for future in chain.from_iterable((batch.future, batch._drain_waiter) for batch in batches):  # noqa: SLF001
+        # Where nobody waits for it any more, asyncio would complain at length that nobody has asked.
+        if future.done() and not future.cancelled():
+            future.exception()

@@ -28,6 +28,8 @@ class InsertProxy:
         self.answers_to_lose = 0
         """So many INSERTs are carried out, and the connection broken before the answer."""
         self.answers_lost = 0
+        self.delay_seconds = 0.0
+        """How long each INSERT takes to get through."""
         self.midway: Callable[[], None] | None = None
         """Called once, in a thread, when `midway_share` of the next INSERT has been passed on."""
         self.midway_share = 0.5
@@ -101,6 +103,8 @@ class InsertProxy:
         if held:
             self.held += 1
             await self._gate.wait()
+        if insert and self.delay_seconds:
+            await asyncio.sleep(self.delay_seconds)
         if insert and self.midway is not None:
             passed = int(len(request) * self.midway_share)
             up_writer.write(request[:passed])

@@ -61,7 +61,7 @@ class Door:
 
 
 async def compare(world: World, plan: Plan) -> list[Row]:
-    """One and two gateways beside the obvious handler; then other batches and numbers of connections."""
+    """One and two gateways beside the obvious handler; then with other batches and numbers of connections."""
     async with AsyncExitStack() as stack:
         naive = await _naive(world, plan, stack)
         doors = {1: await _ours(world, plan, stack, 1), 2: await _ours(world, plan, stack, 2)}
@@ -74,6 +74,11 @@ async def compare(world: World, plan: Plan) -> list[Row]:
         grid = [
             Contender(_grid_name(*cell), UNIT, partial(doors[cell[0]].measure, *cell[1:]))
             for cell in product(doors, plan.connections, plan.batches)
+        ]
+        most = max(plan.connections)
+        grid += [
+            Contender(f"the handler, {most} connections, batches of {items}", UNIT, partial(naive.measure, most, items))
+            for items in plan.batches
         ]
         return rows + await compete("gateway by connections and batches", grid, plan.rounds, world.say)
 

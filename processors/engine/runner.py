@@ -128,6 +128,7 @@ class Runner:
         self._end = end
         self._consumer: Any = None
         self._learning: set[asyncio.Task[None]] = set()
+        self._letting_go = asyncio.Lock()
 
     @property
     def started(self) -> bool:
@@ -163,9 +164,18 @@ class Runner:
             learning.add_done_callback(self._learning.discard)
 
     async def revoke(self) -> None:
-        """Close all lanes: what is in work may finish within `DRAIN_SECONDS`, what waits is left for the next owner."""
-        for learning in self._learning:
-            learning.cancel()
+        """Close all lanes: what is in work may finish within `DRAIN_SECONDS`, what waits is left for the next owner.
+
+        Returns when nothing is in work, also where somebody else has begun to close them.
+        """
+        async with self._letting_go:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        # What one learns too late would replace what the next one knows.
+        learning = list(self._learning)
+        for task in learning:
+            task.cancel()
         lanes, self.lanes = list(self.lanes.values()), {}
         for lane in lanes:
             lane.closing = True
@@ -177,7 +187,7 @@ class Runner:
             await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *learning, return_exceptions=True)
         if lanes:
             await self._consumer.commit()
             log.info("let go of %d partitions", len(lanes))

@@ -81,6 +81,15 @@ class SliceApp(faust.App):
             return None
         return self.consumer_generation_id, tuple(self.tables.recovery.active_offsets.items())
 
+    async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
+        # A Faust app that is stopping lets partitions go at once, whatever is in work.
+        if self.should_stop:
+            await self.runner.revoke()
+        await super()._on_partitions_revoked(revoked)
+
+    def _on_rebalance_when_stopped(self) -> None:
+        """Go on: Faust would close the consumer in the middle of the farewell, from another thread than its own."""
+
     async def on_stop(self) -> None:
         """Finish what is in work, commit, leave; without that where it takes too long."""
         end_within(STOP_SECONDS, FAILED if self.crashed else 0)

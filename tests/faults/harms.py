@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import signal
 import threading
@@ -19,6 +20,8 @@ SETTLE_SECONDS = 25.0
 """Within this time a late writer is found out and what it wrote is mended: two looks of the watchdog and a restart."""
 ASLEEP_SECONDS = 12.0
 """Twice as long as the session of a worker."""
+SLOW = {"SEQUENCE_WORKER_SESSION_SECONDS": "15"}
+"""So that INSERTs of some seconds are well within a worker's lease."""
 END_SECONDS = 30.0
 """Within this time a part ends that was told to, whatever is down: 20 s and a busy machine."""
 
@@ -150,6 +153,49 @@ def coming_and_going(trial: Trial) -> None:
     directory = trial.stack.state.parent / "guests" / f"{kind}-{trial.chance.random()}"
     with Worker(kind, trial.stack.kafka, directory, environ={"SEQUENCE_CLICKHOUSE_URL": trial.stack.clickhouse}):
         time.sleep(5)
+
+
+def ending_in_slow_inserts(trial: Trial) -> None:
+    """Tell one of three workers to end, and another as soon as it has, while INSERTs take long.
+
+    So the group shares its partitions out again in the middle of the second one's farewell.
+    """
+    stack = trial.stack
+    assert stack.proxy is not None
+    directory = stack.state.parent / "guest"
+    environ = {**SLOW, "SEQUENCE_CLICKHOUSE_URL": stack.proxy.address}
+    with Worker("events", stack.kafka, directory, environ=environ) as guest:
+        stack.proxy.delay_seconds = 4.0
+        for _ in range(trial.scenario.repetitions):
+            time.sleep(12)
+            for part in trial.chance.sample(stack.parts("events"), 2):
+                pid = stack.signal(part, signal.SIGTERM)
+                eventually(lambda pid=pid: not alive(pid), f"{part} ends")  # type: ignore[misc]
+        stack.proxy.delay_seconds = 0.0
+    logs = [*map(stack.log, stack.parts("events")), guest.log]
+    trial.faults["farewells cut short"] = sum(log.count("not done after") for log in logs)
+    trial.faults["partitions held by two"] = _held_by_two(logs)
+
+
+def _held_by_two(logs: list[str]) -> int:
+    """Count how often a worker was at work on a partition that another had not let go, by what they printed."""
+    lines = sorted(
+        (line, number)
+        for number, log in enumerate(logs)
+        for line in log.splitlines()
+        if "at work on partitions" in line or "let go of" in line
+    )
+    held: list[set[tuple[str, str]]] = [set() for _ in logs]
+    count = 0
+    for line, number in lines:
+        begun = re.search(r"(\S+): at work on partitions (.+)", line)
+        if begun is None:
+            held[number].clear()
+            continue
+        partitions = {(begun[1], partition) for partition in begun[2].split(", ")}
+        count += sum(len(partitions & other) for other in held if other is not held[number])
+        held[number] |= partitions
+    return count
 
 
 def wiping(trial: Trial) -> None:

@@ -15,10 +15,12 @@ from tests.faults.data_harms import (
 )
 from tests.faults.harms import (
     SETTLE_SECONDS,
+    SLOW,
     WORKERS,
     coming_and_going,
     dying_at_points,
     ending_in_outage,
+    ending_in_slow_inserts,
     holding_down,
     killing,
     killing_broker,
@@ -76,6 +78,7 @@ SCENARIOS = [
     Scenario("repeated-after-8-days", 1, repeating_late, items=0),
     Scenario("offsets-reset", 1, repeatedly(resetting_offsets, pause_seconds=10)),
     Scenario("ended-in-outage", 2, repeatedly(ending_in_outage, pause_seconds=5)),
+    Scenario("ended-in-slow-inserts", 5, ending_in_slow_inserts, environ=SLOW, proxied=True),
     Scenario("poison", 10, repeatedly(poisoning, pause_seconds=1), afterwards=count_poison, quiet=True),
     Scenario("topics-made-again", 1, nothing, items=5_000, afterwards=making_topics_again),
     Scenario("takeover", 2, taking_over, environ={"SEQUENCE_WORKER_SESSION_SECONDS": "10"}, alone=True),

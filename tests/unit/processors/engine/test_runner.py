@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 from faust.types import TP
 
 from processors.engine.errors import ExpiredInputError, SkippedRecordsError, TruncatedLogError
 from processors.engine.logs import Bounds
-from processors.engine.runner import PENDING_BYTES, Lane, Pace, first_decided
+from processors.engine.runner import PENDING_BYTES, Lane, Pace, Runner, first_decided
 from processors.engine.stage import Lease, Positions, Slice
 from tests.records import ReadRecord
 
@@ -43,6 +46,9 @@ class SliceEvent:
 
     def __init__(self, *offsets: int, start: int = -1) -> None:
         self.value = Slice("items", 0, [ReadRecord(offset) for offset in offsets], start)
+        self.message = SimpleNamespace(tp=ITEMS)
+
+    def ack(self) -> None: ...
 
 
 async def lane(*, decided: int, compacted: bool = False) -> Lane:
@@ -141,3 +147,63 @@ async def test_slices_of_a_stage_set_out_together_and_a_full_one_at_once() -> No
     second.put(SliceEvent(1))
     waiting.cancel()
     assert len(await second.take()) == 2
+
+
+class BusyStage(CountingStage):
+    """A stage whose slices take as long as the test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may_end = asyncio.Event(), asyncio.Event()
+
+    async def process(self, records: Slice) -> None:
+        del records
+        self.begun.set()
+        await self.may_end.wait()
+
+
+class EmptyLogs:
+    """Logs that begin and end at 0."""
+
+    async def bounds(self, partitions: Iterable[TP]) -> dict[TP, Bounds]:
+        return dict.fromkeys(partitions, Bounds(0, 0))
+
+
+class IdleConsumer:
+    """What the runner asks of Faust's consumer."""
+
+    lease_until = staticmethod(lambda: 0.0)
+
+    def __init__(self) -> None:
+        self.thread = self
+        self.commits = 0
+
+    async def commit(self) -> None:
+        self.commits += 1
+
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, int | None]:
+        return dict.fromkeys(partitions)
+
+
+async def test_whoever_lets_partitions_go_waits_for_what_is_in_work_also_when_another_has_begun_to() -> None:
+    stage, consumer = BusyStage(), IdleConsumer()
+    runner = Runner([stage], EmptyLogs(), _raise)  # type: ignore[arg-type]
+    await runner.start(consumer)
+    runner.assign([ITEMS])
+    runner.submit(SliceEvent(0))
+    await stage.begun.wait()
+
+    stopping = asyncio.create_task(runner.stop())
+    await asyncio.sleep(0)
+    rebalancing = asyncio.create_task(runner.revoke())
+    await asyncio.sleep(0.01)
+    assert not stopping.done()
+    assert not rebalancing.done()
+
+    stage.may_end.set()
+    await asyncio.gather(stopping, rebalancing)
+    assert consumer.commits == 1
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
