@@ -32,16 +32,15 @@ class Door:
     site: Site
     urls: list[str]
     token: str
-    seconds: int
     files: dict[int, Path] = field(default_factory=dict)
 
-    async def measure(self, connections: int, items: int) -> Sample:
-        """Post batches of *items* over *connections* and count what is on the topic."""
+    async def measure(self, connections: int, items: int, seconds: int) -> Sample:
+        """Post batches of *items* over *connections* for so long and count what is on the topic."""
         world, topic = self.site.world, self.site.topics.items
         before = await world.end(topic)
         async with measured(joined([self.site.pids(), world.pids()])) as usage:
             bodies, each = str(self._bodies(items)), connections // len(self.urls)
-            loads = (Load(url, self.token, bodies, each, self.seconds) for url in self.urls)
+            loads = (Load(url, self.token, bodies, each, seconds) for url in self.urls)
             outcomes = await asyncio.gather(*(post(load) for load in loads))
         accepted = await world.end(topic) - before
         more = {
@@ -50,7 +49,7 @@ class Door:
             "failed": float(sum(outcome.failed for outcome in outcomes)),
             "load CPU s": sum(outcome.cpu_seconds for outcome in outcomes) / len(outcomes),
         }
-        return Sample(accepted / self.seconds, usage.per_million(accepted), usage.peak_mib, more)
+        return Sample(accepted / seconds, usage.per_million(accepted), usage.peak_mib, more)
 
     def _bodies(self, items: int) -> Path:
         if items not in self.files:
@@ -63,21 +62,28 @@ class Door:
 async def compare(world: World, plan: Plan) -> list[Row]:
     """One and two gateways beside the obvious handler; then with other batches and numbers of connections."""
     async with AsyncExitStack() as stack:
-        naive = await _naive(world, plan, stack)
-        doors = {1: await _ours(world, plan, stack, 1), 2: await _ours(world, plan, stack, 2)}
+        naive = await _naive(world, stack)
+        doors = {1: await _ours(world, stack, 1), 2: await _ours(world, stack, 2)}
         contenders = [
-            Contender("an aiohttp handler with `send` per item", UNIT, lambda: naive.measure(64, 100)),
-            Contender("one gateway", UNIT, lambda: doors[1].measure(64, 100)),
-            Contender("two gateways", UNIT, lambda: doors[2].measure(64, 100)),
+            Contender(name, UNIT, partial(door.measure, 64, 100, plan.gateway_seconds))
+            for name, door in (
+                ("an aiohttp handler with `send` per item", naive),
+                ("one gateway", doors[1]),
+                ("two gateways", doors[2]),
+            )
         ]
         rows = await compete("gateway, 64 connections, batches of 100", contenders, plan.rounds, world.say)
         grid = [
-            Contender(_grid_name(*cell), UNIT, partial(doors[cell[0]].measure, *cell[1:]))
+            Contender(_grid_name(*cell), UNIT, partial(doors[cell[0]].measure, *cell[1:], plan.grid_seconds))
             for cell in product(doors, plan.connections, plan.batches)
         ]
         most = max(plan.connections)
         grid += [
-            Contender(f"the handler, {most} connections, batches of {items}", UNIT, partial(naive.measure, most, items))
+            Contender(
+                f"the handler, {most} connections, batches of {items}",
+                UNIT,
+                partial(naive.measure, most, items, plan.grid_seconds),
+            )
             for items in plan.batches
         ]
         return rows + await compete("gateway by connections and batches", grid, plan.rounds, world.say)
@@ -87,19 +93,19 @@ def _grid_name(gateways: int, connections: int, items: int) -> str:
     return f"{'one gateway' if gateways == 1 else 'two gateways'}, {connections} connections, batches of {items}"
 
 
-async def _ours(world: World, plan: Plan, stack: AsyncExitStack, gateways: int) -> Door:
+async def _ours(world: World, stack: AsyncExitStack, gateways: int) -> Door:
     first = world.parts.settings.gateway.port + gateways
     environ = {"SEQUENCE_LOCAL_GATEWAYS": str(gateways), "SEQUENCE_GATEWAY_PORT": str(first)}
     site = await stack.enter_async_context(world.site(f"gateway-{gateways}", **environ))
     token = await open_project(site)
     await site.start(*site.parts.gateways())
     urls = [f"http://{HOST}:{first + number}/event/batch?verbose=0" for number in range(gateways)]
-    return Door(site, urls, token, plan.gateway_seconds)
+    return Door(site, urls, token)
 
 
-async def _naive(world: World, plan: Plan, stack: AsyncExitStack) -> Door:
+async def _naive(world: World, stack: AsyncExitStack) -> Door:
     site = await stack.enter_async_context(world.site("gateway-naive"))
-    return Door(site, [await start_obvious_handler(site)], "none", plan.gateway_seconds)
+    return Door(site, [await start_obvious_handler(site)], "none")
 
 
 async def start_obvious_handler(site: Site) -> str:

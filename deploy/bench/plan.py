@@ -17,7 +17,10 @@ class Plan:
     sustained_seconds: int = 60
     items_per_second: int = 33_000
     """What the whole pipeline is offered; the last row comes some time after it, so it takes in less than that."""
-    gateway_seconds: int = 1
+    gateway_seconds: int = 3
+    """How long each gateway is measured."""
+    grid_seconds: int = 1
+    """How long with each of the other batches and numbers of connections."""
     connections: tuple[int, ...] = (16, 32, 64)
     batches: tuple[int, ...] = (1, 10, 100, 500)
     latencies: tuple[int, ...] = (100, 2_000, 10_000)
@@ -27,5 +30,13 @@ class Plan:
     """Commands of dedupes that are not ours, by name."""
 
 
-QUICK = Plan(rounds=3, marks=1_000_000, recovered=200_000, sustained_seconds=10, connections=(64,), batches=(1, 100))
+QUICK = Plan(
+    rounds=3,
+    marks=1_000_000,
+    recovered=200_000,
+    sustained_seconds=10,
+    gateway_seconds=1,
+    connections=(64,),
+    batches=(1, 100),
+)
 """Enough to see whether something broke, in a few minutes."""
