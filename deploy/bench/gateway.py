@@ -63,34 +63,24 @@ async def compare(world: World, plan: Plan) -> list[Row]:
     """One and two gateways beside the obvious handler; then with other batches and numbers of connections."""
     async with AsyncExitStack() as stack:
         naive = await _naive(world, stack)
-        doors = {1: await _ours(world, stack, 1), 2: await _ours(world, stack, 2)}
+        doors = {
+            "an aiohttp handler with `send` per item": naive,
+            "one gateway": await _ours(world, stack, 1),
+            "two gateways": await _ours(world, stack, 2),
+        }
         contenders = [
-            Contender(name, UNIT, partial(door.measure, 64, 100, plan.gateway_seconds))
-            for name, door in (
-                ("an aiohttp handler with `send` per item", naive),
-                ("one gateway", doors[1]),
-                ("two gateways", doors[2]),
-            )
+            Contender(name, UNIT, partial(door.measure, 64, 100, plan.gateway_seconds)) for name, door in doors.items()
         ]
         rows = await compete("gateway, 64 connections, batches of 100", contenders, plan.rounds, world.say)
         grid = [
-            Contender(_grid_name(*cell), UNIT, partial(doors[cell[0]].measure, *cell[1:], plan.grid_seconds))
-            for cell in product(doors, plan.connections, plan.batches)
-        ]
-        most = max(plan.connections)
-        grid += [
             Contender(
-                f"the handler, {most} connections, batches of {items}",
-                UNIT,
-                partial(naive.measure, most, items, plan.grid_seconds),
+                f"{name}, {number} connections, batches of {items}", UNIT, partial(door.measure, number, items, 1)
             )
-            for items in plan.batches
+            for name, door in doors.items()
+            for number, items in product(plan.connections, plan.batches)
+            if door is not naive or number == max(plan.connections)
         ]
         return rows + await compete("gateway by connections and batches", grid, plan.rounds, world.say)
-
-
-def _grid_name(gateways: int, connections: int, items: int) -> str:
-    return f"{'one gateway' if gateways == 1 else 'two gateways'}, {connections} connections, batches of {items}"
 
 
 async def _ours(world: World, stack: AsyncExitStack, gateways: int) -> Door:

@@ -18,9 +18,7 @@ class Plan:
     items_per_second: int = 33_000
     """What the whole pipeline is offered; the last row comes some time after it, so it takes in less than that."""
     gateway_seconds: int = 3
-    """How long each gateway is measured."""
-    grid_seconds: int = 1
-    """How long with each of the other batches and numbers of connections."""
+    """How long each gateway is measured; with other batches and numbers of connections a second."""
     connections: tuple[int, ...] = (16, 32, 64)
     batches: tuple[int, ...] = (1, 10, 100, 500)
     latencies: tuple[int, ...] = (100, 2_000, 10_000)

@@ -177,7 +177,7 @@ async def compare(world: World, plan: Plan) -> list[Row]:
     async with _obvious_pipeline(world) as obvious:
         contender = Contender(f"the obvious pipeline, {chances}", "items/s", partial(obvious.drain, OBVIOUS_ITEMS))
         rows = await compete(group, [contender], 1, world.say)
-    async with _pipeline(world) as pipeline:
+    async with running_pipeline(world) as pipeline:
         sustain = partial(pipeline.sustain, plan.items_per_second, plan.sustained_seconds)
         name = f"{plan.items_per_second:,} items/s offered for {plan.sustained_seconds} s, {chances}"
         return rows + await compete(group, [Contender(name, "items/s", sustain)], 1, world.say)
@@ -185,7 +185,7 @@ async def compare(world: World, plan: Plan) -> list[Row]:
 
 async def compare_latencies(world: World, plan: Plan) -> list[Row]:
     """From a request's first byte to its row, at different rates."""
-    async with _pipeline(world) as pipeline:
+    async with running_pipeline(world) as pipeline:
         contenders = [
             Contender(f"at {rate:,} items/s", "ms", partial(pipeline.latency, rate, plan.latency_seconds))
             for rate in plan.latencies
@@ -204,7 +204,8 @@ async def _obvious_pipeline(world: World) -> AsyncIterator[ObviousPipeline]:
 
 
 @asynccontextmanager
-async def _pipeline(world: World) -> AsyncIterator[Pipeline]:
+async def running_pipeline(world: World) -> AsyncIterator[Pipeline]:
+    """Run all parts on a site of their own for the block."""
     async with world.site("whole") as site:
         clickhouse = await asyncio.to_thread(site.migrate)
         token = await open_project(site)

@@ -24,7 +24,7 @@ from processors.engine.errors import LocalStateError
 
 log = logging.getLogger(__name__)
 
-FORMAT = b"1"
+FORMAT = b"2"
 _META = b"position"
 _FORMAT = b"format"
 _positions = struct.Struct("<qq")
@@ -42,7 +42,7 @@ class Layout:
 
     window_ms: int | None = None
     """Entries older than this may be forgotten; None keeps all."""
-    buckets: int = 3
+    buckets: int = 2
     """Buckets that the window is cut into; one or two more are alive at the edges."""
     write_buffer_bytes: int = 8 * MIB
     cache_bytes: int = 16 * MIB
@@ -79,16 +79,22 @@ class PartitionState:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the newest value of each key, None where there is none."""
-        families = sorted(self._families.items(), reverse=True)
-        if not families:
-            return [None] * len(keys)
-        found: list[bytes | None] = families[0][1][0].get(list(keys))
-        for _, (family, _handle) in families[1:]:
-            missing = [index for index, value in enumerate(found) if value is None]
-            if not missing:
+        found: list[bytes | None] = [None] * len(keys)
+        places: Sequence[int] = range(len(keys))
+        missing = list(keys)
+        for _, (family, _handle) in sorted(self._families.items(), reverse=True):
+            values = family.get(missing)
+            if values.count(None) == len(values):
+                continue
+            left = []
+            for place, value in zip(places, values, strict=True):
+                if value is None:
+                    left.append(place)
+                else:
+                    found[place] = value
+            if not left:
                 break
-            for index, value in zip(missing, family.get([keys[index] for index in missing]), strict=True):
-                found[index] = value
+            places, missing = left, [keys[place] for place in left]
         return found
 
     def apply(self, puts: Iterable[Put], *, position: int, decided: int) -> None:
