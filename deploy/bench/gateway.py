@@ -37,7 +37,7 @@ class Door:
     async def measure(self, connections: int, items: int, seconds: int) -> Sample:
         """Post batches of *items* over *connections* for so long and count what is on the topic."""
         world, topic = self.site.world, self.site.topics.items
-        before = await world.end(topic)
+        before = await self._settled()
         async with measured(joined([self.site.pids(), world.pids()])) as usage:
             bodies, each = str(self._bodies(items)), connections // len(self.urls)
             loads = (Load(url, self.token, bodies, each, seconds) for url in self.urls)
@@ -50,6 +50,13 @@ class Door:
             "load CPU s": sum(outcome.cpu_seconds for outcome in outcomes) / len(outcomes),
         }
         return Sample(accepted / seconds, usage.per_million(accepted), usage.peak_mib, more)
+
+    async def _settled(self) -> int:
+        """Return the topic's end once nothing comes any more of what was under way when the last load ended."""
+        end = -1
+        while end != (end := await self.site.world.end(self.site.topics.items)):  # noqa: ASYNC110  # only asking tells
+            await asyncio.sleep(0.1)
+        return end
 
     def _bodies(self, items: int) -> Path:
         if items not in self.files:
