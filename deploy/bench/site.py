@@ -39,6 +39,9 @@ class World:
             **environ,
             "SEQUENCE_STATE_DIR": str(directory),
             "SEQUENCE_PARTITIONS": str(PARTITIONS),
+            # Loads speak plain HTTP.
+            "SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE": "",
+            "SEQUENCE_GATEWAY_TLS_KEY_FILE": "",
         }
         self.directory = directory
         self.say = say
