@@ -29,6 +29,8 @@ from schemas.settings import KafkaSettings, kafka_arguments
 REQUEST_TIMEOUT_SECONDS = 40.0
 FETCH_BYTES = 2 * 1024 * 1024
 """What one fetch brings of one partition: some five thousand events, so that slices are worth their overhead."""
+METADATA_AGE_MS = 10_000
+"""What a leader does not know of its topics it learns so soon; aiokafka's default is five minutes."""
 STOP_SECONDS = 20.0
 """Without Kafka neither the last commit nor the farewell to the group comes to an end."""
 LEAST_REBALANCE_SECONDS = 20.0
@@ -168,6 +170,8 @@ def _faust_app(settings: EngineSettings) -> SliceApp:
         broker_commit_every=None,
         broker_max_poll_records=None,
         consumer_max_fetch_size=FETCH_BYTES,
+        # A leader that a starting broker told of no topics gives nobody a partition, until it asks again.
+        consumer_metadata_max_age_ms=METADATA_AGE_MS,
         consumer_auto_offset_reset="earliest",
         # A store ahead of its log crashes Faust without a reason; the stage's own check refuses to run and says why.
         recovery_consistency_check=False,

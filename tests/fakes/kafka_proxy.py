@@ -1,4 +1,4 @@
-"""A proxy before a real broker, which can be cut, made to swallow everything, and made to hide the leaders.
+"""A proxy before a real broker, which can be cut, made to swallow everything, and made to hide leaders or topics.
 
 The broker's own address in its metadata is replaced by the proxy's, so that clients stay on it.
 """
@@ -44,6 +44,7 @@ class KafkaProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self.hides_leaders = False
+        self.hides_topics = False
         self.produced_requests = 0
 
     @property
@@ -117,6 +118,8 @@ class KafkaProxy:
 
     def _changed(self, metadata: Any) -> bytes:
         metadata.brokers = [(node, "127.0.0.1", self._port, *rest) for node, _, _, *rest in metadata.brokers]
+        if self.hides_topics:
+            metadata.topics = []
         if self.hides_leaders:
             metadata.topics = [
                 (*topic, [(_LEADER_NOT_AVAILABLE, partition, -1, *rest) for _, partition, _, *rest in partitions])

@@ -168,6 +168,7 @@ def ending_in_slow_inserts(trial: Trial) -> None:
         stack.proxy.delay_seconds = 4.0
         for _ in range(trial.scenario.repetitions):
             time.sleep(12)
+            guest.revive()
             for part in trial.chance.sample(stack.parts("events"), 2):
                 pid = stack.signal(part, signal.SIGTERM)
                 eventually(lambda pid=pid: not alive(pid), f"{part} ends")  # type: ignore[misc]
@@ -179,11 +180,12 @@ def ending_in_slow_inserts(trial: Trial) -> None:
 
 def _held_by_two(logs: list[str]) -> int:
     """Count how often a worker was at work on a partition that another had not let go, by what they printed."""
+    telling = ("at work on partitions", "let go of", "ending the process")
     lines = sorted(
         (line, number)
         for number, log in enumerate(logs)
         for line in log.splitlines()
-        if "at work on partitions" in line or "let go of" in line
+        if any(words in line for words in telling)
     )
     held: list[set[tuple[str, str]]] = [set() for _ in logs]
     count = 0

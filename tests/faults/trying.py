@@ -28,6 +28,7 @@ def try_scenario(scenario: Scenario, directory: Path) -> Result:
     stack = Stack(directory, scenario.environ, proxied=scenario.proxied)
     figures: Figures | None = None
     errors: list[str] = []
+    recovery = 0.0
     if scenario.before is not None:
         scenario.before(stack)
     try:

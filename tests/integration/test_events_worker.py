@@ -5,11 +5,15 @@ Counted as an analyst would, without FINAL, and with merges stopped.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +25,7 @@ from schemas.records import Record, encode_item, event_headers, item_key, item_r
 from schemas.settings import ClickHouseSettings, KafkaSettings, environment
 from schemas.topics import Topics
 from tests import logs
+from tests.fakes.kafka_proxy import KafkaProxy
 from tests.proxy import InsertProxy
 from tests.records import identify, track
 from tests.services import Service, embedded_clickhouse, eventually, running
@@ -231,3 +236,42 @@ def test_an_insert_held_up_while_its_partition_moves_writes_nothing(pipeline: Pi
             eventually(pipeline.done, "all events are written")
             assert (one.ends, two.ends) == (0, 0)
     pipeline.check()
+
+
+def test_a_worker_that_a_broker_told_of_no_topics_is_at_work_soon_after(pipeline: Pipeline, tmp_path: Path) -> None:
+    with thread_of(KafkaProxy(pipeline.kafka.bootstrap_servers)) as (proxy, run):
+        kafka = replace(pipeline.kafka, bootstrap_servers=proxy.address)
+        with Worker("events", kafka, tmp_path, environ=environment(pipeline.clickhouse)) as worker:
+            pipeline.send()
+            worker.until(pipeline.done, "all is committed")
+
+            proxy.hides_topics = True
+            run(proxy.cut())
+            run(proxy.open())
+            eventually(lambda: "No partition metadata" in worker.log, "it is told of no topics", within_seconds=60)
+            proxy.hides_topics = False
+
+            pipeline.send()
+            eventually(pipeline.done, "all is committed again", within_seconds=60)
+            assert worker.running
+            pipeline.check()
+
+
+@contextmanager
+def thread_of(proxy: KafkaProxy) -> Iterator[tuple[KafkaProxy, Callable[[Coroutine[Any, Any, None]], None]]]:
+    """Run *proxy* in a thread; what comes with it runs something there."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def run(work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, loop).result(10)
+
+    run(proxy.open())
+    try:
+        yield proxy, run
+    finally:
+        run(proxy.cut())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
