@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from gateway.collecting import Collector
+from gateway.collecting import Collector, Shared
 from gateway.cors import Cors
 from gateway.directory import FollowedDirectory, ProjectSource
 from gateway.health import Health
@@ -26,11 +26,13 @@ HEALTH = web.AppKey("HEALTH", Health)
 def create_app(settings: GatewaySettings) -> web.Application:
     """Return the gateway on the Kafka of *settings*."""
     metrics = GatewayMetrics()
-    budget = ByteBudget(settings.in_flight_limit_bytes)
+    shared = Shared(ByteBudget(settings.in_flight_limit_bytes))
     topics = Topics(settings.kafka.topic_prefix)
-    publisher = KafkaPublisher(settings, [topics.items, topics.rejected, topics.projects], metrics, budget)
+    publisher = KafkaPublisher(
+        settings, [topics.items, topics.rejected, topics.projects], metrics, shared.budget, shared.turns.are_awaited
+    )
     projects = FollowedDirectory(settings.kafka, metrics, start_timeout_seconds=settings.start_timeout_seconds)
-    return assemble(settings, publisher, projects, metrics, budget)
+    return assemble(settings, publisher, projects, metrics, shared)
 
 
 def assemble(
@@ -38,17 +40,17 @@ def assemble(
     publisher: Publisher,
     projects: ProjectSource,
     metrics: GatewayMetrics,
-    budget: ByteBudget,
+    shared: Shared,
 ) -> web.Application:
     """Return the gateway on the given parts, which it starts and closes."""
-    metrics.watch_in_flight_bytes(lambda: budget.held_bytes)
+    metrics.watch_in_flight_bytes(lambda: shared.budget.held_bytes)
     health = Health(publisher, projects)
     use = TokenUse(publisher, projects, Topics(settings.kafka.topic_prefix).projects)
     cors = Cors(settings.cors_origins)
     app = web.Application(middlewares=[answer_errors])
     app[METRICS] = metrics
     app[HEALTH] = health
-    app.add_routes(routes(Collector(settings, publisher, projects, metrics, budget), health, metrics, cors))
+    app.add_routes(routes(Collector(settings, publisher, projects, metrics, shared), health, metrics, cors))
     if cors:
         app.on_response_prepare.append(cors.mark)
     if tls_only := TlsOnly(settings):

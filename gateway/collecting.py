@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable
+from dataclasses import dataclass, field
 from typing import Literal
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.publisher import Publisher
 from gateway.replies import verdicts_reply
 from gateway.settings import GatewaySettings
+from gateway.turns import Turns
 from schemas.items import Rejection
 from schemas.projects import Project
 from schemas.records import Record, item_records, rejection_record
@@ -26,6 +28,14 @@ from schemas.refusals import Refusal
 from schemas.times import format_time
 from schemas.topics import Topics
 from schemas.validation import Limits, Verdicts, check_items, read_request
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all requests of a gateway share."""
+
+    budget: ByteBudget
+    turns: Turns = field(default_factory=Turns)
 
 
 class Collector:
@@ -37,13 +47,14 @@ class Collector:
         publisher: Publisher,
         projects: ProjectSource,
         metrics: GatewayMetrics,
-        budget: ByteBudget,
+        shared: Shared,
     ) -> None:
         self._settings = settings
         self._publisher = publisher
         self._projects = projects
         self._metrics = metrics
-        self._budget = budget
+        self._budget = shared.budget
+        self._turns = shared.turns
         self._rates = ProjectRates()
         self._limits = Limits(settings.batch_limit_items, settings.item_limit_bytes)
         self._topics = Topics(settings.kafka.topic_prefix)
@@ -79,6 +90,7 @@ class Collector:
             # A flood is refused before its bodies are read, so that refusing it costs little.
             self._take_items(project, 0)
         body = await read_body(request, self._settings, held)
+        await self._turns.take()
         received_at = time.time_ns() // 1000
         self._metrics.body_bytes.inc(len(body))
         parsed = read_request(body, item_type=item_type, limits=self._limits)

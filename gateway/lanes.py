@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import PublishError, PublishTimeoutError
@@ -23,6 +23,8 @@ Deliver = Callable[[Any, str, int], Awaitable[None]]
 
 SPACING_SECONDS = 0.005
 """Batches that follow so soon on others wait: with less the broker spends most of its time on requests."""
+LONGEST_SPACINGS = 3
+"""So many times as long they wait at most while requests stand in line."""
 _CLOCK_SECONDS = 0.001
 """A timer may be early by the loop's resolution: what has waited so long as its request did is overdue."""
 
@@ -72,15 +74,23 @@ class _Batch:
 class Pace:
     """When batches set out: those of all lanes together, which makes one request to each broker of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, more_comes: Callable[[], bool]) -> None:
+        self._more_comes = more_comes
         self._began = 0.0
 
     async def wait(self) -> None:
-        """Return when the next batches may set out: at once, unless the last ones have just done so."""
+        """Return when the next batches may set out: at once, unless the last ones have done so just now.
+
+        While more comes, what waits takes it along, for a little longer.
+        """
         loop = asyncio.get_running_loop()
-        left = self._began + SPACING_SECONDS - loop.time()
-        if left > 0:
-            await asyncio.sleep(left)
+        due = self._began
+        for _ in range(LONGEST_SPACINGS):
+            due += SPACING_SECONDS
+            if (left := due - loop.time()) > 0:
+                await asyncio.sleep(left)
+            if not self._more_comes():
+                break
         self._began = loop.time()
 
 
@@ -91,7 +101,7 @@ class Outlet:
     deliver: Deliver
     create_batch: Callable[[], Any]
     budget: ByteBudget
-    pace: Pace = field(default_factory=Pace)
+    pace: Pace
 
 
 class Lane:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from gateway.errors import DrainingError, UnavailableError
-from gateway.lanes import Lane, Outlet, Ticket
+from gateway.lanes import Lane, Outlet, Pace, Ticket
 from gateway.limits import ByteBudget
 from gateway.metrics import GatewayMetrics
 from gateway.producer import LiveProducer
@@ -47,18 +47,25 @@ class KafkaPublisher:
     """Publishes through one `Lane` a partition, each of which shares its batches between all requests."""
 
     def __init__(
-        self, settings: GatewaySettings, topics: Sequence[str], metrics: GatewayMetrics, budget: ByteBudget
+        self,
+        settings: GatewaySettings,
+        topics: Sequence[str],
+        metrics: GatewayMetrics,
+        budget: ByteBudget,
+        more_comes: Callable[[], bool] = lambda: False,
     ) -> None:
+        """*more_comes* tells whether batches are worth waiting a little longer for."""
         self._settings = settings
         self._producer = LiveProducer(settings, topics, metrics)
         self._budget = budget
+        self._pace = Pace(more_comes)
         self._lanes: dict[str, list[Lane]] = {}
         self._closed = False
         self._silent = False
 
     async def start(self) -> None:
         """Connect and make a lane for every partition."""
-        outlet = Outlet(self._producer.deliver, self._producer.create_batch, self._budget)
+        outlet = Outlet(self._producer.deliver, self._producer.create_batch, self._budget, self._pace)
         for topic, partitions in (await self._producer.start()).items():
             self._lanes[topic] = [Lane(topic, partition, outlet) for partition in range(partitions)]
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.app import assemble
+from gateway.collecting import Shared
 from gateway.limits import ByteBudget
 from gateway.metrics import GatewayMetrics
 from gateway.server import make_runner
@@ -84,7 +85,7 @@ async def serving(settings: GatewaySettings | None = None) -> AsyncIterator[Serv
     projects.add(Project("dev", "Development", 0), TOKEN)
     projects.add(Project("other", "Other", 0), OTHER_TOKEN)
     metrics, budget = GatewayMetrics(), ByteBudget(settings.in_flight_limit_bytes)
-    app = assemble(settings, publisher, projects, metrics, budget)
+    app = assemble(settings, publisher, projects, metrics, Shared(budget))
     runner = make_runner(app, settings)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls_context(settings)).start()

@@ -1,0 +1,49 @@
+"""Turns: one in each round of the event loop, in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.lanes import LONGEST_SPACINGS, SPACING_SECONDS, Pace
+from gateway.turns import Turns
+
+
+async def test_one_goes_on_in_each_round_and_in_order() -> None:
+    turns, gone = Turns(), list[int]()
+
+    async def work(number: int) -> None:
+        await turns.take()
+        gone.append(number)
+
+    tasks = [asyncio.create_task(work(number)) for number in range(5)]
+    counts = []
+    while len(gone) < len(tasks):
+        await asyncio.sleep(0)
+        counts.append(len(gone))
+
+    assert gone == [0, 1, 2, 3, 4]
+    assert all(later - earlier <= 1 for earlier, later in zip([0, *counts], counts, strict=False))
+    assert not turns.are_awaited()
+
+
+async def test_who_leaves_the_line_costs_nobody_a_turn() -> None:
+    turns = Turns()
+    await turns.take()
+    leaving, staying = asyncio.create_task(turns.take()), asyncio.create_task(turns.take())
+    await asyncio.sleep(0)
+    assert turns.are_awaited()
+    leaving.cancel()
+
+    await asyncio.wait_for(staying, 1)
+    await asyncio.sleep(0)
+    await asyncio.wait_for(turns.take(), 1)
+
+
+async def test_batches_wait_for_what_stands_in_line_but_not_for_long() -> None:
+    loop = asyncio.get_running_loop()
+    for more_comes, spacings in ((False, 1), (True, LONGEST_SPACINGS)):
+        pace = Pace(lambda more_comes=more_comes: more_comes)  # type: ignore[misc]
+        await pace.wait()
+        began = loop.time()
+        await pace.wait()
+        assert loop.time() - began > spacings * SPACING_SECONDS - 0.001
