@@ -8,6 +8,7 @@ request: its `Ticket` is settled by the last of the batches that hold its record
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -119,6 +120,7 @@ class Lane:
         self._idle = asyncio.Event()
         self._idle.set()
         self._under_way: _Batch | None = None
+        self._acknowledged_at = -math.inf
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._run(), name=f"lane {topic}/{partition}")
 
@@ -141,10 +143,11 @@ class Lane:
         self._filled.set()
 
     def is_overdue(self, seconds: float) -> bool:
-        """Return whether a request with records in the batch under way has waited for *seconds*, or none is sent."""
+        """Return whether the batch under way has waited for *seconds* while none was acknowledged, or none is sent."""
         if self._under_way is None:
             return self._task.done()
-        return self._loop.time() - self._under_way.opened_at > seconds - _CLOCK_SECONDS
+        since = max(self._under_way.opened_at, self._acknowledged_at)
+        return self._loop.time() - since > seconds - _CLOCK_SECONDS
 
     async def drain(self) -> None:
         """Return when every batch is settled."""
@@ -181,6 +184,7 @@ class Lane:
             try:
                 await self._deliver(batch.builder, self._topic, self._partition)
                 failed = False
+                self._acknowledged_at = self._loop.time()
             except PublishError:
                 pass  # counted and logged where it was raised; the requests hear of it below
             finally:

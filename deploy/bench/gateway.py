@@ -37,12 +37,13 @@ class Door:
     async def measure(self, connections: int, items: int, seconds: int) -> Sample:
         """Post batches of *items* over *connections* for so long and count what is on the topic."""
         world, topic = self.site.world, self.site.topics.items
-        before = await self._settled()
+        before = await world.end(topic)
         async with measured(joined([self.site.pids(), world.pids()])) as usage:
             bodies, each = str(self._bodies(items)), connections // len(self.urls)
             loads = (Load(url, self.token, bodies, each, seconds) for url in self.urls)
             outcomes = await asyncio.gather(*(post(load) for load in loads))
         accepted = await world.end(topic) - before
+        await self._settled()
         more = {
             "p50 ms": max(outcome.p50_ms for outcome in outcomes),
             "p99 ms": max(outcome.p99_ms for outcome in outcomes),
@@ -51,12 +52,11 @@ class Door:
         }
         return Sample(accepted / seconds, usage.per_million(accepted), usage.peak_mib, more)
 
-    async def _settled(self) -> int:
-        """Return the topic's end once nothing comes any more of what was under way when the last load ended."""
+    async def _settled(self) -> None:
+        """Return once nothing comes any more of what was under way when the load ended: others are measured next."""
         end = -1
         while end != (end := await self.site.world.end(self.site.topics.items)):  # noqa: ASYNC110  # only asking tells
             await asyncio.sleep(0.1)
-        return end
 
     def _bodies(self, items: int) -> Path:
         if items not in self.files:

@@ -24,7 +24,6 @@ from processors.engine.errors import LocalStateError
 
 log = logging.getLogger(__name__)
 
-FORMAT = b"2"
 _META = b"position"
 _FORMAT = b"format"
 _positions = struct.Struct("<qq")
@@ -51,6 +50,11 @@ class Layout:
     def bucket_ms(self) -> int | None:
         """Length of a bucket, None where there is only one."""
         return None if self.window_ms is None else max(1, self.window_ms // self.buckets)
+
+    @property
+    def format(self) -> bytes:
+        """What a store must have been written with. Buckets are numbered by their length, which follows the window."""
+        return b"2:%d" % (self.bucket_ms or 0)
 
 
 class PartitionState:
@@ -144,10 +148,10 @@ class PartitionState:
         self._db = Rdict(str(self._path), options, column_families={name: self._options() for name in names})
         self._default = self._db.get_column_family_handle("default")
         if fresh:
-            self._db[_FORMAT] = FORMAT
-        elif self._db.get(_FORMAT) != FORMAT:
+            self._db[_FORMAT] = self._layout.format
+        elif self._db.get(_FORMAT) != self._layout.format:
             self.close()
-            raise ValueError("written by another version")
+            raise ValueError("written by another version, or for another window")
         stored = self._db.get(_META)
         if stored is not None:
             self.position, self.decided = _positions.unpack(stored)

@@ -176,11 +176,12 @@ def ending_in_slow_inserts(trial: Trial) -> None:
     logs = [*map(stack.log, stack.parts("events")), guest.log]
     trial.faults["farewells cut short"] = sum(log.count("not done after") for log in logs)
     trial.faults["partitions held by two"] = _held_by_two(logs)
+    trial.faults["workers that nothing is told of"] = sum("let go of" not in log for log in logs)
 
 
 def _held_by_two(logs: list[str]) -> int:
     """Count how often a worker was at work on a partition that another had not let go, by what they printed."""
-    telling = ("at work on partitions", "let go of", "ending the process")
+    telling = ("at work on partitions", "let go of", "ending the process", "not done after")
     lines = sorted(
         (line, number)
         for number, log in enumerate(logs)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -84,24 +85,38 @@ class Target:
 
     async def exchange(self, *parts: bytes | Pause) -> Reply:
         """Send *parts* until a reply comes, and return it; what is sent never ends the connection."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        sending = asyncio.create_task(_send(writer, parts))
-        try:
-            async with asyncio.timeout(REPLY_SECONDS):
-                return await read_reply(reader)
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-            writer.close()
+        # Not by asyncio's streams, which lose a reply that has come when a later part cannot be sent any more.
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.settimeout(0.0)
+            reader = asyncio.StreamReader()
+            tasks = [asyncio.create_task(_send(connection, parts)), asyncio.create_task(_receive(connection, reader))]
+            try:
+                async with asyncio.timeout(REPLY_SECONDS):
+                    return await read_reply(reader)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _send(writer: asyncio.StreamWriter, parts: Parts) -> None:
+async def _send(connection: socket.socket, parts: Parts) -> None:
+    loop = asyncio.get_running_loop()
     for part in parts:
         if isinstance(part, Pause):
             await asyncio.sleep(part.seconds)
         else:
-            writer.write(part)
-            await writer.drain()
+            await loop.sock_sendall(connection, part)
+
+
+async def _receive(connection: socket.socket, reader: asyncio.StreamReader) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        while data := await loop.sock_recv(connection, 65536):
+            reader.feed_data(data)
+    except OSError as error:
+        reader.set_exception(error)
+    else:
+        reader.feed_eof()
 
 
 async def read_reply(reader: asyncio.StreamReader) -> Reply:

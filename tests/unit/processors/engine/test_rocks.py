@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,13 @@ def test_a_directory_in_use_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(LocalStateError, match="cannot open"):
         PartitionState(tmp_path, Layout())
     assert state.get_many([b"a"]) == [b"1"]
+
+
+def test_a_store_of_another_window_is_built_anew(tmp_path: Path) -> None:
+    state = PartitionState(tmp_path, WINDOWED)
+    state.apply([(b"a", b"1", 900)], position=0, decided=0)
+    state.close()
+
+    longer = PartitionState(tmp_path, replace(WINDOWED, window_ms=600))
+
+    assert (longer.get_many([b"a"]), longer.position) == ([None], -1)
