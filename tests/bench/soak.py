@@ -1,6 +1,6 @@
 """`python -m tests.bench.soak`: everything at once for half an hour, with the memory of each process minute by minute.
 
-Each minute's items are offered at one rate and have to be rows, once each, before the next minute begins.
+Each minute's items are offered at one rate and have to be rows before the next begins; rows too many are printed.
 """
 
 from __future__ import annotations
