@@ -77,22 +77,35 @@ class Pace:
 
     def __init__(self, more_comes: Callable[[], bool]) -> None:
         self._more_comes = more_comes
-        self._began = 0.0
+        self._began = -math.inf
+        self._ready: list[asyncio.Future[None]] = []
 
     async def wait(self) -> None:
-        """Return when the next batches may set out: at once, unless the last ones have done so just now.
+        """Return when the caller's batch may set out, together with all that are ready by then.
 
-        While more comes, what waits takes it along, for a little longer.
+        That is at once, unless the last ones have done so just now. While more comes, what waits takes it along, for a
+        little longer.
         """
         loop = asyncio.get_running_loop()
-        due = self._began
-        for _ in range(LONGEST_SPACINGS):
-            due += SPACING_SECONDS
-            if (left := due - loop.time()) > 0:
-                await asyncio.sleep(left)
-            if not self._more_comes():
-                break
-        self._began = loop.time()
+        ready: asyncio.Future[None] = loop.create_future()
+        self._ready.append(ready)
+        if len(self._ready) == 1:
+            # In the next round: lanes whose batches were acknowledged together become ready in the same one.
+            loop.call_soon(self._set_out, loop, 1)
+        await ready
+
+    def _set_out(self, loop: asyncio.AbstractEventLoop, spacings: int) -> None:
+        """Let go what is ready, or look again, when *spacings* have passed since the last ones set out."""
+        while (due := self._began + spacings * SPACING_SECONDS) <= loop.time():
+            if spacings == LONGEST_SPACINGS or not self._more_comes():
+                self._began = loop.time()
+                for ready in self._ready:
+                    if not ready.done():
+                        ready.set_result(None)
+                self._ready.clear()
+                return
+            spacings += 1
+        loop.call_at(due, self._set_out, loop, spacings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,3 +47,31 @@ async def test_batches_wait_for_what_stands_in_line_but_not_for_long() -> None:
         began = loop.time()
         await pace.wait()
         assert loop.time() - began > spacings * SPACING_SECONDS - 0.001
+
+
+async def test_batches_that_are_late_set_out_together_all_the_same() -> None:
+    rounds, left = 0, list[int]()
+    pace = Pace(lambda: True)
+    await pace.wait()
+    await asyncio.sleep(2 * LONGEST_SPACINGS * SPACING_SECONDS)
+
+    async def count() -> None:
+        nonlocal rounds
+        while True:
+            await asyncio.sleep(0)
+            rounds += 1
+
+    async def set_out() -> None:
+        await pace.wait()
+        left.append(rounds)
+
+    counting = asyncio.create_task(count())
+    given_up = asyncio.create_task(set_out())
+    others = [asyncio.create_task(set_out()) for _ in range(3)]
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.gather(*others)
+    counting.cancel()
+
+    assert len(left) == 3
+    assert len(set(left)) == 1
