@@ -33,7 +33,7 @@ CONTROLS = [
         before=small_disk,
     ),
     _without("origins", 3, pausing("dedupe", seconds=20, between_seconds=10), ("doubled",), rate=500),
-    _without("contiguous_out", 10, waking_late, ("doubled", "wrong_persons"), SEQUENCE_TEST_STOP_AT="decided:300"),
+    _without("contiguous_out", 20, waking_late, ("doubled", "wrong_persons"), SEQUENCE_TEST_STOP_AT="decided:300"),
     _without(
         "contiguous_in", 1, repeatedly(nothing, pause_seconds=30), ("lost", "wrong_persons"), SEQUENCE_TEST_LOSE="300"
     ),
