@@ -78,7 +78,7 @@ class Pace:
     def __init__(self, more_comes: Callable[[], bool]) -> None:
         self._more_comes = more_comes
         self._began = -math.inf
-        self._ready: list[asyncio.Future[None]] = []
+        self._departure: asyncio.Event | None = None
 
     async def wait(self) -> None:
         """Return when the caller's batch may set out, together with all that are ready by then.
@@ -86,26 +86,24 @@ class Pace:
         That is at once, unless the last ones have done so just now. While more comes, what waits takes it along, for a
         little longer.
         """
-        loop = asyncio.get_running_loop()
-        ready: asyncio.Future[None] = loop.create_future()
-        self._ready.append(ready)
-        if len(self._ready) == 1:
+        if self._departure is None:
+            self._departure = asyncio.Event()
             # In the next round: lanes whose batches were acknowledged together become ready in the same one.
-            loop.call_soon(self._set_out, loop, 1)
-        await ready
+            asyncio.get_running_loop().call_soon(self._set_out, self._departure, 1)
+        await self._departure.wait()
 
-    def _set_out(self, loop: asyncio.AbstractEventLoop, spacings: int) -> None:
-        """Let go what is ready, or look again, when *spacings* have passed since the last ones set out."""
-        while (due := self._began + spacings * SPACING_SECONDS) <= loop.time():
-            if spacings == LONGEST_SPACINGS or not self._more_comes():
-                self._began = loop.time()
-                for ready in self._ready:
-                    if not ready.done():
-                        ready.set_result(None)
-                self._ready.clear()
-                return
-            spacings += 1
-        loop.call_at(due, self._set_out, loop, spacings)
+    def _set_out(self, departure: asyncio.Event, spacings: int) -> None:
+        """Let go what waits for *departure* when *spacings* have passed since the last one, or one more."""
+        loop = asyncio.get_running_loop()
+        due = self._began + spacings * SPACING_SECONDS
+        if due > loop.time():
+            loop.call_at(due, self._set_out, departure, spacings)
+        elif spacings < LONGEST_SPACINGS and self._more_comes():
+            self._set_out(departure, spacings + 1)
+        else:
+            self._began = loop.time()
+            self._departure = None
+            departure.set()
 
 
 @dataclass(frozen=True, slots=True)
