@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from faust import Schema
 from faust.transport.drivers import aiokafka as driver
@@ -30,6 +31,21 @@ GATHER_BYTES = 1024 * 1024
 """What it need not hold any longer."""
 _ROOM_SECONDS = 0.05
 """How long a fetch may wait for news while a partition is held back for want of room: bounds the stall after it."""
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """Where a partition is read since it was sought; the next seek makes another, and a rebalance ends all."""
+
+    next_offset: int
+    """Every offset from here to the next record is known not to exist."""
+
+
+class Fetched(NamedTuple):
+    """A slice, and the place that it was read at."""
+
+    run: Slice
+    place: Place
 
 
 class SliceSchema(Schema[Any, Any]):
@@ -53,8 +69,7 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._next_offsets: dict[TP, int] = {}
-        """Where each partition is read next; every offset up to the next record is known not to exist."""
+        self._places: dict[TP, Place] = {}
         self.last_heartbeat = 0.0
         self._fetched_at = 0.0
 
@@ -89,6 +104,15 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
 
         return await self.call_thread(read)  # type: ignore[no-any-return]
 
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Forget where partitions are read: what is fetched from now on is fetched again after the next seek."""
+        self._places.clear()
+        await super().on_partitions_revoked(revoked)
+
+    def is_read_at(self, tp: TP, place: Place) -> bool:
+        """Return whether *tp* was neither sought nor given up since it was read at *place*."""
+        return self._places.get(tp) is place
+
     async def seek_to_committed(self) -> Any:
         """Seek every partition to its committed offset, or to its start, and return the committed offsets.
 
@@ -107,30 +131,32 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
         for tp, offset in offsets.items():
             if offset is not None:
                 consumer.seek(tp, offset)
-                self._next_offsets[tp] = offset
+                self._places[tp] = Place(offset)
         fresh = [
             tp for tp, offset in offsets.items() if offset is None and tp.topic not in self.app.tables.changelog_topics
         ]
         if fresh:
             # Marks the partitions before it waits for anything, so that nothing is fetched of them in between.
-            self._next_offsets.update(dict.fromkeys(fresh, 0))
+            self._places.update({tp: Place(0) for tp in fresh})
             await consumer.seek_to_beginning(*fresh)
         return offsets
 
     async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
         # Seeks before it waits for anything. Faust asks for the offset before the first one, too.
-        self._next_offsets.update({tp: max(offset, 0) for tp, offset in partitions.items()})
+        self._places.update({tp: Place(max(offset, 0)) for tp, offset in partitions.items()})
         await super()._seek_wait(consumer, partitions)
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
-        """Return by partition a slice of what was fetched.
+        """Return by partition a slice of what was fetched, with its place.
 
         Where each begins is noted here, in the consumer's own thread and at the moment that its position moves: a slice
-        that is dropped on its way from here on leaves a gap that shows.
+        that is dropped on its way from here on leaves a gap that shows. What comes before Faust has sought its
+        partition after a rebalance is left out: the seek brings it again.
         """
         fetched = await super()._fetch_records(*args, **kwargs)
         self._gather(found=bool(fetched))
-        return {tp: self._slice(tp, run) for tp, run in fetched.items()}
+        places = self._places
+        return {tp: self._slice(tp, run, places[tp]) for tp, run in fetched.items() if tp in places}
 
     def _gather(self, *, found: bool) -> None:
         """Let the next fetch bring whatever comes first, or more at once where records follow close on each other.
@@ -145,10 +171,10 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
         fetcher._fetch_min_bytes = GATHER_BYTES if close else 1  # noqa: SLF001
         fetcher._fetch_max_wait_ms = GATHER_MS if close else FETCH_WAIT_MS  # noqa: SLF001
 
-    def _slice(self, tp: TP, run: Any) -> Slice:
-        run_slice = Slice(tp.topic, tp.partition, run, self._next_offsets.get(tp, -1))
-        self._next_offsets[tp] = run_slice.last + 1
-        return run_slice
+    def _slice(self, tp: TP, run: Any, place: Place) -> Fetched:
+        run_slice = Slice(tp.topic, tp.partition, run, place.next_offset)
+        place.next_offset = run_slice.last + 1
+        return Fetched(run_slice, place)
 
 
 class SliceConsumer(driver.Consumer):
@@ -179,6 +205,8 @@ class SliceConsumer(driver.Consumer):
         """Begin a lease and forget what was held back."""
         self.thread.last_heartbeat = time.monotonic()
         self._buffered_partitions.clear()
+        # What was cut off by the rebalance has noted its offset here, and Faust drops what is below.
+        self._read_offset.clear()
         await super().on_partitions_assigned(assigned, generation_id)
 
     def on_buffer_drop(self, tp: TP) -> None:
@@ -187,22 +215,22 @@ class SliceConsumer(driver.Consumer):
         self._room.set()
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
-        """Yield one message for each partition that has records: its value is a `Slice`."""
-        records, active = await self._wait_next_records(timeout)
-        generation = self.app.consumer_generation_id
-        if not records or self.should_stop:
-            return
-        if not self.flow_active:
-            # A rebalance began while the fetch was under way; recovery seeks again before it resumes.
-            return
-        for tp, run_slice in records.items():
-            if not self.flow_active or self.app.consumer_generation_id != generation:
-                return
-            if (tp not in active and tp not in self._buffered_partitions) or loses_run():
-                continue
-            yield tp, self._slice_message(tp, run_slice, generation)
+        """Yield one message for each partition that has records: its value is a `Slice`.
 
-    def _slice_message(self, tp: TP, run: Slice, generation: int) -> ConsumerMessage:
+        A fetch may be under way while a rebalance begins, ends, or both. Its slices go on if their partitions are still
+        read where they were read, and then they have to: nothing fetches them again. The others are fetched again.
+        """
+        fetched: dict[TP, Fetched] = await self._wait_next_records(timeout)
+        for tp, (run, place) in fetched.items():
+            if not self.flow_active:
+                await self.wait(self.can_resume_flow.wait())
+            if self.should_stop:
+                return
+            wanted = tp in self._get_active_partitions() or tp in self._buffered_partitions
+            if wanted and self.thread.is_read_at(tp, place) and not loses_run():
+                yield tp, self._slice_message(tp, run)
+
+    def _slice_message(self, tp: TP, run: Slice) -> ConsumerMessage:
         # The offset of a slice is that of its last record: acknowledging it commits all of it.
         return ConsumerMessage(
             run.topic,
@@ -217,10 +245,10 @@ class SliceConsumer(driver.Consumer):
             0,
             0,
             tp,
-            generation_id=generation,
+            generation_id=self.app.consumer_generation_id,
         )
 
-    async def _wait_next_records(self, timeout: float) -> tuple[Any, set[TP]]:  # noqa: ASYNC109
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
         active = self._get_active_partitions()
@@ -228,9 +256,9 @@ class SliceConsumer(driver.Consumer):
             # Faust sleeps a second here, with every partition merely held back for want of room.
             self._room.clear()
             await self.wait_first(self._room.wait(), timeout=_ROOM_SECONDS)
-            return {}, active
+            return {}
         wait = min(timeout, _ROOM_SECONDS) if self._buffered_partitions else timeout
-        return await self._getmany(active_partitions=active, timeout=wait), active
+        return await self._getmany(active_partitions=active, timeout=wait)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Do nothing: between the offsets of two slices lie the records of the second, not a gap."""

@@ -1,0 +1,167 @@
+"""Fetches that a rebalance meets: what nobody fetches again goes on, what is fetched again does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from processors.engine.stage import Slice
+from processors.engine.worker import EngineSettings, WorkerBuilder
+from schemas.settings import KafkaSettings
+from tests.records import ReadRecord
+
+ITEMS = TP("items", 0)
+
+
+class Log:
+    """aiokafka's consumer of one partition: a record at every offset, each a fetch of its own."""
+
+    def __init__(self) -> None:
+        self.commit: int | None = None
+        self.position = 0
+        self.begins = asyncio.Event()
+        """A fetch waits for it before it reads."""
+        self.begins.set()
+        self.arrives = asyncio.Event()
+        """And for this one when it has."""
+        self.arrives.set()
+        self._closed = False
+        self._max_poll_records = None
+        self._fetcher = self
+        self._subscriptions = SimpleNamespace(fetch_context=nullcontext)
+
+    def assignment(self) -> frozenset[TP]:
+        return frozenset({ITEMS})
+
+    async def committed(self, tp: TP) -> int | None:
+        assert tp == ITEMS
+        return self.commit
+
+    def seek(self, tp: TP, offset: int) -> None:
+        assert tp == ITEMS
+        self.position = offset
+
+    async def seek_to_beginning(self, *tps: TP) -> None:
+        assert tps == (ITEMS,)
+        self.position = 0
+
+    async def fetched_records(self, *_: Any, **__: Any) -> dict[TP, list[ReadRecord]]:
+        await self.begins.wait()
+        self.position += 1
+        return {ITEMS: [ReadRecord(self.position - 1)]}
+
+
+class Reader:
+    """The consumer under test, its thread's work done in place."""
+
+    def __init__(self, directory: Path) -> None:
+        settings = EngineSettings(
+            "reader", KafkaSettings(), directory, stall_seconds=30.0, session_timeout_seconds=10.0
+        )
+        self.log = Log()
+        transport: Any = WorkerBuilder(settings).app.transport
+        self.consumer = transport.create_consumer(
+            callback=self._nothing, on_partitions_revoked=self._nothing, on_partitions_assigned=self._nothing
+        )
+        self.consumer.threadsafe_partitions_revoked = self._revoked
+        self.consumer.thread._consumer = self.log
+        self.consumer.thread.call_thread = self._here
+        self.consumer.resume_partitions({ITEMS})
+        self.consumer.resume_flow()
+
+    async def _here(self, work: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        result = await work(*args, **kwargs)
+        if work == self.consumer.thread._fetch_records:
+            await self.log.arrives.wait()
+        return result
+
+    async def _nothing(self, *_: Any) -> None: ...
+
+    async def _revoked(self, *_: Any) -> None:
+        self.consumer.stop_flow()
+
+    async def rebalance(self) -> None:
+        """Take the partition away and give it back, up to where Faust seeks."""
+        await self.consumer.thread.on_partitions_revoked({ITEMS})
+
+    async def read(self) -> list[Slice]:
+        """Return what one `getmany` brings."""
+        return [message.value async for _, message in self.consumer.getmany(1.0)]
+
+    def begin_to_read(self) -> asyncio.Task[list[Slice]]:
+        return asyncio.create_task(self.read())
+
+
+@pytest.fixture
+async def reader(tmp_path: Path) -> Reader:
+    return Reader(tmp_path)
+
+
+async def turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def bounds(slices: list[Slice]) -> list[tuple[int, int]]:
+    """Return where each slice begins and ends."""
+    return [(run.begin, run.last) for run in slices]
+
+
+async def test_a_partition_is_read_on_from_where_it_was_sought(reader: Reader) -> None:
+    reader.log.commit = 7
+    await reader.consumer.perform_seek()
+    assert [bounds(await reader.read()) for _ in range(2)] == [[(7, 7)], [(8, 8)]]
+
+
+async def test_what_is_fetched_before_the_seek_is_left_to_it(reader: Reader) -> None:
+    """Or it would go to a lane that is not open yet, and the next record would come to one that is."""
+    assert await reader.read() == []
+    assert reader.log.position == 1
+    await reader.consumer.perform_seek()
+    assert bounds(await reader.read()) == [(0, 0)]
+
+
+async def test_what_arrives_after_a_seek_but_is_older_is_left_to_it(reader: Reader) -> None:
+    await reader.consumer.perform_seek()
+    reader.log.arrives.clear()
+    reading = reader.begin_to_read()
+    await turns()
+    assert reader.log.position == 1
+    await reader.rebalance()
+    await reader.consumer.perform_seek()
+    reader.consumer.resume_flow()
+    reader.log.arrives.set()
+    assert await reading == []
+    assert bounds(await reader.read()) == [(0, 0)]
+
+
+async def test_what_is_fetched_after_the_seek_waits_until_it_may_go_on(reader: Reader) -> None:
+    """Nobody seeks again, so dropping it would leave a gap."""
+    await reader.consumer.perform_seek()
+    reader.log.begins.clear()
+    reading = reader.begin_to_read()
+    await turns()
+    await reader.rebalance()
+    reader.log.commit = 3
+    await reader.consumer.perform_seek()
+    reader.log.begins.set()
+    await turns()
+    assert reader.log.position == 4
+    assert not reading.done()
+    reader.consumer.resume_flow()
+    assert bounds(await reading) == [(3, 3)]
+    assert bounds(await reader.read()) == [(4, 4)]
+
+
+async def test_what_a_rebalance_cuts_off_does_not_hide_what_comes_after(reader: Reader) -> None:
+    """Faust passes over offsets below the last one that it handed on."""
+    reader.consumer._read_offset[ITEMS] = 50
+    await reader.consumer.on_partitions_assigned(set(), 2)
+    assert reader.consumer._read_offset[ITEMS] is None
