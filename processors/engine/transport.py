@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Container, Iterable, Mapping
+from typing import Any
 
+from aiokafka.errors import IllegalStateError
 from faust import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from processors.engine.faults import loses_run
+from processors.engine.places import Fetched, Places
 from processors.engine.reading import read_lean_records
 from processors.engine.stage import Slice
 
@@ -33,19 +34,14 @@ _ROOM_SECONDS = 0.05
 """How long a fetch may wait for news while a partition is held back for want of room: bounds the stall after it."""
 
 
-@dataclass(slots=True, eq=False)
-class Place:
-    """Where a partition is read since it was sought; the next seek makes another, and a rebalance ends all."""
+class Active:
+    """The partitions that are read: none where there are none, which aiokafka would take for all."""
 
-    next_offset: int
-    """Every offset from here to the next record is known not to exist."""
+    def __init__(self, tps: Container[TP]) -> None:
+        self._tps = tps
 
-
-class Fetched(NamedTuple):
-    """A slice, and the place that it was read at."""
-
-    run: Slice
-    place: Place
+    def __contains__(self, tp: object) -> bool:
+        return tp in self._tps
 
 
 class SliceSchema(Schema[Any, Any]):
@@ -69,7 +65,7 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._places: dict[TP, Place] = {}
+        self.places = Places()
         self.last_heartbeat = 0.0
         self._fetched_at = 0.0
 
@@ -105,13 +101,9 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
         return await self.call_thread(read)  # type: ignore[no-any-return]
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Forget where partitions are read: what is fetched from now on is fetched again after the next seek."""
-        self._places.clear()
+        """Forget where partitions are read, before anybody else hears of it."""
+        self.places.forget()
         await super().on_partitions_revoked(revoked)
-
-    def is_read_at(self, tp: TP, place: Place) -> bool:
-        """Return whether *tp* was neither sought nor given up since it was read at *place*."""
-        return self._places.get(tp) is place
 
     async def seek_to_committed(self) -> Any:
         """Seek every partition to its committed offset, or to its start, and return the committed offsets.
@@ -127,36 +119,48 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _seek_to_committed_or_start(self) -> Any:
         consumer = self._ensure_consumer()
+        assignment = self._assignment()
         offsets = {tp: await consumer.committed(tp) for tp in consumer.assignment()}
-        for tp, offset in offsets.items():
-            if offset is not None:
-                consumer.seek(tp, offset)
-                self._places[tp] = Place(offset)
+        if self._assignment() is not assignment:
+            raise IllegalStateError("the partitions were assigned anew")
+        known = {tp: offset for tp, offset in offsets.items() if offset is not None}
+        self.places.seek(known)
+        for tp, offset in known.items():
+            consumer.seek(tp, offset)
         fresh = [
             tp for tp, offset in offsets.items() if offset is None and tp.topic not in self.app.tables.changelog_topics
         ]
         if fresh:
             # Marks the partitions before it waits for anything, so that nothing is fetched of them in between.
-            self._places.update({tp: Place(0) for tp in fresh})
+            self.places.seek(dict.fromkeys(fresh, 0))
             await consumer.seek_to_beginning(*fresh)
         return offsets
 
     async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
+        self._assignment()
         # Seeks before it waits for anything. Faust asks for the offset before the first one, too.
-        self._places.update({tp: Place(max(offset, 0)) for tp, offset in partitions.items()})
+        self.places.seek({tp: max(offset, 0) for tp, offset in partitions.items()})
         await super()._seek_wait(consumer, partitions)
+
+    def _assignment(self) -> Any:
+        """Return what stands for this assignment in aiokafka; `IllegalStateError` where a rebalance has begun.
+
+        A recovery that the rebalance overtook ends by it: what it seeks says nothing of where the next one is read.
+        """
+        subscription = self._ensure_consumer()._subscription  # noqa: SLF001
+        if subscription.reassignment_in_progress:
+            raise IllegalStateError("a rebalance has begun")
+        return subscription.subscription.assignment
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
         """Return by partition a slice of what was fetched, with its place.
 
         Where each begins is noted here, in the consumer's own thread and at the moment that its position moves: a slice
-        that is dropped on its way from here on leaves a gap that shows. What comes before Faust has sought its
-        partition after a rebalance is left out: the seek brings it again.
+        that is dropped on its way from here on leaves a gap that shows.
         """
         fetched = await super()._fetch_records(*args, **kwargs)
         self._gather(found=bool(fetched))
-        places = self._places
-        return {tp: self._slice(tp, run, places[tp]) for tp, run in fetched.items() if tp in places}
+        return self.places.read(fetched)
 
     def _gather(self, *, found: bool) -> None:
         """Let the next fetch bring whatever comes first, or more at once where records follow close on each other.
@@ -170,11 +174,6 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
         fetcher = self._ensure_consumer()._fetcher  # noqa: SLF001
         fetcher._fetch_min_bytes = GATHER_BYTES if close else 1  # noqa: SLF001
         fetcher._fetch_max_wait_ms = GATHER_MS if close else FETCH_WAIT_MS  # noqa: SLF001
-
-    def _slice(self, tp: TP, run: Any, place: Place) -> Fetched:
-        run_slice = Slice(tp.topic, tp.partition, run, place.next_offset)
-        place.next_offset = run_slice.last + 1
-        return Fetched(run_slice, place)
 
 
 class SliceConsumer(driver.Consumer):
@@ -227,7 +226,7 @@ class SliceConsumer(driver.Consumer):
             if self.should_stop:
                 return
             wanted = tp in self._get_active_partitions() or tp in self._buffered_partitions
-            if wanted and self.thread.is_read_at(tp, place) and not loses_run():
+            if wanted and self.thread.places.hold(tp, place) and not loses_run():
                 yield tp, self._slice_message(tp, run)
 
     def _slice_message(self, tp: TP, run: Slice) -> ConsumerMessage:
@@ -258,7 +257,7 @@ class SliceConsumer(driver.Consumer):
             await self.wait_first(self._room.wait(), timeout=_ROOM_SECONDS)
             return {}
         wait = min(timeout, _ROOM_SECONDS) if self._buffered_partitions else timeout
-        return await self._getmany(active_partitions=active, timeout=wait)
+        return await self._getmany(active_partitions=Active(active), timeout=wait)  # type: ignore[arg-type]
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Do nothing: between the offsets of two slices lie the records of the second, not a gap."""

@@ -14,6 +14,8 @@ from typing import Any
 
 import faust
 from faust.types import TP
+from mode.utils.objects import cached_property
+from mode.utils.queues import FlowControlEvent
 
 from processors.engine.ending import FAILED, end_process, end_within
 from processors.engine.logs import Logs
@@ -52,6 +54,15 @@ class EngineSettings:
     standby_replicas: int = 0
 
 
+class SteadyFlow(FlowControlEvent):
+    """Faust's flow into its queues, which it resumes several times for one rebalance."""
+
+    def resume(self) -> None:
+        """Go on, with empty queues after a suspension and only then: nobody fetches again what they hold later."""
+        if not self.is_active():
+            super().resume()
+
+
 class SliceApp(faust.App):
     """A Faust app that hands its slices to a runner and lets it finish before it stops."""
 
@@ -76,6 +87,11 @@ class SliceApp(faust.App):
             end_process(error)
         await super().on_first_start()
         self.watchdog.start()
+
+    @cached_property
+    def flow_control(self) -> FlowControlEvent:
+        """What holds slices back during a rebalance."""
+        return SteadyFlow(loop=self.loop)
 
     def settling(self) -> object:
         """Return how far joining and recovering has come, None when the worker is at work."""

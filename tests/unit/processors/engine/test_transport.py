@@ -10,7 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
+from mode.utils.queues import FlowControlQueue
 
 from processors.engine.stage import Slice
 from processors.engine.worker import EngineSettings, WorkerBuilder
@@ -32,16 +34,29 @@ class Log:
         self.arrives = asyncio.Event()
         """And for this one when it has."""
         self.arrives.set()
+        self.answers = asyncio.Event()
+        """What is committed is told no sooner."""
+        self.answers.set()
         self._closed = False
         self._max_poll_records = None
         self._fetcher = self
         self._subscriptions = SimpleNamespace(fetch_context=nullcontext)
+        self._subscription = SimpleNamespace(reassignment_in_progress=False, subscription=SimpleNamespace())
+        self.assign()
+
+    def revoke(self) -> None:
+        self._subscription.reassignment_in_progress = True
+
+    def assign(self) -> None:
+        self._subscription.reassignment_in_progress = False
+        self._subscription.subscription.assignment = object()
 
     def assignment(self) -> frozenset[TP]:
         return frozenset({ITEMS})
 
     async def committed(self, tp: TP) -> int | None:
         assert tp == ITEMS
+        await self.answers.wait()
         return self.commit
 
     def seek(self, tp: TP, offset: int) -> None:
@@ -52,8 +67,10 @@ class Log:
         assert tps == (ITEMS,)
         self.position = 0
 
-    async def fetched_records(self, *_: Any, **__: Any) -> dict[TP, list[ReadRecord]]:
+    async def fetched_records(self, partitions: Any, **_: Any) -> dict[TP, list[ReadRecord]]:
         await self.begins.wait()
+        if partitions and ITEMS not in partitions:
+            return {}
         self.position += 1
         return {ITEMS: [ReadRecord(self.position - 1)]}
 
@@ -66,7 +83,8 @@ class Reader:
             "reader", KafkaSettings(), directory, stall_seconds=30.0, session_timeout_seconds=10.0
         )
         self.log = Log()
-        transport: Any = WorkerBuilder(settings).app.transport
+        self.app = WorkerBuilder(settings).app
+        transport: Any = self.app.transport
         self.consumer = transport.create_consumer(
             callback=self._nothing, on_partitions_revoked=self._nothing, on_partitions_assigned=self._nothing
         )
@@ -89,7 +107,9 @@ class Reader:
 
     async def rebalance(self) -> None:
         """Take the partition away and give it back, up to where Faust seeks."""
+        self.log.revoke()
         await self.consumer.thread.on_partitions_revoked({ITEMS})
+        self.log.assign()
 
     async def read(self) -> list[Slice]:
         """Return what one `getmany` brings."""
@@ -158,6 +178,49 @@ async def test_what_is_fetched_after_the_seek_waits_until_it_may_go_on(reader: R
     reader.consumer.resume_flow()
     assert bounds(await reading) == [(3, 3)]
     assert bounds(await reader.read()) == [(4, 4)]
+
+
+async def test_a_seek_that_a_rebalance_overtakes_is_none(reader: Reader) -> None:
+    """It would vouch for what the next assignment reads before it is sought itself."""
+    reader.log.revoke()
+    with pytest.raises(IllegalStateError):
+        await reader.consumer.perform_seek()
+    with pytest.raises(IllegalStateError):
+        await reader.consumer.seek_wait({ITEMS: 5})
+    reader.log.assign()
+    reader.log.answers.clear()
+    seeking = asyncio.create_task(reader.consumer.perform_seek())
+    await turns()
+    await reader.rebalance()
+    reader.log.answers.set()
+    with pytest.raises(IllegalStateError):
+        await seeking
+    reader.consumer.resume_flow()
+    assert await reader.read() == []
+
+
+async def test_a_fetch_whose_partitions_are_all_held_back_brings_none_of_them(reader: Reader) -> None:
+    await reader.consumer.perform_seek()
+    reader.log.begins.clear()
+    reading = reader.begin_to_read()
+    await turns()
+    reader.consumer.pause_partitions({ITEMS})
+    reader.log.begins.set()
+    assert await reading == []
+    reader.consumer.resume_partitions({ITEMS})
+    assert bounds(await reader.read()) == [(0, 0)]
+
+
+async def test_flow_that_is_resumed_twice_keeps_what_came_in_between(reader: Reader) -> None:
+    flow = reader.app.flow_control
+    queue: FlowControlQueue[int] = FlowControlQueue(flow_control=flow, clear_on_resume=True)
+    flow.resume()
+    queue.put_nowait(1)
+    flow.resume()
+    assert queue.qsize() == 1
+    flow.suspend()
+    flow.resume()
+    assert queue.empty()
 
 
 async def test_what_a_rebalance_cuts_off_does_not_hide_what_comes_after(reader: Reader) -> None:
