@@ -96,7 +96,7 @@ class Collector:
         parsed = read_request(body, item_type=item_type, limits=self._limits)
         if project is None or parsed.write_key is not None:
             project = self._open(agree(token, parsed.write_key))
-        self._take_items(project, len(parsed.items))
+        self._take_items(project, parsed.count)
         verdicts = check_items(parsed, project_id=project.id, received_at=received_at, limits=self._limits)
         await self._publish(project, verdicts, received_at)
         return verdicts

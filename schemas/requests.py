@@ -1,7 +1,8 @@
 """A request's body taken apart: its items, not checked yet, and what stands beside them.
 
-One decoding finds the items and leaves each as the bytes that it is. Where that fails, `schemas.splitting` finds
-them, since the fault may be that of one item alone.
+Mostly one decoding reads the items as well. Where they do not all fit their types, another finds them and leaves each
+as the bytes that it is; where that fails, too, `schemas.splitting` finds them, since the fault may be that of one item
+alone.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from schemas.refusals import Code, FaultError, MalformedBodyError, TooManyItemsError
-from schemas.rules import ABSENT, ITEM_LEVELS, ItemType, check_object, read_text
+from schemas.rules import ABSENT, ITEM_LEVELS, ItemType, WireItem, check_object, read_text
 from schemas.shapes import is_plain
 from schemas.splitting import read_members
 
@@ -39,8 +41,13 @@ DEFAULT_LIMITS = Limits()
 class Request(msgspec.Struct, frozen=True):
     """A body taken apart."""
 
-    items: Sequence[Raw]
-    """At least one."""
+    body: bytes
+    count: int
+    """Of its items, at least one."""
+    wire_items: Sequence[WireItem] | None = None
+    """They, where it is sure that they have the right types, are not too large, and what `is_plain` asks."""
+    raw_items: Sequence[Raw] | None = None
+    """They in the other case."""
     item_type: ItemType | None = None
     """The type of the one item, where the path gives it."""
     write_key: str | None = None
@@ -51,18 +58,27 @@ class Request(msgspec.Struct, frozen=True):
     plain: bool = False
     """Whether it is sure for the whole body, and so for each item, what `is_plain` asks."""
 
+    @property
+    def items(self) -> Sequence[Raw]:
+        """Each item as the bytes that it is."""
+        return _decode_envelope(self.body).batch if self.raw_items is None else self.raw_items
 
-class _Envelope(msgspec.Struct, rename="camel", gc=False):
+
+T = TypeVar("T")
+
+
+class _Envelope(msgspec.Struct, Generic[T], rename="camel", gc=False):
     """The body of a batch."""
 
-    batch: list[Raw]
+    batch: list[T]
     write_key: str | None = None
     sent_at: str | None = None
     context: Raw = ABSENT
     integrations: Raw = ABSENT
 
 
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope[Raw]).decode
+_decode_whole = msgspec.json.Decoder(_Envelope[WireItem]).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 _BATCH_LEVELS = ITEM_LEVELS + 2
@@ -87,27 +103,40 @@ def read_request(body: bytes, *, item_type: ItemType | None = None, limits: Limi
 
 
 def _read_batch(body: bytes, limits: Limits) -> Request:
+    plain = is_plain(body, _BATCH_LEVELS)
+    # As large as one item may be at most, so that none of them is too large.
+    if plain and len(body) <= limits.item_bytes:
+        with suppress(msgspec.DecodeError):
+            return _request(body, _decode_whole(body), limits, plain=plain, whole=True)
     envelope = None
     if len(body) < _CROWDED_FROM_BYTES or body.count(b",") < _CROWDED_FROM_COMMAS:
         with suppress(msgspec.DecodeError, RecursionError):
             envelope = _decode_envelope(body)
     if envelope is None:
         envelope = _split_envelope(body.decode(), limits)
-    if not envelope.batch:
+    return _request(body, envelope, limits, plain=plain, whole=False)
+
+
+def _request(body: bytes, envelope: _Envelope[Any], limits: Limits, *, plain: bool, whole: bool) -> Request:
+    count = len(envelope.batch)
+    if not count:
         raise MalformedBodyError(Code.BATCH_EMPTY)
-    if len(envelope.batch) > limits.batch_items:
+    if count > limits.batch_items:
         raise TooManyItemsError(limits.batch_items)
     return Request(
-        items=envelope.batch,
+        body=body,
+        count=count,
+        wire_items=envelope.batch if whole else None,
+        raw_items=None if whole else envelope.batch,
         write_key=envelope.write_key,
         sent_at=envelope.sent_at,
         context=check_object({"context": envelope.context}, "context"),
         integrations=check_object({"integrations": envelope.integrations}, "integrations"),
-        plain=is_plain(body, _BATCH_LEVELS),
+        plain=plain,
     )
 
 
-def _split_envelope(text: str, limits: Limits) -> _Envelope:
+def _split_envelope(text: str, limits: Limits) -> _Envelope[Raw]:
     members = read_members(text, most_items=limits.batch_items)
     batch = members.get("batch")
     if batch is None:
@@ -129,9 +158,13 @@ def _read_single(body: bytes, item_type: ItemType) -> Request:
         fields = _decode_members(body)
     except (msgspec.DecodeError, RecursionError):
         fields = _fields(read_members(body.decode(), most_items=None))
-    item = Raw(body.strip(_SPACE))
     return Request(
-        items=[item], item_type=item_type, write_key=read_text(fields, "writeKey"), plain=is_plain(body, ITEM_LEVELS)
+        body=body,
+        count=1,
+        raw_items=[Raw(body.strip(_SPACE))],
+        item_type=item_type,
+        write_key=read_text(fields, "writeKey"),
+        plain=is_plain(body, ITEM_LEVELS),
     )
 
 

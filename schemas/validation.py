@@ -3,15 +3,16 @@
 `read_request` takes the body apart; what is wrong with the whole of it is an exception. `check_items` then gives each
 item its verdict, and no item's fault is another's.
 
-Nearly every item is taken on a fast path: one decoding into a struct, the objects in it left as raw bytes, and tests
-which are cheap because they only have to be sufficient. It never refuses. Whatever it is not sure of goes through
-`schemas.rules`, where every rule is exact, so both ways come to the same item. Of two members with one name the last
-counts.
+Nearly every item is taken on a fast path: one decoding into a struct, mostly that of the whole body, the objects in it
+left as raw bytes, and tests which are cheap because they only have to be sufficient. It never refuses. Whatever it is
+not sure of goes through `schemas.rules`, where every rule is exact, so both ways come to the same item. Of two members
+with one name the last counts.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import blake2b
 from struct import Struct
@@ -70,6 +71,8 @@ class _Sender(msgspec.Struct, frozen=True, gc=False):
 def check_items(request: Request, *, project_id: str, received_at: int, limits: Limits = DEFAULT_LIMITS) -> Verdicts:
     """Return a verdict on each item of *request*, which came for *project_id* at *received_at* (microseconds)."""
     sender = _sender(request, project_id, received_at, limits)
+    if request.wire_items is not None and (all_items := _take_all(request.wire_items, sender)) is not None:
+        return Verdicts(all_items, [])
     accepted: list[tuple[int, Item]] = []
     refused: list[Refusal] = []
     for index, raw in enumerate(request.items):
@@ -78,7 +81,9 @@ def check_items(request: Request, *, project_id: str, received_at: int, limits: 
             wire = _read_fast(content, sender) or read_item(
                 content, item_type=sender.item_type, limit_bytes=limits.item_bytes
             )
-            accepted.append((index, _item(wire, content, index, sender)))
+            if wire.message_id is None:
+                wire.message_id = _make_message_id(content, index, sender, wire)
+            accepted.append((index, _item(wire, sender)))
         except FaultError as fault:
             message_id = find_message_id(content)
             refused.append(Refusal(index, fault.code, fault.message, fault.field, message_id, content))
@@ -107,6 +112,19 @@ def _read_clock(sent_at: str | None, received_at: int) -> Clock:
     return Clock.of(sent, received_at)
 
 
+def _take_all(wire_items: Iterable[WireItem], sender: _Sender) -> list[tuple[int, Item]] | None:
+    """Return the items that *wire_items* become, None where one of them needs more than a look."""
+    accepted: list[tuple[int, Item]] = []
+    try:
+        for index, wire in enumerate(wire_items):
+            if wire.message_id is None or not _is_sure(wire):
+                return None
+            accepted.append((index, _item(wire, sender)))
+    except FaultError:
+        return None
+    return accepted
+
+
 def _read_fast(content: bytes, sender: _Sender) -> WireItem | None:
     """Return the item where it surely breaks no rule but that of `timestamp`, None where that is not sure."""
     if len(content) > sender.most_bytes or not (sender.plain or is_plain(content, ITEM_LEVELS)):
@@ -115,14 +133,19 @@ def _read_fast(content: bytes, sender: _Sender) -> WireItem | None:
         wire = _decode_wire_item(content)
     except msgspec.DecodeError:
         return None
-    kind = wire.type = sender.item_type or wire.type
+    wire.type = sender.item_type or wire.type
+    return wire if _is_sure(wire) else None
+
+
+def _is_sure(wire: WireItem) -> bool:
+    """Return whether *wire*, whose texts have the right lengths, surely breaks no rule but that of `timestamp`."""
     user_id, event, message_id = wire.user_id, wire.event, wire.message_id
     values, context, integrations = wire.properties, wire.context, wire.integrations
-    if kind != "track":
+    if wire.type != "track":
         event, values = user_id, wire.traits
     # Written out, since a call for each would cost as much as the rest.
-    if (
-        kind is None
+    return not (
+        wire.type is None
         or user_id is None
         or event is None
         or user_id.isspace()
@@ -131,13 +154,11 @@ def _read_fast(content: bytes, sender: _Sender) -> WireItem | None:
         or (values is not ABSENT and _first_byte(values)[0] != _OBJECT)
         or (context is not ABSENT and _first_byte(context)[0] != _OBJECT)
         or (integrations is not ABSENT and _first_byte(integrations)[0] != _OBJECT)
-    ):
-        return None
-    return wire
+    )
 
 
-def _item(wire: WireItem, content: bytes, index: int, sender: _Sender) -> Item:
-    """Return the item that *wire* becomes; `FaultError` where its timestamp is none."""
+def _item(wire: WireItem, sender: _Sender) -> Item:
+    """Return the item that *wire*, which has a messageId, becomes; `FaultError` where its timestamp is none."""
     sent_at, clock = sender.sent_at, sender.clock
     if wire.sent_at is not None:
         sent_at = wire.sent_at
@@ -151,7 +172,7 @@ def _item(wire: WireItem, content: bytes, index: int, sender: _Sender) -> Item:
         except ValueError:
             field = "timestamp" if wire.timestamp is not None else "originalTimestamp"
             raise FaultError(Code.INVALID_TIMESTAMP, field=field) from None
-    message_id = wire.message_id or _make_message_id(content, index, sender, sent_at, timestamp)
+    message_id = wire.message_id or ""
     context = sender.context if wire.context is ABSENT else wire.context
     integrations = sender.integrations if wire.integrations is ABSENT else wire.integrations
     # By position, which is what makes a struct fastest.
@@ -185,12 +206,13 @@ def _item(wire: WireItem, content: bytes, index: int, sender: _Sender) -> Item:
     )
 
 
-def _make_message_id(content: bytes, index: int, sender: _Sender, sent_at: str | None, timestamp: str | None) -> str:
+def _make_message_id(content: bytes, index: int, sender: _Sender, wire: WireItem) -> str:
     """Return an id for an item that has none: the same for the same bytes, where a client's clock tells them apart.
 
     Without one, two equal items may well be two events, so the id is random.
     """
-    if not sent_at and not timestamp:
+    sent_at = wire.sent_at if wire.sent_at is not None else sender.sent_at
+    if not sent_at and not (wire.timestamp if wire.timestamp is not None else wire.original_timestamp):
         return str(uuid.uuid4())
     scope = "\0".join((sender.project_id, sender.item_type or "", sent_at or "", str(index), ""))
     return blake2b(scope.encode() + content, digest_size=16).hexdigest()

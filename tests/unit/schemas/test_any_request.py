@@ -60,6 +60,7 @@ def everything_exactly(patch: pytest.MonkeyPatch) -> None:
         raise msgspec.DecodeError
 
     patch.setattr(validation, "_read_fast", lambda content, sender: None)  # noqa: ARG005
+    patch.setattr(requests, "_decode_whole", give_up)
     patch.setattr(requests, "_decode_envelope", give_up)
     patch.setattr(requests, "_decode_members", give_up)
 
