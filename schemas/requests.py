@@ -103,21 +103,20 @@ def read_request(body: bytes, *, item_type: ItemType | None = None, limits: Limi
 
 
 def _read_batch(body: bytes, limits: Limits) -> Request:
-    plain = is_plain(body, _BATCH_LEVELS)
     # As large as one item may be at most, so that none of them is too large.
-    if plain and len(body) <= limits.item_bytes:
+    if len(body) <= limits.item_bytes and is_plain(body, _BATCH_LEVELS):
         with suppress(msgspec.DecodeError):
-            return _request(body, _decode_whole(body), limits, plain=plain, whole=True)
+            return _request(body, _decode_whole(body), limits, whole=True)
     envelope = None
     if len(body) < _CROWDED_FROM_BYTES or body.count(b",") < _CROWDED_FROM_COMMAS:
         with suppress(msgspec.DecodeError, RecursionError):
             envelope = _decode_envelope(body)
     if envelope is None:
         envelope = _split_envelope(body.decode(), limits)
-    return _request(body, envelope, limits, plain=plain, whole=False)
+    return _request(body, envelope, limits, whole=False)
 
 
-def _request(body: bytes, envelope: _Envelope[Any], limits: Limits, *, plain: bool, whole: bool) -> Request:
+def _request(body: bytes, envelope: _Envelope[Any], limits: Limits, *, whole: bool) -> Request:
     count = len(envelope.batch)
     if not count:
         raise MalformedBodyError(Code.BATCH_EMPTY)
@@ -132,7 +131,7 @@ def _request(body: bytes, envelope: _Envelope[Any], limits: Limits, *, plain: bo
         sent_at=envelope.sent_at,
         context=check_object({"context": envelope.context}, "context"),
         integrations=check_object({"integrations": envelope.integrations}, "integrations"),
-        plain=plain,
+        plain=whole or is_plain(body, _BATCH_LEVELS),
     )
 
 

@@ -115,8 +115,12 @@ class Reader:
         """Return what one `getmany` brings."""
         return [message.value async for _, message in self.consumer.getmany(1.0)]
 
-    def begin_to_read(self) -> asyncio.Task[list[Slice]]:
-        return asyncio.create_task(self.read())
+    async def read_as_far_as(self, event: asyncio.Event) -> asyncio.Task[list[Slice]]:
+        """Begin what `read` does and let it come to where it waits for *event*."""
+        event.clear()
+        reading = asyncio.create_task(self.read())
+        await turns()
+        return reading
 
 
 @pytest.fixture
@@ -150,9 +154,7 @@ async def test_what_is_fetched_before_the_seek_is_left_to_it(reader: Reader) -> 
 
 async def test_what_arrives_after_a_seek_but_is_older_is_left_to_it(reader: Reader) -> None:
     await reader.consumer.perform_seek()
-    reader.log.arrives.clear()
-    reading = reader.begin_to_read()
-    await turns()
+    reading = await reader.read_as_far_as(reader.log.arrives)
     assert reader.log.position == 1
     await reader.rebalance()
     await reader.consumer.perform_seek()
@@ -165,9 +167,7 @@ async def test_what_arrives_after_a_seek_but_is_older_is_left_to_it(reader: Read
 async def test_what_is_fetched_after_the_seek_waits_until_it_may_go_on(reader: Reader) -> None:
     """Nobody seeks again, so dropping it would leave a gap."""
     await reader.consumer.perform_seek()
-    reader.log.begins.clear()
-    reading = reader.begin_to_read()
-    await turns()
+    reading = await reader.read_as_far_as(reader.log.begins)
     await reader.rebalance()
     reader.log.commit = 3
     await reader.consumer.perform_seek()
@@ -201,9 +201,7 @@ async def test_a_seek_that_a_rebalance_overtakes_is_none(reader: Reader) -> None
 
 async def test_a_fetch_whose_partitions_are_all_held_back_brings_none_of_them(reader: Reader) -> None:
     await reader.consumer.perform_seek()
-    reader.log.begins.clear()
-    reading = reader.begin_to_read()
-    await turns()
+    reading = await reader.read_as_far_as(reader.log.begins)
     reader.consumer.pause_partitions({ITEMS})
     reader.log.begins.set()
     assert await reading == []
