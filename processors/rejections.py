@@ -20,9 +20,7 @@ class RejectedTopic:
 
     async def write(self, rejections: Iterable[tuple[Rejection, bytes]]) -> None:
         """Write each rejection with the bytes it is about; return when all are durable."""
-        records = [rejection_record(rejection, content) for rejection, content in rejections]
-        if records:
-            await self._outputs.send(self._topic, records)
+        await self._outputs.send(self._topic, [rejection_record(reason, content) for reason, content in rejections])
 
 
 def rejection(*, stage: str, code: str, message: str, key: bytes | None, message_id: str | None = None) -> Rejection:

@@ -56,22 +56,17 @@ def _run_dedupe(builder: WorkerBuilder, settings: WorkerSettings, directory: Pat
     window_ms = int(settings.dedupe_window_days * DAY_MS)
     options = StoreOptions(directory, Layout(window_ms=window_ms), replay)
     seen = builder.table("seen", topic=topics.events, options=options)
-    builder.run([DedupeStage(topics, seen, RejectedTopic(builder.outputs, topics), window_ms)])
+    builder.run([DedupeStage(topics, seen, builder.outputs, RejectedTopic(builder.outputs, topics), window_ms)])
 
 
 def _run_persons(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
-    from processors.persons.agent import FoldStage, RekeyStage
+    from processors.persons.agent import FoldStage
     from processors.persons.recovery import replay
 
     topics = Topics(settings.kafka.topic_prefix)
     options = StoreOptions(directory, Layout(), replay, compacted=True)
     persons = builder.table("persons", topic=topics.persons, options=options)
-    builder.run(
-        [
-            RekeyStage(topics, builder.outputs),
-            FoldStage(topics, persons, RejectedTopic(builder.outputs, topics)),
-        ]
-    )
+    builder.run([FoldStage(topics, persons, RejectedTopic(builder.outputs, topics))])
 
 
 def _run_events(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:

@@ -16,7 +16,7 @@ from struct import unpack_from
 
 import msgspec
 
-from schemas.items import Item, Rejection
+from schemas.items import Identify, Item, Rejection
 
 ORIGIN = "origin"
 """Header: the offset of the item on `items.v1`, decimal text; on `events.v1` of the same partition."""
@@ -95,6 +95,16 @@ def origin_of(headers: Iterable[tuple[str, bytes]]) -> int:
 def event_headers(message_id: bytes, origin: int) -> Headers:
     """Return the headers of a record on `events.v1`."""
     return ((ORIGIN, b"%d" % origin), (MESSAGE_ID, message_id))
+
+
+def identify_record(identify: Identify, value: bytes, *, origin: int, partition: int) -> Record:
+    """Return the record on `identifies.v1` of *identify*, which is *value* at offset *origin* of *partition*."""
+    headers = (
+        (ORIGIN, b"%d" % origin),
+        (MESSAGE_ID, identify.message_id.encode()),
+        (ORIGIN_PARTITION, b"%d" % partition),
+    )
+    return Record(person_key(identify.project_id, identify.user_id), value, headers)
 
 
 def rejection_record(rejection: Rejection, content: bytes) -> Record:

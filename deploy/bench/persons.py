@@ -1,4 +1,4 @@
-"""Persons alone: identifies on `events.v1`, states on `persons.v1`."""
+"""Persons alone: identifies on `identifies.v1`, states on `persons.v1`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IDENTIFIES = 40_000
 KNOWN_USERS = 40
 UNIT = "identifies/s"
 SENTINEL = "last"
-"""In the names of users whose identify is the last of its way."""
+"""In the names of users whose identify is the last of its partition."""
 
 
 @dataclass(slots=True)
@@ -32,33 +32,32 @@ class Folding:
     site: Site
     users: list[str]
     feed: Feed = field(default_factory=Feed)
-    origins: dict[int, int] = field(default_factory=dict)
 
     async def measure(self) -> Sample:
-        """Write identifies while the site rests, let it go on, and wait until the last of each way is folded."""
+        """Write identifies while the site rests, let it go on, and wait until the last of each partition is folded."""
         world = self.site.world
         outputs = self.feed.identifies(IDENTIFIES, self.users)
         last = self._sentinels()
         async with _Reader(self.site) as reader:
             with self.site.at_rest():
-                await load(world.output, self.site.topics.events, outputs, self.origins)
-                await load(world.output, self.site.topics.events, last, self.origins)
+                await load(world.output, self.site.topics.identifies, outputs)
+                await load(world.output, self.site.topics.identifies, last)
             began = perf_counter()
             async with measured(joined([self.site.pids(), world.pids()])) as usage:
-                await reader.seen(PARTITIONS * PARTITIONS)
+                await reader.seen(PARTITIONS)
                 seconds = perf_counter() - began
         return Sample(IDENTIFIES / seconds, usage.per_million(IDENTIFIES), usage.peak_mib)
 
     def _sentinels(self) -> list[Output]:
-        """Return an identify for each pair of partitions that one can go through: behind it everything is done."""
-        wanted = {(source, target) for source in range(PARTITIONS) for target in range(PARTITIONS)}
+        """Return an identify for each partition: behind it everything is done."""
+        wanted = set(range(PARTITIONS))
         found = []
         while wanted:
             user = self.feed.users(1)[0] + f"-{SENTINEL}-{self.feed.made}"
             (identify,) = self.feed.identifies(1, [user])
-            way = partition_for(identify.key, PARTITIONS), partition_for(b"bench/" + user.encode(), PARTITIONS)
-            if way in wanted:
-                wanted.remove(way)
+            partition = partition_for(identify.key, PARTITIONS)
+            if partition in wanted:
+                wanted.remove(partition)
                 found.append(identify)
         return found
 

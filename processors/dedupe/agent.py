@@ -1,28 +1,42 @@
-"""`items.v1` to `events.v1`: each messageId once, in the partition that it came in."""
+"""`items.v1` to `events.v1`: each messageId once, in the partition that it came in; identifies go on by user, too."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from processors.dedupe.decision import Poison, decide, pack_mark
-from processors.engine.output import Output
+from processors.engine.output import Output, OutputLog
 from processors.engine.rocks import Put
 from processors.engine.stage import Lease, Positions, Slice, SourceRecord
 from processors.engine.table import LogTable
 from processors.rejections import RejectedTopic, rejection
-from schemas.records import event_headers
+from schemas.items import Identify
+from schemas.records import Record, decode_item, event_headers, identify_record
 from schemas.topics import Topics
+
+_TRACK = b'{"type":"track"'
+"""How the value of most records begins: none of them is an identify."""
 
 
 class DedupeStage:
-    """Drops repeated messageIds with the table `seen`, whose changelog is `events.v1`."""
+    """Drops repeated messageIds with the table `seen`, whose changelog is `events.v1`.
+
+    Identifies go to `identifies.v1` as well, keyed by their user, so that one worker sees all of a person. Many write
+    there, so a failure can repeat records; the fold takes a repeat as nothing new.
+    """
 
     compacted = False
     max_records = 5_000
     linger_seconds = 0.04
     waiting = False
 
-    def __init__(self, topics: Topics, seen: LogTable, rejected: RejectedTopic, window_ms: int) -> None:
+    def __init__(
+        self, topics: Topics, seen: LogTable, outputs: OutputLog, rejected: RejectedTopic, window_ms: int
+    ) -> None:
         self.topic = topics.items
+        self._identifies = topics.identifies
         self._seen = seen
+        self._outputs = outputs
         self._rejected = rejected
         self._window_ms = window_ms
 
@@ -40,6 +54,8 @@ class DedupeStage:
         marks = dict(zip(keys, state.get_many(keys), strict=True))
         decision = decide(records.records, marks, self._window_ms)
         await self._reject(decision.poison)
+        # Before the events: an item whose event is written is decided, and nobody would send it again.
+        await self._outputs.send(self._identifies, _identify_records(decision.unique, records.partition))
         await self._seen.write(
             records.partition,
             [_event(record) for record in decision.unique],
@@ -58,6 +74,15 @@ class DedupeStage:
             )
             for fault in poison
         )
+
+
+def _identify_records(records: Iterable[SourceRecord], partition: int) -> list[Record]:
+    found = []
+    for record in records:
+        value = record.value or b""
+        if not value.startswith(_TRACK) and isinstance(item := decode_item(value), Identify):
+            found.append(identify_record(item, value, origin=record.offset, partition=partition))
+    return found
 
 
 def _event(record: SourceRecord) -> Output:

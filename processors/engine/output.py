@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ class OutputLog:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
+        self._joint: dict[str, _JointSends] = {}
 
     async def start(self) -> None:
         """Connect."""
@@ -69,13 +71,18 @@ class OutputLog:
             due += count
         return base
 
-    async def send(self, topic: str, records: Sequence[Record], *, timestamp_ms: int | None = None) -> None:
+    async def send(self, topic: str, records: Sequence[Record]) -> None:
         """Write *records*, each into the partition of its key. Repeats are possible after a failure."""
-        partitions = await self.partitions(topic)
+        if records:
+            if topic not in self._joint:
+                self._joint[topic] = _JointSends(partial(self._spread, topic))
+            await self._joint[topic].send(records)
+
+    async def _spread(self, topic: str, records: Sequence[Record]) -> None:
         runs: dict[int, list[Output]] = defaultdict(list)
-        placed = partitions_for([record.key for record in records], partitions)
+        placed = partitions_for([record.key for record in records], await self.partitions(topic))
         for record, partition in zip(records, placed, strict=True):
-            runs[partition].append(Output(record.key, record.value, record.headers, timestamp_ms))
+            runs[partition].append(Output(record.key, record.value, record.headers))
         await asyncio.gather(*(self._write(topic, partition, run) for partition, run in runs.items()))
 
     async def partitions(self, topic: str) -> int:
@@ -101,3 +108,42 @@ class OutputLog:
                 builder.append(timestamp=output.timestamp_ms, key=key, value=value, headers=headers)
         pending.append((await producer.send_batch(builder, topic, partition=partition), builder.record_count()))
         return [(await future, count) for future, count in pending]
+
+
+class _JointSends:
+    """Sends to one topic: what waits while others are under way goes together, in one batch for each partition.
+
+    Slices of all partitions send a few records each, mostly at once. aiokafka has one batch of a partition under way,
+    so each on its own would wait for all the others.
+    """
+
+    def __init__(self, write: Callable[[Sequence[Record]], Awaitable[None]]) -> None:
+        self._write = write
+        self._waiting: list[tuple[Sequence[Record], asyncio.Future[None]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def send(self, records: Sequence[Record]) -> None:
+        """Return when *records* are durable, or raise what sending them, or those with them, raised."""
+        loop = asyncio.get_running_loop()
+        sent: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((records, sent))
+        if self._task is None:
+            self._task = loop.create_task(self._run())
+        await sent
+
+    async def _run(self) -> None:
+        while self._waiting:
+            together, self._waiting = self._waiting, []
+            outcome: BaseException | None = None
+            try:
+                await self._write([record for records, _ in together for record in records])
+            except Exception as error:  # noqa: BLE001  # whoever waits hears of it
+                outcome = error
+            for _, sent in together:
+                if sent.done():
+                    continue  # who waited was cancelled
+                if outcome is None:
+                    sent.set_result(None)
+                else:
+                    sent.set_exception(outcome)
+        self._task = None

@@ -1,5 +1,7 @@
 """Records to rows: pure functions from records of `events.v1` and `persons.v1` to blocks of JSON lines.
 
+A line is an array, in the order of the columns in `schemas.clickhouse`.
+
 Raw JSON goes through as it is. Names of properties are data in the rows and never part of a statement.
 """
 
@@ -22,11 +24,10 @@ from schemas.records import InvalidRecordError, decode_item, origin_of
 BLOCK_BYTES = 32 * 1024 * 1024
 """What a block may hold of raw JSON: written well within the time that an answer is waited for."""
 
-_POSITION = {"partition": "_partition", "origin": "_origin"}
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
-class ItemRow(msgspec.Struct, rename=_POSITION, omit_defaults=True, gc=False):
+class ItemRow(msgspec.Struct, array_like=True, gc=False):
     """What rows of both kinds of item have."""
 
     project_id: str
@@ -56,7 +57,7 @@ class IdentifyRow(ItemRow):
     traits: Raw
 
 
-class PersonRow(msgspec.Struct, rename=_POSITION, gc=False):
+class PersonRow(msgspec.Struct, array_like=True, gc=False):
     """A row of `person_states`."""
 
     project_id: str
@@ -97,7 +98,7 @@ class Block:
         return self.rows[-1].origin
 
     def encode(self) -> bytes:
-        """Return the rows as lines of JSON."""
+        """Return the rows as lines of JSON arrays."""
         return _encode_lines(self.rows)
 
     def halves(self) -> tuple[Block, Block]:

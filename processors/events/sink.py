@@ -100,7 +100,7 @@ class ClickHouseSink:
         try:
             written = self._clickhouse.execute(
                 f"INSERT INTO {table.name} ({names}) SELECT {names} FROM input('{structure}')"  # noqa: S608
-                f" WHERE {in_time} FORMAT JSONEachRow",
+                f" WHERE {in_time} FORMAT JSONCompactEachRow",
                 b"".join([block.encode() for block in blocks]),
                 settings,
             )

@@ -1,11 +1,11 @@
-"""`events.v1` to `identifies.v1`, keyed by user, and on to `persons.v1`: what is known about each person."""
+"""`identifies.v1` to `persons.v1`: what is known about each person."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 
-from processors.engine.output import Output, OutputLog
+from processors.engine.output import Output
 from processors.engine.rocks import Put
 from processors.engine.stage import Lease, Positions, Slice, SourceRecord
 from processors.engine.table import LogTable
@@ -14,58 +14,10 @@ from processors.persons.recovery import BEHIND, fallen_behind
 from processors.rejections import RejectedTopic, rejection
 from schemas.items import Identify
 from schemas.persons import decode_person
-from schemas.records import (
-    MESSAGE_ID,
-    ORIGIN,
-    ORIGIN_PARTITION,
-    InvalidRecordError,
-    Record,
-    decode_item,
-    encode_item,
-    origin_of,
-    person_key,
-)
+from schemas.records import InvalidRecordError, decode_item, encode_item, person_key
 from schemas.topics import Topics
 
 log = logging.getLogger(__name__)
-
-_TRACK = b'{"type":"track"'
-"""How the value of most records begins: they need no decoding here."""
-
-
-class RekeyStage:
-    """Sends identifies on, keyed by their user, so that one worker sees all of a person.
-
-    Many write to `identifies.v1`, so a failure can repeat records there; the fold takes a repeat as nothing new.
-    """
-
-    compacted = False
-    max_records = 20_000
-    linger_seconds = 0.1
-    waiting = False
-
-    def __init__(self, topics: Topics, outputs: OutputLog) -> None:
-        self.topic = topics.events
-        self._identifies = topics.identifies
-        self._outputs = outputs
-
-    async def start(self, lease: Lease) -> None:
-        """Need nothing: repeats are harmless."""
-
-    async def assigned(self, partitions: frozenset[int]) -> Positions:
-        """Know nothing that the committed offsets do not say."""
-        del partitions
-        return Positions()
-
-    async def process(self, records: Slice) -> None:
-        """Write the identifies among *records*, each into its person's partition."""
-        rekeyed = [_rekey(record, records.partition) for record in records.records if _may_be_identify(record)]
-        found = [record for record in rekeyed if record is not None]
-        if found:
-            await self._outputs.send(self._identifies, found)
-
-    async def stop(self) -> None:
-        """Hold nothing."""
 
 
 class FoldStage:
@@ -140,22 +92,6 @@ class FoldStage:
             )
             for key, identify, code, message in refused
         )
-
-
-def _may_be_identify(record: SourceRecord) -> bool:
-    return record.value is not None and not record.value.startswith(_TRACK)
-
-
-def _rekey(record: SourceRecord, partition: int) -> Record | None:
-    item = decode_item(record.value)
-    if not isinstance(item, Identify):
-        return None
-    headers = (
-        (ORIGIN, b"%d" % origin_of(record.headers)),
-        (MESSAGE_ID, item.message_id.encode()),
-        (ORIGIN_PARTITION, b"%d" % partition),
-    )
-    return Record(person_key(item.project_id, item.user_id), record.value or b"", headers)
 
 
 def _identify(record: SourceRecord) -> Identify:

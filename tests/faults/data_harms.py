@@ -16,7 +16,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy import topics as deployed
 from schemas.items import Identify, Item, Track
-from schemas.records import Record, event_headers, item_record
+from schemas.records import Record, encode_item, event_headers, identify_record, item_record
 from schemas.settings import TopicSettings, kafka_arguments
 from schemas.topics import DAY_MS, Topics
 from tests import logs
@@ -36,7 +36,7 @@ def resetting_offsets(trial: Trial) -> None:
     topics = Topics(trial.stack.kafka.topic_prefix)
     read = {
         "dedupe": [topics.items],
-        "persons": [topics.events, topics.identifies],
+        "persons": [topics.identifies],
         "events": [topics.events, topics.persons],
     }
     for kind, names in read.items():
@@ -198,7 +198,7 @@ async def _write_at_times(stack: Stack, topic: str, waves: list[tuple[int, list[
 
 
 async def _write_anew(stack: Stack, topics: Topics) -> None:
-    """Write items and events that a worker would take if it ran."""
+    """Write items, events and identifies that a worker would take if it ran."""
     async with AIOKafkaProducer(**kafka_arguments(stack.kafka), enable_idempotence=True) as producer:
         for number in range(100):
             time_text = "2026-01-01T00:00:00.000000Z"
@@ -206,6 +206,9 @@ async def _write_anew(stack: Stack, topics: Topics) -> None:
             headers = list(event_headers(b"anew-%d" % number, number))
             await producer.send(topics.items, key=record.key, value=record.value)
             await producer.send(topics.events, key=record.key, value=record.value, headers=headers)
+            identify = Identify("dev", f"identify-{number}", "ada", time_text, time_text)
+            record = identify_record(identify, encode_item(identify), origin=number, partition=0)
+            await producer.send(topics.identifies, key=record.key, value=record.value, headers=list(record.headers))
         await producer.flush()
 
 

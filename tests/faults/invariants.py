@@ -21,7 +21,7 @@ from tests.faults.ledger import Ledger
 from tests.faults.stack import Stack
 from tests.services import eventually
 
-GROUPS = {"dedupe": ("items",), "persons": ("events", "identifies"), "events": ("events", "persons")}
+GROUPS = {"dedupe": ("items",), "persons": ("identifies",), "events": ("events", "persons")}
 WINDOW_MS = 7 * DAY_MS
 """The dedupe window, as it is unless it is set."""
 COUNTS = ("items", "events", "identifies", "persons", "unknown")

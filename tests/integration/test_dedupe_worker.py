@@ -11,11 +11,12 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from processors.engine.rocks import Layout, PartitionState
-from schemas.records import Record, item_record
+from schemas.items import Identify
+from schemas.records import Record, identify_record, item_record
 from schemas.settings import KafkaSettings, kafka_arguments
 from schemas.topics import Topics
 from tests import logs
-from tests.records import track
+from tests.records import identify, track
 from tests.workers import Worker
 
 COUNT = 400
@@ -27,6 +28,11 @@ def items(first: int, count: int = COUNT) -> list[Record]:
     fresh = [item_record(track(f"m{number}")) for number in range(first, first + count)]
     again = [item_record(track(f"m{number}", user_id="someone-else")) for number in range(first, first + count, 10)]
     return [*fresh, *again]
+
+
+def identifies(count: int) -> list[Identify]:
+    """Return *count* identifies, each of a user of its own."""
+    return [identify(f"i{number}", user_id=f"u{number}", traits=b'{"n":%d}' % number) for number in range(count)]
 
 
 def entries(directory: Path) -> dict[int, dict[bytes, bytes]]:
@@ -66,6 +72,28 @@ def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(
         worker.until(lambda: committed(settings, topics) == len(records), "all items are decided")
         assert worker.ends == 1, worker.log
     check(settings, topics, COUNT)
+
+
+@pytest.mark.parametrize("point", ["decided:2", "produced:1", "applied:2", "processed:2"])
+def test_a_worker_killed_between_two_steps_keeps_no_identify_from_its_person(
+    settings: KafkaSettings, topics: Topics, tmp_path: Path, point: str
+) -> None:
+    made = identifies(COUNT)
+    logs.write(settings, topics.items, [*map(item_record, made), *map(item_record, made[::10])])
+    with Worker("dedupe", settings, tmp_path, faults={"SEQUENCE_TEST_KILL_AT": point}) as worker:
+        worker.until(lambda: committed(settings, topics) == COUNT + COUNT // 10, "all items are decided")
+        assert worker.ends == 1, worker.log
+
+    events = {record.key: record for record in logs.first_by_origin(logs.read(settings, topics.events))}
+    expected = {}
+    for item in made:
+        event = events[b"p/" + item.message_id.encode()]
+        origin = int(dict(event.headers)["origin"])
+        record = identify_record(item, event.value, origin=origin, partition=event.partition)
+        expected[record.key] = (record.value, record.headers)
+    found = logs.read(settings, topics.identifies)
+    assert {record.key: (record.value, record.headers) for record in found} == expected
+    assert len(found) >= COUNT
 
 
 def test_wiped_local_state_is_rebuilt_from_the_log_as_it_was(

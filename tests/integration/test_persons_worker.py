@@ -11,47 +11,37 @@ from pathlib import Path
 import pytest
 
 from processors.engine.rocks import Layout, PartitionState
-from schemas.items import Identify, Track
+from schemas.items import Identify
 from schemas.persons import Person, decode_person, fold
-from schemas.records import Record, encode_item, event_headers, item_key, partition_for, person_key
+from schemas.records import Record, encode_item, identify_record, person_key
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
 from tests import logs
-from tests.records import identify, track
+from tests.records import identify
 from tests.services import eventually
 from tests.workers import Worker
 
 USERS = 20
 
 
-def history() -> list[Identify | Track]:
-    """Return 300 identifies of 20 users in no order of time, with tracks between them."""
+def history() -> list[Identify]:
+    """Return 300 identifies of 20 users in no order of time."""
     chance = random.Random(7)
-    made: list[Identify | Track] = []
+    made = []
     for number in range(300):
         traits = chance.choice([b'{"name":"n%d"}' % number, b'{"name":null}', b'{"plan":%d,"tags":[1]}' % number])
         time = f"2026-01-01T00:{chance.randrange(60):02d}:00.000000Z"
         made.append(identify(f"m{number}", user_id=f"u{chance.randrange(USERS)}", traits=traits, timestamp=time))
-        made.append(track(f"t{number}"))
     return made
 
 
-def as_events(items: Sequence[Identify | Track]) -> list[Record]:
-    """Return *items* as the dedupe worker writes them, each partition's origins growing."""
-    next_origin = dict.fromkeys(range(4), 0)
-    records = []
-    for item in items:
-        key = item_key(item.project_id, item.message_id)
-        partition = partition_for(key, 4)
-        headers = event_headers(item.message_id.encode(), next_origin[partition])
-        next_origin[partition] += 1
-        records.append(Record(key, encode_item(item), headers))
-    return records
+def records_of(identifies: Sequence[Identify]) -> list[Record]:
+    """Return *identifies* as the dedupe worker writes them."""
+    return [identify_record(item, encode_item(item), origin=n, partition=0) for n, item in enumerate(identifies)]
 
 
-def reference(items: Sequence[Identify | Track]) -> dict[bytes, Person]:
+def reference(identifies: Sequence[Identify]) -> dict[bytes, Person]:
     """Return every person as folding the identifies one by one makes it."""
-    identifies = [item for item in items if isinstance(item, Identify)]
     persons = {}
     for user in {item.user_id for item in identifies}:
         mine = [item for item in identifies if item.user_id == user]
@@ -69,17 +59,9 @@ def latest(settings: KafkaSettings, topics: Topics) -> dict[bytes, tuple[object,
     return {record.key: plain(decode_person(record.value)) for record in logs.read(settings, topics.persons)}
 
 
-def run_until_folded(settings: KafkaSettings, topics: Topics, worker: Worker, events: int) -> None:
+def run_until_folded(settings: KafkaSettings, topics: Topics, worker: Worker, count: int) -> None:
     group = f"{topics.prefix}-persons"
-
-    def folded() -> bool:
-        identifies = len(logs.read(settings, topics.identifies))
-        return (
-            logs.committed(settings, group, topics.events) == events
-            and logs.committed(settings, group, topics.identifies) == identifies
-        )
-
-    worker.until(folded, "all identifies are folded")
+    worker.until(lambda: logs.committed(settings, group, topics.identifies) == count, "all identifies are folded")
 
 
 @pytest.mark.parametrize("point", ["produced:2", "applied:1", "processed:3"])
@@ -87,7 +69,7 @@ def test_a_killed_worker_changes_no_person(
     kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path, point: str
 ) -> None:
     items = history()
-    logs.write(kafka_settings, topics.events, as_events(items))
+    logs.write(kafka_settings, topics.identifies, records_of(items))
     with Worker("persons", kafka_settings, tmp_path, faults={"SEQUENCE_TEST_KILL_AT": point}) as worker:
         run_until_folded(kafka_settings, topics, worker, len(items))
         assert worker.ends == 1, worker.log
@@ -100,12 +82,12 @@ def test_wiped_local_state_is_rebuilt_from_the_log_as_it_was(
 ) -> None:
     items = history()
     half = len(items) // 2
-    events = as_events(items)
-    logs.write(kafka_settings, topics.events, events[:half])
+    records = records_of(items)
+    logs.write(kafka_settings, topics.identifies, records[:half])
     with Worker("persons", kafka_settings, tmp_path) as worker:
         run_until_folded(kafka_settings, topics, worker, half)
     shutil.rmtree(worker.state)
-    logs.write(kafka_settings, topics.events, events[half:])
+    logs.write(kafka_settings, topics.identifies, records[half:])
     with Worker("persons", kafka_settings, tmp_path) as worker:
         run_until_folded(kafka_settings, topics, worker, len(items))
         assert worker.ends == 0
@@ -126,16 +108,16 @@ def test_a_worker_that_wakes_after_its_partition_has_moved_takes_no_trait_back_u
 ) -> None:
     items = history()
     half = len(items) // 2
-    events = as_events(items)
+    records = records_of(items)
     expected = {key: plain(person) for key, person in reference(items).items()}
-    logs.write(kafka_settings, topics.events, events[:half])
+    logs.write(kafka_settings, topics.identifies, records[:half])
     paused = Worker("persons", kafka_settings, tmp_path / "paused", faults={"SEQUENCE_TEST_STOP_AT": "decided:4"})
     environ = {"SEQUENCE_WORKER_STALL_SECONDS": "10", "SEQUENCE_TEST_WITHOUT": without}
     other = Worker("persons", kafka_settings, tmp_path / "other", environ=environ)
     with paused:
         eventually(lambda: paused.stopped, "it stands still with persons in hand")
         with other:
-            logs.write(kafka_settings, topics.events, events[half:])
+            logs.write(kafka_settings, topics.identifies, records[half:])
             run_until_folded(kafka_settings, topics, other, len(items))
             assert other.ends == 0
             paused.resume()

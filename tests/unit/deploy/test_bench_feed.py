@@ -7,7 +7,7 @@ import json
 from deploy.bench.feed import Feed, distinct
 from processors.engine.output import Output
 from schemas.items import Identify, Track
-from schemas.records import decode_item, item_key
+from schemas.records import decode_item, item_key, person_key
 from schemas.validation import check_items, read_request
 
 
@@ -16,10 +16,13 @@ def items(outputs: list[Output]) -> list[Track | Identify]:
 
 
 def test_every_record_is_an_item_under_its_own_key() -> None:
-    outputs = [*Feed().tracks(50), *Feed().identifies(50)]
+    tracks, identifies = Feed().tracks(50), Feed().identifies(50)
 
-    assert [output.key for output in outputs] == [item_key(item.project_id, item.message_id) for item in items(outputs)]
-    assert distinct(outputs) == 100
+    assert [output.key for output in tracks] == [item_key(item.project_id, item.message_id) for item in items(tracks)]
+    assert [output.key for output in identifies] == [
+        person_key(item.project_id, item.user_id) for item in items(identifies)
+    ]
+    assert distinct([*tracks, *identifies]) == 100
 
 
 def test_a_share_of_the_tracks_repeats_others() -> None:

@@ -70,8 +70,11 @@ def test_a_statement_can_be_run_again(statement: str, repeatable: str) -> None:
 
 
 def test_every_statement_of_the_products_files_can_be_run_again() -> None:
+    """What is made is made where it is missing; a setting is the same however often it is set."""
+    repeatable = ("IF NOT EXISTS", "MODIFY SETTING")
     for migration in read_migrations():
-        assert all("IF NOT EXISTS" in _repeatable(statement) for statement in migration.statements), migration.name
+        for statement in map(_repeatable, migration.statements):
+            assert any(words in statement for words in repeatable), migration.name
 
 
 ONE, TWO = Migration("0001.sql", "SELECT 1"), Migration("0002.sql", "SELECT 2")
