@@ -71,6 +71,22 @@ class _Batch:
         self.size_bytes = 0
         self.tickets: list[Ticket] = []
 
+    def fill(self, records: Sequence[Record], timestamp_ms: int) -> int:
+        """Append *records* until no more fit, and return how many did: one at least where there were none.
+
+        aiokafka's own method takes longer for a record than the compiled one that it calls.
+        """
+        append = self.builder._builder.append  # noqa: SLF001
+        first: int = self.builder._relative_offset  # noqa: SLF001
+        offset = first
+        for record in records:
+            headers = list(record.headers) if record.headers else _NO_HEADERS
+            if append(offset, timestamp_ms, record.key, record.value, headers) is None:
+                break
+            offset += 1
+        self.builder._relative_offset = offset  # noqa: SLF001
+        return offset - first
+
 
 class Pace:
     """When batches set out: those of all lanes together, which makes one request to each broker of them."""
@@ -138,18 +154,14 @@ class Lane:
     def add(self, records: Sequence[Record], ticket: Ticket, timestamp_ms: int) -> None:
         """Append *records*, one at least, and hold their bytes; *ticket* hears of every batch that took some."""
         batch = self._waiting[-1] if self._waiting else self._open()
-        append = batch.builder.append
-        joined = False
-        for record in records:
-            headers = list(record.headers) if record.headers else _NO_HEADERS
-            if append(timestamp=timestamp_ms, key=record.key, value=record.value, headers=headers) is None:
-                if joined:
-                    self._join(batch, ticket)
+        left = records
+        while left:
+            count = batch.fill(left, timestamp_ms)
+            if count:
+                self._join(batch, ticket)
+            left = left[count:]
+            if left:
                 batch = self._open()
-                append = batch.builder.append
-                append(timestamp=timestamp_ms, key=record.key, value=record.value, headers=headers)
-            joined = True
-        self._join(batch, ticket)
         self._idle.clear()
         self._filled.set()
 

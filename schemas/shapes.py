@@ -36,9 +36,11 @@ def is_plain(text: bytes, levels: int) -> bool:
             return False
         # Without escaped quotes, and escaped backslashes before quotes, every quote begins or ends a string.
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # A string without brackets comes down to two quotes and goes; any other leaves a quote, which nothing takes away.
-    marks = text.translate(_ROUND, _NO_MARKS).replace(b'""', b"")
-    return _reduces(marks, levels) and _numbers_fit(text)
+    # Of a string without brackets two quotes are left, side by side. The first one with a bracket leaves an odd number.
+    marks = text.translate(_ROUND, _NO_MARKS)
+    brackets = marks.translate(None, b'"')
+    paired = 2 * marks.count(b'""') == len(marks) - len(brackets)
+    return paired and _reduces(brackets, levels) and _numbers_fit(text)
 
 
 def is_deeper(text: bytes, levels: int) -> bool:

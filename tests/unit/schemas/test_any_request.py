@@ -59,7 +59,7 @@ def everything_exactly(patch: pytest.MonkeyPatch) -> None:
     def give_up(*_: object) -> None:
         raise msgspec.DecodeError
 
-    patch.setattr(validation, "_read_fast", lambda content, sender: None)  # noqa: ARG005
+    patch.setattr(validation, "_read_fast", lambda content, index, sender: None)  # noqa: ARG005
     patch.setattr(requests, "_decode_whole", give_up)
     patch.setattr(requests, "_decode_envelope", give_up)
     patch.setattr(requests, "_decode_members", give_up)
