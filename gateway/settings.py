@@ -74,7 +74,10 @@ class GatewaySettings:
         "SEQUENCE_GATEWAY_BATCH_LIMIT_ITEMS", 2500, "Most items in one request", check=positive
     )
     item_limit_bytes: int = setting(
-        "SEQUENCE_GATEWAY_ITEM_LIMIT_BYTES", 32 * KIB, "Largest item, up to 524288", check=_fits_a_record
+        "SEQUENCE_GATEWAY_ITEM_LIMIT_BYTES",
+        32 * KIB,
+        "Largest item, with what its batch gives it; up to 524288",
+        check=_fits_a_record,
     )
     in_flight_limit_bytes: int = setting(
         "SEQUENCE_GATEWAY_IN_FLIGHT_LIMIT_BYTES",

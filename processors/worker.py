@@ -56,7 +56,8 @@ def _run_dedupe(builder: WorkerBuilder, settings: WorkerSettings, directory: Pat
     window_ms = int(settings.dedupe_window_days * DAY_MS)
     options = StoreOptions(directory, Layout(window_ms=window_ms), replay)
     seen = builder.table("seen", topic=topics.events, options=options)
-    builder.run([DedupeStage(topics, seen, builder.outputs, RejectedTopic(builder.outputs, topics), window_ms)])
+    stage = DedupeStage(topics, seen, builder.outputs, RejectedTopic(builder.outputs, topics), window_ms)
+    builder.run([stage], written=[topics.identifies])
 
 
 def _run_persons(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:

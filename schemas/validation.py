@@ -4,9 +4,9 @@
 item its verdict, and no item's fault is another's.
 
 Nearly every item is taken on a fast path: one decoding into a struct, mostly that of the whole body, the objects in it
-left as raw bytes, and tests which are cheap because they only have to be sufficient. It never refuses. Whatever it is
-not sure of goes through `schemas.rules`, where every rule is exact, so both ways come to the same item. Of two members
-with one name the last counts.
+left as raw bytes, and tests which are cheap because they only have to be sufficient. It refuses nothing but what is no
+time. Whatever else it is not sure of goes through `schemas.rules`, where every rule is exact, so both ways come to the
+same item. Of two members with one name the last counts.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _read_clock(sent_at: str | None, received_at: int) -> Clock:
 
 
 def _read_fast(content: bytes, index: int, sender: _Sender) -> Item | None:
-    """Return the item where it surely breaks no rule, None where that is not sure."""
+    """Return the item where it surely breaks no rule but that of `timestamp`, None where that is not sure."""
     if len(content) > sender.most_bytes or not (sender.plain or is_plain(content, ITEM_LEVELS)):
         return None
     try:
@@ -133,7 +133,21 @@ def _single(wire: WireItem, content: bytes, index: int, sender: _Sender) -> Item
     if wire.message_id is None:
         wire.message_id = _make_message_id(content, index, sender, wire)
     items = _items((wire,), sender)
-    return items[0] if items else None
+    if items is None:
+        return None
+    size = len(content) + _added_bytes(wire, sender)
+    if size > sender.most_bytes:
+        raise FaultError(
+            Code.ITEM_TOO_LARGE,
+            f"With what the batch gives it, the item has {size} bytes; {sender.most_bytes} are allowed.",
+        )
+    return items[0]
+
+
+def _added_bytes(wire: WireItem, sender: _Sender) -> int:
+    """Return the bytes of what is written with *wire* although it stands beside the batch."""
+    given = ((wire.context, sender.context), (wire.integrations, sender.integrations))
+    return sum(len(bytes(batch)) for own, batch in given if own is ABSENT and batch is not EMPTY_OBJECT)
 
 
 def _items(wires: Iterable[WireItem], sender: _Sender) -> list[Item] | None:

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from processors.engine.faults import without
 from processors.engine.stage import SourceRecord
 from schemas.records import InvalidRecordError, decode_item, item_key, origin_of
+from schemas.rules import LONGEST
 
-ITEM_LIMIT_BYTES = 512 * 1024
-"""Far above what the gateway lets in, and small enough to be written to any topic."""
+ITEM_LIMIT_BYTES = 640 * 1024
+"""More than the gateway lets in at most, and small enough to be written to any topic, ids in key and headers again."""
+_SMALL_BYTES = 64 * 1024
+"""A value whose ids cannot be too long for that, whoever wrote it."""
 
 _mark = struct.Struct("<qq")
 pack_mark = _mark.pack
@@ -77,6 +80,8 @@ def fault_of(record: SourceRecord) -> Poison | None:
         return Poison(record, "not_an_item", str(error))
     if item_key(item.project_id, item.message_id) != record.key:
         return Poison(record, "key_mismatch", "the record's key is not that of its item")
+    if len(value) > _SMALL_BYTES and max(len(item.user_id), len(item.message_id)) > LONGEST:
+        return Poison(record, "id_too_long", f"userId or messageId has more than {LONGEST} characters")
     return None
 
 

@@ -132,18 +132,20 @@ class _JointSends:
         await sent
 
     async def _run(self) -> None:
-        while self._waiting:
-            together, self._waiting = self._waiting, []
-            outcome: BaseException | None = None
-            try:
-                await self._write([record for records, _ in together for record in records])
-            except Exception as error:  # noqa: BLE001  # whoever waits hears of it
-                outcome = error
-            for _, sent in together:
-                if sent.done():
-                    continue  # who waited was cancelled
-                if outcome is None:
-                    sent.set_result(None)
-                else:
-                    sent.set_exception(outcome)
-        self._task = None
+        try:
+            while self._waiting:
+                together, self._waiting = self._waiting, []
+                outcome: Exception | None = None
+                try:
+                    await self._write([record for records, _ in together for record in records])
+                except Exception as error:  # noqa: BLE001  # whoever waits hears of it
+                    outcome = error
+                for _, sent in together:
+                    if sent.done():
+                        continue  # who waited was cancelled
+                    if outcome is None:
+                        sent.set_result(None)
+                    else:
+                        sent.set_exception(outcome)
+        finally:
+            self._task = None

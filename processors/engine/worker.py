@@ -72,6 +72,8 @@ class SliceApp(faust.App):
     runner: Runner
     watchdog: Watchdog
     outputs: OutputLog
+    written: Sequence[str] = ()
+    """Topics that are written beside the tables' own."""
     logs: Logs
     tables: Any
 
@@ -80,7 +82,7 @@ class SliceApp(faust.App):
         try:
             await self.logs.start()
             await self.logs.require_same_partitions(
-                [*self.runner.stages, *(table.changelog_topic_name for table in self.tables.values())]
+                [*self.runner.stages, *(table.changelog_topic_name for table in self.tables.values()), *self.written]
             )
             await self.outputs.start()
         except Exception as error:  # noqa: BLE001  # whatever keeps it from starting, the process ends
@@ -144,9 +146,13 @@ class WorkerBuilder:
         self._tables.append(LogTable(table, self.outputs, self._logs))
         return self._tables[-1]
 
-    def run(self, stages: Sequence[Stage]) -> None:
-        """Run *stages* until the process is told to stop; any error ends the process with its own code."""
+    def run(self, stages: Sequence[Stage], *, written: Sequence[str] = ()) -> None:
+        """Run *stages*, which write to the topics *written* as well, until the process is told to stop.
+
+        Any error ends the process with its own code.
+        """
         app = self.app
+        app.written = written
         runner = app.runner = Runner(stages, self._logs, end_process)
         stall_seconds = self._settings.stall_seconds
         limits = Limits(stall_seconds, max(stall_seconds, 2 * _rebalance_seconds(self._settings)))

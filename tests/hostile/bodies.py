@@ -144,6 +144,11 @@ JSON = [
     Body("10,000 keys", "400 item_too_large", lambda: batch(item(properties={f"k{n}": n for n in range(10_000)}))),
     Body("2,000 keys", "200", lambda: batch(item(properties={f"k{n}": n for n in range(2_000)}))),
     Body(
+        "1,000,000 bytes beside 2,500 items",
+        "400 item_too_large",
+        lambda: batch(*[item()] * 2500, more=f', "context": {{"a": "{"x" * 10**6}"}}'),
+    ),
+    Body(
         "100,000 keys beside the batch", "200", lambda: batch(item(), more="".join(f', "k{n}":0' for n in range(10**5)))
     ),
     Body("a number of 30,000 digits", "400 invalid_number", lambda: value("9" * 30_000)),

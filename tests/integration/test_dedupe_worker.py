@@ -143,10 +143,19 @@ async def make(kafka: KafkaSettings, names: dict[str, int]) -> None:
 
 def test_a_worker_refuses_topics_that_differ_in_partitions(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
     topics = Topics(kafka_settings.topic_prefix)
-    asyncio.run(make(kafka_settings, {topics.items: 4, topics.events: 3}))
+    asyncio.run(make(kafka_settings, {topics.items: 4, topics.events: 3, topics.identifies: 4}))
     with Worker("dedupe", kafka_settings, tmp_path) as worker:
         worker.until(lambda: worker.ends > 0, "the worker refuses to start")
         assert "must have the same number of partitions" in worker.log
+
+
+def test_a_worker_refuses_to_run_without_a_topic_for_identifies(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+    topics = Topics(kafka_settings.topic_prefix)
+    asyncio.run(make(kafka_settings, {topics.items: 4, topics.events: 4}))
+    with Worker("dedupe", kafka_settings, tmp_path) as worker:
+        worker.until(lambda: worker.ends > 0, "the worker refuses to start")
+        assert topics.identifies in worker.log
+        assert "sequence topics apply" in worker.log
 
 
 def test_a_worker_without_its_topics_says_which_are_missing(kafka_settings: KafkaSettings, tmp_path: Path) -> None:

@@ -126,6 +126,18 @@ def test_an_items_limit_counts_its_bytes_as_they_came() -> None:
     assert refusal.code == Code.ITEM_TOO_LARGE
 
 
+def test_an_items_limit_counts_what_the_batch_gives_it() -> None:
+    context = '{"a":"' + "x" * 60_000 + '"}'
+    own = GOOD[:-1] + ',"context":{},"integrations":{}}'
+    limits = Limits(item_bytes=len(GOOD) + len(context))
+
+    verdicts = check(f'{{"batch":[{GOOD},{own}],"context":{context}}}', limits=limits)
+    assert len(verdicts.accepted) == 2
+    verdicts = check(f'{{"batch":[{GOOD},{own}],"context":{context},"integrations":{{"A":1}}}}', limits=limits)
+    assert [index for index, _ in verdicts.accepted] == [1]
+    assert [refusal.code for refusal in verdicts.refused] == [Code.ITEM_TOO_LARGE]
+
+
 def test_every_code_has_a_sentence() -> None:
     assert all(code.sentence.endswith(".") for code in Code)
     assert len({code.sentence for code in Code}) == len(Code)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.dedupe.decision import ITEM_LIMIT_BYTES, decide, pack_mark, replay, unpack_mark
-from tests.records import ReadRecord, event_read, item_read, track
+from tests.records import ReadRecord, event_read, identify, item_read, track
 
 WINDOW_MS = 1_000
 
@@ -61,10 +61,20 @@ def test_what_is_not_an_item_is_poison_and_the_rest_goes_on() -> None:
         ReadRecord(3, b"p/other", good.value),
         good,
         ReadRecord(5, b"p/big", b'"' + b"x" * ITEM_LIMIT_BYTES + b'"'),
+        item_read(6, identify("b", user_id="u" * 500_000)),
+        item_read(7, track("c" * 500_000)),
     ]
-    decision = decide(records, {b"p/a": None, b"p/x": None, b"p/other": None, b"p/big": None}, WINDOW_MS)
+    decision = decide(records, {record.key or b"": None for record in records}, WINDOW_MS)
     assert [record.offset for record in decision.unique] == [4]
-    codes = ["not_an_item", "not_an_item", "not_an_item", "key_mismatch", "item_too_large"]
+    codes = [
+        "not_an_item",
+        "not_an_item",
+        "not_an_item",
+        "key_mismatch",
+        "item_too_large",
+        "id_too_long",
+        "id_too_long",
+    ]
     assert [fault.code for fault in decision.poison] == codes
 
 
