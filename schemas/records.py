@@ -97,13 +97,14 @@ def event_headers(message_id: bytes, origin: int) -> Headers:
     return ((ORIGIN, b"%d" % origin), (MESSAGE_ID, message_id))
 
 
+def identify_headers(message_id: bytes, origin: int, partition: int) -> Headers:
+    """Return the headers of a record on `identifies.v1`; *origin* counts in *partition* of `items.v1`."""
+    return (*event_headers(message_id, origin), (ORIGIN_PARTITION, b"%d" % partition))
+
+
 def identify_record(identify: Identify, value: bytes, *, origin: int, partition: int) -> Record:
     """Return the record on `identifies.v1` of *identify*, which is *value* at offset *origin* of *partition*."""
-    headers = (
-        (ORIGIN, b"%d" % origin),
-        (MESSAGE_ID, identify.message_id.encode()),
-        (ORIGIN_PARTITION, b"%d" % partition),
-    )
+    headers = identify_headers(identify.message_id.encode(), origin, partition)
     return Record(person_key(identify.project_id, identify.user_id), value, headers)
 
 

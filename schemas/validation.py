@@ -63,7 +63,10 @@ class _Sender(msgspec.Struct, frozen=True, gc=False):
     """As it came."""
     clock: Clock
     context: Raw
+    context_bytes: int
+    """How much longer an item without its own gets; 0 where nothing stands beside the batch."""
     integrations: Raw
+    integrations_bytes: int
     plain: bool
     most_bytes: int
 
@@ -94,7 +97,9 @@ def _sender(request: Request, project_id: str, received_at: int, limits: Limits)
         sent_at=request.sent_at,
         clock=_read_clock(request.sent_at, received_at),
         context=EMPTY_OBJECT if request.context is ABSENT else request.context,
+        context_bytes=len(bytes(request.context)),
         integrations=EMPTY_OBJECT if request.integrations is ABSENT else request.integrations,
+        integrations_bytes=len(bytes(request.integrations)),
         plain=request.plain,
         most_bytes=limits.item_bytes,
     )
@@ -135,19 +140,17 @@ def _single(wire: WireItem, content: bytes, index: int, sender: _Sender) -> Item
     items = _items((wire,), sender)
     if items is None:
         return None
-    size = len(content) + _added_bytes(wire, sender)
+    size = len(content)
+    if wire.context is ABSENT:
+        size += sender.context_bytes
+    if wire.integrations is ABSENT:
+        size += sender.integrations_bytes
     if size > sender.most_bytes:
         raise FaultError(
             Code.ITEM_TOO_LARGE,
             f"With what the batch gives it, the item has {size} bytes; {sender.most_bytes} are allowed.",
         )
     return items[0]
-
-
-def _added_bytes(wire: WireItem, sender: _Sender) -> int:
-    """Return the bytes of what is written with *wire* although it stands beside the batch."""
-    given = ((wire.context, sender.context), (wire.integrations, sender.integrations))
-    return sum(len(bytes(batch)) for own, batch in given if own is ABSENT and batch is not EMPTY_OBJECT)
 
 
 def _items(wires: Iterable[WireItem], sender: _Sender) -> list[Item] | None:

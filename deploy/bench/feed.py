@@ -12,7 +12,7 @@ import msgspec
 
 from deploy.bench.site import PARTITIONS
 from processors.engine.output import Output, OutputLog
-from schemas.records import MESSAGE_ID, ORIGIN, ORIGIN_PARTITION, event_headers, partitions_for, person_key
+from schemas.records import event_headers, identify_headers, partitions_for, person_key
 
 PROJECT = "bench"
 _TIMES = b'"timestamp":"2026-01-31T12:00:00.000000Z","receivedAt":"2026-01-31T12:00:01.000000Z"'
@@ -99,8 +99,7 @@ class Feed:
             b'"traits":{"plan":"pro","age":%d,"city":"Lima","score":%d,"email":"somebody@example.org"}}'
             % (message_id, user.encode(), serial // 60 % 60, serial % 60, serial % 1_000_000, serial % 90, serial)
         )
-        headers = ((ORIGIN, b"%d" % serial), (MESSAGE_ID, message_id), (ORIGIN_PARTITION, b"0"))
-        return Output(person_key(PROJECT, user), value, headers)
+        return Output(person_key(PROJECT, user), value, identify_headers(message_id, serial, 0))
 
 
 def distinct(outputs: Iterable[Output]) -> int:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from processors.dedupe.decision import Poison, decide, pack_mark
 from processors.engine.output import Output, OutputLog
 from processors.engine.rocks import Put
 from processors.engine.stage import Lease, Positions, Slice, SourceRecord
 from processors.engine.table import LogTable
 from processors.rejections import RejectedTopic, rejection
-from schemas.items import Identify
-from schemas.records import Record, decode_item, event_headers, identify_record
+from schemas.records import event_headers, identify_record
 from schemas.topics import Topics
-
-_TRACK = b'{"type":"track"'
-"""How the value of most records begins: none of them is an identify."""
 
 
 class DedupeStage:
@@ -55,7 +49,13 @@ class DedupeStage:
         decision = decide(records.records, marks, self._window_ms)
         await self._reject(decision.poison)
         # Before the events: an item whose event is written is decided, and nobody would send it again.
-        await self._outputs.send(self._identifies, _identify_records(decision.unique, records.partition))
+        await self._outputs.send(
+            self._identifies,
+            [
+                identify_record(item, record.value or b"", origin=record.offset, partition=records.partition)
+                for record, item in decision.identifies
+            ],
+        )
         await self._seen.write(
             records.partition,
             [_event(record) for record in decision.unique],
@@ -74,15 +74,6 @@ class DedupeStage:
             )
             for fault in poison
         )
-
-
-def _identify_records(records: Iterable[SourceRecord], partition: int) -> list[Record]:
-    found = []
-    for record in records:
-        value = record.value or b""
-        if not value.startswith(_TRACK) and isinstance(item := decode_item(value), Identify):
-            found.append(identify_record(item, value, origin=record.offset, partition=partition))
-    return found
 
 
 def _event(record: SourceRecord) -> Output:

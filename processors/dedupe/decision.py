@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from processors.engine.faults import without
 from processors.engine.stage import SourceRecord
+from schemas.items import Identify, Item
 from schemas.records import InvalidRecordError, decode_item, item_key, origin_of
 from schemas.rules import LONGEST
 
@@ -42,20 +43,24 @@ class Decision:
     unique: list[SourceRecord]
     duplicates: int
     poison: list[Poison]
+    identifies: list[tuple[SourceRecord, Identify]]
+    """Those of `unique` that are identifies, as they were read."""
 
 
 def decide(records: Sequence[SourceRecord], marks: Mapping[bytes, bytes | None], window_ms: int) -> Decision:
     """Return which of *records* are new, given the *marks* of their keys; *window_ms* is how long a mark counts."""
     unique: list[SourceRecord] = []
     poison: list[Poison] = []
+    identifies: list[tuple[SourceRecord, Identify]] = []
     fresh: dict[bytes, int] = {}
     duplicates = 0
     for record in records:
         key = record.key
-        if (fault := fault_of(record)) is not None:
-            poison.append(fault)
+        item = _read(record)
+        if isinstance(item, Poison):
+            poison.append(item)
             continue
-        assert key is not None  # noqa: S101  # `fault_of` has seen to it; a run-time check for every record would be waste
+        assert key is not None  # noqa: S101  # `_read` has seen to it; a run-time check for every record would be waste
         seen_at = fresh.get(key)
         if seen_at is None and (mark := marks[key]) is not None:
             seen_at = unpack_mark(mark)[1]
@@ -64,11 +69,13 @@ def decide(records: Sequence[SourceRecord], marks: Mapping[bytes, bytes | None],
             continue
         fresh[key] = record.timestamp
         unique.append(record)
-    return Decision(unique, duplicates, poison)
+        if isinstance(item, Identify):
+            identifies.append((record, item))
+    return Decision(unique, duplicates, poison, identifies)
 
 
-def fault_of(record: SourceRecord) -> Poison | None:
-    """Return why *record* is not an item, None when it is one."""
+def _read(record: SourceRecord) -> Item | Poison:
+    """Return the item of *record*, or why it is none."""
     value = record.value
     if value is None or record.key is None:
         return Poison(record, "not_an_item", "the record has no key or no value")
@@ -82,7 +89,7 @@ def fault_of(record: SourceRecord) -> Poison | None:
         return Poison(record, "key_mismatch", "the record's key is not that of its item")
     if len(value) > _SMALL_BYTES and max(len(item.user_id), len(item.message_id)) > LONGEST:
         return Poison(record, "id_too_long", f"userId or messageId has more than {LONGEST} characters")
-    return None
+    return item
 
 
 def replay(

@@ -1,1 +1,1 @@
-"""events.v1 to identifies.v1 to persons.v1: what is known about each person."""
+"""identifies.v1 to persons.v1: what is known about each person."""
