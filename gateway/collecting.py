@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -36,6 +35,20 @@ class Shared:
 
     budget: ByteBudget
     turns: Turns = field(default_factory=Turns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What is left of a request while it waits for its records.
+
+    Its body, items and records are let go of before that: the next request finds their memory free and still in the
+    processor's cache.
+    """
+
+    reply: web.Response
+    accepted: int
+    refused: Mapping[str, int]
+    acknowledged: Awaitable[None]
 
 
 class Collector:
@@ -75,15 +88,19 @@ class Collector:
         started = time.perf_counter()
         held = HeldBytes(self._budget)
         try:
-            verdicts = await self._take(request, item_type, held)
+            taken = await self._take(request, item_type, held)
         finally:
             held.release()
+        await taken.acknowledged
+        self._metrics.accepted_items.inc(taken.accepted)
+        for code, count in taken.refused.items():
+            self._metrics.refused_items.labels(code).inc(count)
         self._metrics.request_seconds.observe(time.perf_counter() - started)
-        return verdicts_reply(verdicts, verbose=request.query_string == "" or request.query.get("verbose") != "0")
+        return taken.reply
 
     async def _take(
         self, request: web.Request, item_type: Literal["track", "identify"] | None, held: HeldBytes
-    ) -> Verdicts:
+    ) -> _Taken:
         token = read_token(request.headers)
         project = None if token is None else self._open(token)
         if project is not None:
@@ -98,8 +115,13 @@ class Collector:
             project = self._open(agree(token, parsed.write_key))
         self._take_items(project, parsed.count)
         verdicts = check_items(parsed, project_id=project.id, received_at=received_at, limits=self._limits)
-        await self._publish(project, verdicts, received_at)
-        return verdicts
+        verbose = request.query_string == "" or request.query.get("verbose") != "0"
+        return _Taken(
+            reply=verdicts_reply(verdicts, verbose=verbose),
+            accepted=len(verdicts.accepted),
+            refused=Counter(refusal.code for refusal in verdicts.refused),
+            acknowledged=self._publisher.publish(self._records(project.id, verdicts, received_at)),
+        )
 
     def _take_items(self, project: Project, count: int) -> None:
         """Take *count* items off what the project may send now; `RateLimitedError` where that is used up."""
@@ -115,21 +137,15 @@ class Collector:
             raise ProjectDisabledError
         return project
 
-    async def _publish(self, project: Project, verdicts: Verdicts, received_at: int) -> None:
-        """Return when accepted and refused items are acknowledged, so that a reply never tells of what can be lost."""
-        accepted = item_records(project.id, [item for _, item in verdicts.accepted])
-        if not verdicts.refused:
-            await self._publisher.publish(self._topics.items, accepted)
-        else:
+    def _records(self, project_id: str, verdicts: Verdicts, received_at: int) -> dict[str, list[Record]]:
+        """Return the records of accepted and refused items, so that a reply never tells of what can be lost."""
+        records = {self._topics.items: item_records(project_id, [item for _, item in verdicts.accepted])}
+        if verdicts.refused:
             rejected_at = format_time(received_at)
-            rejected = [_rejection(project.id, refusal, rejected_at) for refusal in verdicts.refused]
-            await _all(
-                self._publisher.publish(self._topics.items, accepted),
-                self._publisher.publish(self._topics.rejected, rejected),
-            )
-            for code, count in Counter(refusal.code for refusal in verdicts.refused).items():
-                self._metrics.refused_items.labels(code).inc(count)
-        self._metrics.accepted_items.inc(len(accepted))
+            records[self._topics.rejected] = [
+                _rejection(project_id, refusal, rejected_at) for refusal in verdicts.refused
+            ]
+        return records
 
 
 def _rejection(project_id: str, refusal: Refusal, rejected_at: str) -> Record:
@@ -137,10 +153,3 @@ def _rejection(project_id: str, refusal: Refusal, rejected_at: str) -> Record:
         project_id, "gateway", refusal.code, refusal.message, rejected_at, refusal.field, refusal.message_id
     )
     return rejection_record(rejection, refusal.content)
-
-
-async def _all(*publishing: Awaitable[None]) -> None:
-    """Wait for all of them, then raise what the first that failed raised."""
-    for outcome in await asyncio.gather(*publishing, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome

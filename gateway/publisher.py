@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.errors import DrainingError, UnavailableError
@@ -29,11 +29,11 @@ class Publisher(Protocol):
     async def start(self) -> None:
         """Connect; raise `StartError` where something is missing."""
 
-    async def publish(self, topic: str, records: Sequence[Record]) -> None:
-        """Return when all in-sync replicas hold every record.
+    def publish(self, records: Mapping[str, Sequence[Record]]) -> Awaitable[None]:
+        """Take *records*, by topic, and return what waits until all in-sync replicas hold every one of them.
 
-        Raises `UnavailableError` otherwise. Then any of the records may be written or not, also later: the caller
-        sends all of them again, and readers drop the repeats.
+        Raises `UnavailableError` otherwise, at once or from there. Then any of the records may be written or not, also
+        later: the caller sends all of them again, and readers drop the repeats.
         """
 
     async def check(self) -> None:
@@ -69,25 +69,23 @@ class KafkaPublisher:
         for topic, partitions in (await self._producer.start()).items():
             self._lanes[topic] = [Lane(topic, partition, outlet) for partition in range(partitions)]
 
-    async def publish(self, topic: str, records: Sequence[Record]) -> None:
-        """Return when every record is acknowledged; what is under way goes on when the time for it is over."""
-        if not records:
-            return
+    def publish(self, records: Mapping[str, Sequence[Record]]) -> Awaitable[None]:
+        """Copy *records* into the open batches, and return what waits until these are acknowledged.
+
+        What is under way goes on when the time for it is over.
+        """
         if self._closed:
             raise DrainingError
         self._budget.take(0)
-        shares = self._shares(topic, records)
+        shares = [share for topic, of_topic in records.items() for share in self._shares(topic, of_topic)]
         self._refuse_while_silent([lane for lane, _ in shares])
-        loop = asyncio.get_running_loop()
-        ticket = Ticket(loop.create_future())
+        ticket = Ticket(asyncio.get_running_loop().create_future())
         timestamp_ms = time.time_ns() // 1_000_000
         for lane, share in shares:
             lane.add(share, ticket, timestamp_ms)
-        expiry = loop.call_later(self._settings.publish_timeout_seconds, ticket.expire)
-        try:
-            await ticket.future
-        finally:
-            expiry.cancel()
+        if not shares:
+            ticket.future.set_result(None)
+        return self._settled(ticket)
 
     async def check(self) -> None:
         """Return when a broker answers and no batch is overdue."""
@@ -108,6 +106,13 @@ class KafkaPublisher:
 
     def _all_lanes(self) -> list[Lane]:
         return [lane for lanes in self._lanes.values() for lane in lanes]
+
+    async def _settled(self, ticket: Ticket) -> None:
+        expiry = asyncio.get_running_loop().call_later(self._settings.publish_timeout_seconds, ticket.expire)
+        try:
+            await ticket.future
+        finally:
+            expiry.cancel()
 
     def _shares(self, topic: str, records: Sequence[Record]) -> list[tuple[Lane, list[Record]]]:
         """Return which lane takes which of *records*."""

@@ -40,7 +40,7 @@ class TokenUse:
         day = datetime.now(UTC).date().isoformat()
         used = self._projects.unrecorded_uses(day)
         with contextlib.suppress(UnavailableError):
-            await self._publisher.publish(self._topic, [Record(*use_entry(name, day)) for name in used])
+            await self._publisher.publish({self._topic: [Record(*use_entry(name, day)) for name in used]})
 
     async def close(self) -> None:
         """Write what is left and look no more."""

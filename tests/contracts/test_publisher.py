@@ -104,7 +104,7 @@ def records(count: int, *, size: int = 20) -> list[Record]:
 async def test_a_record_is_written_whole_to_the_partition_of_its_key(world: World) -> None:
     record = Record(b"p/m-1", b'{"a":1}', (("origin", b"7"), ("message_id", b"m-1")))
 
-    await world.publisher.publish(world.topic, [record])
+    await world.publisher.publish({world.topic: [record]})
 
     written = await world.read()
     assert written[partition_for(b"p/m-1", 4)] == [record]
@@ -114,7 +114,7 @@ async def test_a_record_is_written_whole_to_the_partition_of_its_key(world: Worl
 async def test_records_of_one_request_keep_their_order_in_a_partition(world: World) -> None:
     sent = records(500)
 
-    await world.publisher.publish(world.topic, sent)
+    await world.publisher.publish({world.topic: sent})
 
     for partition, written in (await world.read()).items():
         assert written == [record for record in sent if partition_for(record.key, 4) == partition]
@@ -123,7 +123,7 @@ async def test_records_of_one_request_keep_their_order_in_a_partition(world: Wor
 async def test_requests_at_the_same_time_are_written_once_each(world: World) -> None:
     requests = [records(37) for _ in range(40)]
 
-    await asyncio.gather(*(world.publisher.publish(world.topic, sent) for sent in requests))
+    await asyncio.gather(*(world.publisher.publish({world.topic: sent}) for sent in requests))
 
     written = [record.key for partition in (await world.read()).values() for record in partition]
     assert sorted(written) == sorted(record.key for sent in requests for record in sent)
@@ -132,13 +132,13 @@ async def test_requests_at_the_same_time_are_written_once_each(world: World) -> 
 async def test_a_request_larger_than_a_batch_is_written_whole(world: World) -> None:
     sent = records(100, size=10 * KIB)
 
-    await world.publisher.publish(world.topic, sent)
+    await world.publisher.publish({world.topic: sent})
 
     assert sum(map(len, (await world.read()).values())) == 100
 
 
 async def test_no_records_are_nothing_to_write(world: World) -> None:
-    await world.publisher.publish(world.topic, [])
+    await world.publisher.publish({world.topic: []})
 
     assert not any((await world.read()).values())
 
@@ -149,7 +149,7 @@ async def test_without_a_broker_records_are_not_acknowledged_in_time_and_later_o
 
     async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS + 1):
         with pytest.raises(UnavailableError):
-            await world.publisher.publish(world.topic, records(10))
+            await world.publisher.publish({world.topic: records(10)})
     with pytest.raises(UnavailableError):
         await world.publisher.check()
 
@@ -165,7 +165,7 @@ async def test_without_a_broker_records_are_not_acknowledged_in_time_and_later_o
 async def until_accepted(world: World, sent: list[Record]) -> None:
     while True:
         try:
-            await world.publisher.publish(world.topic, sent)
+            await world.publisher.publish({world.topic: sent})
         except UnavailableError:
             await asyncio.sleep(0.05)
         else:
@@ -176,4 +176,4 @@ async def test_a_closed_publisher_refuses(world: World) -> None:
     await world.publisher.close()
 
     with pytest.raises(UnavailableError):
-        await world.publisher.publish(world.topic, records(1))
+        await world.publisher.publish({world.topic: records(1)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from gateway.errors import DrainingError, OverloadedError, PublishError, PublishTimeoutError
 from schemas.records import Record, partitions_for
@@ -38,12 +38,15 @@ class MemoryPublisher:
     async def start(self) -> None:
         """Do nothing: memory is always there."""
 
-    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+    def publish(self, records: Mapping[str, Sequence[Record]]) -> Awaitable[None]:
         """Keep *records*, as the protocol says."""
         if self._closed:
             raise DrainingError
         if self.overloaded:
             raise OverloadedError
+        return self._keep(records)
+
+    async def _keep(self, records: Mapping[str, Sequence[Record]]) -> None:
         try:
             async with asyncio.timeout(self._publish_timeout_seconds):
                 await self._answering.wait()
@@ -51,9 +54,10 @@ class MemoryPublisher:
             raise PublishTimeoutError from None
         if not self.reachable:
             raise PublishError
-        places = partitions_for([record.key for record in records], self._partitions)
-        for record, partition in zip(records, places, strict=True):
-            self.written[topic, partition].append(record)
+        for topic, of_topic in records.items():
+            places = partitions_for([record.key for record in of_topic], self._partitions)
+            for record, partition in zip(of_topic, places, strict=True):
+                self.written[topic, partition].append(record)
 
     async def check(self) -> None:
         """Raise while the test has switched it off."""

@@ -319,8 +319,8 @@ async def test_pages_of_listed_origins_may_send_and_read_the_reply() -> None:
 async def test_a_fault_of_the_gateway_is_unavailable_counted_and_logged_without_what_it_says(
     gateway: Served, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def break_down(topic: str, records: object) -> None:
-        raise KeyError(f"{topic}: {records}")
+    def break_down(records: object) -> None:
+        raise KeyError(f"{records}")
 
     monkeypatch.setattr(gateway.publisher, "publish", break_down)
 

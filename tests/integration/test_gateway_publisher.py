@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -44,7 +45,7 @@ class Rig:
     topic: str
 
     async def publish(self, *records: Record) -> None:
-        await self.publisher.publish(self.topic, records)
+        await self.publisher.publish({self.topic: records})
 
     async def recover(self, within_seconds: float) -> list[Record]:
         """Publish to every partition until that is acknowledged; return what was published."""
@@ -259,9 +260,12 @@ async def test_a_request_is_acknowledged_no_sooner_than_its_records_can_be_read(
     async with rig(kafka, topics, publish_timeout_seconds=5.0) as world:
         await world.recover(5)
         world.proxy.swallow()
-        request = asyncio.create_task(world.publish(*spread()))
+        value = b"v" * 100
+        references = sys.getrefcount(value)
+        request = asyncio.ensure_future(world.publisher.publish({world.topic: [Record(b"p/m-1", value)]}))
         await asyncio.wait([request], timeout=0.3)
         assert not request.done()
+        assert sys.getrefcount(value) == references, "what is under way is in its batch alone"
 
         world.proxy.flow()
 

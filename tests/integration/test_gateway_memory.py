@@ -1,0 +1,36 @@
+"""What a request keeps in memory while it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import pytest
+
+from gateway import collecting
+from gateway.bodies import read_body
+from gateway.settings import GatewaySettings
+from tests.integration.served import serving, track
+
+
+async def test_a_request_that_waits_for_kafka_has_let_go_of_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies: list[bytes] = []
+
+    async def read(*arguments: Any) -> bytes:
+        bodies.append(await read_body(*arguments))
+        return bodies[-1]
+
+    monkeypatch.setattr(collecting, "read_body", read)
+    async with serving(GatewaySettings()) as gateway:
+        gateway.publisher.hold()
+        request = asyncio.create_task(gateway.post("/b", {"batch": [track()]}))
+        async with asyncio.timeout(5):
+            while not bodies or gateway.budget.held_bytes:  # noqa: ASYNC110  # the other side of a socket counts it
+                await asyncio.sleep(0.005)
+
+        references = sys.getrefcount(bodies[0])
+        assert not request.done()
+        assert references == 2, "the list's, and that of the question"
+        gateway.publisher.resume()
+        assert (await request).status == 200
