@@ -22,7 +22,7 @@ from gateway.settings import GatewaySettings
 from gateway.turns import Turns
 from schemas.items import Rejection
 from schemas.projects import Project
-from schemas.records import Record, item_records, rejection_record
+from schemas.records import KeyValue, keyed_items, rejection_record
 from schemas.refusals import Refusal
 from schemas.times import format_time
 from schemas.topics import Topics
@@ -118,7 +118,7 @@ class Collector:
         verbose = request.query_string == "" or request.query.get("verbose") != "0"
         return _Taken(
             reply=verdicts_reply(verdicts, verbose=verbose),
-            accepted=len(verdicts.accepted),
+            accepted=len(verdicts.items),
             refused=Counter(refusal.code for refusal in verdicts.refused),
             acknowledged=self._publisher.publish(self._records(project.id, verdicts, received_at)),
         )
@@ -137,9 +137,9 @@ class Collector:
             raise ProjectDisabledError
         return project
 
-    def _records(self, project_id: str, verdicts: Verdicts, received_at: int) -> dict[str, list[Record]]:
+    def _records(self, project_id: str, verdicts: Verdicts, received_at: int) -> dict[str, list[KeyValue]]:
         """Return the records of accepted and refused items, so that a reply never tells of what can be lost."""
-        records = {self._topics.items: item_records(project_id, [item for _, item in verdicts.accepted])}
+        records = {self._topics.items: keyed_items(project_id, verdicts.items)}
         if verdicts.refused:
             rejected_at = format_time(received_at)
             records[self._topics.rejected] = [
@@ -148,8 +148,9 @@ class Collector:
         return records
 
 
-def _rejection(project_id: str, refusal: Refusal, rejected_at: str) -> Record:
+def _rejection(project_id: str, refusal: Refusal, rejected_at: str) -> KeyValue:
     rejection = Rejection(
         project_id, "gateway", refusal.code, refusal.message, rejected_at, refusal.field, refusal.message_id
     )
-    return rejection_record(rejection, refusal.content)
+    record = rejection_record(rejection, refusal.content)
+    return record.key, record.value

@@ -18,7 +18,7 @@ from gateway.limits import ByteBudget
 from gateway.metrics import GatewayMetrics
 from gateway.producer import LiveProducer
 from gateway.settings import GatewaySettings
-from schemas.records import Record, partitions_for
+from schemas.records import KeyValue, partitions_for
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Publisher(Protocol):
     async def start(self) -> None:
         """Connect; raise `StartError` where something is missing."""
 
-    def publish(self, records: Mapping[str, Sequence[Record]]) -> Awaitable[None]:
+    def publish(self, records: Mapping[str, Sequence[KeyValue]]) -> Awaitable[None]:
         """Take *records*, by topic, and return what waits until all in-sync replicas hold every one of them.
 
         Raises `UnavailableError` otherwise, at once or from there. Then any of the records may be written or not, also
@@ -69,7 +69,7 @@ class KafkaPublisher:
         for topic, partitions in (await self._producer.start()).items():
             self._lanes[topic] = [Lane(topic, partition, outlet) for partition in range(partitions)]
 
-    def publish(self, records: Mapping[str, Sequence[Record]]) -> Awaitable[None]:
+    def publish(self, records: Mapping[str, Sequence[KeyValue]]) -> Awaitable[None]:
         """Copy *records* into the open batches, and return what waits until these are acknowledged.
 
         What is under way goes on when the time for it is over.
@@ -114,11 +114,11 @@ class KafkaPublisher:
         finally:
             expiry.cancel()
 
-    def _shares(self, topic: str, records: Sequence[Record]) -> list[tuple[Lane, list[Record]]]:
+    def _shares(self, topic: str, records: Sequence[KeyValue]) -> list[tuple[Lane, list[KeyValue]]]:
         """Return which lane takes which of *records*."""
         lanes = self._lanes[topic]
-        shares: list[list[Record]] = [[] for _ in lanes]
-        partitions = partitions_for([record.key for record in records], len(lanes))
+        shares: list[list[KeyValue]] = [[] for _ in lanes]
+        partitions = partitions_for([key for key, _ in records], len(lanes))
         for record, partition in zip(records, partitions, strict=True):
             shares[partition].append(record)
         return [(lane, share) for lane, share in zip(lanes, shares, strict=True) if share]

@@ -77,16 +77,17 @@ def json_reply(body: bytes, status: int = 200, headers: Mapping[str, str] | None
 
 def verdicts_reply(verdicts: Verdicts, *, verbose: bool) -> web.Response:
     """Return 200 with the verdict on each item, or only on the refused ones; 400 where every item is refused."""
-    accepted, refused = verdicts.accepted, verdicts.refused
+    accepted, refused = len(verdicts.items), verdicts.refused
     items: list[_Accepted | _Rejected] = []
     if verbose:
-        items = [_Accepted(index, item.message_id) for index, item in accepted]
+        ids = (item.message_id for item in verdicts.items)
+        items = [_Accepted(index, message_id) for index, message_id in zip(verdicts.indexes, ids, strict=True)]
     if refused:
         items += map(_rejected, refused)
         items.sort(key=attrgetter("index"))
     if accepted:
         shown = items if verbose or refused else None
-        return json_reply(_encode(_Reply(True, len(accepted), len(refused), shown)))  # noqa: FBT003
+        return json_reply(_encode(_Reply(True, accepted, len(refused), shown)))  # noqa: FBT003
     first = refused[0]
     message = f"Every item was refused, the first because of: {first.message}"
     reply = _Reply(False, 0, len(refused), items, "every_item_refused", message, new_request_id())  # noqa: FBT003

@@ -15,7 +15,6 @@ from gateway.directory import ProjectSource
 from gateway.errors import UnavailableError
 from gateway.publisher import Publisher
 from schemas.projects import use_entry
-from schemas.records import Record
 
 _EVERY_SECONDS = 60.0
 _LAST_SECONDS = 1.0
@@ -40,7 +39,7 @@ class TokenUse:
         day = datetime.now(UTC).date().isoformat()
         used = self._projects.unrecorded_uses(day)
         with contextlib.suppress(UnavailableError):
-            await self._publisher.publish({self._topic: [Record(*use_entry(name, day)) for name in used]})
+            await self._publisher.publish({self._topic: [use_entry(name, day) for name in used]})
 
     async def close(self) -> None:
         """Write what is left and look no more."""

@@ -12,7 +12,7 @@ same item. Of two members with one name the last counts.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from struct import Struct
@@ -48,10 +48,18 @@ _decode_wire_item = msgspec.json.Decoder(WireItem).decode
 
 
 class Verdicts(msgspec.Struct, frozen=True):
-    """What became of each item, by its place in the batch; each is in one of the two."""
+    """What became of each item of a batch: it is accepted or refused."""
 
-    accepted: list[tuple[int, Item]]
+    items: list[Item]
+    """The accepted ones."""
+    indexes: Sequence[int]
+    """The place of each of them in the batch."""
     refused: list[Refusal]
+
+    @property
+    def accepted(self) -> list[tuple[int, Item]]:
+        """The accepted items with their places."""
+        return list(zip(self.indexes, self.items, strict=True))
 
 
 class _Sender(msgspec.Struct, frozen=True, gc=False):
@@ -77,17 +85,19 @@ def check_items(request: Request, *, project_id: str, received_at: int, limits: 
     if request.wire_items is not None:
         with suppress(FaultError):
             if (items := _items(request.wire_items, sender)) is not None:
-                return Verdicts(list(enumerate(items)), [])
-    accepted: list[tuple[int, Item]] = []
+                return Verdicts(items, range(len(items)), [])
+    accepted: list[Item] = []
+    indexes: list[int] = []
     refused: list[Refusal] = []
     for index, raw in enumerate(request.items):
         content = bytes(raw)
         try:
-            accepted.append((index, _read_fast(content, index, sender) or _read_exactly(content, index, sender)))
+            accepted.append(_read_fast(content, index, sender) or _read_exactly(content, index, sender))
+            indexes.append(index)
         except FaultError as fault:
             message_id = find_message_id(content)
             refused.append(Refusal(index, fault.code, fault.message, fault.field, message_id, content))
-    return Verdicts(accepted, refused)
+    return Verdicts(accepted, indexes, refused)
 
 
 def _sender(request: Request, project_id: str, received_at: int, limits: Limits) -> _Sender:

@@ -15,7 +15,7 @@ from gateway.limits import ByteBudget
 from gateway.metrics import GatewayMetrics
 from gateway.publisher import KafkaPublisher, Publisher
 from gateway.settings import KIB, GatewaySettings
-from schemas.records import Record, partition_for
+from schemas.records import KeyValue, partition_for
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
 from tests.fakes.kafka_proxy import KafkaProxy
@@ -30,12 +30,12 @@ class World:
 
     publisher: Publisher
     topic: str
-    read: Callable[[], Awaitable[dict[int, list[Record]]]]
+    read: Callable[[], Awaitable[dict[int, list[KeyValue]]]]
     cut: Callable[[], Awaitable[None]]
     restore: Callable[[], Awaitable[None]]
 
 
-async def read_topic(servers: str, topic: str) -> dict[int, list[Record]]:
+async def read_topic(servers: str, topic: str) -> dict[int, list[KeyValue]]:
     """Return every record of *topic* up to its present end, by partition."""
     consumer = AIOKafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
     await consumer.start()
@@ -43,12 +43,12 @@ async def read_topic(servers: str, topic: str) -> dict[int, list[Record]]:
         partitions = [TopicPartition(topic, number) for number in range(4)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        found: dict[int, list[Record]] = {partition.partition: [] for partition in partitions}
+        found: dict[int, list[KeyValue]] = {partition.partition: [] for partition in partitions}
         for partition in partitions:
             while await consumer.position(partition) < ends[partition]:
                 for message in (await consumer.getmany(partition, timeout_ms=500)).get(partition, []):
-                    record = Record(message.key, message.value, tuple(message.headers))
-                    found[partition.partition].append(record)
+                    assert not message.headers
+                    found[partition.partition].append((message.key, message.value))
         return found
     finally:
         await consumer.stop()
@@ -58,7 +58,7 @@ async def read_topic(servers: str, topic: str) -> dict[int, list[Record]]:
 async def memory_world() -> World:
     fake = MemoryPublisher(publish_timeout_seconds=PUBLISH_TIMEOUT_SECONDS)
 
-    async def read() -> dict[int, list[Record]]:
+    async def read() -> dict[int, list[KeyValue]]:
         return {partition: list(fake.written["t", partition]) for partition in range(4)}
 
     async def cut() -> None:
@@ -96,13 +96,13 @@ def world(request: pytest.FixtureRequest) -> World:
     return chosen
 
 
-def records(count: int, *, size: int = 20) -> list[Record]:
+def records(count: int, *, size: int = 20) -> list[KeyValue]:
     prefix = secrets.token_hex(4)
-    return [Record(b"p/%s-%d" % (prefix.encode(), number), b"v" * size) for number in range(count)]
+    return [(b"p/%s-%d" % (prefix.encode(), number), b"v" * size) for number in range(count)]
 
 
 async def test_a_record_is_written_whole_to_the_partition_of_its_key(world: World) -> None:
-    record = Record(b"p/m-1", b'{"a":1}', (("origin", b"7"), ("message_id", b"m-1")))
+    record = (b"p/m-1", b'{"a":1}')
 
     await world.publisher.publish({world.topic: [record]})
 
@@ -117,7 +117,7 @@ async def test_records_of_one_request_keep_their_order_in_a_partition(world: Wor
     await world.publisher.publish({world.topic: sent})
 
     for partition, written in (await world.read()).items():
-        assert written == [record for record in sent if partition_for(record.key, 4) == partition]
+        assert written == [record for record in sent if partition_for(record[0], 4) == partition]
 
 
 async def test_requests_at_the_same_time_are_written_once_each(world: World) -> None:
@@ -125,8 +125,8 @@ async def test_requests_at_the_same_time_are_written_once_each(world: World) -> 
 
     await asyncio.gather(*(world.publisher.publish({world.topic: sent}) for sent in requests))
 
-    written = [record.key for partition in (await world.read()).values() for record in partition]
-    assert sorted(written) == sorted(record.key for sent in requests for record in sent)
+    written = [record[0] for partition in (await world.read()).values() for record in partition]
+    assert sorted(written) == sorted(record[0] for sent in requests for record in sent)
 
 
 async def test_a_request_larger_than_a_batch_is_written_whole(world: World) -> None:
@@ -157,12 +157,12 @@ async def test_without_a_broker_records_are_not_acknowledged_in_time_and_later_o
     sent = records(10)
     async with asyncio.timeout(30):
         await until_accepted(world, sent)
-    written = {record.key for partition in (await world.read()).values() for record in partition}
-    assert written >= {record.key for record in sent}
+    written = {record[0] for partition in (await world.read()).values() for record in partition}
+    assert written >= {record[0] for record in sent}
     await world.publisher.check()
 
 
-async def until_accepted(world: World, sent: list[Record]) -> None:
+async def until_accepted(world: World, sent: list[KeyValue]) -> None:
     while True:
         try:
             await world.publisher.publish({world.topic: sent})

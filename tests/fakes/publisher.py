@@ -7,14 +7,14 @@ from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
 
 from gateway.errors import DrainingError, OverloadedError, PublishError, PublishTimeoutError
-from schemas.records import Record, partitions_for
+from schemas.records import KeyValue, partitions_for
 
 
 class MemoryPublisher:
     """Holds what is published; `reachable` and `answering` are for the test to switch."""
 
     def __init__(self, *, partitions: int = 4, publish_timeout_seconds: float = 5.0) -> None:
-        self.written: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        self.written: dict[tuple[str, int], list[KeyValue]] = defaultdict(list)
         self.reachable = True
         self.overloaded = False
         self._partitions = partitions
@@ -23,7 +23,7 @@ class MemoryPublisher:
         self._answering.set()
         self._closed = False
 
-    def records(self, topic: str) -> list[Record]:
+    def records(self, topic: str) -> list[KeyValue]:
         """Return everything on *topic*, partition by partition."""
         return [record for partition in range(self._partitions) for record in self.written[topic, partition]]
 
@@ -38,7 +38,7 @@ class MemoryPublisher:
     async def start(self) -> None:
         """Do nothing: memory is always there."""
 
-    def publish(self, records: Mapping[str, Sequence[Record]]) -> Awaitable[None]:
+    def publish(self, records: Mapping[str, Sequence[KeyValue]]) -> Awaitable[None]:
         """Keep *records*, as the protocol says."""
         if self._closed:
             raise DrainingError
@@ -46,7 +46,7 @@ class MemoryPublisher:
             raise OverloadedError
         return self._keep(records)
 
-    async def _keep(self, records: Mapping[str, Sequence[Record]]) -> None:
+    async def _keep(self, records: Mapping[str, Sequence[KeyValue]]) -> None:
         try:
             async with asyncio.timeout(self._publish_timeout_seconds):
                 await self._answering.wait()
@@ -55,7 +55,7 @@ class MemoryPublisher:
         if not self.reachable:
             raise PublishError
         for topic, of_topic in records.items():
-            places = partitions_for([record.key for record in of_topic], self._partitions)
+            places = partitions_for([key for key, _ in of_topic], self._partitions)
             for record, partition in zip(of_topic, places, strict=True):
                 self.written[topic, partition].append(record)
 

@@ -73,7 +73,7 @@ class Served:
 
     def written(self, topic: str = ITEMS) -> list[Any]:
         """Return the values on *topic*."""
-        return [json.loads(record.value) for record in self.publisher.records(topic)]
+        return [json.loads(value) for _, value in self.publisher.records(topic)]
 
 
 @asynccontextmanager

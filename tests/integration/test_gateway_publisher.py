@@ -23,7 +23,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.producer import LiveProducer
 from gateway.publisher import KafkaPublisher
 from gateway.settings import KIB, GatewaySettings
-from schemas.records import Record, partition_for
+from schemas.records import KeyValue, partition_for
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
 from tests.contracts.test_publisher import read_topic
@@ -44,10 +44,10 @@ class Rig:
     servers: str
     topic: str
 
-    async def publish(self, *records: Record) -> None:
+    async def publish(self, *records: KeyValue) -> None:
         await self.publisher.publish({self.topic: records})
 
-    async def recover(self, within_seconds: float) -> list[Record]:
+    async def recover(self, within_seconds: float) -> list[KeyValue]:
         """Publish to every partition until that is acknowledged; return what was published."""
         sent = spread()
         async with asyncio.timeout(within_seconds):
@@ -60,7 +60,7 @@ class Rig:
                     return sent
 
     async def keys(self) -> list[bytes]:
-        return [record.key for records in (await read_topic(self.servers, self.topic)).values() for record in records]
+        return [record[0] for records in (await read_topic(self.servers, self.topic)).values() for record in records]
 
     def replaced(self) -> float:
         value = self.metrics.registry.get_sample_value("sequence_gateway_producers_replaced_total")
@@ -68,9 +68,9 @@ class Rig:
         return value
 
 
-def spread(count: int = 40, size: int = 10) -> list[Record]:
+def spread(count: int = 40, size: int = 10) -> list[KeyValue]:
     prefix = secrets.token_hex(4)
-    return [Record(f"p/{prefix}-{number}".encode(), b"v" * size) for number in range(count)]
+    return [(f"p/{prefix}-{number}".encode(), b"v" * size) for number in range(count)]
 
 
 @asynccontextmanager
@@ -119,7 +119,7 @@ async def test_it_recovers_by_itself_from_an_outage_longer_than_every_timeout(ka
 
         last = await world.recover(15)
         keys = await world.keys()
-        assert {record.key for record in first + last} <= set(keys)
+        assert {record[0] for record in first + last} <= set(keys)
         assert world.budget.held_bytes == 0
 
 
@@ -151,7 +151,7 @@ async def test_a_batch_whose_leader_stays_unknown_costs_the_producer_and_not_the
 
         sent = await world.recover(15)
         assert world.replaced() >= 1
-        assert {record.key for record in sent} <= set(await world.keys())
+        assert {record[0] for record in sent} <= set(await world.keys())
 
 
 async def test_control_without_replacement_a_batch_whose_leader_stays_unknown_kills_its_partition(
@@ -184,11 +184,11 @@ def failed_batches(world: Rig) -> float:
     return world.metrics.registry.get_sample_value("sequence_gateway_failed_batches_total", labels) or 0
 
 
-async def refuse(world: Rig) -> Record:
+async def refuse(world: Rig) -> KeyValue:
     """Publish records that are too large until the broker applies the limit; return the one that it refused."""
     async with asyncio.timeout(10):
         while True:
-            large = Record(f"p/large-{secrets.token_hex(4)}".encode(), b"v" * 3000)
+            large = (f"p/large-{secrets.token_hex(4)}".encode(), b"v" * 3000)
             try:
                 await world.publish(large)
             except PublishError:
@@ -202,8 +202,8 @@ async def test_a_batch_that_the_broker_refuses_for_good_fails_alone(kafka: str, 
 
         sent = await world.recover(15)
         keys = await world.keys()
-        assert refused.key not in keys
-        assert {record.key for record in sent} <= set(keys)
+        assert refused[0] not in keys
+        assert {record[0] for record in sent} <= set(keys)
         assert world.replaced() >= 1
 
 
@@ -216,9 +216,7 @@ async def test_control_without_replacement_a_batch_refused_for_good_kills_its_pa
         await world.recover(5)
         refused = await refuse(world)
 
-        same_partition = [
-            record for record in spread() if partition_for(record.key, 4) == partition_for(refused.key, 4)
-        ]
+        same_partition = [record for record in spread() if partition_for(record[0], 4) == partition_for(refused[0], 4)]
         for record in same_partition[:3]:
             with pytest.raises(PublishError):
                 await world.publish(record)
@@ -253,7 +251,7 @@ async def test_bytes_under_way_are_bounded_and_given_back(kafka: str, topics: To
         await asyncio.gather(*waiting)
         assert world.budget.held_bytes == 0
         keys = await world.keys()
-        assert [keys.count(record.key) for record in request] == [len(waiting)] * len(request)
+        assert [keys.count(record[0]) for record in request] == [len(waiting)] * len(request)
 
 
 async def test_a_request_is_acknowledged_no_sooner_than_its_records_can_be_read(kafka: str, topics: Topics) -> None:
@@ -262,7 +260,7 @@ async def test_a_request_is_acknowledged_no_sooner_than_its_records_can_be_read(
         world.proxy.swallow()
         value = b"v" * 100
         references = sys.getrefcount(value)
-        request = asyncio.ensure_future(world.publisher.publish({world.topic: [Record(b"p/m-1", value)]}))
+        request = asyncio.ensure_future(world.publisher.publish({world.topic: [(b"p/m-1", value)]}))
         await asyncio.wait([request], timeout=0.3)
         assert not request.done()
         assert sys.getrefcount(value) == references, "what is under way is in its batch alone"

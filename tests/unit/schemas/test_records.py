@@ -21,7 +21,7 @@ from schemas.records import (
     event_headers,
     item_key,
     item_record,
-    item_records,
+    keyed_items,
     murmur2,
     person_key,
     rejection_record,
@@ -52,7 +52,7 @@ def kept_of(rejection: Rejection) -> bytes:
 def test_an_item_is_read_as_it_was_written(item: Item) -> None:
     assert decode_item(encode_item(item)) == item
     assert item_record(item).value == encode_item(item)
-    assert item_records(item.project_id, [item]) == [item_record(item)]
+    assert keyed_items(item.project_id, [item]) == [(item_record(item).key, item_record(item).value)]
 
 
 def test_raw_values_are_written_byte_for_byte() -> None:
