@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from aiohttp import web
 
@@ -37,8 +37,7 @@ class Shared:
     turns: Turns = field(default_factory=Turns)
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(NamedTuple):
     """What is left of a request while it waits for its records.
 
     Its body, items and records are let go of before that: the next request finds their memory free and still in the
@@ -119,7 +118,7 @@ class Collector:
         return _Taken(
             reply=verdicts_reply(verdicts, verbose=verbose),
             accepted=len(verdicts.items),
-            refused=Counter(refusal.code for refusal in verdicts.refused),
+            refused=Counter(refusal.code for refusal in verdicts.refused) if verdicts.refused else {},
             acknowledged=self._publisher.publish(self._records(project.id, verdicts, received_at)),
         )
 

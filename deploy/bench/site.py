@@ -57,7 +57,7 @@ class World:
         """Run the broker and ClickHouse for the block."""
         await asyncio.to_thread(self.parts.broker.format, self.environ)
         try:
-            await self._home.start(self.parts.kafka(), self.parts.clickhouse())
+            await asyncio.gather(self._home.start(self.parts.kafka()), self._home.start(self.parts.clickhouse()))
             await self.output.start()
             self._ends = AIOKafkaConsumer(bootstrap_servers=self.broker)
             await self._ends.start()
