@@ -18,10 +18,12 @@ from pathlib import Path
 from time import perf_counter
 
 import msgspec
+import uvloop
 
 from deploy.errors import BenchError
 
 UNAVAILABLE = 503
+_LENGTH = re.compile(rb"(?i)content-length: (\d+)")
 _AGAIN_SECONDS = 0.5
 """When a paced request is sent again that was answered 503, as every client does."""
 
@@ -98,8 +100,9 @@ class Generator:
     """Connections that post what is next as soon as it is due."""
 
     def __init__(self, load: Load) -> None:
-        self._host, _, self._path = load.url.removeprefix("http://").partition("/")
-        self._token = load.token
+        self._host, _, path = load.url.removeprefix("http://").partition("/")
+        head = f"POST /{path} HTTP/1.1\r\nHost: {self._host}\r\nAuthorization: Bearer {load.token}\r\n"
+        self._head = f"{head}Content-Type: application/json\r\nContent-Length: ".encode()
         bodies = Path(load.bodies).read_bytes().splitlines()
         self._bodies = iter(bodies) if load.per_second else cycle(bodies)
         self._gap = 1 / load.per_second if load.per_second else 0.0
@@ -128,11 +131,9 @@ class Generator:
         writer.close()
 
     async def _post(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes) -> int:
-        head = f"POST /{self._path} HTTP/1.1\r\nHost: {self._host}\r\nAuthorization: Bearer {self._token}\r\n"
-        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
+        writer.write(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
         answer = await reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"(?i)content-length: (\d+)", answer)
+        length = _LENGTH.search(answer)
         await reader.readexactly(int(length[1]) if length else 0)
         status = int(answer[9:12])
         self.statuses[status] += 1
@@ -152,4 +153,4 @@ class Generator:
 
 if __name__ == "__main__":
     generator = Generator(msgspec.json.decode(sys.argv[1], type=Load))
-    sys.stdout.write(f"{msgspec.json.encode(asyncio.run(generator.run())).decode()}\n")
+    sys.stdout.write(f"{msgspec.json.encode(uvloop.run(generator.run())).decode()}\n")

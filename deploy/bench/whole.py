@@ -71,6 +71,7 @@ class Pipeline:
             "failed requests": float(outcome.failed),
             "rows too many": float(await self.rows() - due),
             "request p99 ms": outcome.p99_ms,
+            "load CPU s": outcome.cpu_seconds,
         }
         return Sample(offered / took, usage.per_million(offered), usage.peak_mib, more)
 
