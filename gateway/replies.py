@@ -80,8 +80,7 @@ def verdicts_reply(verdicts: Verdicts, *, verbose: bool) -> web.Response:
     accepted, refused = len(verdicts.items), verdicts.refused
     items: list[_Accepted | _Rejected] = []
     if verbose:
-        ids = (item.message_id for item in verdicts.items)
-        items = [_Accepted(index, message_id) for index, message_id in zip(verdicts.indexes, ids, strict=True)]
+        items = [_Accepted(index, item.message_id) for index, item in verdicts.accepted]
     if refused:
         items += map(_rejected, refused)
         items.sort(key=attrgetter("index"))

@@ -199,15 +199,15 @@ def _murmur2_of_one_length(keys: Sequence[bytes], length: int) -> list[int]:
     mask = ones * _MASK
     low_8 = ones * 0xFF
     h = ones * (_SEED ^ length)
+    whole = length // 4
     row = 0
-    for position in range(length // 4):
+    for position in range((length + 3) // 4):
         row = row >> 32 if position & 1 else int.from_bytes(pairs[position // 2 :: stride].tobytes(), "little")
-        k = (row & mask) * _M & mask
-        h = (h * _M ^ (k ^ k >> 24 & low_8) * _M) & mask
-    if length & 3:
-        position = length // 4
-        row = row >> 32 if position & 1 else int.from_bytes(pairs[position // 2 :: stride].tobytes(), "little")
-        h = (h ^ row & mask) * _M & mask
+        if position < whole:
+            k = (row & mask) * _M & mask
+            h = (h * _M ^ (k ^ k >> 24 & low_8) * _M) & mask
+        else:  # the bytes that are left
+            h = (h ^ row & mask) * _M & mask
     h = (h ^ h >> 13 & ones * (_MASK >> 13)) * _M & mask
     h ^= h >> 15 & ones * (_MASK >> 15)
     return list(unpack_from(f"<{count}Q", h.to_bytes(8 * count, "little")))

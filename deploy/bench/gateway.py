@@ -81,7 +81,8 @@ async def compare(world: World, plan: Plan) -> list[Row]:
             Contender(name, UNIT, partial(door.measure, *_COMPARED, plan.gateway_seconds))
             for name, door in doors.items()
         ]
-        rows = await compete("gateway, 64 connections, batches of 100", contenders, plan.rounds, world.say)
+        group = f"gateway, {_COMPARED[0]} connections, batches of {_COMPARED[1]}"
+        rows = await compete(group, contenders, plan.rounds, world.say)
         grid = [
             Contender(
                 f"{name}, {number} connections, batches of {items}", UNIT, partial(door.measure, number, items, 1)
