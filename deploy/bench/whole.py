@@ -31,7 +31,7 @@ _CONNECTIONS = 16
 _WARMING_SHARE = 1 / 4
 """Of the measured time before it: a broker that has just started spends as much on compiling itself as on records."""
 _COUNT = "SELECT (SELECT count() FROM events) + (SELECT count() FROM identifies) AS n"
-_PROBES_PER_SECOND = 5
+_PROBES_PER_SECOND = 10
 _PROBED = """
 SELECT message_id FROM events
 WHERE project_id = 'bench' AND event = 'Probe' AND has({ids:Array(String)}, message_id)
