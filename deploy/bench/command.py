@@ -27,7 +27,6 @@ COMPARISONS: Mapping[str, Compare] = {
     "persons": persons.compare,
     "sink": sink.compare,
     "recovery": recovery.compare,
-    "latency": whole.compare_latencies,
     "whole": whole.compare,
 }
 """By the name that `--only` takes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -78,6 +79,8 @@ async def compare(world: World, plan: Plan) -> list[Row]:
 async def compare_states(world: World, plan: Plan) -> list[Row]:
     """Other shares of duplicates, and a store that holds many marks already."""
     async with AsyncExitStack() as stack:
+        filled = world.directory / "filled"
+        mark(filled, plan.marks)
         contenders: list[Contender] = []
         for name, duplicates, marks in (
             ("no duplicates, no marks", 0.0, 0),
@@ -87,7 +90,7 @@ async def compare_states(world: World, plan: Plan) -> list[Row]:
         ):
             site = await stack.enter_async_context(world.site(f"marks-{len(contenders)}"))
             if marks:
-                mark(site.parts.worker_directory("dedupe-1"), marks)
+                shutil.copytree(filled, site.parts.worker_directory("dedupe-1"))
             await site.start_workers("dedupe")
             contenders.append(Contender(name, UNIT, Drain(site, ITEMS, duplicates).measure))
         return await compete("dedupe by state", contenders, plan.rounds, world.say)

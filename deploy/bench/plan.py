@@ -26,7 +26,7 @@ class Plan:
     batches: tuple[int, ...] = (1, 10, 100, 500)
     latencies: tuple[int, ...] = (100, 2_000, 10_000)
     """Rates at which latency is measured."""
-    latency_seconds: int = 6
+    latency_seconds: int = 5
     peers: Mapping[str, str] = field(default_factory=dict)
     """Commands of dedupes that are not ours, by name."""
 

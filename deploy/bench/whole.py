@@ -28,8 +28,6 @@ from processors.clickhouse.client import ClickHouse
 
 _BATCH = 100
 _CONNECTIONS = 16
-_WARMING_SHARE = 1 / 4
-"""Of the measured time before it: a broker that has just started spends as much on compiling itself as on records."""
 _COUNT = "SELECT (SELECT count() FROM events) + (SELECT count() FROM identifies) AS n"
 _PROBES_PER_SECOND = 10
 _PROBED = """
@@ -47,29 +45,25 @@ class Pipeline:
     token: str
     clickhouse: ClickHouse
     feed: Feed = field(default_factory=Feed)
+    probes: int = 0
+    """How many items were posted that `feed` has not made."""
 
     async def sustain(self, items_per_second: int, seconds: int) -> Sample:
         """Offer items for so long, 10 % of them repeats and 5 % identifies; wait until each is a row, once."""
         world = self.site.world
-        made = self.feed.made
         bodies = self.feed.bodies(items_per_second * seconds // _BATCH, _BATCH, duplicates=0.1, identifies=0.05)
-        due = await self.rows() + self.feed.made - made
         began = perf_counter()
         async with measured(joined([self.site.pids(), world.pids()])) as usage:
             outcome = await self._load(bodies, items_per_second, 20 * seconds)
             loaded = perf_counter() - began
-
-            async def complete() -> bool:
-                return await self.rows() >= due
-
-            await until(complete, f"{due} rows", seconds=120 + 5 * seconds, every_seconds=0.1)
+            await self._complete(120 + 5 * seconds)
             took = perf_counter() - began
         offered = len(bodies) * _BATCH
         more = {
             "offered for s": loaded,
             "last row after s": took - loaded,
             "failed requests": float(outcome.failed),
-            "rows too many": float(await self.rows() - due),
+            "rows too many": float(await self.rows() - self._due),
             "request p99 ms": outcome.p99_ms,
             "load CPU s": outcome.cpu_seconds,
         }
@@ -83,12 +77,26 @@ class Pipeline:
         probes = Probes(self.url, self.token, self.clickhouse)
         waits = await probes.run(seconds - 2.0)
         await load
+        self.probes += len(waits)
+        await self._complete(60)
         more = {"p99 ms": waits[len(waits) * 99 // 100], "probes": float(len(waits))}
         return Sample(waits[len(waits) // 2], more=more)
 
     async def rows(self) -> int:
         """Return how many items are rows."""
         return int((await asyncio.to_thread(self.clickhouse.query, _COUNT))[0]["n"])
+
+    @property
+    def _due(self) -> int:
+        return self.feed.made + self.probes
+
+    async def _complete(self, seconds: float) -> None:
+        """Return when each item is a row."""
+
+        async def complete() -> bool:
+            return await self.rows() >= self._due
+
+        await until(complete, f"{self._due} rows", seconds=seconds, every_seconds=0.1)
 
     async def _load(self, bodies: list[bytes], items_per_second: int, seconds: int) -> Outcome:
         with _written(bodies, self.site) as file:
@@ -175,26 +183,24 @@ def _written(bodies: list[bytes], site: Site) -> Iterator[str]:
 
 
 async def compare(world: World, plan: Plan) -> list[Row]:
-    """What is sustained, once, since it takes a minute, and how fast the obvious pipeline is."""
+    """The obvious pipeline; then ours: from a request's first byte to its row at different rates, and what it sustains.
+
+    What is sustained is measured once, since it takes a minute, and last: a broker that has just started spends as much
+    on compiling itself as on records.
+    """
     group, chances = "everything at once", "10 % repeats, 5 % identifies"
     async with _obvious_pipeline(world) as obvious:
         contender = Contender(f"the obvious pipeline, {chances}", "items/s", partial(obvious.drain, OBVIOUS_ITEMS))
         rows = await compete(group, [contender], 1, world.say)
     async with running_pipeline(world) as pipeline:
-        await pipeline.sustain(plan.items_per_second, max(1, int(plan.sustained_seconds * _WARMING_SHARE)))
-        sustain = partial(pipeline.sustain, plan.items_per_second, plan.sustained_seconds)
-        name = f"{plan.items_per_second:,} items/s offered for {plan.sustained_seconds} s, {chances}"
-        return rows + await compete(group, [Contender(name, "items/s", sustain)], 1, world.say)
-
-
-async def compare_latencies(world: World, plan: Plan) -> list[Row]:
-    """From a request's first byte to its row, at different rates."""
-    async with running_pipeline(world) as pipeline:
-        contenders = [
+        latencies = [
             Contender(f"at {rate:,} items/s", "ms", partial(pipeline.latency, rate, plan.latency_seconds))
             for rate in plan.latencies
         ]
-        return await compete("median from first byte to row", contenders, plan.rounds, world.say)
+        waits = await compete("median from first byte to row", latencies, plan.rounds, world.say)
+        sustain = partial(pipeline.sustain, plan.items_per_second, plan.sustained_seconds)
+        name = f"{plan.items_per_second:,} items/s offered for {plan.sustained_seconds} s, {chances}"
+        return waits + rows + await compete(group, [Contender(name, "items/s", sustain)], 1, world.say)
 
 
 @asynccontextmanager

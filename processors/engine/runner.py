@@ -57,7 +57,8 @@ class Lane:
     ready: asyncio.Future[None]
     """Done when `decided` is known."""
     decided: int = -1
-    pending: deque[Any] = field(default_factory=deque)
+    pending: deque[tuple[Any, int]] = field(default_factory=deque)
+    """Faust's events, each of which carries a slice, and the bytes of it."""
     pending_records: int = 0
     pending_bytes: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,9 +69,10 @@ class Lane:
 
     def put(self, event: Any) -> None:
         """Add a Faust event that carries a slice."""
-        self.pending.append(event)
+        size_bytes = event.value.size_bytes
+        self.pending.append((event, size_bytes))
         self.pending_records += len(event.value.records)
-        self.pending_bytes += event.value.size_bytes
+        self.pending_bytes += size_bytes
         self.news.set()
 
     @property
@@ -87,17 +89,20 @@ class Lane:
         while self.pending_records < self.stage.max_records and (wait := due - time.monotonic()) > 0:
             self.news.clear()
             try:
-                await asyncio.wait_for(self.news.wait(), wait)
+                # Not `wait_for`, which makes a task each time: something comes many times a second.
+                async with asyncio.timeout(wait):
+                    await self.news.wait()
             except TimeoutError:
                 break
         self.pace.begin()
-        taken = [self.pending.popleft()]
-        count = len(taken[0].value.records)
-        while self.pending and count + len(self.pending[0].value.records) <= self.stage.max_records:
-            taken.append(self.pending.popleft())
-            count += len(taken[-1].value.records)
+        taken: list[Any] = []
+        count = 0
+        while self.pending and (not taken or count + len(self.pending[0][0].value.records) <= self.stage.max_records):
+            event, size_bytes = self.pending.popleft()
+            taken.append(event)
+            count += len(event.value.records)
+            self.pending_bytes -= size_bytes
         self.pending_records -= count
-        self.pending_bytes -= sum(event.value.size_bytes for event in taken)
         return taken
 
     def join(self, events: list[Any]) -> Slice | None:

@@ -53,7 +53,7 @@ class Slice:
     @property
     def size_bytes(self) -> int:
         """Bytes of the records' values."""
-        return sum(len(record.value) for record in self.records if record.value is not None)
+        return sum([len(record.value) for record in self.records if record.value is not None])
 
     @property
     def first(self) -> int:

@@ -20,6 +20,8 @@ SMALL = Plan(
     gateway_seconds=1,
     connections=(4,),
     batches=(10,),
+    latencies=(100,),
+    latency_seconds=3,
 )
 
 
@@ -38,6 +40,7 @@ def environ(directory: Path) -> dict[str, str]:
         (
             "whole",
             [
+                "at 100 items/s",
                 "the obvious pipeline, 10 % repeats, 5 % identifies",
                 "500 items/s offered for 2 s, 10 % repeats, 5 % identifies",
             ],
