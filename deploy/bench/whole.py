@@ -54,7 +54,7 @@ class Pipeline:
         bodies = self.feed.bodies(items_per_second * seconds // _BATCH, _BATCH, duplicates=0.1, identifies=0.05)
         began = perf_counter()
         async with measured(joined([self.site.pids(), world.pids()])) as usage:
-            outcome = await self._load(bodies, items_per_second, 20 * seconds)
+            outcome = await self._load(bodies, items_per_second, seconds)
             loaded = perf_counter() - began
             await self._complete(120 + 5 * seconds)
             took = perf_counter() - began
@@ -99,8 +99,9 @@ class Pipeline:
         await until(complete, f"{self._due} rows", seconds=seconds, every_seconds=0.1)
 
     async def _load(self, bodies: list[bytes], items_per_second: int, seconds: int) -> Outcome:
+        """Post all of *bodies*, which are due within *seconds*: one that is late is posted, too, and becomes rows."""
         with _written(bodies, self.site) as file:
-            return await paced(Load(self.url, self.token, file, _CONNECTIONS, seconds, items_per_second / _BATCH))
+            return await paced(Load(self.url, self.token, file, _CONNECTIONS, 20 * seconds, items_per_second / _BATCH))
 
 
 class Probes:
