@@ -62,6 +62,36 @@ class Ticket:
                 self.future.set_result(None)
 
 
+class Deadlines:
+    """Expires the tickets that wait for too long. All may wait equally long, so one timer does: that of the oldest."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waiting: deque[tuple[float, Ticket]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, ticket: Ticket) -> None:
+        """Expire *ticket* unless it is settled in time."""
+        waiting = self._waiting
+        while waiting and waiting[0][1].future.done():
+            waiting.popleft()
+        loop = asyncio.get_running_loop()
+        waiting.append((loop.time() + self._seconds, ticket))
+        if self._timer is None:
+            self._timer = loop.call_at(waiting[0][0], self._expire, loop)
+
+    def close(self) -> None:
+        """Expire nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        waiting = self._waiting
+        while waiting and (waiting[0][0] <= loop.time() or waiting[0][1].future.done()):
+            waiting.popleft()[1].expire()
+        self._timer = loop.call_at(waiting[0][0], self._expire, loop) if waiting else None
+
+
 class _Batch:
     __slots__ = ("builder", "opened_at", "size_bytes", "tickets")
 

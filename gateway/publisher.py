@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.errors import DrainingError, UnavailableError
-from gateway.lanes import Lane, Outlet, Pace, Ticket
+from gateway.lanes import Deadlines, Lane, Outlet, Pace, Ticket
 from gateway.limits import ByteBudget
 from gateway.metrics import GatewayMetrics
 from gateway.producer import LiveProducer
@@ -59,6 +59,7 @@ class KafkaPublisher:
         self._producer = LiveProducer(settings, topics, metrics)
         self._budget = budget
         self._pace = Pace(more_comes)
+        self._deadlines = Deadlines(settings.publish_timeout_seconds)
         self._lanes: dict[str, list[Lane]] = {}
         self._closed = False
         self._silent = False
@@ -85,7 +86,8 @@ class KafkaPublisher:
             lane.add(share, ticket, timestamp_ms)
         if not shares:
             ticket.future.set_result(None)
-        return self._settled(ticket)
+        self._deadlines.add(ticket)
+        return ticket.future
 
     async def check(self) -> None:
         """Return when a broker answers and no batch is overdue."""
@@ -102,17 +104,11 @@ class KafkaPublisher:
         except TimeoutError:
             log.warning("Kafka has not acknowledged every batch; their requests were answered 503")
         await asyncio.gather(*(lane.close() for lane in lanes))
+        self._deadlines.close()
         await self._producer.close()
 
     def _all_lanes(self) -> list[Lane]:
         return [lane for lanes in self._lanes.values() for lane in lanes]
-
-    async def _settled(self, ticket: Ticket) -> None:
-        expiry = asyncio.get_running_loop().call_later(self._settings.publish_timeout_seconds, ticket.expire)
-        try:
-            await ticket.future
-        finally:
-            expiry.cancel()
 
     def _shares(self, topic: str, records: Sequence[KeyValue]) -> list[tuple[Lane, list[KeyValue]]]:
         """Return which lane takes which of *records*."""

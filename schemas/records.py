@@ -1,7 +1,7 @@
 """Item to Kafka record and back; the only owner of keys, partitions and headers.
 
-Partitions are Kafka's own default, `murmur2(key) % partitions`
-(`org.apache.kafka.common.utils.Utils.murmur2`), so that any client agrees on them.
+Partitions are Kafka's own default, `murmur2(key) % partitions` (`org.apache.kafka.common.utils.Utils.murmur2`, which is
+MurmurHash2 with a seed of Kafka's), so that any client agrees on them.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from __future__ import annotations
 import base64
 import codecs
 import hashlib
-from array import array
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from struct import unpack_from
+from collections.abc import Iterable
 
 import msgspec
+from murmurhash2 import murmurhash2
 
 from schemas.items import Identify, Item, Rejection
 
@@ -31,11 +29,8 @@ Headers = tuple[tuple[str, bytes], ...]
 KeyValue = tuple[bytes, bytes]
 """A record without headers."""
 
-_MASK = 0xFFFFFFFF
-_M = 0x5BD1E995
 _SEED = 0x9747B28C
-_SIDE_BY_SIDE_FROM = 6
-"""Fewer keys of one length are hashed faster one by one."""
+_POSITIVE = 0x7FFFFFFF
 _decoder: msgspec.json.Decoder[Item] = msgspec.json.Decoder(Item)
 _encode = msgspec.json.Encoder().encode
 
@@ -138,76 +133,9 @@ def _readable(content: bytes, *, truncated: bool) -> str | None:
 
 def partition_for(key: bytes, partitions: int) -> int:
     """Return the partition of *key*, as Kafka's default partitioner places it."""
-    return (murmur2(key) & 0x7FFFFFFF) % partitions
+    return (murmurhash2(key, _SEED) & _POSITIVE) % partitions
 
 
-def partitions_for(keys: Sequence[bytes], partitions: int) -> list[int]:
-    """Return the partition of each of *keys*: the same as `partition_for`, ten times as fast for a hundred of them.
-
-    Keys of the same length are hashed side by side, so it pays where lengths repeat, as those of messageIds do.
-    """
-    if len(keys) < _SIDE_BY_SIDE_FROM:
-        return [(murmur2(key) & 0x7FFFFFFF) % partitions for key in keys]
-    if keys[0] and len(set(map(len, keys))) == 1:
-        return [(h & 0x7FFFFFFF) % partitions for h in _murmur2_of_one_length(keys, len(keys[0]))]
-    groups: dict[int, list[int]] = {}
-    for index, key in enumerate(keys):
-        groups.setdefault(len(key), []).append(index)
-    placed = [0] * len(keys)
-    for length, members in groups.items():
-        if length and len(members) >= _SIDE_BY_SIDE_FROM:
-            hashes = _murmur2_of_one_length([keys[index] for index in members], length)
-        else:
-            hashes = [murmur2(keys[index]) for index in members]
-        for index, h in zip(members, hashes, strict=True):
-            placed[index] = (h & 0x7FFFFFFF) % partitions
-    return placed
-
-
-def murmur2(data: bytes) -> int:
-    """Return Kafka's 32-bit murmur2 of *data*, unsigned."""
-    length = len(data)
-    h = _SEED ^ length
-    whole = length & ~3
-    for word in unpack_from(f"<{whole >> 2}I", data):
-        k = word * _M & _MASK
-        h = (h * _M ^ (k ^ k >> 24) * _M) & _MASK
-    if length & 3:
-        h = ((h ^ int.from_bytes(data[whole:], "little")) * _M) & _MASK
-    h ^= h >> 13
-    h = h * _M & _MASK
-    return h ^ (h >> 15)
-
-
-@lru_cache(maxsize=256)
-def _ones(lanes: int) -> int:
-    """Return an integer with a 1 in each of *lanes* lanes of 64 bits."""
-    return int.from_bytes(b"\1\0\0\0\0\0\0\0" * lanes, "little")
-
-
-def _murmur2_of_one_length(keys: Sequence[bytes], length: int) -> list[int]:
-    """Return the murmur2 of *keys*, all *length* bytes long and at least one.
-
-    An integer of any size is a row of 64-bit lanes, one for each key: one multiplication mixes a word of every key,
-    since the product of two 32-bit numbers stays in its lane. Words come in pairs, the second one from the upper half.
-    """
-    count = len(keys)
-    padding = -length % 8
-    pairs = array("Q", b"".join(keys) if not padding else (b"\0" * padding).join((*keys, b"")))
-    stride = (length + padding) // 8
-    ones = _ones(count)
-    mask = ones * _MASK
-    low_8 = ones * 0xFF
-    h = ones * (_SEED ^ length)
-    whole = length // 4
-    row = 0
-    for position in range((length + 3) // 4):
-        row = row >> 32 if position & 1 else int.from_bytes(pairs[position // 2 :: stride].tobytes(), "little")
-        if position < whole:
-            k = (row & mask) * _M & mask
-            h = (h * _M ^ (k ^ k >> 24 & low_8) * _M) & mask
-        else:  # the bytes that are left
-            h = (h ^ row & mask) * _M & mask
-    h = (h ^ h >> 13 & ones * (_MASK >> 13)) * _M & mask
-    h ^= h >> 15 & ones * (_MASK >> 15)
-    return list(unpack_from(f"<{count}Q", h.to_bytes(8 * count, "little")))
+def partitions_for(keys: Iterable[bytes], partitions: int) -> list[int]:
+    """Return the partition of each of *keys*: the same as `partition_for`, without a call of it for each."""
+    return [(murmurhash2(key, _SEED) & _POSITIVE) % partitions for key in keys]
