@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from gateway.collecting import Collector, Shared
+from gateway.connections import CONNECTIONS
 from gateway.cors import Cors
 from gateway.directory import FollowedDirectory, ProjectSource
 from gateway.health import Health
@@ -29,7 +30,7 @@ def create_app(settings: GatewaySettings) -> web.Application:
     shared = Shared(ByteBudget(settings.in_flight_limit_bytes))
     topics = Topics(settings.kafka.topic_prefix)
     publisher = KafkaPublisher(
-        settings, [topics.items, topics.rejected, topics.projects], metrics, shared.budget, shared.turns.are_awaited
+        settings, [topics.items, topics.rejected, topics.projects], metrics, shared.budget, shared.connections.count
     )
     projects = FollowedDirectory(settings.kafka, metrics, start_timeout_seconds=settings.start_timeout_seconds)
     return assemble(settings, publisher, projects, metrics, shared)
@@ -50,6 +51,7 @@ def assemble(
     app = web.Application(middlewares=[answer_errors])
     app[METRICS] = metrics
     app[HEALTH] = health
+    app[CONNECTIONS] = shared.connections
     app.add_routes(routes(Collector(settings, publisher, projects, metrics, shared), health, metrics, cors))
     if cors:
         app.on_response_prepare.append(cors.mark)

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway.auth import agree, read_token
 from gateway.bodies import HeldBytes, read_body
+from gateway.connections import Connections
 from gateway.directory import ProjectSource
 from gateway.errors import ProjectDisabledError, UnauthorizedError
 from gateway.limits import ByteBudget, ProjectRates
@@ -34,6 +35,7 @@ class Shared:
     """What all requests of a gateway share."""
 
     budget: ByteBudget
+    connections: Connections = field(default_factory=Connections)
     turns: Turns = field(default_factory=Turns)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Sized
 from typing import Any
 
 from aiohttp import web
@@ -119,9 +120,30 @@ _ERRORS = {
 }
 
 
+class Connections:
+    """Those of one gateway."""
+
+    def __init__(self) -> None:
+        self._open: Sized = ()
+
+    def count(self) -> int:
+        """Return how many there are, also those that send nothing."""
+        return len(self._open)
+
+    def watch(self, connections: Sized) -> None:
+        """Count *connections*, which the server changes."""
+        self._open = connections
+
+
+CONNECTIONS = web.AppKey("CONNECTIONS", Connections)
+
+
 class _Server(web.Server):
-    def __init__(self, *arguments: Any, head_timeout_seconds: float, most: int, **named: Any) -> None:
+    def __init__(
+        self, *arguments: Any, head_timeout_seconds: float, most: int, connections: Connections, **named: Any
+    ) -> None:
         super().__init__(*arguments, **named)
+        connections.watch(self._connections)
         self._head_timeout_seconds = head_timeout_seconds
         self._most = most
 
@@ -154,6 +176,7 @@ class GatewayRunner(web.AppRunner):
             loop=asyncio.get_running_loop(),
             head_timeout_seconds=self._head_timeout_seconds,
             most=_room_for(self._most_connections),
+            connections=self.app[CONNECTIONS],
             **_arguments(server),
         )
 

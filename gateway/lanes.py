@@ -25,7 +25,7 @@ Deliver = Callable[[Any, str, int], Awaitable[None]]
 SPACING_SECONDS = 0.005
 """Batches that follow so soon on others wait: with less the broker spends most of its time on requests."""
 LONGEST_SPACINGS = 3
-"""So many times as long they wait at most while requests stand in line."""
+"""So many times as long they wait at most while others may join."""
 _CLOCK_SECONDS = 0.001
 """A timer may be early by the loop's resolution: what has waited so long as its request did is overdue."""
 
@@ -120,16 +120,21 @@ class _Batch:
 class Pace:
     """When batches set out: those of all lanes together, which makes one request to each broker of them."""
 
-    def __init__(self, more_comes: Callable[[], bool]) -> None:
-        self._more_comes = more_comes
+    def __init__(self, connections: Callable[[], int]) -> None:
+        self._connections = connections
+        self._waiting_requests = 0
         self._began = -math.inf
         self._departure: asyncio.Event | None = None
+
+    def joined(self) -> None:
+        """One more request waits: nothing else comes from its connection before it is answered."""
+        self._waiting_requests += 1
 
     async def wait(self) -> None:
         """Return when the caller's batch may set out, together with all that are ready by then.
 
-        That is at once, unless the last ones have done so just now. While more comes, what waits takes it along, for a
-        little longer.
+        That is at once, unless the last ones have done so just now. While another connection may bring more, what waits
+        takes it along, for a little longer: each departure costs as much as a hundred items, however little it takes.
         """
         if self._departure is None:
             self._departure = asyncio.Event()
@@ -143,10 +148,11 @@ class Pace:
         due = self._began + spacings * SPACING_SECONDS
         if due > loop.time():
             loop.call_at(due, self._set_out, departure, spacings)
-        elif spacings < LONGEST_SPACINGS and self._more_comes():
+        elif spacings < LONGEST_SPACINGS and self._connections() > self._waiting_requests:
             self._set_out(departure, spacings + 1)
         else:
             self._began = loop.time()
+            self._waiting_requests = 0
             self._departure = None
             departure.set()
 

@@ -52,13 +52,13 @@ class KafkaPublisher:
         topics: Sequence[str],
         metrics: GatewayMetrics,
         budget: ByteBudget,
-        more_comes: Callable[[], bool] = lambda: False,
+        connections: Callable[[], int] = lambda: 0,
     ) -> None:
-        """*more_comes* tells whether batches are worth waiting a little longer for."""
+        """*connections* tells how many may bring requests, each one at a time."""
         self._settings = settings
         self._producer = LiveProducer(settings, topics, metrics)
         self._budget = budget
-        self._pace = Pace(more_comes)
+        self._pace = Pace(connections)
         self._deadlines = Deadlines(settings.publish_timeout_seconds)
         self._lanes: dict[str, list[Lane]] = {}
         self._closed = False
@@ -87,6 +87,7 @@ class KafkaPublisher:
         if not shares:
             ticket.future.set_result(None)
         self._deadlines.add(ticket)
+        self._pace.joined()
         return ticket.future
 
     async def check(self) -> None:

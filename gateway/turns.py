@@ -18,10 +18,6 @@ class Turns:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._taken = False
 
-    def are_awaited(self) -> bool:
-        """Whether anybody waits for a turn."""
-        return bool(self._waiting)
-
     async def take(self) -> None:
         """Return when it is the caller's turn: at once where nobody has had this round's, else in order."""
         loop = asyncio.get_running_loop()

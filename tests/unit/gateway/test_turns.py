@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway.lanes import LONGEST_SPACINGS, SPACING_SECONDS, Pace
 from gateway.turns import Turns
 
@@ -23,7 +25,7 @@ async def test_one_goes_on_in_each_round_and_in_order() -> None:
 
     assert gone == [0, 1, 2, 3, 4]
     assert all(later - earlier <= 1 for earlier, later in zip([0, *counts], counts, strict=False))
-    assert not turns.are_awaited()
+    await asyncio.wait_for(turns.take(), 1)
 
 
 async def test_who_leaves_the_line_costs_nobody_a_turn() -> None:
@@ -31,7 +33,7 @@ async def test_who_leaves_the_line_costs_nobody_a_turn() -> None:
     await turns.take()
     leaving, staying = asyncio.create_task(turns.take()), asyncio.create_task(turns.take())
     await asyncio.sleep(0)
-    assert turns.are_awaited()
+    assert not staying.done()
     leaving.cancel()
 
     await asyncio.wait_for(staying, 1)
@@ -39,19 +41,31 @@ async def test_who_leaves_the_line_costs_nobody_a_turn() -> None:
     await asyncio.wait_for(turns.take(), 1)
 
 
-async def test_batches_wait_for_what_stands_in_line_but_not_for_long() -> None:
-    loop = asyncio.get_running_loop()
-    for more_comes, spacings in ((False, 1), (True, LONGEST_SPACINGS)):
-        pace = Pace(lambda more_comes=more_comes: more_comes)  # type: ignore[misc]
-        await pace.wait()
-        began = loop.time()
-        await pace.wait()
-        assert loop.time() - began > spacings * SPACING_SECONDS - 0.001
+@pytest.mark.parametrize(("connections", "spacings"), [(2, 1), (3, LONGEST_SPACINGS)])
+async def test_batches_wait_while_another_connection_may_bring_more_but_not_for_long(
+    connections: int, spacings: int
+) -> None:
+    loop, asked_at = asyncio.get_running_loop(), list[float]()
+
+    def count() -> int:
+        asked_at.append(loop.time())
+        return connections
+
+    pace = Pace(count)
+    await pace.wait()
+    asked_at.clear()
+    began = loop.time()
+    pace.joined()
+    pace.joined()
+    await pace.wait()
+
+    assert loop.time() - began > spacings * SPACING_SECONDS - 0.001
+    assert len(asked_at) == min(spacings, LONGEST_SPACINGS - 1)
 
 
 async def test_batches_that_are_late_set_out_together_all_the_same() -> None:
     rounds, left = 0, list[int]()
-    pace = Pace(lambda: True)
+    pace = Pace(lambda: 9)
     await pace.wait()
     await asyncio.sleep(2 * LONGEST_SPACINGS * SPACING_SECONDS)
 
