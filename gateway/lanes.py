@@ -24,8 +24,8 @@ Deliver = Callable[[Any, str, int], Awaitable[None]]
 
 SPACING_SECONDS = 0.005
 """Batches that follow so soon on others wait: with less the broker spends most of its time on requests."""
-LONGEST_SPACINGS = 3
-"""So many times as long they wait at most while others may join."""
+LONGEST_SPACING_SECONDS = 0.015
+"""So long they wait at most while others may join."""
 _CLOCK_SECONDS = 0.001
 """A timer may be early by the loop's resolution: what has waited so long as its request did is overdue."""
 
@@ -125,10 +125,15 @@ class Pace:
         self._waiting_requests = 0
         self._began = -math.inf
         self._departure: asyncio.Event | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def joined(self) -> None:
         """One more request waits: nothing else comes from its connection before it is answered."""
         self._waiting_requests += 1
+        if self._timer is not None and not self._others_may_join():
+            self._timer.cancel()
+            self._timer = None
+            asyncio.get_running_loop().call_soon(self._set_out)
 
     async def wait(self) -> None:
         """Return when the caller's batch may set out, together with all that are ready by then.
@@ -139,22 +144,25 @@ class Pace:
         if self._departure is None:
             self._departure = asyncio.Event()
             # In the next round: lanes whose batches were acknowledged together become ready in the same one.
-            asyncio.get_running_loop().call_soon(self._set_out, self._departure, 1)
+            asyncio.get_running_loop().call_soon(self._set_out)
         await self._departure.wait()
 
-    def _set_out(self, departure: asyncio.Event, spacings: int) -> None:
-        """Let go what waits for *departure* when *spacings* have passed since the last one, or one more."""
+    def _others_may_join(self) -> bool:
+        return self._connections() > self._waiting_requests
+
+    def _set_out(self) -> None:
+        """Let go what waits, or look again when it is time."""
+        self._timer = None
         loop = asyncio.get_running_loop()
-        due = self._began + spacings * SPACING_SECONDS
+        longest = self._began + LONGEST_SPACING_SECONDS
+        due = longest if self._others_may_join() else self._began + SPACING_SECONDS
         if due > loop.time():
-            loop.call_at(due, self._set_out, departure, spacings)
-        elif spacings < LONGEST_SPACINGS and self._connections() > self._waiting_requests:
-            self._set_out(departure, spacings + 1)
-        else:
+            self._timer = loop.call_at(due, self._set_out)
+        elif self._departure is not None:
             self._began = loop.time()
             self._waiting_requests = 0
+            self._departure.set()
             self._departure = None
-            departure.set()
 
 
 @dataclass(frozen=True, slots=True)

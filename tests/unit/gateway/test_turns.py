@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.lanes import LONGEST_SPACINGS, SPACING_SECONDS, Pace
+from gateway import lanes
+from gateway.lanes import LONGEST_SPACING_SECONDS, SPACING_SECONDS, Pace
 from gateway.turns import Turns
 
 
@@ -41,33 +42,41 @@ async def test_who_leaves_the_line_costs_nobody_a_turn() -> None:
     await asyncio.wait_for(turns.take(), 1)
 
 
-@pytest.mark.parametrize(("connections", "spacings"), [(2, 1), (3, LONGEST_SPACINGS)])
-async def test_batches_wait_while_another_connection_may_bring_more_but_not_for_long(
-    connections: int, spacings: int
-) -> None:
-    loop, asked_at = asyncio.get_running_loop(), list[float]()
-
-    def count() -> int:
-        asked_at.append(loop.time())
-        return connections
-
-    pace = Pace(count)
+async def test_batches_wait_while_another_connection_may_bring_more_but_not_for_long() -> None:
+    loop = asyncio.get_running_loop()
+    pace = Pace(lambda: 2)
     await pace.wait()
-    asked_at.clear()
     began = loop.time()
     pace.joined()
+    await pace.wait()
+    assert loop.time() - began > LONGEST_SPACING_SECONDS - 0.001
+
+
+async def test_batches_do_not_wait_once_every_connection_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "LONGEST_SPACING_SECONDS", 60.0)
+    loop = asyncio.get_running_loop()
+    pace = Pace(lambda: 2)
+    pace.joined()
     pace.joined()
     await pace.wait()
-
-    assert loop.time() - began > spacings * SPACING_SECONDS - 0.001
-    assert len(asked_at) == min(spacings, LONGEST_SPACINGS - 1)
+    began = loop.time()
+    pace.joined()
+    waiting = asyncio.create_task(pace.wait())
+    await asyncio.sleep(2 * SPACING_SECONDS)
+    assert not waiting.done()
+    pace.joined()
+    await asyncio.wait_for(waiting, 10)
+    pace.joined()
+    pace.joined()
+    await asyncio.wait_for(pace.wait(), 10)
+    assert loop.time() - began > 3 * SPACING_SECONDS - 0.001
 
 
 async def test_batches_that_are_late_set_out_together_all_the_same() -> None:
     rounds, left = 0, list[int]()
     pace = Pace(lambda: 9)
     await pace.wait()
-    await asyncio.sleep(2 * LONGEST_SPACINGS * SPACING_SECONDS)
+    await asyncio.sleep(2 * LONGEST_SPACING_SECONDS)
 
     async def count() -> None:
         nonlocal rounds
