@@ -139,7 +139,7 @@ class Pace:
         """Return when the caller's batch may set out, together with all that are ready by then.
 
         That is at once, unless the last ones have done so just now. While another connection may bring more, what waits
-        takes it along, for a little longer: each departure costs as much as a hundred items, however little it takes.
+        takes it along, for a little longer: a departure has a cost of its own, however little it takes.
         """
         if self._departure is None:
             self._departure = asyncio.Event()

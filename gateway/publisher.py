@@ -81,11 +81,12 @@ class KafkaPublisher:
         shares = [share for topic, of_topic in records.items() for share in self._shares(topic, of_topic)]
         self._refuse_while_silent([lane for lane, _ in shares])
         ticket = Ticket(asyncio.get_running_loop().create_future())
+        if not shares:
+            ticket.future.set_result(None)
+            return ticket.future
         timestamp_ms = time.time_ns() // 1_000_000
         for lane, share in shares:
             lane.add(share, ticket, timestamp_ms)
-        if not shares:
-            ticket.future.set_result(None)
         self._deadlines.add(ticket)
         self._pace.joined()
         return ticket.future

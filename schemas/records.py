@@ -133,9 +133,9 @@ def _readable(content: bytes, *, truncated: bool) -> str | None:
 
 def partition_for(key: bytes, partitions: int) -> int:
     """Return the partition of *key*, as Kafka's default partitioner places it."""
-    return (murmurhash2(key, _SEED) & _POSITIVE) % partitions
+    return partitions_for((key,), partitions)[0]
 
 
 def partitions_for(keys: Iterable[bytes], partitions: int) -> list[int]:
-    """Return the partition of each of *keys*: the same as `partition_for`, without a call of it for each."""
+    """Return the partition of each of *keys*, as Kafka's default partitioner places them."""
     return [(murmurhash2(key, _SEED) & _POSITIVE) % partitions for key in keys]
