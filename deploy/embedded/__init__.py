@@ -1,0 +1,1 @@
+"""Servers that come from package registries: Apache Kafka, and the engine of ClickHouse behind an HTTP server."""

@@ -1,0 +1,1 @@
+"""HTTP: routes, the ingest handler, responses, and what aiohttp needs around them."""
