@@ -26,13 +26,13 @@ faults: $(STAMP)
 	$(BIN)/python -m tests.faults.run --only "$(ONLY)"
 
 bench: $(STAMP)
-	$(BIN)/sequence bench --only "$(ONLY)"
+	$(BIN)/python -m tests.benchmarks --only "$(ONLY)"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m tests.inspection
+	$(BIN)/python -m tests.support.inspection
 
 LOCK := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 

@@ -10,10 +10,8 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
@@ -66,7 +64,7 @@ def reported(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _start_logging() -> None:
-    from deploy.logs import LogSettings, configure
+    from deploy.logging import LogSettings, configure
 
     configure(load(LogSettings))
 
@@ -89,28 +87,6 @@ def up(parent: int | None) -> None:
 
 
 @main.command()
-@click.option("--only", default="", metavar="NAME", help="Only the comparisons whose names begin so.")
-@click.option("--quick", is_flag=True, help="Fewer rounds and smaller states.")
-@click.option("--rounds", type=click.IntRange(min=1), help="How often each contender is measured.")
-@click.option("--peer", multiple=True, metavar="NAME=COMMAND", help="A dedupe of somebody else's to run beside ours.")
-@click.option("--compare", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An older bench.json.")
-@reported
-def bench(only: str, *, quick: bool, rounds: int | None, peer: tuple[str, ...], compare: Path | None) -> None:
-    """Measure each stage beside what people would run instead; ports and directories are those of the local stack."""
-    from deploy.bench import command, results
-    from deploy.bench.plan import QUICK, Plan
-    from deploy.settings import LocalSettings, state_directory
-
-    plan = replace(QUICK if quick else Plan(), peers=dict(text.partition("=")[::2] for text in peer))
-    plan = plan if rounds is None else replace(plan, rounds=rounds)
-    older = None if compare is None else results.read(compare)
-    done = command.run(os.environ, plan, only, state_directory(load(LocalSettings)), click.echo)
-    click.echo(f"\n{results.table(done)}")
-    if older is not None:
-        click.echo(results.comparison(done, older))
-
-
-@main.command()
 @reported
 def gateway() -> None:
     """Run a gateway."""
@@ -122,12 +98,12 @@ def gateway() -> None:
 
 
 @main.command()
-@click.argument("name", type=click.Choice(["dedupe", "persons", "events"]))
+@click.argument("name", type=click.Choice(["dedupe", "persons", "sink"]))
 @reported
 def worker(name: str) -> None:
     """Run a worker."""
     from processors.settings import WorkerSettings
-    from processors.worker import run
+    from processors.workers import run
 
     _start_logging()
     run(name, load(WorkerSettings))
@@ -158,7 +134,7 @@ def tables() -> None:
 @reported
 def tables_migrate() -> None:
     """Apply the numbered files that have not been applied yet, and make the analysts' login where one is asked for."""
-    from processors.clickhouse.analyst import AnalystSettings, ensure
+    from processors.clickhouse.access import AnalystSettings, ensure
     from processors.clickhouse.migrate import migrate
     from schemas.settings import ClickHouseSettings
 
@@ -180,7 +156,7 @@ def project() -> None:
 @reported
 def project_create(project_id: str, name: str) -> None:
     """Create project ID."""
-    from gateway.projects import create_project
+    from gateway.projects.admin import create_project
     from schemas.settings import KafkaSettings
 
     asyncio.run(create_project(load(KafkaSettings), project_id, name or project_id))
@@ -191,7 +167,7 @@ def project_create(project_id: str, name: str) -> None:
 @reported
 def project_list() -> None:
     """List the projects."""
-    from gateway.projects import list_projects
+    from gateway.projects.admin import list_projects
     from schemas.settings import KafkaSettings
 
     for found in asyncio.run(list_projects(load(KafkaSettings))):
@@ -207,7 +183,7 @@ def project_list() -> None:
 @reported
 def project_update(project_id: str, *, disable: bool | None, items_per_second: float | None, burst: int | None) -> None:
     """Change project ID; every gateway follows within a second."""
-    from gateway.projects import update_project
+    from gateway.projects.admin import update_project
     from schemas.settings import KafkaSettings
 
     settings = load(KafkaSettings)
@@ -227,7 +203,7 @@ def token() -> None:
 @reported
 def token_create(project_id: str, expires_in: int | None, scope: Scope) -> None:
     """Create a token for PROJECT and print it, this once."""
-    from gateway.projects import create_token
+    from gateway.projects.admin import create_token
     from schemas.settings import KafkaSettings
 
     expires_at = None if expires_in is None else time.time_ns() // 1000 + expires_in * 1_000_000
@@ -240,7 +216,7 @@ def token_create(project_id: str, expires_in: int | None, scope: Scope) -> None:
 @reported
 def token_rotate(token_id: str, overlap: int) -> None:
     """Create a token in place of that with ID and print it, this once; the old one ends after the overlap."""
-    from gateway.projects import rotate_token
+    from gateway.projects.admin import rotate_token
     from schemas.settings import KafkaSettings
 
     click.echo(asyncio.run(rotate_token(load(KafkaSettings), token_id, overlap_seconds=overlap)))
@@ -251,7 +227,7 @@ def token_rotate(token_id: str, overlap: int) -> None:
 @reported
 def token_list(project_id: str | None) -> None:
     """List the tokens of PROJECT, or of all."""
-    from gateway.projects import list_uses
+    from gateway.projects.admin import list_uses
     from schemas.settings import KafkaSettings
 
     for found, day in asyncio.run(list_uses(load(KafkaSettings), project_id)):
@@ -264,7 +240,7 @@ def token_list(project_id: str | None) -> None:
 @reported
 def token_revoke(token_id: str) -> None:
     """Revoke the token with ID, as `token list` shows it."""
-    from gateway.projects import revoke_token
+    from gateway.projects.admin import revoke_token
     from schemas.settings import KafkaSettings
 
     asyncio.run(revoke_token(load(KafkaSettings), token_id))

@@ -6,7 +6,7 @@ DeployError
 ├── AlreadyRunningError another stack runs on the same state directory
 ├── StateError          the state directory cannot be written
 ├── FetchError          Kafka's files could not be fetched or are not what they should be
-├── PartError           a part of the local stack did not become ready
+├── ServiceError           a part of the local stack did not become ready
 └── BenchError          the benchmark cannot measure what was asked for
 """
 
@@ -37,7 +37,7 @@ class FetchError(DeployError):
     """A file could not be fetched, or its content is not the one expected."""
 
 
-class PartError(DeployError):
+class ServiceError(DeployError):
     """A part did not become ready."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.errors import OverloadedError, RateLimitedError
 
 
-class ByteBudget:
+class MemoryBudget:
     """Bytes of bodies and records that the process holds. Refusing early is what keeps its memory bounded."""
 
     def __init__(self, limit_bytes: int) -> None:

@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from gateway.collecting import Collector, Shared
-from gateway.connections import CONNECTIONS
-from gateway.cors import Cors
-from gateway.directory import FollowedDirectory, ProjectSource
-from gateway.health import Health
-from gateway.limits import ByteBudget
+from gateway.admission import MemoryBudget
+from gateway.http.cors import Cors
+from gateway.http.health import Health
+from gateway.http.ingest_handler import IngestHandler, Shared
+from gateway.http.middleware import METRICS, answer_errors
+from gateway.http.protocol import CONNECTIONS
+from gateway.http.routes import routes
+from gateway.http.tls import Hsts
+from gateway.kafka.publisher import KafkaPublisher, Publisher
 from gateway.metrics import GatewayMetrics
-from gateway.middleware import METRICS, answer_errors
-from gateway.publisher import KafkaPublisher, Publisher
-from gateway.routes import routes
+from gateway.projects.last_used import TokenLastUsed
+from gateway.projects.registry import ProjectRegistry, ProjectSource
 from gateway.settings import GatewaySettings
-from gateway.tls import TlsOnly
-from gateway.usage import TokenUse
 from schemas.topics import Topics
 
 HEALTH = web.AppKey("HEALTH", Health)
@@ -27,12 +27,12 @@ HEALTH = web.AppKey("HEALTH", Health)
 def create_app(settings: GatewaySettings) -> web.Application:
     """Return the gateway on the Kafka of *settings*."""
     metrics = GatewayMetrics()
-    shared = Shared(ByteBudget(settings.in_flight_limit_bytes))
+    shared = Shared(MemoryBudget(settings.in_flight_limit_bytes))
     topics = Topics(settings.kafka.topic_prefix)
     publisher = KafkaPublisher(
         settings, [topics.items, topics.rejected, topics.projects], metrics, shared.budget, shared.connections.count
     )
-    projects = FollowedDirectory(settings.kafka, metrics, start_timeout_seconds=settings.start_timeout_seconds)
+    projects = ProjectRegistry(settings.kafka, metrics, start_timeout_seconds=settings.start_timeout_seconds)
     return assemble(settings, publisher, projects, metrics, shared)
 
 
@@ -46,16 +46,16 @@ def assemble(
     """Return the gateway on the given parts, which it starts and closes."""
     metrics.watch_in_flight_bytes(lambda: shared.budget.held_bytes)
     health = Health(publisher, projects)
-    use = TokenUse(publisher, projects, Topics(settings.kafka.topic_prefix).projects)
+    use = TokenLastUsed(publisher, projects, Topics(settings.kafka.topic_prefix).projects)
     cors = Cors(settings.cors_origins)
     app = web.Application(middlewares=[answer_errors])
     app[METRICS] = metrics
     app[HEALTH] = health
     app[CONNECTIONS] = shared.connections
-    app.add_routes(routes(Collector(settings, publisher, projects, metrics, shared), health, metrics, cors))
+    app.add_routes(routes(IngestHandler(settings, publisher, projects, metrics, shared), health, metrics, cors))
     if cors:
         app.on_response_prepare.append(cors.mark)
-    if tls_only := TlsOnly(settings):
+    if tls_only := Hsts(settings):
         app.on_response_prepare.append(tls_only.mark)
 
     async def connections(_: web.Application) -> AsyncIterator[None]:

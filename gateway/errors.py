@@ -1,4 +1,4 @@
-"""What can go wrong in the gateway; `gateway.replies` alone says which HTTP status each of them is.
+"""What can go wrong in the gateway; `gateway.http.responses` alone says which HTTP status each of them is.
 
 GatewayError
 ├── RequestError              the caller has to change something

@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from schemas import metrics
-from schemas.metrics import Metric
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number as Prometheus sees it."""
+
+    name: str
+    about: str
+    labels: tuple[str, ...] = ()
+
+
+GATEWAY_REQUESTS = Metric("sequence_gateway_requests", "Requests answered, by status", ("status",))
+GATEWAY_REQUEST_SECONDS = Metric(
+    "sequence_gateway_request_seconds", "Time from a request's headers to its answer, of requests with items"
+)
+GATEWAY_ACCEPTED_ITEMS = Metric("sequence_gateway_accepted_items", "Items acknowledged by Kafka")
+GATEWAY_REFUSED_ITEMS = Metric("sequence_gateway_refused_items", "Items refused, by code", ("code",))
+GATEWAY_BODY_BYTES = Metric("sequence_gateway_body_bytes", "Bytes of bodies read, decompressed")
+GATEWAY_IN_FLIGHT_BYTES = Metric("sequence_gateway_in_flight_bytes", "Bytes of bodies and records under way")
+GATEWAY_PUBLISHED_RECORDS = Metric("sequence_gateway_published_records", "Records acknowledged, by topic", ("topic",))
+GATEWAY_PUBLISHED_BATCHES = Metric("sequence_gateway_published_batches", "Batches acknowledged, by topic", ("topic",))
+GATEWAY_FAILED_BATCHES = Metric("sequence_gateway_failed_batches", "Batches given up, by topic", ("topic",))
+GATEWAY_PRODUCERS_REPLACED = Metric("sequence_gateway_producers_replaced", "Producers replaced after they failed")
+GATEWAY_UNEXPECTED_ERRORS = Metric("sequence_gateway_unexpected_errors", "Requests that met a fault of the gateway")
+GATEWAY_DIRECTORY_CHANGES = Metric("sequence_gateway_directory_changes", "Changes of projects and tokens followed")
 
 _REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -21,27 +44,27 @@ class GatewayMetrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self.requests = self._counter(metrics.GATEWAY_REQUESTS)
+        self.requests = self._counter(GATEWAY_REQUESTS)
         self.request_seconds = Histogram(
-            metrics.GATEWAY_REQUEST_SECONDS.name,
-            metrics.GATEWAY_REQUEST_SECONDS.about,
+            GATEWAY_REQUEST_SECONDS.name,
+            GATEWAY_REQUEST_SECONDS.about,
             buckets=_REQUEST_SECONDS,
             registry=self.registry,
         )
-        self.accepted_items = self._counter(metrics.GATEWAY_ACCEPTED_ITEMS)
-        self.refused_items = self._counter(metrics.GATEWAY_REFUSED_ITEMS)
-        self.body_bytes = self._counter(metrics.GATEWAY_BODY_BYTES)
-        self.published_records = self._counter(metrics.GATEWAY_PUBLISHED_RECORDS)
-        self.published_batches = self._counter(metrics.GATEWAY_PUBLISHED_BATCHES)
-        self.failed_batches = self._counter(metrics.GATEWAY_FAILED_BATCHES)
-        self.producers_replaced = self._counter(metrics.GATEWAY_PRODUCERS_REPLACED)
-        self.unexpected_errors = self._counter(metrics.GATEWAY_UNEXPECTED_ERRORS)
-        self.directory_changes = self._counter(metrics.GATEWAY_DIRECTORY_CHANGES)
+        self.accepted_items = self._counter(GATEWAY_ACCEPTED_ITEMS)
+        self.refused_items = self._counter(GATEWAY_REFUSED_ITEMS)
+        self.body_bytes = self._counter(GATEWAY_BODY_BYTES)
+        self.published_records = self._counter(GATEWAY_PUBLISHED_RECORDS)
+        self.published_batches = self._counter(GATEWAY_PUBLISHED_BATCHES)
+        self.failed_batches = self._counter(GATEWAY_FAILED_BATCHES)
+        self.producers_replaced = self._counter(GATEWAY_PRODUCERS_REPLACED)
+        self.unexpected_errors = self._counter(GATEWAY_UNEXPECTED_ERRORS)
+        self.directory_changes = self._counter(GATEWAY_DIRECTORY_CHANGES)
         self.answered_ok = self.requests.labels("200")
 
     def watch_in_flight_bytes(self, read: Callable[[], float]) -> None:
         """Publish what *read* returns whenever the numbers are asked for."""
-        metric = metrics.GATEWAY_IN_FLIGHT_BYTES
+        metric = GATEWAY_IN_FLIGHT_BYTES
         Gauge(metric.name, metric.about, registry=self.registry).set_function(read)
 
     def render(self) -> bytes:

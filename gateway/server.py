@@ -12,10 +12,10 @@ import uvloop
 from aiohttp import web
 
 from gateway.app import HEALTH, create_app
-from gateway.connections import GatewayRunner
 from gateway.errors import StartError
+from gateway.http.protocol import GatewayRunner
+from gateway.http.tls import tls_context
 from gateway.settings import GatewaySettings
-from gateway.tls import tls_context
 
 log = logging.getLogger(__name__)
 

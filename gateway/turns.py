@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 
 
-class Turns:
+class LoopThrottle:
     """Lets one caller go on in each round."""
 
     def __init__(self) -> None:

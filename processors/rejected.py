@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from processors.engine.output import OutputLog
+from processors.engine.producer import ChangelogProducer
 from schemas.items import Rejection
 from schemas.records import rejection_record
 from schemas.topics import Topics
@@ -14,7 +14,7 @@ from schemas.topics import Topics
 class RejectedTopic:
     """Writes rejections. A repeat after a failure has the same key, and readers drop it by that."""
 
-    def __init__(self, outputs: OutputLog, topics: Topics) -> None:
+    def __init__(self, outputs: ChangelogProducer, topics: Topics) -> None:
         self._outputs = outputs
         self._topic = topics.rejected
 

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import msgspec
 
+MAX_ID_CHARACTERS = 255
+"""Longest `userId`, `event` and `messageId`."""
+
 EMPTY_OBJECT = msgspec.Raw(b"{}")
 
 
@@ -60,7 +63,7 @@ class Rejection(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
 
     project_id: str
     stage: str
-    """Who refused it: `gateway`, `dedupe`, `persons` or `events`."""
+    """Who refused it: `gateway`, `dedupe`, `persons` or `sink`."""
     code: str
     message: str
     rejected_at: str

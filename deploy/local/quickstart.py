@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 from gateway.errors import ProjectExistsError, TokenExistsError
-from gateway.projects import create_project, create_token
+from gateway.projects.admin import create_project, create_token
 from gateway.settings import GatewaySettings
 from schemas.settings import ClickHouseSettings, KafkaSettings
 

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.local import readiness
-from deploy.local.clickhouse_settings import ClickHouseFrontSettings
-from deploy.local.kafka import Broker, jars_directory
+from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
+from deploy.embedded.kafka import Broker, jars_directory
+from deploy.local import probes
 from deploy.local.ports import HOST, Port
-from deploy.local.supervisor import Part
+from deploy.local.supervisor import Service
 from deploy.settings import LocalSettings, cache_directory, state_directory
 from gateway.settings import GatewaySettings
 from processors.settings import WorkerSettings
-from processors.worker import WORKERS
+from processors.workers import WORKERS
 from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, environment, load
 
 
@@ -28,12 +28,12 @@ class StackSettings:
 
     local: LocalSettings = field(default_factory=LocalSettings)
     topics: TopicSettings = field(default_factory=TopicSettings)
-    front: ClickHouseFrontSettings = field(default_factory=ClickHouseFrontSettings)
+    front: EmbeddedClickHouseSettings = field(default_factory=EmbeddedClickHouseSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
 
 
-class Parts:
+class Services:
     """The parts as the settings want them."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -74,60 +74,60 @@ class Parts:
             *gateways,
         ]
 
-    def kafka(self) -> Part:
+    def kafka(self) -> Service:
         """Return the broker."""
         address = f"{HOST}:{self.settings.local.kafka_port}"
-        return Part(
+        return Service(
             "kafka",
             self.broker.command,
             {**self._environ, **self.broker.environ()},
-            readiness.always(lambda: readiness.kafka_answers(address)),
+            probes.always(lambda: probes.kafka_answers(address)),
             address,
         )
 
-    def clickhouse(self) -> Part:
+    def clickhouse(self) -> Service:
         """Return the ClickHouse front."""
         url = f"http://{HOST}:{self.settings.front.port}"
-        command = [sys.executable, "-m", "deploy.local.clickhouse"]
-        return Part(
+        command = [sys.executable, "-m", "deploy.embedded.clickhouse"]
+        return Service(
             "clickhouse",
             lambda: command,
             self._environ,
-            readiness.always(lambda: readiness.http_answers(f"{url}/ping")),
+            probes.always(lambda: probes.http_answers(f"{url}/ping")),
             url,
         )
 
-    def gateways(self) -> list[Part]:
+    def gateways(self) -> list[Service]:
         """Return the gateways, on consecutive ports."""
         return [self._gateway(number) for number in range(self.settings.local.gateways)]
 
-    def workers(self) -> list[Part]:
+    def workers(self) -> list[Service]:
         """Return the workers of each kind."""
         numbers = range(1, self.settings.local.workers + 1)
         return [self._worker(kind, number) for kind in WORKERS for number in numbers]
 
-    def _gateway(self, number: int) -> Part:
+    def _gateway(self, number: int) -> Service:
         port = self.settings.gateway.port + number
         url = f"{self.settings.gateway.scheme}://{HOST}:{port}"
-        return Part(
+        return Service(
             f"gateway-{number + 1}",
             lambda: [sys.executable, "-m", "deploy.cli", "gateway"],
             {**self._environ, "SEQUENCE_GATEWAY_PORT": str(port)},
-            readiness.always(lambda: readiness.http_answers(f"{url}/health/ready")),
+            probes.always(lambda: probes.http_answers(f"{url}/health/ready")),
             url,
             needs=("kafka",),
         )
 
-    def _worker(self, kind: str, number: int) -> Part:
+    def _worker(self, kind: str, number: int) -> Service:
         name = f"{kind}-{number}"
         kafka = self.kafka_settings
         group = f"{kafka.topic_prefix}-{kind}"
-        return Part(
+        return Service(
             name,
             lambda: [sys.executable, "-m", "deploy.cli", "worker", kind],
             {**self._environ, "SEQUENCE_WORKER_DIR": str(self.worker_directory(name))},
-            lambda: readiness.group_gains_member(kafka.bootstrap_servers, group, self.settings.local.workers),
-            needs=("kafka", "clickhouse") if kind == "events" else ("kafka",),
+            lambda: probes.group_gains_member(kafka.bootstrap_servers, group, self.settings.local.workers),
+            needs=("kafka", "clickhouse") if kind == "sink" else ("kafka",),
         )
 
     def worker_directory(self, name: str) -> Path:

@@ -17,17 +17,20 @@ from time import monotonic
 import click
 
 from deploy import topics
-from deploy.local import jars, lock, ports
-from deploy.local.greeting import development_token, greeting
-from deploy.local.parts import Parts
-from deploy.local.supervisor import Places, Supervisor
+from deploy.embedded import kafka_jars
+from deploy.local import ports, state_lock
+from deploy.local.quickstart import development_token, greeting
+from deploy.local.services import Services
+from deploy.local.supervisor import RuntimeDirs, Supervisor
 from processors.clickhouse.migrate import migrate
 
-STOP_ORDER = (("gateway",), ("dedupe", "persons", "events"), ("clickhouse",), ("kafka",))
+STOP_ORDER = (("gateway",), ("dedupe", "persons", "sink"), ("clickhouse",), ("kafka",))
 
 
 def up(
-    environ: Mapping[str, str], parent: int | None = None, make_parts: Callable[[Mapping[str, str]], Parts] = Parts
+    environ: Mapping[str, str],
+    parent: int | None = None,
+    make_parts: Callable[[Mapping[str, str]], Services] = Services,
 ) -> None:
     """Run the stack until SIGINT or SIGTERM; raise `SettingsError` or `DeployError` when it cannot run.
 
@@ -37,26 +40,26 @@ def up(
     # Kafka's client reports what it tries again as errors; what comes of it in the end is said here.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     parts = make_parts(environ)
-    with lock.held(parts.state):
+    with state_lock.held(parts.state):
         ports.check(parts.ports())
         _fetch_jars(parts)
         asyncio.run(_run(parts, environ, parent))
 
 
-def _fetch_jars(parts: Parts) -> None:
+def _fetch_jars(parts: Services) -> None:
     directory = parts.broker.jars_directory
-    wanted = jars.missing(directory, jars.listed())
+    wanted = kafka_jars.missing(directory, kafka_jars.listed())
     if not wanted:
         return
     size = sum(jar.size_bytes for jar in wanted)
     with click.progressbar(
         length=size, label=f"Fetching Kafka, {size / 1e6:.0f} MB, once", file=click.get_text_stream("stderr")
     ) as bar:
-        jars.fetch(directory, wanted, repository=parts.settings.local.maven_repository, progress=bar.update)
+        kafka_jars.fetch(directory, wanted, repository=parts.settings.local.maven_repository, progress=bar.update)
 
 
-async def _run(parts: Parts, environ: Mapping[str, str], parent: int | None) -> None:
-    supervisor = Supervisor(Places(parts.state / "logs", parts.state / "run"), _say)
+async def _run(parts: Services, environ: Mapping[str, str], parent: int | None) -> None:
+    supervisor = Supervisor(RuntimeDirs(parts.state / "logs", parts.state / "run"), _say)
     stop = _on_signals(supervisor)
     watch = asyncio.create_task(set_when_orphaned(stop, parent)) if parent is not None else None
     try:
@@ -71,7 +74,7 @@ async def _run(parts: Parts, environ: Mapping[str, str], parent: int | None) -> 
             watch.cancel()
 
 
-async def _start(parts: Parts, supervisor: Supervisor, environ: Mapping[str, str]) -> None:
+async def _start(parts: Services, supervisor: Supervisor, environ: Mapping[str, str]) -> None:
     began = monotonic()
     _say(f"State in {parts.state}, what each part prints in {parts.state / 'logs'}.")
     await asyncio.to_thread(parts.broker.format, environ)

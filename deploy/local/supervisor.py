@@ -1,6 +1,6 @@
 """Runs the parts of the local stack as processes: starts them, waits until they are ready, starts again what dies.
 
-Each part is on a leash (`deploy.local.leash`), so that none outlives this process. What a part prints goes to its own
+Each part is on a leash (`deploy.local.parent_death`), so that none outlives this process. What a part prints goes to its own
 log file; what happens to it, one line each, goes to `say`.
 """
 
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from deploy.errors import PartError
-from deploy.local.logfile import LogFile
-from deploy.local.process import LeashedProcess
-from deploy.local.readiness import IsReady
-from deploy.local.restarts import Restarts, cause
+from deploy.errors import ServiceError
+from deploy.local.backoff import Backoff, cause
+from deploy.local.child_process import ChildProcess
+from deploy.local.log_file import LogFile
+from deploy.local.probes import IsReady
 
 Say = Callable[[str], None]
 
@@ -25,7 +25,7 @@ _SHOWN_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Service:
     """One process of the stack."""
 
     name: str
@@ -42,17 +42,17 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class RuntimeDirs:
     """Directories for what the parts print and for their process ids."""
 
     logs: Path
     run: Path
 
 
-class Running:
+class SupervisedService:
     """A part that is kept running."""
 
-    def __init__(self, part: Part, places: Places, say: Say) -> None:
+    def __init__(self, part: Service, places: RuntimeDirs, say: Say) -> None:
         self.part = part
         self.ready = asyncio.Event()
         self.keeper: asyncio.Task[None] | None = None
@@ -61,11 +61,11 @@ class Running:
         self._pid_file = places.run / f"{part.name}.pid"
         self._log = LogFile(self._log_path)
         self._log_fails = False
-        self._process: LeashedProcess | None = None
+        self._process: ChildProcess | None = None
         self._stopping = False
 
-    async def start(self, others: Mapping[str, Running]) -> None:
-        """Start it and return when it is ready; raise `PartError` with the end of its log when that takes too long."""
+    async def start(self, others: Mapping[str, SupervisedService]) -> None:
+        """Start it and return when it is ready; raise `ServiceError` with the end of its log when that takes too long."""
         began = monotonic()
         self.keeper = asyncio.create_task(self._keep(others), name=self.part.name)
         ready = asyncio.create_task(self.ready.wait())
@@ -78,7 +78,7 @@ class Running:
         if self.keeper.done():
             self.keeper.result()
         if not self.ready.is_set():
-            raise PartError(f"{self.part.name} was not ready within {monotonic() - began:.0f} s. {self._tail()}")
+            raise ServiceError(f"{self.part.name} was not ready within {monotonic() - began:.0f} s. {self._tail()}")
         self._say(ready_line(self.part.name, self.part.address, monotonic() - began))
 
     async def stop(self) -> None:
@@ -100,8 +100,8 @@ class Running:
         if self._process is not None:
             self._process.kill()
 
-    async def _keep(self, others: Mapping[str, Running]) -> None:
-        restarts = Restarts()
+    async def _keep(self, others: Mapping[str, SupervisedService]) -> None:
+        restarts = Backoff()
         has_been_ready = False
         while not self._stopping:
             began = monotonic()
@@ -112,13 +112,13 @@ class Running:
                 return
             restarts = restarts.after_death(monotonic() - began)
             if restarts.is_hopeless and not has_been_ready:
-                raise PartError(f"{self.part.name} {how} again and again. {self._tail()}")
+                raise ServiceError(f"{self.part.name} {how} again and again. {self._tail()}")
             self._say(f"{self.part.name} {how}; it starts again in {restarts.delay_seconds:g} s.")
             if restarts.keeps_dying:
                 self._say(self._tail())
             await self._pause(restarts.delay_seconds, others)
 
-    async def _pause(self, seconds: float, others: Mapping[str, Running]) -> None:
+    async def _pause(self, seconds: float, others: Mapping[str, SupervisedService]) -> None:
         """Wait *seconds*, and then for the parts that this one needs; end early when it is to stop."""
         deadline = monotonic() + seconds
         while not self._stopping and (  # noqa: ASYNC110  # a clock and several events: one loop says it plainly
@@ -131,7 +131,7 @@ class Running:
         try:
             is_ready = await self.part.readiness()
             command = self.part.command()
-            process = await LeashedProcess.start(command, self.part.environ, self._pid_file, self._print)
+            process = await ChildProcess.start(command, self.part.environ, self._pid_file, self._print)
         except OSError as error:
             return f"could not be started ({error})"
         self._process = process
@@ -175,7 +175,7 @@ class Running:
 class Supervisor:
     """The parts that run, in the order in which they were started."""
 
-    def __init__(self, places: Places, say: Say) -> None:
+    def __init__(self, places: RuntimeDirs, say: Say) -> None:
         places.logs.mkdir(parents=True, exist_ok=True)
         places.run.mkdir(parents=True, exist_ok=True)
         for left_over in places.run.glob("*.pid"):
@@ -184,11 +184,11 @@ class Supervisor:
         """Set when a part cannot be kept running; `stop` then raises why."""
         self._places = places
         self._say = say
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, SupervisedService] = {}
 
-    async def start(self, *parts: Part) -> None:
-        """Start *parts* side by side, and return when all are ready; raise `PartError` when one cannot be."""
-        runners = [Running(part, self._places, self._say) for part in parts]
+    async def start(self, *parts: Service) -> None:
+        """Start *parts* side by side, and return when all are ready; raise `ServiceError` when one cannot be."""
+        runners = [SupervisedService(part, self._places, self._say) for part in parts]
         self._running.update({runner.part.name: runner for runner in runners})
         try:
             async with asyncio.TaskGroup() as starts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 
 from gateway.errors import OriginNotAllowedError
-from gateway.replies import HEADERS
+from gateway.http.responses import HEADERS
 
 _ALLOWED_HEADERS = "Authorization, Authentication, Content-Type, Content-Encoding"
 _PREFLIGHT_LASTS_SECONDS = "7200"

@@ -7,10 +7,10 @@ import time
 
 from aiohttp import web
 
-from gateway.directory import ProjectSource
 from gateway.errors import DrainingError, UnavailableError
-from gateway.publisher import Publisher
-from gateway.replies import json_reply
+from gateway.http.responses import json_response
+from gateway.kafka.publisher import Publisher
+from gateway.projects.registry import ProjectSource
 
 _CHECK_TIMEOUT_SECONDS = 2.0
 _CHECK_LASTS_SECONDS = 1.0
@@ -32,7 +32,7 @@ class Health:
 
     async def live(self, _: web.Request) -> web.Response:
         """Answer as long as the event loop turns."""
-        return json_reply(b'{"status":"alive"}')
+        return json_response(b'{"status":"alive"}')
 
     async def ready(self, _: web.Request) -> web.Response:
         """Answer 200 while items can be stored, else what stands against it."""
@@ -43,7 +43,7 @@ class Health:
             self._checked_at = time.monotonic()
             self._checking = asyncio.ensure_future(self._check())
         await asyncio.shield(self._checking)
-        return json_reply(b'{"status":"ready"}')
+        return json_response(b'{"status":"ready"}')
 
     async def _check(self) -> None:
         try:

@@ -10,33 +10,33 @@ from typing import Literal, NamedTuple
 
 from aiohttp import web
 
-from gateway.auth import agree, read_token
-from gateway.bodies import HeldBytes, read_body
-from gateway.connections import Connections
-from gateway.directory import ProjectSource
+from gateway.admission import MemoryBudget, ProjectRates
 from gateway.errors import ProjectDisabledError, UnauthorizedError
-from gateway.limits import ByteBudget, ProjectRates
+from gateway.http.protocol import Connections
+from gateway.http.responses import batch_response
+from gateway.ingest.body import MemoryReservation, read_body
+from gateway.ingest.rejections import RejectedItem
+from gateway.ingest.validate import BatchResult, Limits, check_items, read_request
+from gateway.kafka.publisher import Publisher
 from gateway.metrics import GatewayMetrics
-from gateway.publisher import Publisher
-from gateway.replies import verdicts_reply
+from gateway.projects.auth import agree, read_token
+from gateway.projects.registry import ProjectSource
 from gateway.settings import GatewaySettings
-from gateway.turns import Turns
+from gateway.turns import LoopThrottle
 from schemas.items import Rejection
 from schemas.projects import Project
 from schemas.records import KeyValue, keyed_items, rejection_record
-from schemas.refusals import Refusal
 from schemas.times import format_time
 from schemas.topics import Topics
-from schemas.validation import Limits, Verdicts, check_items, read_request
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What all requests of a gateway share."""
 
-    budget: ByteBudget
+    budget: MemoryBudget
     connections: Connections = field(default_factory=Connections)
-    turns: Turns = field(default_factory=Turns)
+    turns: LoopThrottle = field(default_factory=LoopThrottle)
 
 
 class _Taken(NamedTuple):
@@ -52,7 +52,7 @@ class _Taken(NamedTuple):
     acknowledged: Awaitable[None]
 
 
-class Collector:
+class IngestHandler:
     """Takes items in. One of it serves all requests."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Collector:
 
     async def _collect(self, request: web.Request, item_type: Literal["track", "identify"] | None) -> web.Response:
         started = time.perf_counter()
-        held = HeldBytes(self._budget)
+        held = MemoryReservation(self._budget)
         try:
             taken = await self._take(request, item_type, held)
         finally:
@@ -100,7 +100,7 @@ class Collector:
         return taken.reply
 
     async def _take(
-        self, request: web.Request, item_type: Literal["track", "identify"] | None, held: HeldBytes
+        self, request: web.Request, item_type: Literal["track", "identify"] | None, held: MemoryReservation
     ) -> _Taken:
         token = read_token(request.headers)
         project = None if token is None else self._open(token)
@@ -118,7 +118,7 @@ class Collector:
         verdicts = check_items(parsed, project_id=project.id, received_at=received_at, limits=self._limits)
         verbose = request.query_string == "" or request.query.get("verbose") != "0"
         return _Taken(
-            reply=verdicts_reply(verdicts, verbose=verbose),
+            reply=batch_response(verdicts, verbose=verbose),
             accepted=len(verdicts.items),
             refused=Counter(refusal.code for refusal in verdicts.refused) if verdicts.refused else {},
             acknowledged=self._publisher.publish(self._records(project.id, verdicts, received_at)),
@@ -138,7 +138,7 @@ class Collector:
             raise ProjectDisabledError
         return project
 
-    def _records(self, project_id: str, verdicts: Verdicts, received_at: int) -> dict[str, list[KeyValue]]:
+    def _records(self, project_id: str, verdicts: BatchResult, received_at: int) -> dict[str, list[KeyValue]]:
         """Return the records of accepted and refused items, so that a reply never tells of what can be lost."""
         records = {self._topics.items: keyed_items(project_id, verdicts.items)}
         if verdicts.refused:
@@ -149,7 +149,7 @@ class Collector:
         return records
 
 
-def _rejection(project_id: str, refusal: Refusal, rejected_at: str) -> KeyValue:
+def _rejection(project_id: str, refusal: RejectedItem, rejected_at: str) -> KeyValue:
     rejection = Rejection(
         project_id, "gateway", refusal.code, refusal.message, rejected_at, refusal.field, refusal.message_id
     )

@@ -8,8 +8,8 @@ import traceback
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.http.responses import error_response, failure, new_request_id
 from gateway.metrics import GatewayMetrics
-from gateway.replies import error_reply, failure, new_request_id
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         response = await handler(request)
     except Exception as error:  # noqa: BLE001  # the outermost place of a request
         request_id = new_request_id()
-        reply = error_reply(error, request_id)
+        reply = error_response(error, request_id)
         if reply is None:
             metrics.unexpected_errors.inc()
             frames = "".join(traceback.format_tb(error.__traceback__))

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from gateway.replies import error_reply, failure, new_request_id
+from gateway.http.responses import error_response, failure, new_request_id
 
 _FILES_FOR_THE_REST = 128
 """What the process opens beside connections of producers: those to brokers, its own files."""
@@ -86,7 +86,7 @@ class _Connection(RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Send *resp*; what aiohttp refuses by itself, an expectation for example, in the form of all errors."""
         if isinstance(resp, web.HTTPException):
-            resp = error_reply(resp, new_request_id()) or resp
+            resp = error_response(resp, new_request_id()) or resp
         return await super().finish_response(request, resp, start_time)
 
     def _end_body(self) -> None:

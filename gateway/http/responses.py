@@ -11,8 +11,8 @@ import msgspec
 from aiohttp import web
 
 from gateway import errors
-from schemas.refusals import MalformedBodyError, Refusal, TooManyItemsError
-from schemas.validation import Verdicts
+from gateway.ingest.rejections import MalformedBodyError, RejectedItem, TooManyItemsError
+from gateway.ingest.validate import BatchResult
 
 HEADERS = {"Server": "sequence", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 """On every reply: the product without the versions that it is built on; nobody may guess its type or keep it."""
@@ -70,12 +70,12 @@ class _Failure(msgspec.Struct, frozen=True):
     request_id: str = msgspec.field(name="requestId")
 
 
-def json_reply(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return a reply with *body*, which is JSON."""
     return web.Response(body=body, status=status, headers={**_JSON_HEADERS, **headers} if headers else _JSON_HEADERS)
 
 
-def verdicts_reply(verdicts: Verdicts, *, verbose: bool) -> web.Response:
+def batch_response(verdicts: BatchResult, *, verbose: bool) -> web.Response:
     """Return 200 with the verdict on each item, or only on the refused ones; 400 where every item is refused."""
     accepted, refused = len(verdicts.items), verdicts.refused
     items: list[_Accepted | _Rejected] = []
@@ -86,14 +86,14 @@ def verdicts_reply(verdicts: Verdicts, *, verbose: bool) -> web.Response:
         items.sort(key=attrgetter("index"))
     if accepted:
         shown = items if verbose or refused else None
-        return json_reply(_encode(_Reply(True, accepted, len(refused), shown)))  # noqa: FBT003
+        return json_response(_encode(_Reply(True, accepted, len(refused), shown)))  # noqa: FBT003
     first = refused[0]
     message = f"Every item was refused, the first because of: {first.message}"
     reply = _Reply(False, 0, len(refused), items, "every_item_refused", message, new_request_id())  # noqa: FBT003
-    return json_reply(_encode(reply), 400)
+    return json_response(_encode(reply), 400)
 
 
-def error_reply(error: Exception, request_id: str) -> web.Response | None:
+def error_response(error: Exception, request_id: str) -> web.Response | None:
     """Return the reply that belongs to *error*, None where none does."""
     if isinstance(error, web.HTTPException):
         code = _HTTP_CODES.get(error.status, "http_error")
@@ -114,7 +114,7 @@ def failure(
     status: int, code: str, message: str, request_id: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Return an error in the one form that all errors have."""
-    return json_reply(_encode(_Failure(code, message, request_id)), status, headers)
+    return json_response(_encode(_Failure(code, message, request_id)), status, headers)
 
 
 def new_request_id() -> str:
@@ -132,5 +132,5 @@ def _headers(error: Exception, status: int) -> dict[str, str]:
     return {}
 
 
-def _rejected(refusal: Refusal) -> _Rejected:
+def _rejected(refusal: RejectedItem) -> _Rejected:
     return _Rejected(refusal.index, refusal.code, refusal.message, refusal.message_id, refusal.field)

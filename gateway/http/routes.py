@@ -7,14 +7,14 @@ from importlib.resources import files
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.collecting import Collector
-from gateway.cors import Cors
-from gateway.health import Health
+from gateway.http.cors import Cors
+from gateway.http.health import Health
+from gateway.http.ingest_handler import IngestHandler
+from gateway.http.responses import HEADERS, json_response
 from gateway.metrics import GatewayMetrics
-from gateway.replies import HEADERS, json_reply
 
 
-def routes(collector: Collector, health: Health, metrics: GatewayMetrics, cors: Cors) -> list[web.RouteDef]:
+def routes(collector: IngestHandler, health: Health, metrics: GatewayMetrics, cors: Cors) -> list[web.RouteDef]:
     """Return every route of the gateway."""
     posts: dict[str, Handler] = {
         "/event/batch": collector.collect_batch,
@@ -49,6 +49,6 @@ def _openapi_handler() -> Handler:
     document = files("schemas").joinpath("openapi.json").read_bytes()
 
     async def show(_: web.Request) -> web.Response:
-        return json_reply(document)
+        return json_response(document)
 
     return show

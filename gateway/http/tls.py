@@ -29,7 +29,7 @@ def tls_context(settings: GatewaySettings) -> ssl.SSLContext | None:
     return context
 
 
-class TlsOnly:
+class Hsts:
     """Tells browsers that came by TLS to come by TLS alone from now on.
 
     Whether a request came so is known where the gateway has a certificate. Otherwise a proxy says it, and only those of

@@ -1,6 +1,6 @@
 """A request's body: off the wire within its time and limits, and out of its encoding.
 
-What is read is held in the `ByteBudget` for as long as the request lasts, so many large bodies at once are refused
+What is read is held in the `MemoryBudget` for as long as the request lasts, so many large bodies at once are refused
 before they fill the memory. A decompressor is stopped at the limit, never measured afterwards.
 """
 
@@ -15,6 +15,7 @@ import brotli
 import zstandard
 from aiohttp import StreamReader, hdrs, web
 
+from gateway.admission import MemoryBudget
 from gateway.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
@@ -23,7 +24,6 @@ from gateway.errors import (
     UnsupportedEncodingError,
     UnsupportedTypeError,
 )
-from gateway.limits import ByteBudget
 from gateway.settings import MIB, GatewaySettings
 
 _TYPES = {"", "application/json", "text/plain"}
@@ -36,12 +36,12 @@ _MOST_PARTS = 32
 """Streams in one body, each of which costs a copy of the rest; clients send one."""
 
 
-class HeldBytes:
+class MemoryReservation:
     """What one request holds of the budget."""
 
     __slots__ = ("_budget", "_count")
 
-    def __init__(self, budget: ByteBudget) -> None:
+    def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
         self._count = 0
 
@@ -56,7 +56,7 @@ class HeldBytes:
         self._count = 0
 
 
-async def read_body(request: web.Request, settings: GatewaySettings, held: HeldBytes) -> bytes:
+async def read_body(request: web.Request, settings: GatewaySettings, held: MemoryReservation) -> bytes:
     """Return the decompressed body; every way in which it can fail is a `RequestError` or an `OverloadedError`."""
     _check_type(request.headers.get(hdrs.CONTENT_TYPE, ""))
     # Two headers are as good as one with both encodings.
@@ -69,7 +69,7 @@ async def read_body(request: web.Request, settings: GatewaySettings, held: HeldB
     return body
 
 
-async def _read_wire(request: web.Request, limit_bytes: int, timeout_seconds: float, held: HeldBytes) -> bytes:
+async def _read_wire(request: web.Request, limit_bytes: int, timeout_seconds: float, held: MemoryReservation) -> bytes:
     content = request.content
     length = request.content_length
     if length is None and content.is_eof() and hdrs.TRANSFER_ENCODING not in request.headers:
@@ -89,7 +89,7 @@ async def _read_wire(request: web.Request, limit_bytes: int, timeout_seconds: fl
         raise CorruptBodyError("The body ends too early or is not in the form that its headers say.") from error
 
 
-async def _collect(content: StreamReader, limit_bytes: int, held: HeldBytes | None) -> bytes:
+async def _collect(content: StreamReader, limit_bytes: int, held: MemoryReservation | None) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while chunk := await content.readany():

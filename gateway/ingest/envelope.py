@@ -1,7 +1,7 @@
 """A request's body taken apart: its items, not checked yet, and what stands beside them.
 
 Mostly one decoding reads the items as well. Where they do not all fit their types, another finds them and leaves each
-as the bytes that it is; where that fails, too, `schemas.splitting` finds them, since the fault may be that of one item
+as the bytes that it is; where that fails, too, `gateway.ingest.lenient_json` finds them, since the fault may be that of one item
 alone.
 """
 
@@ -15,10 +15,10 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Raw
 
-from schemas.refusals import Code, FaultError, MalformedBodyError, TooManyItemsError
-from schemas.rules import ABSENT, ITEM_LEVELS, ItemType, WireItem, check_object, read_text
-from schemas.shapes import is_plain
-from schemas.splitting import read_members
+from gateway.ingest.json_checks import passes_quick_checks
+from gateway.ingest.lenient_json import read_members
+from gateway.ingest.rejections import Code, FaultError, MalformedBodyError, TooManyItemsError
+from gateway.ingest.rules import ABSENT, ITEM_LEVELS, ItemType, WireItem, check_object, read_text
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
@@ -45,7 +45,7 @@ class Request(msgspec.Struct, frozen=True):
     count: int
     """Of its items, at least one."""
     wire_items: Sequence[WireItem] | None = None
-    """They, where it is sure that they have the right types, are not too large, and what `is_plain` asks."""
+    """They, where it is sure that they have the right types, are not too large, and what `passes_quick_checks` asks."""
     raw_items: Sequence[Raw] | None = None
     """They in the other case."""
     item_type: ItemType | None = None
@@ -56,7 +56,7 @@ class Request(msgspec.Struct, frozen=True):
     context: Raw = ABSENT
     integrations: Raw = ABSENT
     plain: bool = False
-    """Whether it is sure for the whole body, and so for each item, what `is_plain` asks."""
+    """Whether it is sure for the whole body, and so for each item, what `passes_quick_checks` asks."""
 
     @property
     def items(self) -> Sequence[Raw]:
@@ -104,7 +104,7 @@ def read_request(body: bytes, *, item_type: ItemType | None = None, limits: Limi
 
 def _read_batch(body: bytes, limits: Limits) -> Request:
     # As large as one item may be at most, so that none of them is too large.
-    if len(body) <= limits.item_bytes and is_plain(body, _BATCH_LEVELS):
+    if len(body) <= limits.item_bytes and passes_quick_checks(body, _BATCH_LEVELS):
         with suppress(msgspec.DecodeError):
             return _request(body, _decode_whole(body), limits, whole=True)
     envelope = None
@@ -131,7 +131,7 @@ def _request(body: bytes, envelope: _Envelope[Any], limits: Limits, *, whole: bo
         sent_at=envelope.sent_at,
         context=check_object({"context": envelope.context}, "context"),
         integrations=check_object({"integrations": envelope.integrations}, "integrations"),
-        plain=whole or is_plain(body, _BATCH_LEVELS),
+        plain=whole or passes_quick_checks(body, _BATCH_LEVELS),
     )
 
 
@@ -163,7 +163,7 @@ def _read_single(body: bytes, item_type: ItemType) -> Request:
         raw_items=[Raw(body.strip(_SPACE))],
         item_type=item_type,
         write_key=read_text(fields, "writeKey"),
-        plain=is_plain(body, ITEM_LEVELS),
+        plain=passes_quick_checks(body, ITEM_LEVELS),
     )
 
 

@@ -1,6 +1,6 @@
 """What can be told of JSON without parsing it: how deep it nests, and whether its numbers surely fit.
 
-`is_plain` is sufficient, not exact: True is a promise, False only means that somebody has to look. It searches in
+`passes_quick_checks` is sufficient, not exact: True is a promise, False only means that somebody has to look. It searches in
 translated copies of the text, which takes a tenth of the time of a regular expression over the text itself.
 """
 
@@ -29,7 +29,7 @@ _EXPONENT = b"0e000"
 _ENDED_EXPONENT = re.compile(rb"0e0+,")
 
 
-def is_plain(text: bytes, levels: int) -> bool:
+def passes_quick_checks(text: bytes, levels: int) -> bool:
     """Return whether *text* surely nests within *levels*, has no number out of range and no escaped U+0000."""
     if b"\\" in text:
         if b"\\u0000" in text:

@@ -2,7 +2,7 @@
 
 What is read here is JSON, and beyond that only what some senders write in its place: `NaN`, `Infinity`, half a
 surrogate pair, nesting without end. The parts come out as the bytes that they were; whether a part is acceptable is
-decided by `schemas.rules`.
+decided by `gateway.ingest.rules`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from schemas.refusals import Code, MalformedBodyError, TooManyItemsError
+from gateway.ingest.rejections import Code, MalformedBodyError, TooManyItemsError
 
 DEEP_VALUE_LIMIT = 256 * 1024
 """Characters that are searched for the end of a value too deep to parse: the search is slow, so it is bounded."""

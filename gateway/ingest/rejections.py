@@ -4,7 +4,7 @@
     ├── MalformedBodyError      it is not what the contract says a body is
     └── TooManyItemsError       it holds more items than the limit
 
-An item that is refused is no exception but a `Refusal`: the others of its batch go on.
+An item that is refused is no exception but a `RejectedItem`: the others of its batch go on.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class TooManyItemsError(RequestError):
 
 
 class FaultError(ValueError):
-    """A value breaks a rule. It never leaves `schemas`: it becomes a `Refusal`, or a `MalformedBodyError`."""
+    """A value breaks a rule. It never leaves `schemas`: it becomes a `RejectedItem`, or a `MalformedBodyError`."""
 
     def __init__(self, code: Code, message: str = "", field: str | None = None) -> None:
         self.code = code
@@ -83,7 +83,7 @@ class FaultError(ValueError):
         super().__init__(self.message)
 
 
-class Refusal(msgspec.Struct, frozen=True, gc=False):
+class RejectedItem(msgspec.Struct, frozen=True, gc=False):
     """An item that is not taken."""
 
     index: int

@@ -1,4 +1,4 @@
-"""The rules of an item, exact and one by one: what decides wherever the fast reading of `schemas.validation` does not.
+"""The rules of an item, exact and one by one: what decides wherever the fast reading of `gateway.ingest.validate` does not.
 
 Every rule of the contract stands here, in the order in which a caller hears of them. An item that breaks none is
 returned as it was read, never re-written.
@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Raw
 
-from schemas.refusals import Code, FaultError
-from schemas.shapes import is_deeper
+from gateway.ingest.json_checks import is_deeper
+from gateway.ingest.rejections import Code, FaultError
+from schemas.items import MAX_ID_CHARACTERS
 from schemas.times import parse_time
 
 ItemType = Literal["track", "identify"]
@@ -23,8 +24,6 @@ DEEPEST = 32
 """Levels of objects and arrays in a value."""
 ITEM_LEVELS = DEEPEST + 1
 """The item's own object holds the values."""
-LONGEST = 255
-"""Characters of a userId, an event, a messageId."""
 ABSENT = Raw()
 """A field that an item does not have."""
 
@@ -32,7 +31,7 @@ _SMALLEST_INTEGER = -(2**63)
 _LARGEST_INTEGER = 2**64 - 1
 
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
 
 
 class WireItem(msgspec.Struct, rename="camel", gc=False):
@@ -128,7 +127,7 @@ def find_message_id(content: bytes) -> str | None:
     except (ValueError, RecursionError):
         return None
     message_id = item.get("messageId") if isinstance(item, dict) else None
-    if not isinstance(message_id, str) or not 0 < len(message_id) <= LONGEST:
+    if not isinstance(message_id, str) or not 0 < len(message_id) <= MAX_ID_CHARACTERS:
         return None
     return message_id if message_id.isprintable() else None
 
@@ -163,8 +162,8 @@ def _read_id(members: dict[str, Raw], name: str, required: Code | None = None) -
         return None
     if not text or text.isspace():
         raise FaultError(required or Code.BLANK, field=name)
-    if len(text) > LONGEST:
-        raise FaultError(Code.TOO_LONG, f"`{name}` has {len(text)} characters; {LONGEST} are allowed.", name)
+    if len(text) > MAX_ID_CHARACTERS:
+        raise FaultError(Code.TOO_LONG, f"`{name}` has {len(text)} characters; {MAX_ID_CHARACTERS} are allowed.", name)
     return _without_nul(text, name)
 
 

@@ -5,7 +5,7 @@ item its verdict, and no item's fault is another's.
 
 Nearly every item is taken on a fast path: one decoding into a struct, mostly that of the whole body, the objects in it
 left as raw bytes, and tests which are cheap because they only have to be sufficient. It refuses nothing but what is no
-time. Whatever else it is not sure of goes through `schemas.rules`, where every rule is exact, so both ways come to the
+time. Whatever else it is not sure of goes through `gateway.ingest.rules`, where every rule is exact, so both ways come to the
 same item. Of two members with one name the last counts.
 """
 
@@ -20,24 +20,31 @@ from struct import Struct
 import msgspec
 from msgspec import Raw
 
+from gateway.ingest.envelope import DEFAULT_LIMITS, Limits, Request, read_request
+from gateway.ingest.json_checks import passes_quick_checks
+from gateway.ingest.rejections import (
+    Code,
+    FaultError,
+    MalformedBodyError,
+    RejectedItem,
+    RequestError,
+    TooManyItemsError,
+)
+from gateway.ingest.rules import ABSENT, ITEM_LEVELS, ItemType, WireItem, find_message_id, read_item
 from schemas.items import EMPTY_OBJECT, Identify, Item, Track
-from schemas.refusals import Code, FaultError, MalformedBodyError, Refusal, RequestError, TooManyItemsError
-from schemas.requests import DEFAULT_LIMITS, Limits, Request, read_request
-from schemas.rules import ABSENT, ITEM_LEVELS, ItemType, WireItem, find_message_id, read_item
-from schemas.shapes import is_plain
 from schemas.times import Clock, parse_time
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "BatchResult",
     "Code",
     "ItemType",
     "Limits",
     "MalformedBodyError",
-    "Refusal",
+    "RejectedItem",
     "Request",
     "RequestError",
     "TooManyItemsError",
-    "Verdicts",
     "check_items",
     "read_request",
 ]
@@ -47,14 +54,14 @@ _first_byte = Struct("B").unpack_from
 _decode_wire_item = msgspec.json.Decoder(WireItem).decode
 
 
-class Verdicts(msgspec.Struct, frozen=True):
+class BatchResult(msgspec.Struct, frozen=True):
     """What became of each item of a batch: it is accepted or refused."""
 
     items: list[Item]
     """The accepted ones."""
     indexes: Sequence[int]
     """The place of each of them in the batch."""
-    refused: list[Refusal]
+    refused: list[RejectedItem]
 
     @property
     def accepted(self) -> list[tuple[int, Item]]:
@@ -79,16 +86,16 @@ class _Sender(msgspec.Struct, frozen=True, gc=False):
     most_bytes: int
 
 
-def check_items(request: Request, *, project_id: str, received_at: int, limits: Limits = DEFAULT_LIMITS) -> Verdicts:
+def check_items(request: Request, *, project_id: str, received_at: int, limits: Limits = DEFAULT_LIMITS) -> BatchResult:
     """Return a verdict on each item of *request*, which came for *project_id* at *received_at* (microseconds)."""
     sender = _sender(request, project_id, received_at, limits)
     if request.wire_items is not None:
         with suppress(FaultError):
             if (items := _items(request.wire_items, sender)) is not None:
-                return Verdicts(items, range(len(items)), [])
+                return BatchResult(items, range(len(items)), [])
     accepted: list[Item] = []
     indexes: list[int] = []
-    refused: list[Refusal] = []
+    refused: list[RejectedItem] = []
     for index, raw in enumerate(request.items):
         content = bytes(raw)
         try:
@@ -96,8 +103,8 @@ def check_items(request: Request, *, project_id: str, received_at: int, limits: 
             indexes.append(index)
         except FaultError as fault:
             message_id = find_message_id(content)
-            refused.append(Refusal(index, fault.code, fault.message, fault.field, message_id, content))
-    return Verdicts(accepted, indexes, refused)
+            refused.append(RejectedItem(index, fault.code, fault.message, fault.field, message_id, content))
+    return BatchResult(accepted, indexes, refused)
 
 
 def _sender(request: Request, project_id: str, received_at: int, limits: Limits) -> _Sender:
@@ -126,7 +133,7 @@ def _read_clock(sent_at: str | None, received_at: int) -> Clock:
 
 def _read_fast(content: bytes, index: int, sender: _Sender) -> Item | None:
     """Return the item where it surely breaks no rule but that of `timestamp`, None where that is not sure."""
-    if len(content) > sender.most_bytes or not (sender.plain or is_plain(content, ITEM_LEVELS)):
+    if len(content) > sender.most_bytes or not (sender.plain or passes_quick_checks(content, ITEM_LEVELS)):
         return None
     try:
         wire = _decode_wire_item(content)

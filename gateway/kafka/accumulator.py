@@ -2,7 +2,7 @@
 
 The open batch is sent as soon as the one before it is acknowledged and some milliseconds after the last of any lane, so
 batches grow with the load and nothing waits when there is none. Nothing is awaited per record or per batch by a
-request: its `Ticket` is settled by the last of the batches that hold its records.
+request: its `PendingDelivery` is settled by the last of the batches that hold its records.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.admission import MemoryBudget
 from gateway.errors import PublishError, PublishTimeoutError
-from gateway.limits import ByteBudget
 from schemas.records import KeyValue
 
 Deliver = Callable[[Any, str, int], Awaitable[None]]
@@ -32,7 +32,7 @@ _CLOCK_SECONDS = 0.001
 _NO_HEADERS: list[tuple[str, bytes]] = []
 
 
-class Ticket:
+class PendingDelivery:
     """One request's records, however many batches they are spread over."""
 
     __slots__ = ("_failed", "_open", "future")
@@ -62,15 +62,15 @@ class Ticket:
                 self.future.set_result(None)
 
 
-class Deadlines:
+class DeliveryTimeouts:
     """Expires the tickets that wait for too long. All may wait equally long, so one timer does: that of the oldest."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._waiting: deque[tuple[float, Ticket]] = deque()
+        self._waiting: deque[tuple[float, PendingDelivery]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, ticket: Ticket) -> None:
+    def add(self, ticket: PendingDelivery) -> None:
         """Expire *ticket* unless it is settled in time."""
         waiting = self._waiting
         while waiting and waiting[0][1].future.done():
@@ -99,7 +99,7 @@ class _Batch:
         self.builder = builder
         self.opened_at = opened_at
         self.size_bytes = 0
-        self.tickets: list[Ticket] = []
+        self.tickets: list[PendingDelivery] = []
 
     def fill(self, records: Sequence[KeyValue], timestamp_ms: int) -> int:
         """Append *records* until no more fit, and return how many did: one at least where there were none.
@@ -117,7 +117,7 @@ class _Batch:
         return offset - first
 
 
-class Pace:
+class Linger:
     """When batches set out: those of all lanes together, which makes one request to each broker of them."""
 
     def __init__(self, connections: Callable[[], int]) -> None:
@@ -171,11 +171,11 @@ class Outlet:
 
     deliver: Deliver
     create_batch: Callable[[], Any]
-    budget: ByteBudget
-    pace: Pace
+    budget: MemoryBudget
+    pace: Linger
 
 
-class Lane:
+class PartitionBatches:
     """The batches of one partition, in order."""
 
     def __init__(self, topic: str, partition: int, outlet: Outlet) -> None:
@@ -194,7 +194,7 @@ class Lane:
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._run(), name=f"lane {topic}/{partition}")
 
-    def add(self, records: Sequence[KeyValue], ticket: Ticket, timestamp_ms: int) -> None:
+    def add(self, records: Sequence[KeyValue], ticket: PendingDelivery, timestamp_ms: int) -> None:
         """Append *records*, one at least, and hold their bytes; *ticket* hears of every batch that took some."""
         batch = self._waiting[-1] if self._waiting else self._open()
         left = records
@@ -231,7 +231,7 @@ class Lane:
         self._waiting.append(batch)
         return batch
 
-    def _join(self, batch: _Batch, ticket: Ticket) -> None:
+    def _join(self, batch: _Batch, ticket: PendingDelivery) -> None:
         batch.tickets.append(ticket)
         ticket.joined()
         size_bytes = batch.builder.size()

@@ -27,7 +27,7 @@ _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 2.0
 
 
-class LiveProducer:
+class RecreatingProducer:
     """Delivers batches through one producer after another; every batch that is acknowledged is so by all replicas."""
 
     def __init__(self, settings: GatewaySettings, topics: Collection[str], metrics: GatewayMetrics) -> None:

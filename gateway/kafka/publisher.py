@@ -12,11 +12,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from gateway.admission import MemoryBudget
 from gateway.errors import DrainingError, UnavailableError
-from gateway.lanes import Deadlines, Lane, Outlet, Pace, Ticket
-from gateway.limits import ByteBudget
+from gateway.kafka.accumulator import DeliveryTimeouts, Linger, Outlet, PartitionBatches, PendingDelivery
+from gateway.kafka.producer import RecreatingProducer
 from gateway.metrics import GatewayMetrics
-from gateway.producer import LiveProducer
 from gateway.settings import GatewaySettings
 from schemas.records import KeyValue, partitions_for
 
@@ -44,23 +44,23 @@ class Publisher(Protocol):
 
 
 class KafkaPublisher:
-    """Publishes through one `Lane` a partition, each of which shares its batches between all requests."""
+    """Publishes through one `PartitionBatches` a partition, each of which shares its batches between all requests."""
 
     def __init__(
         self,
         settings: GatewaySettings,
         topics: Sequence[str],
         metrics: GatewayMetrics,
-        budget: ByteBudget,
+        budget: MemoryBudget,
         connections: Callable[[], int] = lambda: 0,
     ) -> None:
         """*connections* tells how many may bring requests, each one at a time."""
         self._settings = settings
-        self._producer = LiveProducer(settings, topics, metrics)
+        self._producer = RecreatingProducer(settings, topics, metrics)
         self._budget = budget
-        self._pace = Pace(connections)
-        self._deadlines = Deadlines(settings.publish_timeout_seconds)
-        self._lanes: dict[str, list[Lane]] = {}
+        self._pace = Linger(connections)
+        self._deadlines = DeliveryTimeouts(settings.publish_timeout_seconds)
+        self._lanes: dict[str, list[PartitionBatches]] = {}
         self._closed = False
         self._silent = False
 
@@ -68,7 +68,7 @@ class KafkaPublisher:
         """Connect and make a lane for every partition."""
         outlet = Outlet(self._producer.deliver, self._producer.create_batch, self._budget, self._pace)
         for topic, partitions in (await self._producer.start()).items():
-            self._lanes[topic] = [Lane(topic, partition, outlet) for partition in range(partitions)]
+            self._lanes[topic] = [PartitionBatches(topic, partition, outlet) for partition in range(partitions)]
 
     def publish(self, records: Mapping[str, Sequence[KeyValue]]) -> Awaitable[None]:
         """Copy *records* into the open batches, and return what waits until these are acknowledged.
@@ -80,7 +80,7 @@ class KafkaPublisher:
         self._budget.take(0)
         shares = [share for topic, of_topic in records.items() for share in self._shares(topic, of_topic)]
         self._refuse_while_silent([lane for lane, _ in shares])
-        ticket = Ticket(asyncio.get_running_loop().create_future())
+        ticket = PendingDelivery(asyncio.get_running_loop().create_future())
         if not shares:
             ticket.future.set_result(None)
             return ticket.future
@@ -109,10 +109,10 @@ class KafkaPublisher:
         self._deadlines.close()
         await self._producer.close()
 
-    def _all_lanes(self) -> list[Lane]:
+    def _all_lanes(self) -> list[PartitionBatches]:
         return [lane for lanes in self._lanes.values() for lane in lanes]
 
-    def _shares(self, topic: str, records: Sequence[KeyValue]) -> list[tuple[Lane, list[KeyValue]]]:
+    def _shares(self, topic: str, records: Sequence[KeyValue]) -> list[tuple[PartitionBatches, list[KeyValue]]]:
         """Return which lane takes which of *records*."""
         lanes = self._lanes[topic]
         shares: list[list[KeyValue]] = [[] for _ in lanes]
@@ -121,7 +121,7 @@ class KafkaPublisher:
             shares[partition].append(record)
         return [(lane, share) for lane, share in zip(lanes, shares, strict=True) if share]
 
-    def _refuse_while_silent(self, lanes: Iterable[Lane]) -> None:
+    def _refuse_while_silent(self, lanes: Iterable[PartitionBatches]) -> None:
         """Refuse at once while a batch is overdue: what cannot be written must not pile up, or be written twice."""
         limit = self._settings.publish_timeout_seconds
         if any(lane.is_overdue(limit) for lane in lanes):

@@ -13,7 +13,6 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from gateway.directory import close_consumer, open_topic, read_to_end
 from gateway.errors import (
     InvalidProjectError,
     InvalidTokenError,
@@ -24,6 +23,7 @@ from gateway.errors import (
     UnknownTokenError,
     describe,
 )
+from gateway.projects.registry import close_consumer, open_topic, read_to_end
 from schemas.projects import (
     Directory,
     Project,

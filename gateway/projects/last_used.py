@@ -11,9 +11,9 @@ import contextlib
 import random
 from datetime import UTC, datetime
 
-from gateway.directory import ProjectSource
 from gateway.errors import UnavailableError
-from gateway.publisher import Publisher
+from gateway.kafka.publisher import Publisher
+from gateway.projects.registry import ProjectSource
 from schemas.projects import use_entry
 
 _EVERY_SECONDS = 60.0
@@ -21,7 +21,7 @@ _LAST_SECONDS = 1.0
 """For what is left when the process ends: a day is not worth more."""
 
 
-class TokenUse:
+class TokenLastUsed:
     """Records the last day of each token. What cannot be written is written after the token's next use."""
 
     def __init__(self, publisher: Publisher, projects: ProjectSource, topic: str) -> None:

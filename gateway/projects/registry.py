@@ -42,7 +42,7 @@ class ProjectSource(Protocol):
         """Stop following."""
 
 
-class FollowedDirectory:
+class ProjectRegistry:
     """The topic, read whole at the start and followed from there.
 
     When it cannot be followed, what is known goes on to count and the topic is read whole again as soon as possible.

@@ -11,11 +11,10 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from processors.engine.faults import without
+from processors.engine.failpoints import without
 from processors.engine.stage import SourceRecord
-from schemas.items import Identify, Item
+from schemas.items import MAX_ID_CHARACTERS, Identify, Item
 from schemas.records import InvalidRecordError, decode_item, item_key, origin_of
-from schemas.rules import LONGEST
 
 ITEM_LIMIT_BYTES = 640 * 1024
 """More than the gateway lets in at most, and small enough to be written to any topic, ids in key and headers again."""
@@ -23,12 +22,12 @@ _SMALL_BYTES = 64 * 1024
 """A value whose ids cannot be too long for that, whoever wrote it."""
 
 _mark = struct.Struct("<qq")
-pack_mark = _mark.pack
-unpack_mark = _mark.unpack
+pack_entry = _mark.pack
+unpack_entry = _mark.unpack
 
 
 @dataclass(frozen=True, slots=True)
-class Poison:
+class RejectedRecord:
     """A record that is not an item, and why."""
 
     record: SourceRecord
@@ -42,7 +41,7 @@ class Decision:
 
     unique: list[SourceRecord]
     duplicates: int
-    poison: list[Poison]
+    poison: list[RejectedRecord]
     identifies: list[tuple[SourceRecord, Identify]]
     """Those of `unique` that are identifies, as they were read."""
 
@@ -50,20 +49,20 @@ class Decision:
 def decide(records: Sequence[SourceRecord], marks: Mapping[bytes, bytes | None], window_ms: int) -> Decision:
     """Return which of *records* are new, given the *marks* of their keys; *window_ms* is how long a mark counts."""
     unique: list[SourceRecord] = []
-    poison: list[Poison] = []
+    poison: list[RejectedRecord] = []
     identifies: list[tuple[SourceRecord, Identify]] = []
     fresh: dict[bytes, int] = {}
     duplicates = 0
     for record in records:
         key = record.key
         item = _read(record)
-        if isinstance(item, Poison):
+        if isinstance(item, RejectedRecord):
             poison.append(item)
             continue
         assert key is not None  # noqa: S101  # `_read` has seen to it; a run-time check for every record would be waste
         seen_at = fresh.get(key)
         if seen_at is None and (mark := marks[key]) is not None:
-            seen_at = unpack_mark(mark)[1]
+            seen_at = unpack_entry(mark)[1]
         if seen_at is not None and record.timestamp - seen_at < window_ms:
             duplicates += 1
             continue
@@ -74,21 +73,23 @@ def decide(records: Sequence[SourceRecord], marks: Mapping[bytes, bytes | None],
     return Decision(unique, duplicates, poison, identifies)
 
 
-def _read(record: SourceRecord) -> Item | Poison:
+def _read(record: SourceRecord) -> Item | RejectedRecord:
     """Return the item of *record*, or why it is none."""
     value = record.value
     if value is None or record.key is None:
-        return Poison(record, "not_an_item", "the record has no key or no value")
+        return RejectedRecord(record, "not_an_item", "the record has no key or no value")
     if len(value) > ITEM_LIMIT_BYTES:
-        return Poison(record, "item_too_large", f"the record's value has more than {ITEM_LIMIT_BYTES} bytes")
+        return RejectedRecord(record, "item_too_large", f"the record's value has more than {ITEM_LIMIT_BYTES} bytes")
     try:
         item = decode_item(value)
     except InvalidRecordError as error:
-        return Poison(record, "not_an_item", str(error))
+        return RejectedRecord(record, "not_an_item", str(error))
     if item_key(item.project_id, item.message_id) != record.key:
-        return Poison(record, "key_mismatch", "the record's key is not that of its item")
-    if len(value) > _SMALL_BYTES and max(len(item.user_id), len(item.message_id)) > LONGEST:
-        return Poison(record, "id_too_long", f"userId or messageId has more than {LONGEST} characters")
+        return RejectedRecord(record, "key_mismatch", "the record's key is not that of its item")
+    if len(value) > _SMALL_BYTES and max(len(item.user_id), len(item.message_id)) > MAX_ID_CHARACTERS:
+        return RejectedRecord(
+            record, "id_too_long", f"userId or messageId has more than {MAX_ID_CHARACTERS} characters"
+        )
     return item
 
 
@@ -109,5 +110,5 @@ def replay(
         if record.key is None or (origin <= decided and not without("origins")):
             continue
         decided = max(decided, origin)
-        puts.append((record.key, pack_mark(origin, record.timestamp), record.timestamp))
+        puts.append((record.key, pack_entry(origin, record.timestamp), record.timestamp))
     return puts, decided

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from processors.dedupe.decision import Poison, decide, pack_mark
-from processors.engine.output import Output, OutputLog
-from processors.engine.rocks import Put
-from processors.engine.stage import Lease, Positions, Slice, SourceRecord
-from processors.engine.table import LogTable
-from processors.rejections import RejectedTopic, rejection
+from processors.dedupe.decision import RejectedRecord, decide, pack_entry
+from processors.engine.changelog_table import ChangelogTable
+from processors.engine.producer import ChangelogProducer, Output
+from processors.engine.rocksdb import Put
+from processors.engine.stage import Lease, Positions, RecordBatch, SourceRecord
+from processors.rejected import RejectedTopic, rejection
 from schemas.records import event_headers, identify_record
 from schemas.topics import Topics
 
@@ -25,7 +25,7 @@ class DedupeStage:
     waiting = False
 
     def __init__(
-        self, topics: Topics, seen: LogTable, outputs: OutputLog, rejected: RejectedTopic, window_ms: int
+        self, topics: Topics, seen: ChangelogTable, outputs: ChangelogProducer, rejected: RejectedTopic, window_ms: int
     ) -> None:
         self.topic = topics.items
         self._identifies = topics.identifies
@@ -41,7 +41,7 @@ class DedupeStage:
         """Return how far each partition is decided by its marks."""
         return await self._seen.positions(self.topic, partitions)
 
-    async def process(self, records: Slice) -> None:
+    async def process(self, records: RecordBatch) -> None:
         """Write the items that are new, then mark them."""
         state = self._seen.partition(records.partition)
         keys = list({record.key for record in records.records if record.key is not None})
@@ -66,7 +66,7 @@ class DedupeStage:
     async def stop(self) -> None:
         """Hold nothing."""
 
-    async def _reject(self, poison: list[Poison]) -> None:
+    async def _reject(self, poison: list[RejectedRecord]) -> None:
         await self._rejected.write(
             (
                 rejection(stage="dedupe", code=fault.code, message=fault.message, key=fault.record.key),
@@ -84,4 +84,4 @@ def _event(record: SourceRecord) -> Output:
 
 
 def _put(record: SourceRecord) -> Put:
-    return record.key or b"", pack_mark(record.offset, record.timestamp), record.timestamp
+    return record.key or b"", pack_entry(record.offset, record.timestamp), record.timestamp

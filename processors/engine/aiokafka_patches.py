@@ -8,7 +8,7 @@ import msgspec
 from aiokafka.consumer import fetcher
 
 
-class ReadRecord(msgspec.Struct, frozen=True, gc=False):
+class SlimRecord(msgspec.Struct, frozen=True, gc=False):
     """A record in the shape of `processors.engine.stage.SourceRecord`; the garbage collector need not look into it."""
 
     offset: int
@@ -18,14 +18,14 @@ class ReadRecord(msgspec.Struct, frozen=True, gc=False):
     headers: tuple[tuple[str, bytes], ...]
 
 
-class ReadRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka publishes no types
+class SlimRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka publishes no types
     """aiokafka's reading of what a fetch brought for a partition, making records of ours."""
 
-    def _consumer_record(self, tp: object, record: Any) -> ReadRecord:
+    def _consumer_record(self, tp: object, record: Any) -> SlimRecord:
         del tp
-        return ReadRecord(record.offset, record.timestamp, record.key, record.value, tuple(record.headers))
+        return SlimRecord(record.offset, record.timestamp, record.key, record.value, tuple(record.headers))
 
 
-def read_lean_records() -> None:
-    """Let every consumer of this process read `ReadRecord`s: aiokafka finds the class by its name alone."""
-    fetcher.PartitionRecords = ReadRecords
+def patch_consumer_records() -> None:
+    """Let every consumer of this process read `SlimRecord`s: aiokafka finds the class by its name alone."""
+    fetcher.PartitionRecords = SlimRecords

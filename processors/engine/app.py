@@ -17,14 +17,14 @@ from faust.types import TP
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
 
-from processors.engine.ending import FAILED, end_process, end_within
-from processors.engine.logs import Logs
-from processors.engine.output import OutputLog
+from processors.engine.changelog_table import ChangelogTable
+from processors.engine.consumer import BatchSchema
+from processors.engine.exit import FAILED, exit_after, fail_fast
+from processors.engine.offsets import OffsetReader
+from processors.engine.producer import ChangelogProducer
 from processors.engine.runner import Runner
 from processors.engine.stage import Stage
 from processors.engine.store import StoreOptions
-from processors.engine.table import LogTable
-from processors.engine.transport import SliceSchema
 from processors.engine.watchdog import Limits, Watchdog
 from schemas.settings import KafkaSettings, kafka_arguments
 
@@ -63,7 +63,7 @@ class SteadyFlow(FlowControlEvent):
             super().resume()
 
 
-class SliceApp(faust.App):
+class BatchApp(faust.App):
     """A Faust app that hands its slices to a runner and lets it finish before it stops."""
 
     # Faust's services tell each step of their life; they tell it under Faust's name.
@@ -71,10 +71,10 @@ class SliceApp(faust.App):
 
     runner: Runner
     watchdog: Watchdog
-    outputs: OutputLog
+    outputs: ChangelogProducer
     written: Sequence[str] = ()
     """Topics that are written beside the tables' own."""
-    logs: Logs
+    logs: OffsetReader
     tables: Any
 
     async def on_first_start(self) -> None:
@@ -86,7 +86,7 @@ class SliceApp(faust.App):
             )
             await self.outputs.start()
         except Exception as error:  # noqa: BLE001  # whatever keeps it from starting, the process ends
-            end_process(error)
+            fail_fast(error)
         await super().on_first_start()
         self.watchdog.start()
 
@@ -112,7 +112,7 @@ class SliceApp(faust.App):
 
     async def on_stop(self) -> None:
         """Finish what is in work, commit, leave; without that where it takes too long."""
-        end_within(STOP_SECONDS, FAILED if self.crashed else 0)
+        exit_after(STOP_SECONDS, FAILED if self.crashed else 0)
         self.watchdog.stop()
         await self.runner.stop()
         await super().on_stop()
@@ -127,13 +127,13 @@ class WorkerBuilder:
         self._settings = settings
         settings.directory.mkdir(parents=True, exist_ok=True)
         self.app = _faust_app(settings)
-        self.outputs = self.app.outputs = OutputLog(settings.kafka)
-        self._logs = self.app.logs = Logs(settings.kafka)
-        self._tables: list[LogTable] = []
+        self.outputs = self.app.outputs = ChangelogProducer(settings.kafka)
+        self._logs = self.app.logs = OffsetReader(settings.kafka)
+        self._tables: list[ChangelogTable] = []
 
-    def table(self, name: str, *, topic: str, options: StoreOptions) -> LogTable:
+    def table(self, name: str, *, topic: str, options: StoreOptions) -> ChangelogTable:
         """Declare a table whose changelog is *topic*."""
-        changelog = self.app.topic(topic, schema=SliceSchema())
+        changelog = self.app.topic(topic, schema=BatchSchema())
         table = self.app.Table(
             name,
             changelog_topic=changelog,
@@ -143,7 +143,7 @@ class WorkerBuilder:
             recovery_buffer_size=2,
             options={"sequence": options},
         )
-        self._tables.append(LogTable(table, self.outputs, self._logs))
+        self._tables.append(ChangelogTable(table, self.outputs, self._logs))
         return self._tables[-1]
 
     def run(self, stages: Sequence[Stage], *, written: Sequence[str] = ()) -> None:
@@ -153,12 +153,12 @@ class WorkerBuilder:
         """
         app = self.app
         app.written = written
-        runner = app.runner = Runner(stages, self._logs, end_process)
+        runner = app.runner = Runner(stages, self._logs, fail_fast)
         stall_seconds = self._settings.stall_seconds
         limits = Limits(stall_seconds, max(stall_seconds, 2 * _rebalance_seconds(self._settings)))
-        app.watchdog = Watchdog(runner, self._tables, app.settling, limits, end_process)
+        app.watchdog = Watchdog(runner, self._tables, app.settling, limits, fail_fast)
         for stage in stages:
-            app.agent(app.topic(stage.topic, schema=SliceSchema()), name=f"{self._settings.name}-{stage.topic}")(
+            app.agent(app.topic(stage.topic, schema=BatchSchema()), name=f"{self._settings.name}-{stage.topic}")(
                 _agent(runner)
             )
         app.on_partitions_revoked.connect(_on_revoked(runner), weak=False)
@@ -168,10 +168,10 @@ class WorkerBuilder:
         worker.execute_from_commandline()
 
 
-def _faust_app(settings: EngineSettings) -> SliceApp:
+def _faust_app(settings: EngineSettings) -> BatchApp:
     kafka = settings.kafka
     arguments = kafka_arguments(kafka)
-    return SliceApp(
+    return BatchApp(
         f"{kafka.topic_prefix}-{settings.name}",
         broker=[f"sequence://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
         broker_credentials=_credentials(arguments),

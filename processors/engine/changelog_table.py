@@ -13,18 +13,18 @@ from typing import Any
 from faust.types import TP
 
 from processors.engine.errors import InterleavedWriterError
-from processors.engine.faults import reach, without
-from processors.engine.logs import Logs
-from processors.engine.output import Output, OutputLog
-from processors.engine.rocks import PartitionState, Put
+from processors.engine.failpoints import reach, without
+from processors.engine.offsets import OffsetReader
+from processors.engine.producer import ChangelogProducer, Output
+from processors.engine.rocksdb import PartitionStore, Put
 from processors.engine.stage import Positions
 from processors.engine.store import PartitionedStore
 
 
-class LogTable:
+class ChangelogTable:
     """A Faust table with its output log."""
 
-    def __init__(self, table: Any, outputs: OutputLog, logs: Logs) -> None:
+    def __init__(self, table: Any, outputs: ChangelogProducer, logs: OffsetReader) -> None:
         self._table = table
         self._logs = logs
         self._outputs = outputs
@@ -44,7 +44,7 @@ class LogTable:
         """Faust's store of the table."""
         return self._table.data  # type: ignore[no-any-return]
 
-    def partition(self, number: int) -> PartitionState:
+    def partition(self, number: int) -> PartitionStore:
         """Return the local state of partition *number*."""
         return self.store.partition(number)
 

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaConnectionError
 _send = AIOKafkaConnection.send
 
 
-def tell_of_closed_connections() -> None:
+def patch_closed_transport_error() -> None:
     """Let every connection of this process fail as aiokafka expects it: what was to be sent is sent again."""
     AIOKafkaConnection.send = _send_or_tell
 

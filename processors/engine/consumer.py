@@ -19,10 +19,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from processors.engine.faults import loses_run
-from processors.engine.places import Fetched, Places
-from processors.engine.reading import read_lean_records
-from processors.engine.stage import Slice
+from processors.engine.aiokafka_patches import patch_consumer_records
+from processors.engine.failpoints import loses_run
+from processors.engine.fetch_epochs import Fetched, FetchEpochs
+from processors.engine.stage import RecordBatch
 
 FETCH_WAIT_MS = 250
 """How long the broker holds a fetch for which there is no data."""
@@ -44,7 +44,7 @@ class Active:
         return tp in self._tps
 
 
-class SliceSchema(Schema[Any, Any]):
+class BatchSchema(Schema[Any, Any]):
     """Passes a slice through: there is nothing to decode."""
 
     def compile(self, app: Any, **_: Any) -> Any:
@@ -57,7 +57,7 @@ class SliceSchema(Schema[Any, Any]):
         return decode
 
 
-class SliceConsumerThread(driver.AIOKafkaConsumerThread):
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that owns the aiokafka consumer."""
 
     # Faust's services tell each step of their life; they tell it under Faust's name.
@@ -65,12 +65,12 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.places = Places()
+        self.places = FetchEpochs()
         self.last_heartbeat = 0.0
         self._fetched_at = 0.0
 
     def _create_worker_consumer(self, transport: Any) -> Any:
-        read_lean_records()
+        patch_consumer_records()
         consumer = super()._create_worker_consumer(transport)
         # Faust fixes 1.5 s; whatever else is asked on the connection waits that long behind an idle fetch.
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
@@ -176,7 +176,7 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
         fetcher._fetch_max_wait_ms = GATHER_MS if close else FETCH_WAIT_MS  # noqa: SLF001
 
 
-class SliceConsumer(driver.Consumer):
+class BatchConsumer(driver.Consumer):
     """Faust's consumer, in slices."""
 
     logger = driver.logger
@@ -186,8 +186,8 @@ class SliceConsumer(driver.Consumer):
         self._room = asyncio.Event()
         self.log_starts: dict[TP, int] = {}
 
-    def _new_consumer_thread(self) -> SliceConsumerThread:
-        self.thread = SliceConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        self.thread = BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
         return self.thread
 
     def lease_until(self) -> float:
@@ -214,7 +214,7 @@ class SliceConsumer(driver.Consumer):
         self._room.set()
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
-        """Yield one message for each partition that has records: its value is a `Slice`.
+        """Yield one message for each partition that has records: its value is a `RecordBatch`.
 
         A fetch may be under way while a rebalance begins, ends, or both. Its slices go on if their partitions are still
         read where they were read, and then they have to: nothing fetches them again. The others are fetched again.
@@ -229,7 +229,7 @@ class SliceConsumer(driver.Consumer):
             if wanted and self.thread.places.hold(tp, place) and not loses_run():
                 yield tp, self._slice_message(tp, run)
 
-    def _slice_message(self, tp: TP, run: Slice) -> ConsumerMessage:
+    def _slice_message(self, tp: TP, run: RecordBatch) -> ConsumerMessage:
         # The offset of a slice is that of its last record: acknowledging it commits all of it.
         return ConsumerMessage(
             run.topic,
@@ -274,7 +274,7 @@ class SliceConsumer(driver.Consumer):
         return last + 1
 
 
-class SliceTransport(driver.Transport):
+class BatchTransport(driver.Transport):
     """The transport that `sequence://` names."""
 
-    Consumer = SliceConsumer
+    Consumer = BatchConsumer

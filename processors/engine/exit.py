@@ -21,7 +21,7 @@ REFUSED = 78
 log = logging.getLogger(__name__)
 
 
-def end_process(error: BaseException) -> NoReturn:
+def fail_fast(error: BaseException) -> NoReturn:
     """End this process because of *error*."""
     if isinstance(error, RefusedStartError):
         log.critical("refusing to run: %s", error)
@@ -31,7 +31,7 @@ def end_process(error: BaseException) -> NoReturn:
     os._exit(REFUSED if isinstance(error, RefusedStartError) else FAILED)
 
 
-def end_within(seconds: float, code: int) -> None:
+def exit_after(seconds: float, code: int) -> None:
     """End this process with *code* after *seconds* if it is still there; what is in work is done again later."""
 
     def end() -> None:

@@ -30,7 +30,7 @@ MECHANISMS = frozenset(
         "contiguous_in",
         "contiguous_out",
         "sink_position",
-        "end_process",
+        "fail_fast",
         "join",
     }
 )

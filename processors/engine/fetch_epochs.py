@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from faust.types import TP
 
-from processors.engine.stage import Slice, SourceRecord
+from processors.engine.stage import RecordBatch, SourceRecord
 
 
 @dataclass(slots=True, eq=False)
-class Place:
+class FetchEpoch:
     """Where a partition is read since it was sought."""
 
     next_offset: int
@@ -27,15 +27,15 @@ class Place:
 class Fetched(NamedTuple):
     """A slice, and the place that it was read at."""
 
-    run: Slice
-    place: Place
+    run: RecordBatch
+    place: FetchEpoch
 
 
-class Places:
+class FetchEpochs:
     """The places of one consumer. They change in the consumer's own thread, at the moment that positions do."""
 
     def __init__(self) -> None:
-        self._places: dict[TP, Place] = {}
+        self._places: dict[TP, FetchEpoch] = {}
 
     def forget(self) -> None:
         """The partitions are given up: whatever is read of them now, a seek brings again."""
@@ -43,18 +43,18 @@ class Places:
 
     def seek(self, offsets: Mapping[TP, int]) -> None:
         """Partitions are read from *offsets* on; what was fetched of them and is on its way is old."""
-        self._places.update({tp: Place(offset) for tp, offset in offsets.items()})
+        self._places.update({tp: FetchEpoch(offset) for tp, offset in offsets.items()})
 
     def read(self, fetched: Mapping[TP, Sequence[SourceRecord]]) -> dict[TP, Fetched]:
         """Return the slices of what was *fetched*, without partitions that are still to be sought."""
         return {tp: _read(tp, run, self._places[tp]) for tp, run in fetched.items() if tp in self._places}
 
-    def hold(self, tp: TP, place: Place) -> bool:
+    def hold(self, tp: TP, place: FetchEpoch) -> bool:
         """Return whether *tp* is read at *place* still; any thread may ask."""
         return self._places.get(tp) is place
 
 
-def _read(tp: TP, records: Sequence[SourceRecord], place: Place) -> Fetched:
-    run = Slice(tp.topic, tp.partition, records, place.next_offset)
+def _read(tp: TP, records: Sequence[SourceRecord], place: FetchEpoch) -> Fetched:
+    run = RecordBatch(tp.topic, tp.partition, records, place.next_offset)
     place.next_offset = run.last + 1
     return Fetched(run, place)

@@ -20,14 +20,14 @@ from schemas.settings import KafkaSettings, kafka_arguments
 TIMEOUT_SECONDS = 20.0
 
 
-class Bounds(NamedTuple):
+class LogOffsets(NamedTuple):
     """A log's first offset, and the one that its next record gets."""
 
     start: int
     end: int
 
 
-class Logs:
+class OffsetReader:
     """Answers questions about logs."""
 
     def __init__(self, settings: KafkaSettings) -> None:
@@ -44,7 +44,7 @@ class Logs:
         if self._client is not None:
             await self._client.stop()
 
-    async def bounds(self, partitions: Iterable[TP]) -> dict[TP, Bounds]:
+    async def bounds(self, partitions: Iterable[TP]) -> dict[TP, LogOffsets]:
         """Return the bounds of each log; KafkaError or TimeoutError where Kafka does not say."""
         tps = list(partitions)
         if not tps:
@@ -53,7 +53,7 @@ class Logs:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             starts = await client.beginning_offsets(tps)
             ends = await client.end_offsets(tps)
-        return {tp: Bounds(starts[tp], ends[tp]) for tp in tps}
+        return {tp: LogOffsets(starts[tp], ends[tp]) for tp in tps}
 
     async def require_same_partitions(self, topics: Iterable[str]) -> None:
         """Refuse to start unless all *topics* exist and have the same number of partitions."""

@@ -32,7 +32,7 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     timestamp_ms: int | None = None
 
 
-class OutputLog:
+class ChangelogProducer:
     """An idempotent producer that writes runs of records."""
 
     def __init__(self, settings: KafkaSettings) -> None:

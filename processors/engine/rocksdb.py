@@ -36,7 +36,7 @@ Put = tuple[bytes, bytes | None, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class StoreConfig:
     """How the entries of a table are kept."""
 
     window_ms: int | None = None
@@ -57,10 +57,10 @@ class Layout:
         return b"2:%d" % (self.bucket_ms or 0)
 
 
-class PartitionState:
+class PartitionStore:
     """Entries of one partition, and the positions up to which they are complete."""
 
-    def __init__(self, path: Path, layout: Layout) -> None:
+    def __init__(self, path: Path, layout: StoreConfig) -> None:
         self._path = path
         self._layout = layout
         self._families: dict[int, tuple[Any, Any]] = {}

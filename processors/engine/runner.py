@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 from faust.types import TP
 
 from processors.engine.errors import ExpiredInputError, SkippedRecordsError, TruncatedLogError
-from processors.engine.faults import reach, without
-from processors.engine.logs import Bounds, Logs
-from processors.engine.stage import Positions, Slice, SourceRecord, Stage
+from processors.engine.failpoints import reach, without
+from processors.engine.offsets import LogOffsets, OffsetReader
+from processors.engine.stage import Positions, RecordBatch, SourceRecord, Stage
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ PENDING_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(slots=True)
-class Pace:
+class BatchLinger:
     """When the slices of a stage set out: together, so that what they write can go together, and no sooner again."""
 
     seconds: float
@@ -48,12 +48,12 @@ class Pace:
 
 
 @dataclass(slots=True)
-class Lane:
+class PartitionTask:
     """One partition of one stage: what waits, and how far it is decided."""
 
     stage: Stage
     tp: TP
-    pace: Pace
+    pace: BatchLinger
     ready: asyncio.Future[None]
     """Done when `decided` is known."""
     decided: int = -1
@@ -105,12 +105,12 @@ class Lane:
         self.pending_records -= count
         return taken
 
-    def join(self, events: list[Any]) -> Slice | None:
+    def join(self, events: list[Any]) -> RecordBatch | None:
         """Return the slice of *events* without what is decided already; None where nothing is left."""
         records: list[SourceRecord] = []
         due = self.decided + 1
         for event in events:
-            run: Slice = event.value
+            run: RecordBatch = event.value
             begin = run.begin if self.stage.compacted else run.first
             whole = self.stage.compacted or run.last - run.first + 1 == len(run.records)
             if (begin > due or not whole) and not without("contiguous_in"):
@@ -120,16 +120,16 @@ class Lane:
                 )
             records.extend(run.records if run.first >= due else (r for r in run.records if r.offset >= due))
             due = max(due, run.last + 1)
-        return Slice(self.tp.topic, self.tp.partition, records, self.decided + 1) if records else None
+        return RecordBatch(self.tp.topic, self.tp.partition, records, self.decided + 1) if records else None
 
 
 class Runner:
     """Drives the stages of one worker."""
 
-    def __init__(self, stages: Iterable[Stage], logs: Logs, end: Callable[[BaseException], NoReturn]) -> None:
+    def __init__(self, stages: Iterable[Stage], logs: OffsetReader, end: Callable[[BaseException], NoReturn]) -> None:
         self.logs = logs
         self.stages = {stage.topic: stage for stage in stages}
-        self.lanes: dict[TP, Lane] = {}
+        self.lanes: dict[TP, PartitionTask] = {}
         self._end = end
         self._consumer: Any = None
         self._learning: set[asyncio.Task[None]] = set()
@@ -159,9 +159,9 @@ class Runner:
             if not tps:
                 continue
             ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            pace = Pace(stage.linger_seconds)
+            pace = BatchLinger(stage.linger_seconds)
             for tp in tps:
-                lane = self.lanes[tp] = Lane(stage, tp, pace, ready)
+                lane = self.lanes[tp] = PartitionTask(stage, tp, pace, ready)
                 lane.task = self._guarded(self._work(lane))
             lanes = [self.lanes[tp] for tp in tps]
             learning = self._guarded(self._learn_positions(stage, lanes, ready))
@@ -207,7 +207,7 @@ class Runner:
             lane.held_back = True
             self._consumer.on_buffer_full(lane.tp)
 
-    async def _work(self, lane: Lane) -> None:
+    async def _work(self, lane: PartitionTask) -> None:
         await asyncio.shield(lane.ready)
         while not lane.closing:
             events = await lane.take()
@@ -224,15 +224,15 @@ class Runner:
                 event.ack()
             lane.working_since = None
 
-    async def _process(self, stage: Stage, run: Slice) -> None:
+    async def _process(self, stage: Stage, run: RecordBatch) -> None:
         try:
             await stage.process(run)
         except Exception as error:
-            if not without("end_process"):
+            if not without("fail_fast"):
                 raise
             log.warning("TEST: going on after %r", error)
 
-    async def _learn_positions(self, stage: Stage, lanes: list[Lane], ready: asyncio.Future[None]) -> None:
+    async def _learn_positions(self, stage: Stage, lanes: list[PartitionTask], ready: asyncio.Future[None]) -> None:
         tps = [lane.tp for lane in lanes]
         positions = await stage.assigned(frozenset(tp.partition for tp in tps))
         bounds = await self.logs.bounds(tps)
@@ -266,7 +266,7 @@ class Runner:
         return asyncio.get_running_loop().create_task(guard())
 
 
-def first_decided(tp: TP, known: int | None, committed: int | None, log: Bounds) -> int:
+def first_decided(tp: TP, known: int | None, committed: int | None, log: LogOffsets) -> int:
     """Return the highest offset of *tp* that needs no work: from the stage's own knowledge and the committed offset.
 
     Raises `ExpiredInputError` when records

@@ -36,7 +36,7 @@ Lease = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class RecordBatch:
     """A run of consecutive records of one partition; never empty. Offsets may have holes where a topic is compacted."""
 
     topic: str
@@ -110,7 +110,7 @@ class Stage(Protocol):
     async def assigned(self, partitions: frozenset[int]) -> Positions:
         """Return the positions of *partitions*, the whole new assignment, before the first of their slices comes."""
 
-    async def process(self, records: Slice) -> None:
+    async def process(self, records: RecordBatch) -> None:
         """Decide, write, wait, apply: return when every output of the slice is durable."""
 
     async def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The store that `sequence://` names for Faust's tables: one `PartitionState` for each partition that is here.
+"""The store that `sequence://` names for Faust's tables: one `PartitionStore` for each partition that is here.
 
 Faust reads the table's changelog, which is the output log of the stage, and hands its slices to
 `apply_changelog_batch`. The store turns them into entries and positions with the table's own `Replay`, so recovery
@@ -17,11 +17,11 @@ from typing import Any
 from faust.stores import base
 from faust.types import TP
 
-from processors.engine.ending import end_process
 from processors.engine.errors import LocalStateError, TruncatedLogError
-from processors.engine.logs import Bounds
-from processors.engine.rocks import Layout, PartitionState, Put
-from processors.engine.stage import Slice, SourceRecord
+from processors.engine.exit import fail_fast
+from processors.engine.offsets import LogOffsets
+from processors.engine.rocksdb import PartitionStore, Put, StoreConfig
+from processors.engine.stage import RecordBatch, SourceRecord
 
 Known = Callable[[Sequence[bytes]], list[bytes | None]]
 """Returns the entry of each key as it stands, None where there is none."""
@@ -34,7 +34,7 @@ class StoreOptions:
     """What a table tells its store."""
 
     directory: Path
-    layout: Layout
+    layout: StoreConfig
     replay: Replay
     compacted: bool = False
     """Whether the output log is compacted, so that holes in it are no loss."""
@@ -50,13 +50,13 @@ class PartitionedStore(base.Store[bytes, bytes]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._options: StoreOptions = (self.options or {})["sequence"]
-        self._partitions: dict[int, PartitionState] = {}
+        self._partitions: dict[int, PartitionStore] = {}
 
-    def partition(self, number: int) -> PartitionState:
+    def partition(self, number: int) -> PartitionStore:
         """Return the state of partition *number*, opened at the first use."""
         if number not in self._partitions:
             path = self._options.directory / self.table_name / str(number)
-            self._partitions[number] = PartitionState(path, self._options.layout)
+            self._partitions[number] = PartitionStore(path, self._options.layout)
         return self._partitions[number]
 
     def position(self, number: int) -> int | None:
@@ -92,9 +92,9 @@ class PartitionedStore(base.Store[bytes, bytes]):
             try:
                 self._replay(event.message.tp, event.value)
             except Exception as error:  # noqa: BLE001
-                end_process(error)
+                fail_fast(error)
 
-    def refuse_if_made_again(self, number: int, position: int, log: Bounds) -> None:
+    def refuse_if_made_again(self, number: int, position: int, log: LogOffsets) -> None:
         """Refuse to go on where the *log* of partition *number* ends below the *position* that is remembered of it."""
         if position >= log.end:
             raise TruncatedLogError(
@@ -103,7 +103,7 @@ class PartitionedStore(base.Store[bytes, bytes]):
                 f"state if the topic is meant to begin anew"
             )
 
-    def verify_recovered(self, number: int, log: Bounds) -> None:
+    def verify_recovered(self, number: int, log: LogOffsets) -> None:
         """Check that partition *number* holds the whole of its *log*."""
         state = self.partition(number)
         self.refuse_if_made_again(number, state.position, log)
@@ -141,7 +141,7 @@ class PartitionedStore(base.Store[bytes, bytes]):
         """Refuse: the log is the backup."""
         raise NotImplementedError("the output log is the backup of this table")
 
-    def _replay(self, tp: TP, run: Slice) -> None:
+    def _replay(self, tp: TP, run: RecordBatch) -> None:
         state = self.partition(tp.partition)
         records = run.records
         if run.first <= state.position:

@@ -18,10 +18,10 @@ from typing import Any, NoReturn
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from processors.engine.changelog_table import ChangelogTable
 from processors.engine.errors import EngineError, InterleavedWriterError, TruncatedLogError
-from processors.engine.logs import Bounds
+from processors.engine.offsets import LogOffsets
 from processors.engine.runner import Runner
-from processors.engine.table import LogTable
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Watchdog:
     def __init__(
         self,
         runner: Runner,
-        tables: Sequence[LogTable],
+        tables: Sequence[ChangelogTable],
         settling: Callable[[], object],
         limits: Limits,
         end: Callable[[BaseException], NoReturn],
@@ -121,7 +121,7 @@ class Watchdog:
             self._settled = (progress, now)
         return now - self._settled[1] >= self._settle_seconds
 
-    def truncated(self, decided: Mapping[TP, int], bounds: Mapping[TP, Bounds]) -> str:
+    def truncated(self, decided: Mapping[TP, int], bounds: Mapping[TP, LogOffsets]) -> str:
         """Return which logs end below what was *decided* before their bounds were asked for; empty when all is well.
 
         A new leader may not know for a moment how far its log is committed, so it takes two looks in a row.
@@ -130,7 +130,7 @@ class Watchdog:
         both, self._short = short & self._short, short
         return ", ".join(f"{tp.topic}[{tp.partition}] ends at {bounds[tp].end - 1} below {decided[tp]}" for tp in both)
 
-    def interleaved(self, applied: Mapping[TP, int], bounds: Mapping[TP, Bounds]) -> str:
+    def interleaved(self, applied: Mapping[TP, int], bounds: Mapping[TP, LogOffsets]) -> str:
         """Return which output logs go on after what is *applied* of them, twice in a row at the same place.
 
         Once is no sign: an own write may be acknowledged and not applied yet.
@@ -140,7 +140,7 @@ class Watchdog:
         self._beyond = beyond
         return ", ".join(f"{tp.topic}[{tp.partition}] ends at {bounds[tp].end - 1} after {applied[tp]}" for tp in both)
 
-    def stalled(self, bounds: Mapping[TP, Bounds], now: float) -> str:
+    def stalled(self, bounds: Mapping[TP, LogOffsets], now: float) -> str:
         """Return what has stood still with lag for too long at *now*; empty when all is well."""
         seen: dict[TP, tuple[int, float]] = {}
         stuck = []

@@ -11,7 +11,7 @@ from schemas.persons import PERSON_LIMIT_BYTES, Person, encode_person, fold, gro
 from schemas.records import InvalidRecordError
 
 
-class Refused(NamedTuple):
+class RejectedTraits(NamedTuple):
     """An identify that could not be taken in, and why."""
 
     key: bytes
@@ -26,7 +26,7 @@ class Folded:
 
     changed: dict[bytes, bytes]
     """By key, the new state of each person that changed, as it is written."""
-    refused: list[Refused]
+    refused: list[RejectedTraits]
     """Identifies that could not be taken in; their person stays as it was."""
 
 
@@ -38,7 +38,7 @@ def fold_run(identifies: Iterable[tuple[bytes, Identify]], persons: Mapping[byte
     """
     current: dict[bytes, Person] = {}
     changed: dict[bytes, bytes] = {}
-    refused: list[Refused] = []
+    refused: list[RejectedTraits] = []
     largest: dict[bytes, int] = {}
     stale: set[bytes] = set()
     for key, identify in identifies:
@@ -46,7 +46,7 @@ def fold_run(identifies: Iterable[tuple[bytes, Identify]], persons: Mapping[byte
         try:
             after = fold(before, identify)
         except InvalidRecordError as error:
-            refused.append(Refused(key, identify, "not_an_item", str(error)))
+            refused.append(RejectedTraits(key, identify, "not_an_item", str(error)))
             continue
         if after is before:
             continue
@@ -56,7 +56,7 @@ def fold_run(identifies: Iterable[tuple[bytes, Identify]], persons: Mapping[byte
             bound = len(encoded)
             if bound > PERSON_LIMIT_BYTES:
                 message = f"the person would have {bound} bytes, more than {PERSON_LIMIT_BYTES}, and stays as it was"
-                refused.append(Refused(key, identify, "person_too_large", message))
+                refused.append(RejectedTraits(key, identify, "person_too_large", message))
                 continue
             changed[key] = encoded
             stale.discard(key)

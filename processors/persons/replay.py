@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from processors.engine.faults import without
-from processors.engine.rocks import Put
+from processors.engine.failpoints import without
+from processors.engine.rocksdb import Put
 from processors.engine.stage import SourceRecord
 from processors.engine.store import Known
 from schemas.persons import decode_person, encode_person, join

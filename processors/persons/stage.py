@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from processors.engine.output import Output
-from processors.engine.rocks import Put
-from processors.engine.stage import Lease, Positions, Slice, SourceRecord
-from processors.engine.table import LogTable
-from processors.persons.folding import Refused, fold_run
-from processors.persons.recovery import BEHIND, fallen_behind
-from processors.rejections import RejectedTopic, rejection
+from processors.engine.changelog_table import ChangelogTable
+from processors.engine.producer import Output
+from processors.engine.rocksdb import Put
+from processors.engine.stage import Lease, Positions, RecordBatch, SourceRecord
+from processors.persons.fold import RejectedTraits, fold_run
+from processors.persons.replay import BEHIND, fallen_behind
+from processors.rejected import RejectedTopic, rejection
 from schemas.items import Identify
 from schemas.persons import decode_person
 from schemas.records import InvalidRecordError, decode_item, encode_item, person_key
@@ -28,7 +28,7 @@ class FoldStage:
     linger_seconds = 0.1
     waiting = False
 
-    def __init__(self, topics: Topics, persons: LogTable, rejected: RejectedTopic) -> None:
+    def __init__(self, topics: Topics, persons: ChangelogTable, rejected: RejectedTopic) -> None:
         self.topic = topics.identifies
         self._persons = persons
         self._rejected = rejected
@@ -53,7 +53,7 @@ class FoldStage:
                 partition, [Output(*entry) for entry in values], [(BEHIND, None, 0)], decided=state.decided
             )
 
-    async def process(self, records: Slice) -> None:
+    async def process(self, records: RecordBatch) -> None:
         """Fold *records* and write the persons that changed."""
         state = self._persons.partition(records.partition)
         identifies = []
@@ -84,7 +84,7 @@ class FoldStage:
             for record, message in unreadable
         )
 
-    async def _reject_refused(self, refused: Sequence[Refused]) -> None:
+    async def _reject_refused(self, refused: Sequence[RejectedTraits]) -> None:
         await self._rejected.write(
             (
                 rejection(stage="persons", code=code, message=message, key=key, message_id=identify.message_id),

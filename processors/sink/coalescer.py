@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from processors.clickhouse.errors import RefusedRowsError
-from processors.events.rows import BLOCK_BYTES, Block
+from processors.sink.rows import BLOCK_BYTES, Block
 
 JOIN_SECONDS = 0.005
 """How long the first INSERT after a pause waits for blocks that set out with its own."""
@@ -28,7 +28,7 @@ class _Waiting:
         self.given_up = False
 
 
-class JointInserts:
+class InsertCoalescer:
     """Writes blocks of one table, one INSERT at a time: those that wait meanwhile are the next one."""
 
     def __init__(self, write: Callable[[Sequence[Block]], None]) -> None:

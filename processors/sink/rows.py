@@ -14,7 +14,7 @@ from itertools import groupby
 import msgspec
 from msgspec import Raw
 
-from processors.engine.faults import without
+from processors.engine.failpoints import without
 from processors.engine.stage import SourceRecord
 from schemas.clickhouse import Table
 from schemas.items import EMPTY_OBJECT, Track
@@ -112,7 +112,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class RejectedRecord:
     """A record that makes no row, and why."""
 
     record: SourceRecord
@@ -125,7 +125,7 @@ class Rows:
 
     events: list[Row]
     identifies: list[Row]
-    unreadable: list[Unreadable]
+    unreadable: list[RejectedRecord]
 
 
 def item_rows(records: Iterable[SourceRecord], partition: int) -> Rows:
@@ -135,7 +135,7 @@ def item_rows(records: Iterable[SourceRecord], partition: int) -> Rows:
         try:
             item, origin = decode_item(record.value), origin_of(record.headers)
         except (InvalidRecordError, KeyError, ValueError) as error:
-            rows.unreadable.append(Unreadable(record, str(error)))
+            rows.unreadable.append(RejectedRecord(record, str(error)))
             continue
         # Positions and not names: for each row that is a third of the time.
         context, integrations = _text(item.context), _text(item.integrations)
@@ -158,17 +158,17 @@ def item_rows(records: Iterable[SourceRecord], partition: int) -> Rows:
     return rows
 
 
-def person_rows(records: Iterable[SourceRecord], partition: int) -> tuple[list[Row], list[Unreadable]]:
+def person_rows(records: Iterable[SourceRecord], partition: int) -> tuple[list[Row], list[RejectedRecord]]:
     """Return the rows of *records* of `persons.v1`: their origin is their own offset."""
     rows: list[Row] = []
-    unreadable: list[Unreadable] = []
+    unreadable: list[RejectedRecord] = []
     for record in records:
         if record.value is None:
             continue
         try:
             person = decode_person(record.value)
         except InvalidRecordError as error:
-            unreadable.append(Unreadable(record, str(error)))
+            unreadable.append(RejectedRecord(record, str(error)))
             continue
         rows.append(
             PersonRow(

@@ -17,12 +17,12 @@ import msgspec
 
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import RefusedRowsError, UnavailableError
-from processors.engine.stage import Lease, Positions, Slice, Stage
-from processors.events.joining import JointInserts
-from processors.events.rows import Block, Row, Unreadable, blocks, item_rows, person_rows
-from processors.events.sink import BlockWriter, ClickHouseSink, Sink
-from processors.rejections import RejectedTopic, rejection
+from processors.engine.stage import Lease, Positions, RecordBatch, Stage
+from processors.rejected import RejectedTopic, rejection
 from processors.settings import WorkerSettings
+from processors.sink.coalescer import InsertCoalescer
+from processors.sink.rows import Block, RejectedRecord, Row, blocks, item_rows, person_rows
+from processors.sink.writer import BlockWriter, ClickHouseSink, Sink
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, Table
 from schemas.topics import Topics
 
@@ -45,7 +45,7 @@ class TableStage:
         self._sink = sink
         self._rejected = rejected
         self._writer: BlockWriter | None = None
-        self._inserts: dict[Table, JointInserts] = {}
+        self._inserts: dict[Table, InsertCoalescer] = {}
         self._waits = 0
         self._turns = asyncio.Semaphore(SLICES_AT_ONCE)
 
@@ -57,7 +57,7 @@ class TableStage:
     async def start(self, lease: Lease) -> None:
         """Take the lease that inserts carry."""
         self._writer = BlockWriter(self._sink, lease)
-        self._inserts = {table: JointInserts(self._writer.write) for table in self._tables}
+        self._inserts = {table: InsertCoalescer(self._writer.write) for table in self._tables}
 
     async def stop(self) -> None:
         """Hold nothing: connections are the sink's."""
@@ -82,11 +82,11 @@ class TableStage:
         for block in blocks(table, rows, partition, self.writer.position(table, partition)):
             await self._write(block)
 
-    async def reject_unreadable(self, unreadable: Sequence[Unreadable]) -> None:
+    async def reject_unreadable(self, unreadable: Sequence[RejectedRecord]) -> None:
         """Send records that make no row to `rejected.v1`."""
         await self._rejected.write(
             (
-                rejection(stage="events", code="not_an_item", message=fault.message, key=fault.record.key),
+                rejection(stage="sink", code="not_an_item", message=fault.message, key=fault.record.key),
                 fault.record.value or b"",
             )
             for fault in unreadable
@@ -139,7 +139,7 @@ class TableStage:
     async def _reject_row(self, block: Block, message: str) -> None:
         row = block.rows[0]
         key = f"{row.project_id}/".encode()
-        reason = rejection(stage="events", code="row_refused", message=message, key=key)
+        reason = rejection(stage="sink", code="row_refused", message=message, key=key)
         await self._rejected.write([(reason, _named(block.table, row))])
 
 
@@ -158,7 +158,7 @@ class EventsStage(TableStage):
         origins = await self.learn(partitions)
         return Positions(watermarks={(self._items, partition): origin for partition, origin in origins.items()})
 
-    async def process(self, records: Slice) -> None:
+    async def process(self, records: RecordBatch) -> None:
         """Write the rows of *records*."""
         async with self._turns:
             rows = await asyncio.to_thread(item_rows, records.records, records.partition)
@@ -186,7 +186,7 @@ class PersonsTableStage(TableStage):
             {(self.topic, partition): origin for partition, origin in origins.items()},
         )
 
-    async def process(self, records: Slice) -> None:
+    async def process(self, records: RecordBatch) -> None:
         """Write the rows of *records*."""
         async with self._turns:
             rows, unreadable = person_rows(records.records, records.partition)
@@ -195,7 +195,7 @@ class PersonsTableStage(TableStage):
 
 
 def stages(settings: WorkerSettings, rejected: RejectedTopic) -> list[Stage]:
-    """Return the stages of the events worker."""
+    """Return the stages of the sink worker."""
     topics = Topics(settings.kafka.topic_prefix)
     sink = ClickHouseSink(ClickHouse(settings.clickhouse))
     return [EventsStage(topics, sink, rejected), PersonsTableStage(topics, sink, rejected)]

@@ -19,9 +19,9 @@ from typing import Protocol
 
 from processors.clickhouse.client import ANSWER_SECONDS, ClickHouse, ServerClock
 from processors.clickhouse.errors import LeaseLostError, TooLateError, UnavailableError
-from processors.engine.faults import reach, without
+from processors.engine.failpoints import reach, without
 from processors.engine.stage import Lease
-from processors.events.rows import Block
+from processors.sink.rows import Block
 from schemas.clickhouse import PERSONS, Table
 
 CLOCK_SECONDS = 30.0

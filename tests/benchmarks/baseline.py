@@ -10,13 +10,13 @@ from pathlib import Path
 
 import psutil
 
-from deploy.bench.plan import Plan
-from deploy.bench.results import Row, Sample
-from deploy.bench.rounds import Contender, compete
-from deploy.bench.site import Site, World
-from deploy.bench.usage import measured
+from deploy.embedded import kafka_jars
 from deploy.errors import BenchError
-from deploy.local import jars
+from tests.benchmarks.cluster import BenchCluster, Namespace
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.results import Row, Sample
+from tests.benchmarks.rounds import Candidate, run_interleaved
+from tests.benchmarks.usage import measured
 
 LIST = Path(__file__).with_name("kafka-tools.txt")
 RECORDS = 500_000
@@ -24,7 +24,7 @@ RECORD_BYTES = 250
 UNIT = "records/s"
 
 
-async def produce(site: Site, class_path: str) -> Sample:
+async def produce(site: Namespace, class_path: str) -> Sample:
     """Produce records as fast as Kafka's own client does."""
     options = f"--topic {site.topics.items} --num-records {RECORDS} --record-size {RECORD_BYTES} --throughput -1"
     client = f"--bootstrap-server {site.world.broker} --command-property acks=all batch.size=65536"
@@ -35,7 +35,7 @@ async def produce(site: Site, class_path: str) -> Sample:
     return Sample(float(rates[-1]), used)
 
 
-async def consume(site: Site, class_path: str) -> Sample:
+async def consume(site: Namespace, class_path: str) -> Sample:
     """Consume what was produced as fast as Kafka's own client does."""
     options = f"--topic {site.topics.items} --num-records {RECORDS} --timeout 20000 --hide-header"
     client = f"--bootstrap-server {site.world.broker}"
@@ -47,23 +47,25 @@ async def consume(site: Site, class_path: str) -> Sample:
         raise BenchError(f"Kafka's consumer said: {printed[-500:]}") from error
 
 
-async def compare(world: World, plan: Plan) -> list[Row]:
+async def compare(world: BenchCluster, plan: Plan) -> list[Row]:
     """Producer and consumer in turn."""
     directory = world.parts.broker.jars_directory
-    tools = jars.listed(LIST.read_text(encoding="ascii"))
+    tools = kafka_jars.listed(LIST.read_text(encoding="ascii"))
     repository = world.parts.settings.local.maven_repository
-    await asyncio.to_thread(partial(jars.fetch, directory, jars.missing(directory, tools), repository=repository))
-    class_path = jars.class_path(directory, [*jars.listed(), *tools])
+    await asyncio.to_thread(
+        partial(kafka_jars.fetch, directory, kafka_jars.missing(directory, tools), repository=repository)
+    )
+    class_path = kafka_jars.class_path(directory, [*kafka_jars.listed(), *tools])
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(world.site("floor"))
         contenders = [
-            Contender("Kafka's own producer", UNIT, partial(produce, site, class_path)),
-            Contender("Kafka's own consumer", UNIT, partial(consume, site, class_path)),
+            Candidate("Kafka's own producer", UNIT, partial(produce, site, class_path)),
+            Candidate("Kafka's own consumer", UNIT, partial(consume, site, class_path)),
         ]
-        return await compete("floor", contenders, plan.rounds, world.say)
+        return await run_interleaved("floor", contenders, plan.rounds, world.say)
 
 
-async def _run(site: Site, class_path: str, command: str) -> tuple[str, dict[str, float]]:
+async def _run(site: Namespace, class_path: str, command: str) -> tuple[str, dict[str, float]]:
     """Return what the tool of *command* printed, and what it used of the CPU for a million records."""
     # The runtime that the broker runs on.
     java = psutil.Process(site.world.pids()["kafka"]).exe()

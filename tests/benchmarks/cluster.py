@@ -18,18 +18,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy import topics
 from deploy.errors import BenchError
-from deploy.local import readiness
-from deploy.local.parts import Parts
-from deploy.local.supervisor import Part, Places, Running
+from deploy.local import probes
+from deploy.local.services import Services
+from deploy.local.supervisor import RuntimeDirs, Service, SupervisedService
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.migrate import migrate
-from processors.engine.output import OutputLog
+from processors.engine.producer import ChangelogProducer
 from schemas.topics import Topics
 
 PARTITIONS = 4
 
 
-class World:
+class BenchCluster:
     """Broker and ClickHouse, and a way to sites."""
 
     def __init__(self, environ: Mapping[str, str], directory: Path, say: Callable[[str], None]) -> None:
@@ -45,15 +45,15 @@ class World:
         }
         self.directory = directory
         self.say = say
-        self.parts = Parts(self.environ)
+        self.parts = Services(self.environ)
         self.broker = f"127.0.0.1:{self.parts.settings.local.kafka_port}"
-        self.output = OutputLog(self.parts.kafka_settings)
+        self.output = ChangelogProducer(self.parts.kafka_settings)
         self.clickhouse = ClickHouse(self.parts.clickhouse_settings, database="default")
-        self._home = Site(self, "", self.parts)
+        self._home = Namespace(self, "", self.parts)
         self._ends: AIOKafkaConsumer | None = None
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[World]:
+    async def running(self) -> AsyncIterator[BenchCluster]:
         """Run the broker and ClickHouse for the block."""
         await asyncio.to_thread(self.parts.broker.format, self.environ)
         try:
@@ -69,7 +69,7 @@ class World:
             await self._home.stop()
 
     @asynccontextmanager
-    async def site(self, name: str, **environ: str) -> AsyncIterator[Site]:
+    async def site(self, name: str, **environ: str) -> AsyncIterator[Namespace]:
         """Make a site for contender *name*, whose parts get *environ* too, and end it after the block."""
         own = {
             **self.environ,
@@ -78,7 +78,7 @@ class World:
             "SEQUENCE_CLICKHOUSE_DATABASE": name.replace("-", "_"),
             **environ,
         }
-        site = Site(self, name, Parts(own))
+        site = Namespace(self, name, Services(own))
         await topics.apply(site.parts.kafka_settings, site.parts.settings.topics)
         try:
             yield site
@@ -101,23 +101,23 @@ class World:
         return self._home.pids()
 
 
-class Site:
+class Namespace:
     """One contender's topics, database, directories and processes."""
 
-    def __init__(self, world: World, name: str, parts: Parts) -> None:
+    def __init__(self, world: BenchCluster, name: str, parts: Services) -> None:
         self.world = world
         self.name = name
         self.parts = parts
         self.topics = Topics(parts.kafka_settings.topic_prefix)
-        self._places = Places(parts.state / "logs", parts.state / "run")
-        self._running: list[Running] = []
+        self._places = RuntimeDirs(parts.state / "logs", parts.state / "run")
+        self._running: list[SupervisedService] = []
 
-    async def start(self, *parts: Part) -> None:
+    async def start(self, *parts: Service) -> None:
         """Start *parts* and return when they are ready."""
         for directory in (self._places.logs, self._places.run):
             directory.mkdir(parents=True, exist_ok=True)
         for part in parts:
-            running = Running(part, self._places, self._tell)
+            running = SupervisedService(part, self._places, self._tell)
             self._running.append(running)
             await running.start({})
 
@@ -156,7 +156,7 @@ class Site:
                     os.kill(pid, number)
 
     @contextmanager
-    def at_rest(self) -> Iterator[None]:
+    def suspended(self) -> Iterator[None]:
         """Stop the site's processes for the block."""
         self.signal(signal.SIGSTOP)
         try:
@@ -165,14 +165,14 @@ class Site:
             self.signal(signal.SIGCONT)
 
 
-def process(name: str, command: Sequence[str], environ: Mapping[str, str], url: str = "") -> Part:
+def process(name: str, command: Sequence[str], environ: Mapping[str, str], url: str = "") -> Service:
     """Return a part that is somebody else's: ready when *url* answers, at once where there is none."""
 
     async def at_once() -> bool:
         return True
 
-    question = readiness.always((lambda: readiness.http_answers(url)) if url else at_once)
-    return Part(name, lambda: command, environ, question, url)
+    question = probes.always((lambda: probes.http_answers(url)) if url else at_once)
+    return Service(name, lambda: command, environ, question, url)
 
 
 async def until(

@@ -9,25 +9,26 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from time import monotonic
 
-from deploy.bench import dedupe, floor, gateway, persons, recovery, results, sink, whole
-from deploy.bench.plan import Plan
-from deploy.bench.results import Row, Run
-from deploy.bench.site import World
-from deploy.bench.usage import machine
+from deploy.embedded import kafka_jars
 from deploy.errors import BenchError
-from deploy.local import jars, lock, ports
+from deploy.local import ports, state_lock
+from tests.benchmarks import baseline, dedupe, end_to_end, gateway, persons, recovery, results, sink
+from tests.benchmarks.cluster import BenchCluster
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.results import Row, Run
+from tests.benchmarks.usage import machine
 
-Compare = Callable[[World, Plan], Awaitable[list[Row]]]
+Compare = Callable[[BenchCluster, Plan], Awaitable[list[Row]]]
 
 COMPARISONS: Mapping[str, Compare] = {
-    "floor": floor.compare,
+    "floor": baseline.compare,
     "gateway": gateway.compare,
     "dedupe": dedupe.compare,
     "states": dedupe.compare_states,
     "persons": persons.compare,
     "sink": sink.compare,
     "recovery": recovery.compare,
-    "whole": whole.compare,
+    "whole": end_to_end.compare,
 }
 """By the name that `--only` takes."""
 
@@ -40,7 +41,7 @@ def run(environ: Mapping[str, str], plan: Plan, only: str, directory: Path, say:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     state = directory / "bench"
     described = machine()
-    with lock.held(state):
+    with state_lock.held(state):
         for left_over in state.iterdir():
             if left_over.name != "lock":
                 shutil.rmtree(left_over, ignore_errors=True)
@@ -48,7 +49,7 @@ def run(environ: Mapping[str, str], plan: Plan, only: str, directory: Path, say:
         for name, compare in chosen.items():
             began = monotonic()
             # Each begins with an empty broker and an empty ClickHouse, so that it does not depend on those before it.
-            world = World(environ, state / name, say)
+            world = BenchCluster(environ, state / name, say)
             ports.check(world.parts.ports())
             try:
                 rows += asyncio.run(_run(world, plan, compare))
@@ -60,9 +61,9 @@ def run(environ: Mapping[str, str], plan: Plan, only: str, directory: Path, say:
     return Run(described, rows)
 
 
-async def _run(world: World, plan: Plan, compare: Compare) -> list[Row]:
+async def _run(world: BenchCluster, plan: Plan, compare: Compare) -> list[Row]:
     directory = world.parts.broker.jars_directory
-    wanted = jars.missing(directory, jars.listed())
-    jars.fetch(directory, wanted, repository=world.parts.settings.local.maven_repository)
+    wanted = kafka_jars.missing(directory, kafka_jars.listed())
+    kafka_jars.fetch(directory, wanted, repository=world.parts.settings.local.maven_repository)
     async with world.running():
         return await compare(world, plan)

@@ -10,9 +10,9 @@ from random import Random
 
 import msgspec
 
-from deploy.bench.site import PARTITIONS
-from processors.engine.output import Output, OutputLog
+from processors.engine.producer import ChangelogProducer, Output
 from schemas.records import event_headers, identify_headers, partitions_for, person_key
+from tests.benchmarks.cluster import PARTITIONS
 
 PROJECT = "bench"
 _TIMES = b'"timestamp":"2026-01-31T12:00:00.000000Z","receivedAt":"2026-01-31T12:00:01.000000Z"'
@@ -24,7 +24,7 @@ class Feed:
     def __init__(self) -> None:
         self._mark = secrets.token_hex(6)
         self._made = 0
-        self._chance = Random(7)  # noqa: S311  # chance in a load is no secret
+        self._chance = Random(7)  # chance in a load is no secret
 
     def tracks(self, number: int, *, duplicates: float = 0.0) -> list[Output]:
         """Return *number* tracks; *duplicates* of them repeat a messageId from among those before."""
@@ -107,7 +107,9 @@ def distinct(outputs: Iterable[Output]) -> int:
     return len({output.key for output in outputs})
 
 
-async def load(log: OutputLog, topic: str, outputs: Sequence[Output], origins: dict[int, int] | None = None) -> None:
+async def load(
+    log: ChangelogProducer, topic: str, outputs: Sequence[Output], origins: dict[int, int] | None = None
+) -> None:
     """Write *outputs* to *topic*, by key; with *origins* as dedupe would, counting on from them."""
     runs: dict[int, list[Output]] = defaultdict(list)
     for output, partition in zip(outputs, partitions_for([output.key for output in outputs], PARTITIONS), strict=True):

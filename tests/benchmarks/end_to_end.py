@@ -13,18 +13,18 @@ from time import perf_counter
 
 import aiohttp
 
-from deploy.bench.dedupe import OBVIOUS_ITEMS, obvious_agent
-from deploy.bench.feed import Feed
-from deploy.bench.gateway import open_project, start_obvious_handler
-from deploy.bench.load import Load, Outcome, paced
-from deploy.bench.plan import Plan
-from deploy.bench.results import Row, Sample
-from deploy.bench.rounds import Contender, compete
-from deploy.bench.sink import Loop, close_queue, open_queue
-from deploy.bench.site import Site, World, joined, until
-from deploy.bench.usage import measured
 from deploy.local.ports import HOST
 from processors.clickhouse.client import ClickHouse
+from tests.benchmarks.cluster import BenchCluster, Namespace, joined, until
+from tests.benchmarks.datagen import Feed
+from tests.benchmarks.dedupe import NAIVE_ITEMS, naive_agent
+from tests.benchmarks.gateway import open_project, start_naive_handler
+from tests.benchmarks.loadgen import Load, Outcome, paced
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.results import Row, Sample
+from tests.benchmarks.rounds import Candidate, run_interleaved
+from tests.benchmarks.sink import Loop, close_queue, open_queue
+from tests.benchmarks.usage import measured
 
 _BATCH = 100
 _CONNECTIONS = 16
@@ -40,7 +40,7 @@ WHERE project_id = 'bench' AND event = 'Probe' AND has({ids:Array(String)}, mess
 class Pipeline:
     """All parts of one site."""
 
-    site: Site
+    site: Namespace
     url: str
     token: str
     clickhouse: ClickHouse
@@ -145,7 +145,7 @@ class Probes:
 
 
 @dataclass(slots=True)
-class ObviousPipeline:
+class NaivePipeline:
     """The obvious handler, the obvious agent, and the engine's own Kafka table in a loop."""
 
     loop: Loop
@@ -171,11 +171,11 @@ class ObviousPipeline:
 
     async def _post(self, bodies: list[bytes]) -> None:
         with _written(bodies, self.loop.site) as file:
-            await paced(Load(self.url, "none", file, _CONNECTIONS, 120, OBVIOUS_ITEMS / _BATCH))
+            await paced(Load(self.url, "none", file, _CONNECTIONS, 120, NAIVE_ITEMS / _BATCH))
 
 
 @contextmanager
-def _written(bodies: list[bytes], site: Site) -> Iterator[str]:
+def _written(bodies: list[bytes], site: Namespace) -> Iterator[str]:
     """Yield the name of a file with *bodies*, one on each line, as a load reads them."""
     with tempfile.NamedTemporaryFile(dir=site.parts.state) as file:
         file.write(b"\n".join(bodies))
@@ -183,45 +183,45 @@ def _written(bodies: list[bytes], site: Site) -> Iterator[str]:
         yield file.name
 
 
-async def compare(world: World, plan: Plan) -> list[Row]:
+async def compare(world: BenchCluster, plan: Plan) -> list[Row]:
     """The obvious pipeline; then ours: from a request's first byte to its row at different rates, and what it sustains.
 
     What is sustained is measured once, since it takes a minute, and last: a broker that has just started spends as much
     on compiling itself as on records.
     """
     group, chances = "everything at once", "10 % repeats, 5 % identifies"
-    async with _obvious_pipeline(world) as obvious:
-        contender = Contender(f"the obvious pipeline, {chances}", "items/s", partial(obvious.drain, OBVIOUS_ITEMS))
-        rows = await compete(group, [contender], 1, world.say)
+    async with _naive_pipeline(world) as obvious:
+        contender = Candidate(f"the obvious pipeline, {chances}", "items/s", partial(obvious.drain, NAIVE_ITEMS))
+        rows = await run_interleaved(group, [contender], 1, world.say)
     async with running_pipeline(world) as pipeline:
         latencies = [
-            Contender(f"at {rate:,} items/s", "ms", partial(pipeline.latency, rate, plan.latency_seconds))
+            Candidate(f"at {rate:,} items/s", "ms", partial(pipeline.latency, rate, plan.latency_seconds))
             for rate in plan.latencies
         ]
-        waits = await compete("median from first byte to row", latencies, plan.rounds, world.say)
+        waits = await run_interleaved("median from first byte to row", latencies, plan.rounds, world.say)
         sustain = partial(pipeline.sustain, plan.items_per_second, plan.sustained_seconds)
         name = f"{plan.items_per_second:,} items/s offered for {plan.sustained_seconds} s, {chances}"
-        return waits + rows + await compete(group, [Contender(name, "items/s", sustain)], 1, world.say)
+        return waits + rows + await run_interleaved(group, [Candidate(name, "items/s", sustain)], 1, world.say)
 
 
 @asynccontextmanager
-async def _obvious_pipeline(world: World) -> AsyncIterator[ObviousPipeline]:
+async def _naive_pipeline(world: BenchCluster) -> AsyncIterator[NaivePipeline]:
     async with world.site("whole-obvious") as site:
         clickhouse = await asyncio.to_thread(site.migrate)
         await open_queue(site)
-        await site.start(obvious_agent(site))
-        yield ObviousPipeline(Loop(site, clickhouse), await start_obvious_handler(site))
+        await site.start(naive_agent(site))
+        yield NaivePipeline(Loop(site, clickhouse), await start_naive_handler(site))
         await close_queue(site)
 
 
 @asynccontextmanager
-async def running_pipeline(world: World) -> AsyncIterator[Pipeline]:
+async def running_pipeline(world: BenchCluster) -> AsyncIterator[Pipeline]:
     """Run all parts on a site of their own for the block."""
     async with world.site("whole") as site:
         clickhouse = await asyncio.to_thread(site.migrate)
         token = await open_project(site)
         await site.start(*site.parts.gateways())
-        for kind in ("dedupe", "persons", "events"):
+        for kind in ("dedupe", "persons", "sink"):
             await site.start_workers(kind)
         url = f"http://{HOST}:{site.parts.settings.gateway.port}/event/batch?verbose=0"
         yield Pipeline(site, url, token, clickhouse)

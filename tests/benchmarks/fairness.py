@@ -1,4 +1,4 @@
-"""`python -m tests.bench.fairness`: a project that sends ten times what it may, beside one that sends a little.
+"""`python -m tests.benchmarks.fairness`: a project that sends ten times what it may, beside one that sends a little.
 
 Prints the latencies of the quiet project before the flood and during it, and what became of the flood.
 """
@@ -19,10 +19,10 @@ from statistics import quantiles
 
 import aiohttp
 
-from gateway.projects import create_project, create_token, update_project
+from gateway.projects.admin import create_project, create_token, update_project
 from schemas.settings import KafkaSettings
 from tests.hostile.target import attacked
-from tests.services import kafka_server
+from tests.support.services import kafka_server
 
 LIMIT_ITEMS_PER_SECOND = 2_000
 TIMES_THE_LIMIT = 10
@@ -119,7 +119,7 @@ async def prepare(kafka: KafkaSettings) -> str:
 
 def main() -> None:
     """Compare on a gateway and a broker of its own."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.fairness", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fairness", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each of the two parts")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()

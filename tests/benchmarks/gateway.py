@@ -11,15 +11,15 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from deploy.bench.feed import PROJECT, Feed
-from deploy.bench.load import Load, post
-from deploy.bench.plan import Plan
-from deploy.bench.results import Row, Sample
-from deploy.bench.rounds import Contender, compete
-from deploy.bench.site import Site, World, joined, process
-from deploy.bench.usage import measured
 from deploy.local.ports import HOST
-from gateway.projects import create_project, create_token
+from gateway.projects.admin import create_project, create_token
+from tests.benchmarks.cluster import BenchCluster, Namespace, joined, process
+from tests.benchmarks.datagen import PROJECT, Feed
+from tests.benchmarks.loadgen import Load, post
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.results import Row, Sample
+from tests.benchmarks.rounds import Candidate, run_interleaved
+from tests.benchmarks.usage import measured
 
 UNIT = "items/s"
 _BODIES_ITEMS = 20_000
@@ -28,10 +28,10 @@ _COMPARED = (64, 100)
 
 
 @dataclass(slots=True)
-class Door:
+class GatewayTarget:
     """Gateways of one site, or one that is not ours."""
 
-    site: Site
+    site: Namespace
     urls: list[str]
     token: str
     files: dict[int, Path] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Door:
         return self.files[items]
 
 
-async def compare(world: World, plan: Plan) -> list[Row]:
+async def compare(world: BenchCluster, plan: Plan) -> list[Row]:
     """One and two gateways beside the obvious handler; then with other batches and numbers of connections."""
     async with AsyncExitStack() as stack:
         naive = await _naive(world, stack)
@@ -78,47 +78,47 @@ async def compare(world: World, plan: Plan) -> list[Row]:
             "two gateways": await _ours(world, stack, 2),
         }
         contenders = [
-            Contender(name, UNIT, partial(door.measure, *_COMPARED, plan.gateway_seconds))
+            Candidate(name, UNIT, partial(door.measure, *_COMPARED, plan.gateway_seconds))
             for name, door in doors.items()
         ]
         group = f"gateway, {_COMPARED[0]} connections, batches of {_COMPARED[1]}"
-        rows = await compete(group, contenders, plan.rounds, world.say)
+        rows = await run_interleaved(group, contenders, plan.rounds, world.say)
         grid = [
-            Contender(
+            Candidate(
                 f"{name}, {number} connections, batches of {items}", UNIT, partial(door.measure, number, items, 1)
             )
             for name, door in doors.items()
             for number, items in product(plan.connections, plan.batches)
             if (number, items) != _COMPARED and (door is not naive or number == max(plan.connections))
         ]
-        return rows + await compete("gateway by connections and batches", grid, plan.rounds, world.say)
+        return rows + await run_interleaved("gateway by connections and batches", grid, plan.rounds, world.say)
 
 
-async def _ours(world: World, stack: AsyncExitStack, gateways: int) -> Door:
+async def _ours(world: BenchCluster, stack: AsyncExitStack, gateways: int) -> GatewayTarget:
     first = world.parts.settings.gateway.port + gateways
     environ = {"SEQUENCE_LOCAL_GATEWAYS": str(gateways), "SEQUENCE_GATEWAY_PORT": str(first)}
     site = await stack.enter_async_context(world.site(f"gateway-{gateways}", **environ))
     token = await open_project(site)
     await site.start(*site.parts.gateways())
     urls = [f"http://{HOST}:{first + number}/event/batch?verbose=0" for number in range(gateways)]
-    return Door(site, urls, token)
+    return GatewayTarget(site, urls, token)
 
 
-async def _naive(world: World, stack: AsyncExitStack) -> Door:
+async def _naive(world: BenchCluster, stack: AsyncExitStack) -> GatewayTarget:
     site = await stack.enter_async_context(world.site("gateway-naive"))
-    return Door(site, [await start_obvious_handler(site)], "none")
+    return GatewayTarget(site, [await start_naive_handler(site)], "none")
 
 
-async def start_obvious_handler(site: Site) -> str:
+async def start_naive_handler(site: Namespace) -> str:
     """Start the obvious handler in front of the site's items and return where it takes batches."""
     world = site.world
     url = f"http://{HOST}:{world.parts.settings.gateway.port}"
-    command = [sys.executable, "-m", "deploy.bench.obvious_handler", world.broker, site.topics.items]
+    command = [sys.executable, "-m", "tests.benchmarks.naive_handler", world.broker, site.topics.items]
     await site.start(process("handler", [*command, url.rpartition(":")[2]], world.environ, f"{url}/health/ready"))
     return f"{url}/event/batch"
 
 
-async def open_project(site: Site) -> str:
+async def open_project(site: Namespace) -> str:
     """Make a project on *site* and return a token for it."""
     kafka = site.parts.kafka_settings
     await create_project(kafka, PROJECT, "Benchmark")

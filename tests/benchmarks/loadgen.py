@@ -80,7 +80,7 @@ async def post(load: Load) -> Outcome:
 
 async def paced(load: Load) -> Outcome:
     """Post the bodies at their pace, from a process of our own."""
-    return await _run([sys.executable, "-m", "deploy.bench.load", msgspec.json.encode(load).decode()])
+    return await _run([sys.executable, "-m", "tests.benchmarks.loadgen", msgspec.json.encode(load).decode()])
 
 
 async def _run(command: Sequence[str]) -> Outcome:

@@ -9,14 +9,14 @@ from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from deploy.bench.feed import Feed, load
-from deploy.bench.plan import Plan
-from deploy.bench.results import Row, Sample
-from deploy.bench.rounds import Contender, compete
-from deploy.bench.site import PARTITIONS, Site, World, joined
-from deploy.bench.usage import measured
-from processors.engine.output import Output
+from processors.engine.producer import Output
 from schemas.records import partition_for
+from tests.benchmarks.cluster import PARTITIONS, BenchCluster, Namespace, joined
+from tests.benchmarks.datagen import Feed, load
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.results import Row, Sample
+from tests.benchmarks.rounds import Candidate, run_interleaved
+from tests.benchmarks.usage import measured
 
 IDENTIFIES = 40_000
 KNOWN_USERS = 40
@@ -29,7 +29,7 @@ SENTINEL = "last"
 class Folding:
     """A persons worker of one site; *users* are folded again and again, or each identify is of a new one."""
 
-    site: Site
+    site: Namespace
     users: list[str]
     feed: Feed = field(default_factory=Feed)
 
@@ -39,7 +39,7 @@ class Folding:
         outputs = self.feed.identifies(IDENTIFIES, self.users)
         last = self._sentinels()
         async with _Reader(self.site) as reader:
-            with self.site.at_rest():
+            with self.site.suspended():
                 await load(world.output, self.site.topics.identifies, outputs)
                 await load(world.output, self.site.topics.identifies, last)
             began = perf_counter()
@@ -65,7 +65,7 @@ class Folding:
 class _Reader:
     """Reads `persons.v1` from its end on, for sentinels."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Namespace) -> None:
         self._topic = site.topics.persons
         self._consumer = AIOKafkaConsumer(bootstrap_servers=site.world.broker, fetch_max_wait_ms=20)
 
@@ -86,7 +86,7 @@ class _Reader:
                 keys.update(record.key for record in records if SENTINEL.encode() in record.key)
 
 
-async def compare(world: World, plan: Plan) -> list[Row]:
+async def compare(world: BenchCluster, plan: Plan) -> list[Row]:
     """New persons beside persons that have been folded a thousand times and more."""
     async with AsyncExitStack() as stack:
         contenders = []
@@ -96,5 +96,5 @@ async def compare(world: World, plan: Plan) -> list[Row]:
             folding = Folding(site, Feed().users(known))
             if known:
                 await folding.measure()
-            contenders.append(Contender(name, UNIT, folding.measure))
-        return await compete("persons", contenders, plan.rounds, world.say)
+            contenders.append(Candidate(name, UNIT, folding.measure))
+        return await run_interleaved("persons", contenders, plan.rounds, world.say)

@@ -7,20 +7,20 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from time import perf_counter
 
-from deploy.bench.dedupe import ITEMS
-from deploy.bench.feed import Feed, load
-from deploy.bench.plan import Plan
-from deploy.bench.results import Row, Sample
-from deploy.bench.rounds import Contender, compete
-from deploy.bench.site import Site, World, until
-from deploy.bench.usage import measured
+from tests.benchmarks.cluster import BenchCluster, Namespace, until
+from tests.benchmarks.datagen import Feed, load
+from tests.benchmarks.dedupe import ITEMS
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.results import Row, Sample
+from tests.benchmarks.rounds import Candidate, run_interleaved
+from tests.benchmarks.usage import measured
 
 
 @dataclass(slots=True)
 class Recovery:
     """Starts of a worker that has lost its directory."""
 
-    site: Site
+    site: Namespace
     marks: int
 
     async def measure(self) -> Sample:
@@ -37,10 +37,10 @@ class Recovery:
         return Sample(seconds, usage.per_million(self.marks), usage.peak_mib)
 
 
-async def compare(world: World, plan: Plan) -> list[Row]:
+async def compare(world: BenchCluster, plan: Plan) -> list[Row]:
     """Starts with marks in the log, and with none."""
     async with AsyncExitStack() as stack:
-        contenders: list[Contender] = []
+        contenders: list[Candidate] = []
         for marks in (0, plan.recovered):
             site = await stack.enter_async_context(world.site(f"recovery-{marks}"))
             feed, origins = Feed(), dict[int, int]()
@@ -48,5 +48,5 @@ async def compare(world: World, plan: Plan) -> list[Row]:
                 outputs = feed.tracks(min(ITEMS, marks - start))
                 await load(world.output, site.topics.items, outputs)
                 await load(world.output, site.topics.events, outputs, origins)
-            contenders.append(Contender(f"{marks:,} marks", "s", Recovery(site, marks).measure))
-        return await compete("a worker's start until it is at work", contenders, plan.rounds, world.say)
+            contenders.append(Candidate(f"{marks:,} marks", "s", Recovery(site, marks).measure))
+        return await run_interleaved("a worker's start until it is at work", contenders, plan.rounds, world.say)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from deploy.bench.results import Row, Sample
+from tests.benchmarks.results import Row, Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class Candidate:
     """What takes part in a comparison: each call of *measure* is one measurement."""
 
     name: str
@@ -17,7 +17,9 @@ class Contender:
     measure: Callable[[], Awaitable[Sample]]
 
 
-async def compete(group: str, contenders: list[Contender], rounds: int, say: Callable[[str], None]) -> list[Row]:
+async def run_interleaved(
+    group: str, contenders: list[Candidate], rounds: int, say: Callable[[str], None]
+) -> list[Row]:
     """Let *contenders* take turns for *rounds* and return a row for each."""
     samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
     for number in range(1, rounds + 1):

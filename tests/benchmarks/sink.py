@@ -10,14 +10,14 @@ from time import perf_counter
 
 import aiohttp
 
-from deploy.bench.feed import Feed, load
-from deploy.bench.plan import Plan
-from deploy.bench.results import Row, Sample
-from deploy.bench.rounds import Contender, compete
-from deploy.bench.site import Site, World, joined, until
-from deploy.bench.usage import measured
 from deploy.errors import BenchError
 from processors.clickhouse.client import ClickHouse
+from tests.benchmarks.cluster import BenchCluster, Namespace, joined, until
+from tests.benchmarks.datagen import Feed, load
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.results import Row, Sample
+from tests.benchmarks.rounds import Candidate, run_interleaved
+from tests.benchmarks.usage import measured
 
 EVENTS = 200_000
 UNIT = "rows/s"
@@ -57,7 +57,7 @@ _MOVE_SETTINGS = {
 class Fill:
     """A sink of one site, measured from its first rows of a round to its last."""
 
-    site: Site
+    site: Namespace
     clickhouse: ClickHouse
     feed: Feed = field(default_factory=Feed)
     origins: dict[int, int] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Fill:
         """Write events while the site rests, let it go on, and wait until all are rows."""
         world = self.site.world
         before = await self.rows()
-        with self.site.at_rest():
+        with self.site.suspended():
             outputs = self.feed.tracks(EVENTS)
             await load(world.output, self.site.topics.events, outputs, self.origins)
         began = perf_counter()
@@ -100,7 +100,7 @@ class Loop(Fill):
             await execute(self.site, _MOVE, _MOVE_SETTINGS)
 
 
-async def open_queue(site: Site) -> None:
+async def open_queue(site: Namespace) -> None:
     """Make the engine's own Kafka table of the site's events."""
     table = _TABLE.format(broker=site.world.broker, topic=site.topics.events, group=site.name, block=_BLOCK)
     # Within `chdb` nothing runs in the table's background: it is made all the same, and the engine complains.
@@ -108,12 +108,12 @@ async def open_queue(site: Site) -> None:
         await execute(site, table)
 
 
-async def close_queue(site: Site) -> None:
+async def close_queue(site: Namespace) -> None:
     """Leave the group: the engine would go on fetching."""
     await execute(site, "DROP TABLE queue")
 
 
-async def execute(site: Site, sql: str, settings: Mapping[str, str] | None = None) -> None:
+async def execute(site: Namespace, sql: str, settings: Mapping[str, str] | None = None) -> None:
     """Run *sql* in the site's database however long it takes: the engine's own table waits for its group in it."""
     kept = site.parts.clickhouse_settings
     parameters = {"database": kept.database, **(settings or {})}
@@ -125,12 +125,12 @@ async def execute(site: Site, sql: str, settings: Mapping[str, str] | None = Non
             raise BenchError(f"{sql[:80].strip()} …: {await response.text()}")
 
 
-async def compare(world: World, plan: Plan) -> list[Row]:
-    """The events worker through the HTTP front, beside the engine's own Kafka table in a loop."""
+async def compare(world: BenchCluster, plan: Plan) -> list[Row]:
+    """The sink worker through the HTTP front, beside the engine's own Kafka table in a loop."""
     async with AsyncExitStack() as stack:
         ours = await stack.enter_async_context(world.site("sink-ours"))
         fill = Fill(ours, await asyncio.to_thread(ours.migrate))
-        await ours.start_workers("events")
+        await ours.start_workers("sink")
         theirs = await stack.enter_async_context(world.site("sink-loop"))
         loop = Loop(theirs, await asyncio.to_thread(theirs.migrate))
         for site in (ours, theirs):
@@ -138,9 +138,9 @@ async def compare(world: World, plan: Plan) -> list[Row]:
             await execute(site, "SYSTEM STOP MERGES")
         await open_queue(theirs)
         contenders = [
-            Contender("the engine's Kafka table in a loop", UNIT, loop.measure),
-            Contender("events worker", UNIT, fill.measure),
+            Candidate("the engine's Kafka table in a loop", UNIT, loop.measure),
+            Candidate("sink worker", UNIT, fill.measure),
         ]
-        rows = await compete("sink", contenders, plan.rounds, world.say)
+        rows = await run_interleaved("sink", contenders, plan.rounds, world.say)
         await close_queue(theirs)
         return rows

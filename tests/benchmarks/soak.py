@@ -1,4 +1,4 @@
-"""`python -m tests.bench.soak`: everything at once for half an hour, with the memory of each process minute by minute.
+"""`python -m tests.benchmarks.soak`: everything at once for half an hour, with the memory of each process minute by minute.
 
 Each minute's items are offered at one rate and have to be rows before the next begins; rows too many are printed.
 """
@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy.bench.site import World
-from deploy.bench.whole import running_pipeline
+from tests.benchmarks.cluster import BenchCluster
+from tests.benchmarks.end_to_end import running_pipeline
 
 OFFERED_SECONDS = 50
 """Of each minute; in the rest of it the items of the next are made."""
@@ -25,7 +25,7 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def soak(world: World, minutes: int, items_per_second: int) -> None:
+async def soak(world: BenchCluster, minutes: int, items_per_second: int) -> None:
     """Offer items for so many minutes and print what each came to."""
     async with world.running(), running_pipeline(world) as pipeline:
         for minute in range(1, minutes + 1):
@@ -37,12 +37,12 @@ async def soak(world: World, minutes: int, items_per_second: int) -> None:
 
 def main() -> None:
     """Run it in a directory of its own, on the ports of the local stack."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=int, default=30)
     parser.add_argument("--items-per-second", type=int, default=20_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sequence-soak-") as directory:
-        world = World(os.environ, Path(directory), say)
+        world = BenchCluster(os.environ, Path(directory), say)
         asyncio.run(soak(world, arguments.minutes, arguments.items_per_second))
 
 

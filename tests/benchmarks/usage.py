@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 import psutil
 
-from deploy.local import kafka
+from deploy.embedded import kafka
 
 _EVERY_SECONDS = 0.1
 _MIB = 1024 * 1024

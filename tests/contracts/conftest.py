@@ -9,7 +9,7 @@ import pytest
 
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.migrate import migrate
-from processors.events.sink import ClickHouseSink
+from processors.sink.writer import ClickHouseSink
 from schemas.clickhouse import TABLES, Table
 from schemas.settings import ClickHouseSettings
 from tests.contracts.sinks import SinkWorld

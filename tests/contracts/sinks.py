@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from processors.events.rows import Block, Row, item_rows
-from processors.events.sink import Sink
+from processors.sink.rows import Block, Row, item_rows
+from processors.sink.writer import Sink
 from schemas.clickhouse import EVENTS, Table
-from tests.records import event_read, track
+from tests.support.records import event_read, track
 
 
 @dataclass

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from gateway.admission import MemoryBudget
 from gateway.errors import UnavailableError
-from gateway.limits import ByteBudget
+from gateway.kafka.publisher import KafkaPublisher, Publisher
 from gateway.metrics import GatewayMetrics
-from gateway.publisher import KafkaPublisher, Publisher
 from gateway.settings import KIB, GatewaySettings
 from schemas.records import KeyValue, partition_for
 from schemas.settings import KafkaSettings
@@ -25,7 +25,7 @@ PUBLISH_TIMEOUT_SECONDS = 1.5
 
 
 @dataclass
-class World:
+class BenchCluster:
     """A publisher, what can be read of its topic, and the switch between it and the broker."""
 
     publisher: Publisher
@@ -55,7 +55,7 @@ async def read_topic(servers: str, topic: str) -> dict[int, list[KeyValue]]:
 
 
 @pytest.fixture
-async def memory_world() -> World:
+async def memory_world() -> BenchCluster:
     fake = MemoryPublisher(publish_timeout_seconds=PUBLISH_TIMEOUT_SECONDS)
 
     async def read() -> dict[int, list[KeyValue]]:
@@ -67,11 +67,11 @@ async def memory_world() -> World:
     async def restore() -> None:
         fake.reachable = True
 
-    return World(fake, "t", read, cut, restore)
+    return BenchCluster(fake, "t", read, cut, restore)
 
 
 @pytest.fixture
-async def kafka_world(kafka: str, topics: Topics) -> AsyncIterator[World]:
+async def kafka_world(kafka: str, topics: Topics) -> AsyncIterator[BenchCluster]:
     proxy = KafkaProxy(kafka)
     await proxy.open()
     settings = GatewaySettings(
@@ -81,18 +81,18 @@ async def kafka_world(kafka: str, topics: Topics) -> AsyncIterator[World]:
         kafka_request_timeout_seconds=1.0,
         batch_bytes=64 * KIB,
     )
-    publisher = KafkaPublisher(settings, [topics.items], GatewayMetrics(), ByteBudget(2**30))
+    publisher = KafkaPublisher(settings, [topics.items], GatewayMetrics(), MemoryBudget(2**30))
     await publisher.start()
     try:
-        yield World(publisher, topics.items, lambda: read_topic(kafka, topics.items), proxy.cut, proxy.open)
+        yield BenchCluster(publisher, topics.items, lambda: read_topic(kafka, topics.items), proxy.cut, proxy.open)
     finally:
         await publisher.close()
         await proxy.cut()
 
 
 @pytest.fixture(params=["memory_world", "kafka_world"])
-def world(request: pytest.FixtureRequest) -> World:
-    chosen: World = request.getfixturevalue(request.param)
+def world(request: pytest.FixtureRequest) -> BenchCluster:
+    chosen: BenchCluster = request.getfixturevalue(request.param)
     return chosen
 
 
@@ -101,7 +101,7 @@ def records(count: int, *, size: int = 20) -> list[KeyValue]:
     return [(b"p/%s-%d" % (prefix.encode(), number), b"v" * size) for number in range(count)]
 
 
-async def test_a_record_is_written_whole_to_the_partition_of_its_key(world: World) -> None:
+async def test_a_record_is_written_whole_to_the_partition_of_its_key(world: BenchCluster) -> None:
     record = (b"p/m-1", b'{"a":1}')
 
     await world.publisher.publish({world.topic: [record]})
@@ -111,7 +111,7 @@ async def test_a_record_is_written_whole_to_the_partition_of_its_key(world: Worl
     assert sum(map(len, written.values())) == 1
 
 
-async def test_records_of_one_request_keep_their_order_in_a_partition(world: World) -> None:
+async def test_records_of_one_request_keep_their_order_in_a_partition(world: BenchCluster) -> None:
     sent = records(500)
 
     await world.publisher.publish({world.topic: sent})
@@ -120,7 +120,7 @@ async def test_records_of_one_request_keep_their_order_in_a_partition(world: Wor
         assert written == [record for record in sent if partition_for(record[0], 4) == partition]
 
 
-async def test_requests_at_the_same_time_are_written_once_each(world: World) -> None:
+async def test_requests_at_the_same_time_are_written_once_each(world: BenchCluster) -> None:
     requests = [records(37) for _ in range(40)]
 
     await asyncio.gather(*(world.publisher.publish({world.topic: sent}) for sent in requests))
@@ -129,7 +129,7 @@ async def test_requests_at_the_same_time_are_written_once_each(world: World) -> 
     assert sorted(written) == sorted(record[0] for sent in requests for record in sent)
 
 
-async def test_a_request_larger_than_a_batch_is_written_whole(world: World) -> None:
+async def test_a_request_larger_than_a_batch_is_written_whole(world: BenchCluster) -> None:
     sent = records(100, size=10 * KIB)
 
     await world.publisher.publish({world.topic: sent})
@@ -137,13 +137,13 @@ async def test_a_request_larger_than_a_batch_is_written_whole(world: World) -> N
     assert sum(map(len, (await world.read()).values())) == 100
 
 
-async def test_no_records_are_nothing_to_write(world: World) -> None:
+async def test_no_records_are_nothing_to_write(world: BenchCluster) -> None:
     await world.publisher.publish({world.topic: []})
 
     assert not any((await world.read()).values())
 
 
-async def test_without_a_broker_records_are_not_acknowledged_in_time_and_later_ones_are(world: World) -> None:
+async def test_without_a_broker_records_are_not_acknowledged_in_time_and_later_ones_are(world: BenchCluster) -> None:
     await world.publisher.check()
     await world.cut()
 
@@ -162,7 +162,7 @@ async def test_without_a_broker_records_are_not_acknowledged_in_time_and_later_o
     await world.publisher.check()
 
 
-async def until_accepted(world: World, sent: list[KeyValue]) -> None:
+async def until_accepted(world: BenchCluster, sent: list[KeyValue]) -> None:
     while True:
         try:
             await world.publisher.publish({world.topic: sent})
@@ -172,7 +172,7 @@ async def until_accepted(world: World, sent: list[KeyValue]) -> None:
             return
 
 
-async def test_a_closed_publisher_refuses(world: World) -> None:
+async def test_a_closed_publisher_refuses(world: BenchCluster) -> None:
     await world.publisher.close()
 
     with pytest.raises(UnavailableError):

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from processors.clickhouse.errors import LeaseLostError, RefusedRowsError
-from processors.events.rows import Block, blocks, item_rows, person_rows
-from processors.events.sink import BlockWriter
+from processors.sink.rows import Block, blocks, item_rows, person_rows
+from processors.sink.writer import BlockWriter
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, TABLES
 from schemas.persons import encode_person, fold
 from tests.contracts.sinks import SinkWorld, block, ended, held, places, refused, tracks
-from tests.records import ReadRecord, event_read, identify
+from tests.support.records import SlimRecord, event_read, identify
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_block_of_fifty_thousand_rows_is_there_whole(world: SinkWorld) -> None
 
 def test_identifies_and_persons_have_positions_of_their_own(world: SinkWorld) -> None:
     seen = identify("i", traits=b'{"plan":"pro"}')
-    state = ReadRecord(41, b"p/u", encode_person(fold(None, seen)))
+    state = SlimRecord(41, b"p/u", encode_person(fold(None, seen)))
     world.sink.insert([Block(IDENTIFIES, 1, item_rows([event_read(0, seen, origin=7)], 1).identifies)], held)
     world.sink.insert([Block(PERSONS, 3, person_rows([state], 3)[0])], held)
 

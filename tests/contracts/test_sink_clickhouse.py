@@ -8,15 +8,15 @@ import pytest
 
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import UnavailableError
-from processors.events import sink as sink_module
-from processors.events.rows import Block, item_rows
-from processors.events.sink import BlockWriter, ClickHouseSink
+from processors.sink import writer as sink_module
+from processors.sink.rows import Block, item_rows
+from processors.sink.writer import BlockWriter, ClickHouseSink
 from schemas.clickhouse import EVENTS
 from schemas.settings import ClickHouseSettings
 from tests.contracts.sinks import block, held
-from tests.proxy import InsertProxy
-from tests.records import event_read, track
-from tests.services import eventually
+from tests.support.insert_proxy import InsertProxy
+from tests.support.records import event_read, track
+from tests.support.services import eventually
 
 
 def count(client: ClickHouse) -> int:

@@ -14,19 +14,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processors.engine.output import OutputLog
-from processors.events.agent import EventsStage
-from processors.events.rows import blocks, item_rows
-from processors.rejections import RejectedTopic
+from gateway.ingest.validate import check_items, read_request
+from processors.engine.producer import ChangelogProducer
+from processors.rejected import RejectedTopic
+from processors.sink.rows import blocks, item_rows
+from processors.sink.stage import EventsStage
 from schemas.clickhouse import EVENTS, IDENTIFIES
 from schemas.items import Identify, Track
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
-from schemas.validation import check_items, read_request
 from tests.contracts.sinks import SinkWorld, held, places, refused, tracks
-from tests.logs import read
-from tests.records import event_read
-from tests.unit.schemas.json_texts import ODD
+from tests.support.logs import read
+from tests.support.records import event_read
+from tests.unit.gateway.ingest.json_texts import ODD
 
 NAMES = ["a", "b", "c", "a.b", "a.b.c", "", ".", "..", "`a`", '"', "'", "\\", "%2E", "\0", "é", "Nullable(Int8)"]
 _leaves = (
@@ -49,7 +49,7 @@ _next_origin = itertools.count()
 
 @pytest.fixture
 async def stage(sink_world: SinkWorld, kafka_settings: KafkaSettings, topics: Topics) -> AsyncIterator[EventsStage]:
-    outputs = OutputLog(kafka_settings)
+    outputs = ChangelogProducer(kafka_settings)
     await outputs.start()
     made = EventsStage(topics, sink_world.sink, RejectedTopic(outputs, topics))
     await made.start(held)
@@ -72,7 +72,7 @@ async def test_rows_that_are_refused_go_to_rejected_and_the_others_are_written(
     rejections = [
         msgspec.json.decode(record.value) for record in await asyncio.to_thread(read, kafka_settings, topics.rejected)
     ]
-    assert {(told["code"], told["stage"], told["projectId"]) for told in rejections} == {("row_refused", "events", "p")}
+    assert {(told["code"], told["stage"], told["projectId"]) for told in rejections} == {("row_refused", "sink", "p")}
     contents = [json.loads(told["content"]) for told in rejections]
     assert sorted(content["message_id"] for content in contents) == ["m0-0", "m0-199", "m0-77"]
     await stage.write_rows(EVENTS, tracks(range(200, 210)), 0)

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processors.engine.rocks import Layout, PartitionState, Put
-from tests.fakes.store import MemoryState
+from processors.engine.rocksdb import PartitionStore, Put, StoreConfig
+from tests.fakes.store import MemoryPartitionStore
 
-PLAIN = Layout()
-WINDOWED = Layout(window_ms=300, buckets=3)
+PLAIN = StoreConfig()
+WINDOWED = StoreConfig(window_ms=300, buckets=3)
 
 
 class State(Protocol):
-    """The part of `PartitionState` that stages use."""
+    """The part of `PartitionStore` that stages use."""
 
     position: int
     decided: int
@@ -33,7 +33,7 @@ class State(Protocol):
     def close(self) -> None: ...
 
 
-Make = Callable[[Layout], State]
+Make = Callable[[StoreConfig], State]
 
 
 @pytest.fixture(params=["memory", "rocksdb"])
@@ -41,11 +41,11 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """What makes an empty state; all are closed afterwards."""
     made: list[State] = []
 
-    def make(layout: Layout) -> State:
+    def make(layout: StoreConfig) -> State:
         if request.param == "memory":
-            made.append(MemoryState(layout))
+            made.append(MemoryPartitionStore(layout))
         else:
-            made.append(PartitionState(tmp_path / str(len(made)), layout))
+            made.append(PartitionStore(tmp_path / str(len(made)), layout))
         return made[-1]
 
     yield make
@@ -54,7 +54,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
 
 
 @pytest.mark.parametrize("layout", [PLAIN, WINDOWED], ids=["plain", "windowed"])
-def test_a_new_state_is_empty_and_knows_no_positions(make: Make, layout: Layout) -> None:
+def test_a_new_state_is_empty_and_knows_no_positions(make: Make, layout: StoreConfig) -> None:
     state = make(layout)
 
     assert (state.position, state.decided, state.entries()) == (-1, -1, {})
@@ -63,7 +63,7 @@ def test_a_new_state_is_empty_and_knows_no_positions(make: Make, layout: Layout)
 
 
 @pytest.mark.parametrize("layout", [PLAIN, WINDOWED], ids=["plain", "windowed"])
-def test_what_is_applied_is_read_in_the_order_asked_for(make: Make, layout: Layout) -> None:
+def test_what_is_applied_is_read_in_the_order_asked_for(make: Make, layout: StoreConfig) -> None:
     state = make(layout)
     state.apply([(b"a", b"1", 0), (b"b", b"2", 100), (b"c", b"", 0)], position=4, decided=9)
 
@@ -137,9 +137,9 @@ _puts = st.lists(
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(runs=st.lists(_puts, max_size=6), layout=st.sampled_from([PLAIN, WINDOWED]))
-def test_both_come_to_the_same_whatever_is_applied(runs: list[list[Put]], layout: Layout) -> None:
+def test_both_come_to_the_same_whatever_is_applied(runs: list[list[Put]], layout: StoreConfig) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        fake, real = MemoryState(layout), PartitionState(Path(directory) / "state", layout)
+        fake, real = MemoryPartitionStore(layout), PartitionStore(Path(directory) / "state", layout)
         for number, puts in enumerate(runs):
             for state in (fake, real):
                 state.apply(puts, position=number, decided=-number)

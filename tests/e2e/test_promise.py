@@ -16,7 +16,7 @@ from tests.faults.ledger import Ledger
 from tests.faults.stack import Stack
 from tests.faults.trying import try_scenario
 
-KILLED = ("dedupe-1", "persons-1", "events-1", "gateway-1", "clickhouse", "kafka")
+KILLED = ("dedupe-1", "persons-1", "sink-1", "gateway-1", "clickhouse", "kafka")
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 
 from processors.clickhouse.errors import LeaseLostError, RefusedRowsError, UnavailableError
 from processors.engine.stage import Lease
-from processors.events.rows import Block, PersonRow, Row
-from processors.events.sink import LEASE_MARGIN_SECONDS
+from processors.sink.rows import Block, PersonRow, Row
+from processors.sink.writer import LEASE_MARGIN_SECONDS
 from schemas.clickhouse import Table
 
 

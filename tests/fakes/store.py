@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from processors.engine.rocks import Layout, Put
+from processors.engine.rocksdb import Put, StoreConfig
 
 
-class MemoryState:
+class MemoryPartitionStore:
     """Entries of one partition in buckets of time, and the positions up to which they are complete."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: StoreConfig) -> None:
         self._layout = layout
         self._buckets: dict[int, dict[bytes, bytes]] = {}
         self.position = -1

@@ -30,7 +30,7 @@ CONTROLS = [
     # Right after an INSERT: a worker that dies at any moment may have had all its rows acknowledged and committed.
     _without("sink_position", 10, dying_at_points, ("doubled",), SEQUENCE_TEST_KILL_AT="inserted:40"),
     replace(
-        _without("end_process", 3, repeatedly(filling_disk, pause_seconds=15), ("doubled", "wrong_persons")),
+        _without("fail_fast", 3, repeatedly(filling_disk, pause_seconds=15), ("doubled", "wrong_persons")),
         before=small_disk,
     ),
     _without("origins", 3, pausing("dedupe", seconds=20, between_seconds=10), ("doubled",), rate=500),

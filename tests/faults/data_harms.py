@@ -19,11 +19,11 @@ from schemas.items import Identify, Item, Track
 from schemas.records import Record, encode_item, event_headers, identify_record, item_record
 from schemas.settings import TopicSettings, kafka_arguments
 from schemas.topics import DAY_MS, Topics
-from tests import logs
 from tests.faults.harms import WORKERS
 from tests.faults.stack import Stack
 from tests.faults.trial import Trial
-from tests.services import eventually
+from tests.support import logs
+from tests.support.services import eventually
 
 DISK_MIB = 160
 LATE_ITEMS = 5_000
@@ -37,7 +37,7 @@ def resetting_offsets(trial: Trial) -> None:
     read = {
         "dedupe": [topics.items],
         "persons": [topics.identifies],
-        "events": [topics.events, topics.persons],
+        "sink": [topics.events, topics.persons],
     }
     for kind, names in read.items():
         eventually(partial(_reset_while_held_down, trial.stack, kind, names), f"{kind} is reset", within_seconds=60)

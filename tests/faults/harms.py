@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 
 from tests.faults.stack import Stack
 from tests.faults.trial import Step, Trial
-from tests.services import alive, eventually, kafka_answers
-from tests.workers import Worker
+from tests.support.services import alive, eventually, kafka_answers
+from tests.support.worker_process import Worker
 
-WORKERS = ("dedupe", "persons", "events")
+WORKERS = ("dedupe", "persons", "sink")
 SETTLE_SECONDS = 25.0
 """Within this time a late writer is found out and what it wrote is mended: two looks of the watchdog and a restart."""
 ASLEEP_SECONDS = 12.0
@@ -164,16 +164,16 @@ def ending_in_slow_inserts(trial: Trial) -> None:
     assert stack.proxy is not None
     directory = stack.state.parent / "guest"
     environ = {**SLOW, "SEQUENCE_CLICKHOUSE_URL": stack.proxy.address}
-    with Worker("events", stack.kafka, directory, environ=environ) as guest:
+    with Worker("sink", stack.kafka, directory, environ=environ) as guest:
         stack.proxy.delay_seconds = 4.0
         for _ in range(trial.scenario.repetitions):
             time.sleep(12)
             guest.revive()
-            for part in trial.chance.sample(stack.parts("events"), 2):
+            for part in trial.chance.sample(stack.parts("sink"), 2):
                 pid = stack.signal(part, signal.SIGTERM)
                 eventually(lambda pid=pid: not alive(pid), f"{part} ends")  # type: ignore[misc]
         stack.proxy.delay_seconds = 0.0
-    logs = [*map(stack.log, stack.parts("events")), guest.log]
+    logs = [*map(stack.log, stack.parts("sink")), guest.log]
     trial.faults["farewells cut short"] = sum(log.count("not done after") for log in logs)
     trial.faults["partitions held by two"] = _held_by_two(logs)
     trial.faults["workers that nothing is told of"] = sum("let go of" not in log for log in logs)
@@ -226,7 +226,7 @@ def ending_in_outage(trial: Trial) -> None:
 
 def _end_without(trial: Trial, down: str) -> None:
     stack = trial.stack
-    kinds = ("gateway", *WORKERS) if down == "kafka" else ("events",)
+    kinds = ("gateway", *WORKERS) if down == "kafka" else ("sink",)
     parts = [part for kind in kinds for part in stack.parts(kind)]
     eventually(lambda: all(stack.running(part) for part in parts), "everything runs", within_seconds=120)
     with held_down(stack, down):

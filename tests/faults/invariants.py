@@ -15,13 +15,13 @@ from aiokafka import AIOKafkaConsumer
 from schemas.items import Item, Track
 from schemas.settings import KafkaSettings, kafka_arguments
 from schemas.topics import DAY_MS, Topics
-from tests import logs
 from tests.faults import reference
 from tests.faults.ledger import Ledger
 from tests.faults.stack import Stack
-from tests.services import eventually
+from tests.support import logs
+from tests.support.services import eventually
 
-GROUPS = {"dedupe": ("items",), "persons": ("identifies",), "events": ("events", "persons")}
+GROUPS = {"dedupe": ("items",), "persons": ("identifies",), "sink": ("events", "persons")}
 WINDOW_MS = 7 * DAY_MS
 """The dedupe window, as it is unless it is set."""
 COUNTS = ("items", "events", "identifies", "persons", "unknown")

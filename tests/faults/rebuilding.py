@@ -6,14 +6,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from processors.engine.rocks import Layout, PartitionState
+from processors.engine.rocksdb import PartitionStore, StoreConfig
 from schemas.topics import DAY_MS, Topics
-from tests import logs
 from tests.faults.harms import wipe
 from tests.faults.trial import Trial
-from tests.services import eventually
+from tests.support import logs
+from tests.support.services import eventually
 
-TABLES = {"seen": Layout(window_ms=7 * DAY_MS), "persons": Layout()}
+TABLES = {"seen": StoreConfig(window_ms=7 * DAY_MS), "persons": StoreConfig()}
 
 State = dict[tuple[str, int], tuple[int, dict[bytes, bytes]]]
 """By table and partition: the position in the output log and every entry."""
@@ -64,7 +64,7 @@ def _states(directory: Path) -> State:
     newest: State = {}
     for table, layout in TABLES.items():
         for path in directory.glob(f"*/{table}/*"):
-            state = PartitionState(path, layout)
+            state = PartitionStore(path, layout)
             found = (state.position, state.entries())
             state.close()
             key = (table, int(path.name))

@@ -18,12 +18,12 @@ from schemas.items import Track
 from schemas.records import encode_item, item_key, partition_for
 from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from schemas.topics import Topics
-from tests import logs
 from tests.faults.harms import WORKERS
 from tests.faults.stack import Stack
 from tests.faults.trial import Trial
-from tests.services import embedded_kafka, running
-from tests.workers import Worker
+from tests.support import logs
+from tests.support.services import embedded_kafka, running
+from tests.support.worker_process import Worker
 
 MARKS = 1_000_000
 MARKS_LIMIT_SECONDS = 10.0
@@ -40,7 +40,7 @@ def taking_over(trial: Trial) -> None:
     progress: dict[str, Progress] = {
         "dedupe": lambda: logs.ends(stack.kafka, topics.events),
         "persons": lambda: logs.ends(stack.kafka, topics.persons),
-        "events": lambda: _origins(stack),
+        "sink": lambda: _origins(stack),
     }
     slow = 0
     for kind in WORKERS:

@@ -18,8 +18,8 @@ import requests
 
 from schemas.settings import KafkaSettings
 from tests.faults.up import WORKERS_CLICKHOUSE
-from tests.proxy import InsertProxy
-from tests.services import alive, eventually, free_ports
+from tests.support.insert_proxy import InsertProxy
+from tests.support.services import alive, eventually, free_ports
 
 READY = "Query them:"
 
@@ -110,7 +110,7 @@ class Stack:
         return [f"http://127.0.0.1:{self._gateway_port + number}" for number in range(self._each)]
 
     def parts(self, kind: str) -> list[str]:
-        """Return the names of the parts of *kind*: `gateway`, `dedupe`, `persons`, `events`, `kafka`, `clickhouse`."""
+        """Return the names of the parts of *kind*: `gateway`, `dedupe`, `persons`, `sink`, `kafka`, `clickhouse`."""
         return (
             [f"{kind}-{number + 1}" for number in range(self._each)] if kind not in {"kafka", "clickhouse"} else [kind]
         )
@@ -174,7 +174,7 @@ class Stack:
 
     def own_ends(self) -> list[str]:
         """Return why workers have ended themselves."""
-        logs = [self.log(part) for kind in ("dedupe", "persons", "events") for part in self.parts(kind)]
+        logs = [self.log(part) for kind in ("dedupe", "persons", "sink") for part in self.parts(kind)]
         return [line for log in logs for line in log.splitlines() if "ending the process: " in line]
 
     def query(self, sql: str) -> list[dict[str, object]]:

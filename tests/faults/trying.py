@@ -19,7 +19,7 @@ from tests.faults.rebuilding import rebuild
 from tests.faults.result import Result, counted
 from tests.faults.stack import Stack
 from tests.faults.trial import Scenario, Trial
-from tests.services import eventually
+from tests.support.services import eventually
 
 
 def try_scenario(scenario: Scenario, directory: Path) -> Result:

@@ -6,17 +6,17 @@ import os
 import sys
 from dataclasses import replace
 
-from deploy.local.parts import Parts
+from deploy.local.services import Services
 from deploy.local.stack import up
-from deploy.local.supervisor import Part
+from deploy.local.supervisor import Service
 
 WORKERS_CLICKHOUSE = "SEQUENCE_TEST_WORKERS_CLICKHOUSE_URL"
 
 
-class ProxiedParts(Parts):
+class ProxiedServices(Services):
     """The parts, whose workers are told another address of ClickHouse."""
 
-    def workers(self) -> list[Part]:
+    def workers(self) -> list[Service]:
         """Return the workers of each kind."""
         address = os.environ[WORKERS_CLICKHOUSE]
         return [
@@ -25,4 +25,4 @@ class ProxiedParts(Parts):
 
 
 if __name__ == "__main__":
-    up(os.environ, int(sys.argv[1]), make_parts=ProxiedParts if WORKERS_CLICKHOUSE in os.environ else Parts)
+    up(os.environ, int(sys.argv[1]), make_parts=ProxiedServices if WORKERS_CLICKHOUSE in os.environ else Services)

@@ -18,7 +18,7 @@ from tests.hostile.attacks import ATTACKS, VARIABLES, carry_out
 from tests.hostile.chance import judge
 from tests.hostile.requests_by_chance import Chance, chances
 from tests.hostile.target import Target, attacked
-from tests.services import kafka_server
+from tests.support.services import kafka_server
 
 
 async def show(target: Target) -> int:

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import strategies as st
 
 from tests.hostile.target import CANARY
-from tests.unit.schemas.json_texts import bodies, items
+from tests.unit.gateway.ingest.json_texts import bodies, items
 
 TOKEN = "seq_token_to_be_replaced"
 PATHS = ["/event/batch", "/v1/batch", "/b", "/v1/track", "/v1/t", "/v1/identify", "/v1/i"]

@@ -17,9 +17,9 @@ from pathlib import Path
 import psutil
 
 from deploy.topics import apply
-from gateway.projects import create_project, create_token
+from gateway.projects.admin import create_project, create_token
 from schemas.settings import KafkaSettings, TopicSettings, environment
-from tests.services import eventually
+from tests.support.services import eventually
 
 CANARY = "canary-7d1f"
 """In every payload; it must be in no log."""
@@ -54,7 +54,7 @@ class Pause:
     seconds: float
 
 
-Parts = Sequence[bytes | Pause]
+Services = Sequence[bytes | Pause]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Target:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _send(connection: socket.socket, parts: Parts) -> None:
+async def _send(connection: socket.socket, parts: Services) -> None:
     loop = asyncio.get_running_loop()
     for part in parts:
         if isinstance(part, Pause):

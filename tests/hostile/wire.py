@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.hostile.bodies import GOOD
-from tests.hostile.target import Parts, Pause, Target
+from tests.hostile.target import Pause, Services, Target
 
 SLOW_SECONDS = 0.1
 """Between two bytes of those that are slow; the limits of the gateway under test are shorter than the whole."""
@@ -18,22 +18,22 @@ class Wire:
 
     name: str
     expected: str
-    parts: Callable[[Target], Parts]
+    parts: Callable[[Target], Services]
 
 
-def _lengths(*lines: str, body: bytes = GOOD) -> Callable[[Target], Parts]:
+def _lengths(*lines: str, body: bytes = GOOD) -> Callable[[Target], Services]:
     return lambda target: [target.head(*lines) + body]
 
 
-def _start(line: str, *, host: str = "Host: gateway\r\n") -> Callable[[Target], Parts]:
+def _start(line: str, *, host: str = "Host: gateway\r\n") -> Callable[[Target], Services]:
     return lambda _: [f"{line}\r\n{host}Content-Length: 0\r\n\r\n".encode()]
 
 
-def _slowly(data: bytes) -> Parts:
+def _slowly(data: bytes) -> Services:
     return [part for byte in data for part in (bytes([byte]), Pause(SLOW_SECONDS))]
 
 
-def _chunks(*chunks: bytes | Pause) -> Callable[[Target], Parts]:
+def _chunks(*chunks: bytes | Pause) -> Callable[[Target], Services]:
     return lambda target: [target.head("Transfer-Encoding: chunked"), *chunks]
 
 

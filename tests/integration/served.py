@@ -12,13 +12,13 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
+from gateway.admission import MemoryBudget
 from gateway.app import assemble
-from gateway.collecting import Shared
-from gateway.limits import ByteBudget
+from gateway.http.ingest_handler import Shared
+from gateway.http.tls import tls_context
 from gateway.metrics import GatewayMetrics
 from gateway.server import make_runner
 from gateway.settings import GatewaySettings
-from gateway.tls import tls_context
 from schemas.projects import Project
 from tests.fakes.projects import MemoryProjects
 from tests.fakes.publisher import MemoryPublisher
@@ -52,7 +52,7 @@ class Served:
     publisher: MemoryPublisher
     projects: MemoryProjects
     metrics: GatewayMetrics
-    budget: ByteBudget
+    budget: MemoryBudget
     app: web.Application
     headers: dict[str, str] = field(default_factory=lambda: dict(BEARER))
 
@@ -84,7 +84,7 @@ async def serving(settings: GatewaySettings | None = None) -> AsyncIterator[Serv
     projects = MemoryProjects()
     projects.add(Project("dev", "Development", 0), TOKEN)
     projects.add(Project("other", "Other", 0), OTHER_TOKEN)
-    metrics, budget = GatewayMetrics(), ByteBudget(settings.in_flight_limit_bytes)
+    metrics, budget = GatewayMetrics(), MemoryBudget(settings.in_flight_limit_bytes)
     app = assemble(settings, publisher, projects, metrics, Shared(budget))
     runner = make_runner(app, settings)
     await runner.setup()

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.bench import results
-from deploy.bench.command import COMPARISONS, run
-from deploy.bench.plan import Plan
 from deploy.errors import BenchError
-from tests.services import free_ports
+from tests.benchmarks import results
+from tests.benchmarks.command import COMPARISONS, run
+from tests.benchmarks.plan import Plan
+from tests.support.services import free_ports
 
 SMALL = Plan(
     rounds=1,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import services
-from tests.front import Front
+from tests.support import services
+from tests.support.clickhouse_http import Front
 
 SECRET = "do-not-tell"
 

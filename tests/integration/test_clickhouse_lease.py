@@ -12,11 +12,11 @@ import pytest
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import LeaseLostError
 from processors.clickhouse.migrate import migrate
-from processors.events.rows import Block, item_rows
-from processors.events.sink import LEASE_MARGIN_SECONDS, ClickHouseSink
+from processors.sink.rows import Block, item_rows
+from processors.sink.writer import LEASE_MARGIN_SECONDS, ClickHouseSink
 from schemas.clickhouse import EVENTS
 from schemas.settings import ClickHouseSettings
-from tests.records import event_read, track
+from tests.support.records import event_read, track
 
 ROWS = 40_000
 """Some 24 MB: the engine reads it in several pieces, and looks at its clock for each."""

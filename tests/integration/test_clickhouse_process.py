@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.local.clickhouse.engine import SHARES
-from tests import services
-from tests.front import Front
+from deploy.embedded.clickhouse.engine import SHARES
+from tests.support import services
+from tests.support.clickhouse_http import Front
 
 SLOW = "SELECT count() FROM numbers(3) WHERE sleepEachRow(1) = 0"
 """Takes three seconds."""
@@ -140,7 +140,7 @@ def test_kill_query_returns_when_the_query_has_ended(front: Front) -> None:
 def test_a_port_that_is_no_number_is_said_before_anything_starts(tmp_path: Path) -> None:
     environ = {"SEQUENCE_STATE_DIR": str(tmp_path), "SEQUENCE_LOCAL_CLICKHOUSE_PORT": "many"}
     ended = subprocess.run(
-        [sys.executable, "-m", "deploy.local.clickhouse"], env=environ, capture_output=True, timeout=60, check=False
+        [sys.executable, "-m", "deploy.embedded.clickhouse"], env=environ, capture_output=True, timeout=60, check=False
     )
     assert ended.returncode == 2
     assert "SEQUENCE_LOCAL_CLICKHOUSE_PORT" in ended.stderr.decode()

@@ -14,8 +14,8 @@ import lz4.frame
 import pytest
 import zstandard
 
-from tests import services
-from tests.front import Front
+from tests.support import services
+from tests.support.clickhouse_http import Front
 
 ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,

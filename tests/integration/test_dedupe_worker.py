@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from processors.engine.rocks import Layout, PartitionState
+from processors.engine.rocksdb import PartitionStore, StoreConfig
 from schemas.items import Identify
 from schemas.records import Record, identify_record, item_record
 from schemas.settings import KafkaSettings, kafka_arguments
 from schemas.topics import Topics
-from tests import logs
-from tests.records import identify, track
-from tests.workers import Worker
+from tests.support import logs
+from tests.support.records import identify, track
+from tests.support.worker_process import Worker
 
 COUNT = 400
 GROUP = "dedupe"
@@ -39,7 +39,7 @@ def entries(directory: Path) -> dict[int, dict[bytes, bytes]]:
     """Return the marks of each partition below *directory*."""
     found = {}
     for path in sorted((directory / "seen").iterdir()):
-        state = PartitionState(path, Layout(window_ms=7 * 24 * 3600 * 1000))
+        state = PartitionStore(path, StoreConfig(window_ms=7 * 24 * 3600 * 1000))
         found[int(path.name)] = state.entries()
         state.close()
     return found

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.replies import HEADERS
+from gateway.http.responses import HEADERS
 from gateway.settings import GatewaySettings
 from schemas.projects import Project, describe_token, digest, token_entry
 from tests.integration.served import BEARER, ITEMS, OTHER_TOKEN, REJECTED, TOKEN, Served, identify, serving, track

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway import collecting
-from gateway.bodies import read_body
+from gateway.http import ingest_handler
+from gateway.ingest.body import read_body
 from gateway.settings import GatewaySettings
 from tests.integration.served import serving, track
 
@@ -21,7 +21,7 @@ async def test_a_request_that_waits_for_kafka_has_let_go_of_its_body(monkeypatch
         bodies.append(await read_body(*arguments))
         return bodies[-1]
 
-    monkeypatch.setattr(collecting, "read_body", read)
+    monkeypatch.setattr(ingest_handler, "read_body", read)
     async with serving(GatewaySettings()) as gateway:
         gateway.publisher.hold()
         request = asyncio.create_task(gateway.post("/b", {"batch": [track()]}))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.replies import _STATUSES
+from gateway.http.responses import _STATUSES
 from schemas.items import Identify, Track
 from tests.integration.served import BEARER, serving, track
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 
-from gateway.projects import create_project, create_token, list_tokens, revoke_token
+from gateway.projects.admin import create_project, create_token, list_tokens, revoke_token
 from schemas.records import decode_item
 from schemas.settings import KafkaSettings, environment
 from schemas.topics import Topics
@@ -29,7 +29,7 @@ LISTENING = re.compile(r"listening on (http://\S+)")
 
 
 @dataclass
-class Running:
+class SupervisedService:
     """A gateway that listens."""
 
     process: Process
@@ -38,7 +38,7 @@ class Running:
 
 
 @asynccontextmanager
-async def gateway(kafka: KafkaSettings, **variables: str) -> AsyncIterator[Running]:
+async def gateway(kafka: KafkaSettings, **variables: str) -> AsyncIterator[SupervisedService]:
     process = await start({**environment(kafka), "SEQUENCE_GATEWAY_PORT": "0", **variables})
     assert process.stderr is not None
     lines: list[str] = []
@@ -49,7 +49,7 @@ async def gateway(kafka: KafkaSettings, **variables: str) -> AsyncIterator[Runni
                 assert line, lines
                 lines.append(line)
         reading = asyncio.create_task(collect_lines(process.stderr, lines))
-        yield Running(process, found.group(1), lines)
+        yield SupervisedService(process, found.group(1), lines)
         reading.cancel()
     finally:
         if process.returncode is None:

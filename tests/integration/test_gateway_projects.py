@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.directory import FollowedDirectory
+from gateway.admission import MemoryBudget
 from gateway.errors import (
     InvalidProjectError,
     InvalidTokenError,
@@ -20,9 +20,9 @@ from gateway.errors import (
     UnknownProjectError,
     UnknownTokenError,
 )
-from gateway.limits import ByteBudget
+from gateway.kafka.publisher import KafkaPublisher
 from gateway.metrics import GatewayMetrics
-from gateway.projects import (
+from gateway.projects.admin import (
     create_project,
     create_token,
     list_projects,
@@ -33,13 +33,13 @@ from gateway.projects import (
     rotate_token,
     update_project,
 )
-from gateway.publisher import KafkaPublisher
+from gateway.projects.last_used import TokenLastUsed
+from gateway.projects.registry import ProjectRegistry
 from gateway.settings import GatewaySettings
-from gateway.usage import TokenUse
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
-from tests import logs
 from tests.fakes.kafka_proxy import KafkaProxy
+from tests.support import logs
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def settings(kafka_settings: KafkaSettings, topics: Topics) -> KafkaSettings:
 
 
 @pytest.fixture
-async def followed(settings: KafkaSettings) -> AsyncIterator[FollowedDirectory]:
-    directory = FollowedDirectory(settings, GatewayMetrics(), start_timeout_seconds=10)
+async def followed(settings: KafkaSettings) -> AsyncIterator[ProjectRegistry]:
+    directory = ProjectRegistry(settings, GatewayMetrics(), start_timeout_seconds=10)
     await directory.start()
     yield directory
     await directory.close()
@@ -62,7 +62,7 @@ async def within(seconds: float, condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_new_token_counts_within_a_second(settings: KafkaSettings, followed: FollowedDirectory) -> None:
+async def test_a_new_token_counts_within_a_second(settings: KafkaSettings, followed: ProjectRegistry) -> None:
     await create_project(settings, "dev", "Development")
     token = await create_token(settings, "dev")
 
@@ -74,7 +74,7 @@ async def test_a_new_token_counts_within_a_second(settings: KafkaSettings, follo
 
 
 async def test_a_revoked_token_stops_counting_within_a_second(
-    settings: KafkaSettings, followed: FollowedDirectory
+    settings: KafkaSettings, followed: ProjectRegistry
 ) -> None:
     await create_project(settings, "dev", "Development")
     kept, revoked = await create_token(settings, "dev"), await create_token(settings, "dev")
@@ -91,7 +91,7 @@ async def test_a_revoked_token_stops_counting_within_a_second(
 async def test_a_gateway_that_starts_knows_what_was_written_before(settings: KafkaSettings) -> None:
     await create_project(settings, "dev", "Development")
     token = await create_token(settings, "dev")
-    directory = FollowedDirectory(settings, GatewayMetrics(), start_timeout_seconds=10)
+    directory = ProjectRegistry(settings, GatewayMetrics(), start_timeout_seconds=10)
 
     await directory.start()
 
@@ -102,7 +102,7 @@ async def test_a_gateway_that_starts_knows_what_was_written_before(settings: Kaf
         await directory.close()
 
 
-async def test_an_expired_token_opens_nothing(settings: KafkaSettings, followed: FollowedDirectory) -> None:
+async def test_an_expired_token_opens_nothing(settings: KafkaSettings, followed: ProjectRegistry) -> None:
     await create_project(settings, "dev", "Development")
     expires_at = time.time_ns() // 1000 + 1_500_000
     token = await create_token(settings, "dev", expires_at=expires_at)
@@ -114,7 +114,7 @@ async def test_an_expired_token_opens_nothing(settings: KafkaSettings, followed:
 
 
 async def test_a_rotated_token_goes_on_for_the_overlap_beside_its_successor(
-    settings: KafkaSettings, followed: FollowedDirectory
+    settings: KafkaSettings, followed: ProjectRegistry
 ) -> None:
     await create_project(settings, "dev", "Development")
     old = await create_token(settings, "dev")
@@ -147,15 +147,17 @@ async def test_a_successor_has_scope_and_lifetime_of_its_token_and_does_not_prol
 
 
 async def test_the_last_day_of_a_token_is_written_once_by_all_gateways(
-    settings: KafkaSettings, topics: Topics, followed: FollowedDirectory
+    settings: KafkaSettings, topics: Topics, followed: ProjectRegistry
 ) -> None:
     await create_project(settings, "dev", "Development")
     used, unused = await create_token(settings, "dev"), await create_token(settings, "dev")
-    other = FollowedDirectory(settings, GatewayMetrics(), start_timeout_seconds=10)
+    other = ProjectRegistry(settings, GatewayMetrics(), start_timeout_seconds=10)
     await other.start()
-    publisher = KafkaPublisher(GatewaySettings(kafka=settings), [topics.projects], GatewayMetrics(), ByteBudget(2**20))
+    publisher = KafkaPublisher(
+        GatewaySettings(kafka=settings), [topics.projects], GatewayMetrics(), MemoryBudget(2**20)
+    )
     await publisher.start()
-    first, second = (TokenUse(publisher, source, topics.projects) for source in (followed, other))
+    first, second = (TokenLastUsed(publisher, source, topics.projects) for source in (followed, other))
     await within(1, lambda: followed.find(used) is not None and other.find(used) is not None)
 
     await first.record()
@@ -175,7 +177,7 @@ async def test_the_last_day_of_a_token_is_written_once_by_all_gateways(
     await other.close()
 
 
-def used_days(directory: FollowedDirectory) -> list[str]:
+def used_days(directory: ProjectRegistry) -> list[str]:
     return [use.day for use in directory._directory.uses.values()]
 
 
@@ -231,7 +233,7 @@ async def test_without_the_topic_it_is_named(kafka: str, topic_prefix: str) -> N
     with pytest.raises(StartError, match=rf"{topic_prefix}\.projects\.v1"):
         await create_project(settings, "dev", "Development")
     with pytest.raises(StartError, match=rf"{topic_prefix}\.projects\.v1"):
-        await FollowedDirectory(settings, GatewayMetrics(), start_timeout_seconds=10).start()
+        await ProjectRegistry(settings, GatewayMetrics(), start_timeout_seconds=10).start()
 
 
 async def test_without_a_broker_its_address_is_named(unused_tcp_port: int) -> None:
@@ -240,7 +242,7 @@ async def test_without_a_broker_its_address_is_named(unused_tcp_port: int) -> No
     with pytest.raises(UnavailableError, match=str(unused_tcp_port)):
         await create_project(settings, "dev", "Development")
     with pytest.raises(StartError, match=str(unused_tcp_port)):
-        await FollowedDirectory(settings, GatewayMetrics(), start_timeout_seconds=1).start()
+        await ProjectRegistry(settings, GatewayMetrics(), start_timeout_seconds=1).start()
 
 
 async def test_what_is_known_counts_through_an_outage_and_what_was_missed_counts_after_it(
@@ -251,7 +253,7 @@ async def test_what_is_known_counts_through_an_outage_and_what_was_missed_counts
     proxy = KafkaProxy(kafka)
     await proxy.open()
     behind_proxy = KafkaSettings(bootstrap_servers=proxy.address, topic_prefix=settings.topic_prefix)
-    directory = FollowedDirectory(behind_proxy, GatewayMetrics(), start_timeout_seconds=10)
+    directory = ProjectRegistry(behind_proxy, GatewayMetrics(), start_timeout_seconds=10)
     await directory.start()
     try:
         await proxy.cut()
@@ -268,7 +270,7 @@ async def test_what_is_known_counts_through_an_outage_and_what_was_missed_counts
         await proxy.cut()
 
 
-def follows(directory: FollowedDirectory) -> bool:
+def follows(directory: ProjectRegistry) -> bool:
     try:
         directory.check()
     except UnavailableError:

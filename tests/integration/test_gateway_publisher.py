@@ -17,11 +17,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from gateway.admission import MemoryBudget
 from gateway.errors import OverloadedError, PublishError, StartError, UnavailableError
-from gateway.limits import ByteBudget
+from gateway.kafka.producer import RecreatingProducer
+from gateway.kafka.publisher import KafkaPublisher
 from gateway.metrics import GatewayMetrics
-from gateway.producer import LiveProducer
-from gateway.publisher import KafkaPublisher
 from gateway.settings import KIB, GatewaySettings
 from schemas.records import KeyValue, partition_for
 from schemas.settings import KafkaSettings
@@ -40,7 +40,7 @@ class Rig:
     publisher: KafkaPublisher
     proxy: KafkaProxy
     metrics: GatewayMetrics
-    budget: ByteBudget
+    budget: MemoryBudget
     servers: str
     topic: str
 
@@ -85,7 +85,7 @@ async def rig(kafka: str, topics: Topics, **changes: Any) -> AsyncIterator[Rig]:
         start_timeout_seconds=10.0,
         batch_bytes=64 * KIB,
     )
-    metrics, budget = GatewayMetrics(), ByteBudget(int(changes.pop("in_flight_limit_bytes", 2**30)))
+    metrics, budget = GatewayMetrics(), MemoryBudget(int(changes.pop("in_flight_limit_bytes", 2**30)))
     publisher = KafkaPublisher(replace(settings, **changes), [topics.items, topics.rejected], metrics, budget)
     await publisher.start()
     try:
@@ -157,7 +157,7 @@ async def test_a_batch_whose_leader_stays_unknown_costs_the_producer_and_not_the
 async def test_control_without_replacement_a_batch_whose_leader_stays_unknown_kills_its_partition(
     kafka: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LiveProducer, "_retire", lambda *_: None)
+    monkeypatch.setattr(RecreatingProducer, "_retire", lambda *_: None)
     async with rig(kafka, topics) as world:
         await world.recover(5)
 
@@ -210,7 +210,7 @@ async def test_a_batch_that_the_broker_refuses_for_good_fails_alone(kafka: str, 
 async def test_control_without_replacement_a_batch_refused_for_good_kills_its_partition(
     kafka: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LiveProducer, "_retire", lambda *_: None)
+    monkeypatch.setattr(RecreatingProducer, "_retire", lambda *_: None)
     await limit_records(kafka, topics.items, 2000)
     async with rig(kafka, topics) as world:
         await world.recover(5)
@@ -273,7 +273,7 @@ async def test_a_request_is_acknowledged_no_sooner_than_its_records_can_be_read(
 async def test_it_refuses_to_start_without_its_topics_and_names_them(kafka: str, topic_prefix: str) -> None:
     settings = GatewaySettings(kafka=KafkaSettings(bootstrap_servers=kafka, topic_prefix=topic_prefix))
     missing = f"{topic_prefix}.items.v1"
-    publisher = KafkaPublisher(settings, [missing], GatewayMetrics(), ByteBudget(1))
+    publisher = KafkaPublisher(settings, [missing], GatewayMetrics(), MemoryBudget(1))
 
     with pytest.raises(StartError, match=missing):
         await publisher.start()
@@ -284,7 +284,7 @@ async def test_it_refuses_to_start_without_its_topics_and_names_them(kafka: str,
 async def test_it_refuses_to_start_without_a_broker_and_names_the_setting(unused_tcp_port: int) -> None:
     kafka = KafkaSettings(bootstrap_servers=f"127.0.0.1:{unused_tcp_port}")
     settings = GatewaySettings(kafka=kafka, start_timeout_seconds=1.0)
-    publisher = KafkaPublisher(settings, ["t"], GatewayMetrics(), ByteBudget(1))
+    publisher = KafkaPublisher(settings, ["t"], GatewayMetrics(), MemoryBudget(1))
 
     with pytest.raises(StartError, match="SEQUENCE_KAFKA_SERVERS"):
         await publisher.start()

@@ -12,11 +12,11 @@ import pytest
 import trustme
 
 from deploy.docker.health import fault
-from deploy.local.greeting import greeting
-from deploy.local.parts import Parts
+from deploy.local.quickstart import greeting
+from deploy.local.services import Services
 from gateway.errors import StartError
+from gateway.http.tls import tls_context
 from gateway.settings import GatewaySettings
-from gateway.tls import tls_context
 from schemas.settings import ClickHouseSettings, SettingsError, environment, load
 from tests.integration.served import BEARER, serving, track
 
@@ -62,7 +62,7 @@ async def test_the_health_check_of_the_container_asks_by_tls(settings: GatewaySe
 async def test_the_stack_asks_a_gateway_with_a_certificate_by_tls(settings: GatewaySettings, tmp_path: Path) -> None:
     environ = {"SEQUENCE_STATE_DIR": str(tmp_path), **environment(settings)}
     async with serving(settings) as gateway:
-        [part] = Parts({**environ, "SEQUENCE_GATEWAY_PORT": str(gateway.port)}).gateways()
+        [part] = Services({**environ, "SEQUENCE_GATEWAY_PORT": str(gateway.port)}).gateways()
         assert part.address == f"https://127.0.0.1:{gateway.port}"
         assert await (await part.readiness())()
 

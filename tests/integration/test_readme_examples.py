@@ -16,13 +16,13 @@ import aiohttp
 import pytest
 import requests
 
-from gateway.projects import create_project, create_token
+from gateway.projects.admin import create_project, create_token
 from processors.clickhouse.migrate import migrate
 from schemas.records import Record, event_headers
 from schemas.settings import ClickHouseSettings, KafkaSettings
 from schemas.topics import Topics
-from tests import logs, readme, services
 from tests.integration.test_gateway_process import gateway
+from tests.support import documents, logs, services
 
 EVENT = {
     "project_id": "dev",
@@ -58,7 +58,7 @@ def tables(tmp_path: Path) -> Iterator[str]:
         yield front.address
 
 
-@pytest.mark.parametrize("example", [partial(readme.curl, "/event/batch"), readme.fetch], ids=["curl", "fetch"])
+@pytest.mark.parametrize("example", [partial(documents.curl, "/event/batch"), documents.fetch], ids=["curl", "fetch"])
 async def test_what_is_posted_is_on_the_topic(kafka_settings: KafkaSettings, topics: Topics, example: Any) -> None:
     await create_project(kafka_settings, "dev", "Development")
     request = example(TOKEN=await create_token(kafka_settings, "dev"))
@@ -69,9 +69,9 @@ async def test_what_is_posted_is_on_the_topic(kafka_settings: KafkaSettings, top
             assert reply.status == 200, answer
 
     written = await asyncio.to_thread(logs.read, kafka_settings, topics.items)
-    assert answer["accepted"] == len(readme.items(request))
+    assert answer["accepted"] == len(documents.items(request))
     assert sorted(json.loads(record.value)["type"] for record in written) == sorted(
-        item["type"] for item in readme.items(request)
+        item["type"] for item in documents.items(request)
     )
 
 
@@ -83,7 +83,7 @@ async def test_the_consumer_sees_each_event_once(kafka_settings: KafkaSettings, 
         value = json.dumps({"messageId": message.decode()}).encode()
         record = Record(b"dev/same-partition", value, event_headers(message, origin))
         await asyncio.to_thread(logs.write, kafka_settings, topics.events, [record])
-    source = readme.block("python", "AIOKafkaConsumer")
+    source = documents.block("python", "AIOKafkaConsumer")
     for shown, real in (("127.0.0.1:9092", kafka_settings.bootstrap_servers), ("sequence.events.v1", topics.events)):
         assert shown in source
         source = source.replace(shown, real)
@@ -104,7 +104,7 @@ async def printed(source: str, *, lines: int) -> list[Any]:
 
 
 def test_the_query_by_curl_answers(tables: str) -> None:
-    request = readme.curl("--data-binary")
+    request = documents.curl("--data-binary")
     assert request.url == "http://127.0.0.1:8123"
     answer = requests.post(tables, data=request.body.encode(), headers=request.headers, timeout=30)
 
@@ -112,7 +112,7 @@ def test_the_query_by_curl_answers(tables: str) -> None:
 
 
 def test_the_query_by_python_answers(tables: str, capsys: pytest.CaptureFixture[str]) -> None:
-    source = readme.block("python", "clickhouse_connect")
+    source = documents.block("python", "clickhouse_connect")
     assert "port=8123" in source
     exec(source.replace("port=8123", f"port={urlsplit(tables).port}"), {})  # noqa: S102  # it is what the README says to run
 
@@ -120,7 +120,7 @@ def test_the_query_by_python_answers(tables: str, capsys: pytest.CaptureFixture[
 
 
 def test_the_login_of_the_examples_only_reads(tables: str) -> None:
-    headers = readme.curl("--data-binary").headers
+    headers = documents.curl("--data-binary").headers
     answer = requests.post(tables, data=b"TRUNCATE TABLE sequence.events", headers=headers, timeout=30)
 
     assert not answer.ok

@@ -1,4 +1,4 @@
-"""The events worker as a process, on a real broker and the real engine: every event is one row, whatever happens.
+"""The sink worker as a process, on a real broker and the real engine: every event is one row, whatever happens.
 
 Counted as an analyst would, without FINAL, and with merges stopped.
 """
@@ -24,12 +24,12 @@ from schemas.items import Identify, Track
 from schemas.records import Record, encode_item, event_headers, item_key, item_record, partition_for
 from schemas.settings import ClickHouseSettings, KafkaSettings, environment
 from schemas.topics import Topics
-from tests import logs
 from tests.fakes.kafka_proxy import KafkaProxy
-from tests.proxy import InsertProxy
-from tests.records import identify, track
-from tests.services import Service, embedded_clickhouse, eventually, running
-from tests.workers import Worker
+from tests.support import logs
+from tests.support.insert_proxy import InsertProxy
+from tests.support.records import identify, track
+from tests.support.services import Service, embedded_clickhouse, eventually, running
+from tests.support.worker_process import Worker
 
 COUNT = 400
 _ROWS = "SELECT message_id, _partition, _origin FROM"
@@ -79,15 +79,15 @@ class Pipeline:
         self.events += len(records)
 
     def worker(self, directory: Path, *, url: str | None = None, **variables: str) -> Worker:
-        """Return an events worker; those of *variables* that are faults only its first start gets."""
+        """Return an sink worker; those of *variables* that are faults only its first start gets."""
         settings = replace(self.clickhouse, url=url or self.clickhouse.url)
         faults = {name: value for name, value in variables.items() if name.startswith("SEQUENCE_TEST_")}
         others = {name: value for name, value in variables.items() if name not in faults}
-        return Worker("events", self.kafka, directory, environ={**environment(settings), **others}, faults=faults)
+        return Worker("sink", self.kafka, directory, environ={**environment(settings), **others}, faults=faults)
 
     def done(self) -> bool:
         """Return whether every event is committed."""
-        return logs.committed(self.kafka, f"{self.topics.prefix}-events", self.topics.events) == self.events
+        return logs.committed(self.kafka, f"{self.topics.prefix}-sink", self.topics.events) == self.events
 
     def rows(self) -> list[str]:
         """Return the messageId of each row, sorted."""
@@ -241,7 +241,7 @@ def test_an_insert_held_up_while_its_partition_moves_writes_nothing(pipeline: Pi
 def test_a_worker_that_a_broker_told_of_no_topics_is_at_work_soon_after(pipeline: Pipeline, tmp_path: Path) -> None:
     with thread_of(KafkaProxy(pipeline.kafka.bootstrap_servers)) as (proxy, run):
         kafka = replace(pipeline.kafka, bootstrap_servers=proxy.address)
-        with Worker("events", kafka, tmp_path, environ=environment(pipeline.clickhouse)) as worker:
+        with Worker("sink", kafka, tmp_path, environ=environment(pipeline.clickhouse)) as worker:
             pipeline.send()
             worker.until(pipeline.done, "all is committed")
 

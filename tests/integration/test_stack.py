@@ -19,9 +19,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.services import alive, eventually, free_port
+from tests.support.services import alive, eventually, free_port
 
-PARTS = {"kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "events-1"}
+PARTS = {"kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1"}
 
 
 class Stack:

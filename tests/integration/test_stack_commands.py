@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploy.cli import main
-from deploy.local.greeting import development_token
-from gateway.projects import list_tokens, revoke_token
+from deploy.local.quickstart import development_token
+from gateway.projects.admin import list_tokens, revoke_token
 from schemas.settings import KafkaSettings, environment
 from schemas.topics import Topics
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.embedded.kafka_jars import Jar, fetch, missing
 from deploy.errors import FetchError
-from deploy.local.jars import Jar, fetch, missing
-from tests.services import free_port
+from tests.support.services import free_port
 
 CONTENTS = {f"org.example:part{number}:1.0": b"jar %d" % number * 5000 for number in range(8)}
 JARS = [Jar(name, hashlib.sha256(content).hexdigest(), len(content)) for name, content in CONTENTS.items()]

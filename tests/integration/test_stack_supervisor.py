@@ -15,12 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.errors import AlreadyRunningError, PartError, StateError
-from deploy.local import lock
+from deploy.errors import AlreadyRunningError, ServiceError, StateError
+from deploy.local import state_lock
 from deploy.local.ports import is_port_free
-from deploy.local.readiness import always
-from deploy.local.supervisor import Part, Places, Supervisor
-from tests.services import alive, eventually, free_port
+from deploy.local.probes import always
+from deploy.local.supervisor import RuntimeDirs, Service, Supervisor
+from tests.support.services import alive, eventually, free_port
 
 SERVE = """
 import signal, subprocess, sys, time
@@ -60,16 +60,16 @@ asyncio.run(main())
 PARENT = "import os, subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], str(os.getpid())])"
 
 
-def places(directory: Path) -> Places:
-    return Places(directory / "logs", directory / "run")
+def places(directory: Path) -> RuntimeDirs:
+    return RuntimeDirs(directory / "logs", directory / "run")
 
 
-def part(name: str, directory: Path, code: str = SERVE, **changes: float) -> Part:
+def part(name: str, directory: Path, code: str = SERVE, **changes: float) -> Service:
     async def is_ready() -> bool:
         log = directory / "logs" / f"{name}.log"
         return log.exists() and "serving" in log.read_text() and (directory / "run" / f"{name}.pid").exists()
 
-    return Part(name, lambda: [sys.executable, "-c", code], os.environ, always(is_ready), **changes)  # type: ignore[arg-type]  # only numbers are changed here
+    return Service(name, lambda: [sys.executable, "-c", code], os.environ, always(is_ready), **changes)  # type: ignore[arg-type]  # only numbers are changed here
 
 
 def pid_of(name: str, directory: Path) -> int:
@@ -94,7 +94,7 @@ async def supervisor(tmp_path: Path, said: list[str]) -> AsyncIterator[Superviso
     supervisor = Supervisor(places(tmp_path), said.append)
     yield supervisor
     supervisor.kill()
-    with contextlib.suppress(PartError):
+    with contextlib.suppress(ServiceError):
         await supervisor.stop()
 
 
@@ -156,12 +156,12 @@ async def test_a_part_that_never_comes_up_is_given_up_with_the_end_of_its_log(
 ) -> None:
     broken = part("broken", tmp_path, "raise SystemExit('no such directory')", ready_within_seconds=60)
 
-    with pytest.raises(PartError, match=r"broken exited with code 1 again and again(.|\n)*no such directory"):
+    with pytest.raises(ServiceError, match=r"broken exited with code 1 again and again(.|\n)*no such directory"):
         await supervisor.start(broken)
 
 
 async def test_a_part_that_is_slow_to_come_up_is_given_up_in_time(supervisor: Supervisor, tmp_path: Path) -> None:
-    with pytest.raises(PartError, match="slow was not ready within"):
+    with pytest.raises(ServiceError, match="slow was not ready within"):
         await supervisor.start(part("slow", tmp_path, "import time; time.sleep(600)", ready_within_seconds=0.5))
 
 
@@ -170,7 +170,9 @@ async def test_a_part_waits_for_the_ones_it_needs_before_it_starts_again(
 ) -> None:
     needed = part("needed", tmp_path)
     needing = part("needing", tmp_path)
-    await supervisor.start(needed, Part("needing", needing.command, os.environ, needing.readiness, needs=("needed",)))
+    await supervisor.start(
+        needed, Service("needing", needing.command, os.environ, needing.readiness, needs=("needed",))
+    )
 
     for name in ("needed", "needing"):
         os.kill(pid_of(name, tmp_path), signal.SIGKILL)
@@ -211,21 +213,21 @@ def test_a_stack_that_ends_with_its_parent_notices_when_that_is_killed() -> None
 
 def test_a_state_directory_belongs_to_one_stack_at_a_time(tmp_path: Path) -> None:
     with (
-        lock.held(tmp_path),
+        state_lock.held(tmp_path),
         pytest.raises(AlreadyRunningError, match=f"process {os.getpid()}") as caught,
-        lock.held(tmp_path),
+        state_lock.held(tmp_path),
     ):
         pass
 
     assert "SEQUENCE_STATE_DIR" in str(caught.value)
-    with lock.held(tmp_path):
+    with state_lock.held(tmp_path):
         pass
 
 
 def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
 
-    with pytest.raises(StateError, match="SEQUENCE_STATE_DIR"), lock.held(tmp_path / "file" / "state"):
+    with pytest.raises(StateError, match="SEQUENCE_STATE_DIR"), state_lock.held(tmp_path / "file" / "state"):
         pass
 
 

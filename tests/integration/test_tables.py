@@ -14,12 +14,12 @@ import pytest
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import MigrationError
 from processors.clickhouse.migrate import Migration, migrate, read_migrations
-from processors.events.rows import Block, Row, blocks, item_rows, person_rows
-from processors.events.sink import ClickHouseSink
+from processors.sink.rows import Block, Row, blocks, item_rows, person_rows
+from processors.sink.writer import ClickHouseSink
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, TABLES, Table
 from schemas.persons import Person, encode_person, fold
 from schemas.settings import ClickHouseSettings
-from tests.records import ReadRecord, event_read, identify, track
+from tests.support.records import SlimRecord, event_read, identify, track
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 
@@ -190,7 +190,7 @@ def states(count: int) -> list[Person]:
 
 def test_persons_gives_each_person_once_as_they_are_now_although_no_part_is_merged(client: ClickHouse) -> None:
     other = fold(None, identify("o", user_id="other", traits=b'{"plan":"pro"}'))
-    records = [ReadRecord(at, b"p/u", encode_person(person)) for at, person in enumerate([*states(5), other])]
+    records = [SlimRecord(at, b"p/u", encode_person(person)) for at, person in enumerate([*states(5), other])]
     for record in records:
         put(client, PERSONS, person_rows([record], 0)[0])
 
@@ -241,7 +241,7 @@ def time_of(row_time: str | None) -> str | None:
 def test_the_golden_examples_are_read_as_they_were_sent(client: ClickHouse) -> None:
     said = examples()
     records = [
-        ReadRecord(at, value=json.dumps(item).encode(), headers=[("origin", b"%d" % at)])
+        SlimRecord(at, value=json.dumps(item).encode(), headers=[("origin", b"%d" % at)])
         for at, item in enumerate(said)
     ]
     made = item_rows(records, 0)

@@ -12,12 +12,12 @@ import orjson
 import pytest
 
 from schemas.topics import Topics
-from tests import logs
 from tests.faults.invariants import wait_until_idle
 from tests.faults.stack import Stack
 from tests.sdk.front import Front
 from tests.sdk.installing import Sdk, Told, node_sdk, python_sdk
 from tests.sdk.orders import ORDERS, SENT, ZIPPED, Order
+from tests.support import logs
 
 SENDERS = 6
 

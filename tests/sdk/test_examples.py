@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests import readme
 from tests.faults.invariants import wait_until_idle
 from tests.faults.stack import Stack
 from tests.sdk.installing import Sdk
+from tests.support import documents
 
 pytestmark = pytest.mark.timeout(420)
 # What the example of Node's library takes as given: "some express-like web framework", and somebody who calls.
@@ -60,7 +60,7 @@ def node_example(sdk: Sdk, directory: Path, host: str, key: str) -> None:
 def our_python_example(sdk: Sdk, directory: Path, host: str, key: str) -> None:
     """Run what our own manual shows for Python."""
     program = directory / "ours.py"
-    program.write_text(addressed(readme.block("python", "segment.analytics"), host, key))
+    program.write_text(addressed(documents.block("python", "segment.analytics"), host, key))
     sdk.run(program)
 
 
@@ -69,7 +69,7 @@ def our_node_example(sdk: Sdk, directory: Path, host: str, key: str) -> None:
     (directory / "node_modules").symlink_to(sdk.directory / "node_modules")
     program = directory / "ours.mjs"
     sends = "analytics.track({ userId: 'readme-node', event: 'Started' }); await analytics.closeAndFlush()"
-    program.write_text(addressed(readme.block("js", "@segment/analytics-node"), host, key) + sends)
+    program.write_text(addressed(documents.block("js", "@segment/analytics-node"), host, key) + sends)
     sdk.run(program)
 
 

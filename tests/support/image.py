@@ -18,7 +18,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from tests.containers import DOCKERFILE, ROOT, build_context, copied, image_environment, pins, services, stages
+from tests.support.containers import DOCKERFILE, ROOT, build_context, copied, image_environment, pins, services, stages
 
 RUNTIME_LOCK = DOCKERFILE.with_name("runtime.lock")
 

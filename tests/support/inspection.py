@@ -1,6 +1,6 @@
 """What `make lint` looks for beside style and types: known weaknesses of what is locked, secrets in the repository.
 
-`python -m tests.inspection` returns 1 where it finds one. Where the data on weaknesses cannot be had, behind a mirror
+`python -m tests.support.inspection` returns 1 where it finds one. Where the data on weaknesses cannot be had, behind a mirror
 or without a network, it says so and goes on: the build must not hang on somebody else's server.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 LOCKS = ("requirements.lock", "deploy/docker/build.lock", "tests/sdk/python/requirements.lock")
 """Together they hold everything; the image's own is part of the first."""
 AUDIT = ("-m", "pip_audit", "--require-hashes", "--disable-pip", "--format=json", "--progress-spinner=off")

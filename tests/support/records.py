@@ -12,7 +12,7 @@ from schemas.records import encode_item, event_headers, item_key
 
 
 @dataclass(frozen=True, slots=True)
-class ReadRecord:
+class SlimRecord:
     """A record with the shape of `processors.engine.stage.SourceRecord`."""
 
     offset: int
@@ -53,12 +53,12 @@ def identify(
     )
 
 
-def item_read(offset: int, item: Track | Identify, *, timestamp: int = 0) -> ReadRecord:
+def item_read(offset: int, item: Track | Identify, *, timestamp: int = 0) -> SlimRecord:
     """Return *item* as read from `items.v1`."""
-    return ReadRecord(offset, item_key(item.project_id, item.message_id), encode_item(item), timestamp)
+    return SlimRecord(offset, item_key(item.project_id, item.message_id), encode_item(item), timestamp)
 
 
-def event_read(offset: int, item: Track | Identify, *, origin: int, timestamp: int = 0) -> ReadRecord:
+def event_read(offset: int, item: Track | Identify, *, origin: int, timestamp: int = 0) -> SlimRecord:
     """Return *item* as read from `events.v1`."""
     headers = event_headers(item.message_id.encode(), origin)
-    return ReadRecord(offset, item_key(item.project_id, item.message_id), encode_item(item), timestamp, headers)
+    return SlimRecord(offset, item_key(item.project_id, item.message_id), encode_item(item), timestamp, headers)

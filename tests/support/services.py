@@ -29,8 +29,9 @@ from testcontainers.community.kafka import KafkaContainer
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import HttpWaitStrategy
 
-from deploy.local import jars, leash, readiness
-from deploy.local.kafka import Broker, jars_directory
+from deploy.embedded import kafka_jars
+from deploy.embedded.kafka import Broker, jars_directory
+from deploy.local import parent_death, probes
 from deploy.settings import LocalSettings, cache_directory
 from schemas.settings import load
 
@@ -103,7 +104,7 @@ class Service:
         (self.directory / "pid").unlink(missing_ok=True)
         with (self.directory / "log").open("ab") as log:
             self.process = process = subprocess.Popen(
-                leash.arguments(self.directory / "pid", self.command()),
+                parent_death.arguments(self.directory / "pid", self.command()),
                 env={**os.environ, **self.environ},
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -149,7 +150,7 @@ def embedded_kafka(directory: Path, port: int | None = None) -> Service:
     port = port or free_port()
     local = load(LocalSettings)
     jar_files = jars_directory(cache_directory(local))
-    jars.fetch(jar_files, jars.missing(jar_files, jars.listed()), repository=local.maven_repository)
+    kafka_jars.fetch(jar_files, kafka_jars.missing(jar_files, kafka_jars.listed()), repository=local.maven_repository)
     broker = Broker(directory / "kafka", port, jar_files)
     broker.format(os.environ)
     address = f"127.0.0.1:{port}"
@@ -163,7 +164,7 @@ def embedded_clickhouse(directory: Path, port: int | None = None) -> Service:
     environ = {"SEQUENCE_STATE_DIR": str(directory), "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(port)}
 
     def command() -> list[str]:
-        return [sys.executable, "-m", "deploy.local.clickhouse"]
+        return [sys.executable, "-m", "deploy.embedded.clickhouse"]
 
     return Service("ClickHouse", directory, url, command, environ, lambda: clickhouse_answers(url))
 
@@ -171,12 +172,12 @@ def embedded_clickhouse(directory: Path, port: int | None = None) -> Service:
 def kafka_answers(address: str) -> bool:
     """Return whether a broker at *address* answers with its metadata."""
 
-    return asyncio.run(readiness.kafka_answers(address))
+    return asyncio.run(probes.kafka_answers(address))
 
 
 def clickhouse_answers(url: str) -> bool:
     """Return whether a ClickHouse at *url* answers."""
-    return asyncio.run(readiness.http_answers(f"{url}/ping"))
+    return asyncio.run(probes.http_answers(f"{url}/ping"))
 
 
 @contextlib.contextmanager

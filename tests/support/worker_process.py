@@ -11,7 +11,7 @@ from typing import Self
 import psutil
 
 from schemas.settings import KafkaSettings, environment
-from tests.services import Service, eventually
+from tests.support.services import Service, eventually
 
 
 class Worker:

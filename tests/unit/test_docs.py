@@ -16,16 +16,16 @@ import pytest
 
 from deploy.cli import main
 from deploy.docker.prepare import PrepareSettings
-from deploy.local.clickhouse_settings import ClickHouseFrontSettings
-from deploy.logs import LogSettings
+from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
+from deploy.logging import LogSettings
 from deploy.settings import LocalSettings
+from gateway.ingest.validate import Limits, check_items, read_request
 from gateway.settings import GatewaySettings
-from processors.clickhouse.analyst import AnalystSettings
+from processors.clickhouse.access import AnalystSettings
 from processors.settings import WorkerSettings
 from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, declarations, load
-from schemas.validation import Limits, check_items, read_request
-from tests import readme
-from tests.readme import ROOT
+from tests.support import documents
+from tests.support.documents import ROOT
 
 # In the README's order. A setting that several processes read stands with the first of them.
 READERS: dict[str, type[Any]] = {
@@ -36,7 +36,7 @@ READERS: dict[str, type[Any]] = {
     "workers": WorkerSettings,
     "events, tables": ClickHouseSettings,
     "up": LocalSettings,
-    "up: ClickHouse": ClickHouseFrontSettings,
+    "up: ClickHouse": EmbeddedClickHouseSettings,
     "tables migrate": AnalystSettings,
     "compose: init": PrepareSettings,
 }
@@ -84,16 +84,16 @@ def commands(group: click.Group, path: Sequence[str] = ()) -> set[str]:
 
 
 def test_the_table_of_settings_is_what_the_code_declares() -> None:
-    assert readme.rows("Settings") == expected_rows()
+    assert documents.rows("Settings") == expected_rows()
 
 
 def test_every_setting_of_the_source_is_in_the_table() -> None:
-    assert {row[0].strip("`") for row in readme.rows("Settings")} == declared_in_the_source()
+    assert {row[0].strip("`") for row in documents.rows("Settings")} == declared_in_the_source()
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_default_as_shown_is_read_as_the_default(reader: str) -> None:
-    environ = {row[0].strip("`"): row[1].strip("`") for row in readme.rows("Settings")}
+    environ = {row[0].strip("`"): row[1].strip("`") for row in documents.rows("Settings")}
 
     assert load(READERS[reader], environ) == READERS[reader]()
 
@@ -108,57 +108,61 @@ def test_a_setting_that_is_declared_twice_is_the_same_setting() -> None:
 
 
 def test_every_variable_that_is_spoken_of_exists() -> None:
-    spoken = set(re.findall(r"SEQUENCE_[A-Z_]+", readme.text()))
+    spoken = set(re.findall(r"SEQUENCE_[A-Z_]+", documents.text()))
 
     assert spoken - TEST_SETTINGS <= declared_in_the_source()
 
 
 def test_every_command_is_shown_and_exists() -> None:
-    assert {f"sequence {words}" for words in commands(main)} == {row[0].strip("`") for row in readme.rows("Commands")}
+    assert {f"sequence {words}" for words in commands(main)} == {
+        row[0].strip("`") for row in documents.rows("Commands")
+    }
 
 
 def test_every_target_of_make_is_told_of_and_exists() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
-    spoken = re.findall(r"^make (\w+)|`make (\w+)`", readme.text(), re.MULTILINE)
+    spoken = re.findall(r"^make (\w+)|`make (\w+)`", documents.text(), re.MULTILINE)
 
     assert {first or second for first, second in spoken} == targets - {"help"}
 
 
 def test_the_paths_are_those_of_the_contract() -> None:
     contract = json.loads((ROOT / "schemas" / "openapi.json").read_text())
-    told = set(re.findall(r"`(/[\w/.]*)`", " ".join(row[0] for row in readme.rows("HTTP contract"))))
+    told = set(re.findall(r"`(/[\w/.]*)`", " ".join(row[0] for row in documents.rows("HTTP contract"))))
 
     assert told == set(contract["paths"])
 
 
 def test_the_statuses_are_those_of_the_contract() -> None:
     contract = json.loads((ROOT / "schemas" / "openapi.json").read_text())
-    told = {status for row in readme.rows("Replies") for status in re.findall(r"\d{3}", row[0])}
+    told = {status for row in documents.rows("Replies") for status in re.findall(r"\d{3}", row[0])}
 
     assert told == set(contract["paths"]["/event/batch"]["post"]["responses"])
 
 
-@pytest.mark.parametrize("example", [partial(readme.curl, "/event/batch", TOKEN="t"), partial(readme.fetch, TOKEN="t")])
+@pytest.mark.parametrize(
+    "example", [partial(documents.curl, "/event/batch", TOKEN="t"), partial(documents.fetch, TOKEN="t")]
+)
 def test_what_an_example_sends_is_accepted(example: Any) -> None:
     request = example()
     limits = Limits(2500, 32 * 1024)
     parsed = read_request(request.body.encode(), item_type=None, limits=limits)
     verdicts = check_items(parsed, project_id="dev", received_at=1_800_000_000_000_000, limits=limits)
 
-    assert len(verdicts.accepted) == len(readme.items(request)) > 0
+    assert len(verdicts.accepted) == len(documents.items(request)) > 0
     assert verdicts.refused == []
     assert request.url == "http://127.0.0.1:8080/event/batch"
     assert request.headers["Authorization"].startswith("Bearer ")
 
 
-@pytest.mark.parametrize("source", readme.blocks("python"))
+@pytest.mark.parametrize("source", documents.blocks("python"))
 def test_python_examples_compile(source: str) -> None:
     compile(source, "README.md", "exec")
 
 
 def test_the_consumer_is_ten_lines() -> None:
-    source = readme.block("python", "AIOKafkaConsumer")
+    source = documents.block("python", "AIOKafkaConsumer")
     lines = [
         line for line in source.splitlines() if line.strip() and not line.startswith(("import", "from", "asyncio"))
     ]
@@ -167,14 +171,14 @@ def test_the_consumer_is_ten_lines() -> None:
 
 
 def test_every_link_leads_to_a_file() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", readme.text())
+    links = re.findall(r"\]\(([^)#]+)\)", documents.text())
 
     assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
     assert "schemas/openapi.json" in links
 
 
 def test_the_file_map_shows_what_is_there() -> None:
-    shown_paths = re.findall(r"^(\S+)  ", readme.block("text", "pyproject.toml"), re.MULTILINE)
+    shown_paths = re.findall(r"^(\S+)  ", documents.block("text", "pyproject.toml"), re.MULTILINE)
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     rooms = {
         path.parent.relative_to(ROOT).as_posix() + "/"
@@ -194,4 +198,4 @@ def test_the_changelog_begins_with_this_version() -> None:
 
 
 def test_the_readme_can_be_read_in_one_sitting() -> None:
-    assert len(readme.text().splitlines()) <= LONGEST
+    assert len(documents.text().splitlines()) <= LONGEST

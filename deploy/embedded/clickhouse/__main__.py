@@ -1,4 +1,4 @@
-"""The front as a process: `python -m deploy.local.clickhouse`, told by its environment."""
+"""The front as a process: `python -m deploy.embedded.clickhouse`, told by its environment."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 
 from aiohttp import web
 
+from deploy.embedded.clickhouse.server import create_app
+from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.errors import DeployError
-from deploy.local.clickhouse.server import create_app
-from deploy.local.clickhouse_settings import ClickHouseFrontSettings
-from deploy.logs import LogSettings, configure
+from deploy.logging import LogSettings, configure
 from schemas.settings import SettingsError, load
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     """Serve until told to stop."""
     try:
         configure(load(LogSettings, os.environ))
-        settings = load(ClickHouseFrontSettings, os.environ)
+        settings = load(EmbeddedClickHouseSettings, os.environ)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
@@ -29,7 +29,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _serve(settings: ClickHouseFrontSettings) -> None:
+def _serve(settings: EmbeddedClickHouseSettings) -> None:
     web.run_app(
         create_app(settings),
         host="127.0.0.1",

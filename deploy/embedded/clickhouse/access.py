@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from deploy.local.clickhouse.errors import QueryError
-from deploy.local.clickhouse.statements import tokens
+from deploy.embedded.clickhouse.errors import QueryError
+from deploy.embedded.clickhouse.statements import tokens
 
 ANALYST = "analyst"
 WRITER = "default"

@@ -10,7 +10,7 @@ import brotli
 import lz4.frame
 import zstandard
 
-from deploy.local.clickhouse.errors import QueryError
+from deploy.embedded.clickhouse.errors import QueryError
 
 
 def _whole_zstd(body: bytes) -> bytes:

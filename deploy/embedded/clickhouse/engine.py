@@ -25,11 +25,11 @@ from typing import Any, TypeVar
 
 from chdb.state.sqlitelike import Connection
 
+from deploy.embedded.clickhouse.access import ANALYST_LIMITS, check_analyst
+from deploy.embedded.clickhouse.errors import QueryError, from_engine
+from deploy.embedded.clickhouse.sessions import SessionKey, Sessions
+from deploy.embedded.clickhouse.statements import answers, output_format, reading_rows, takes_values
 from deploy.errors import DeployError
-from deploy.local.clickhouse.access import ANALYST_LIMITS, check_analyst
-from deploy.local.clickhouse.errors import QueryError, from_engine
-from deploy.local.clickhouse.sessions import SessionKey, Sessions
-from deploy.local.clickhouse.statements import answers, output_format, reading_rows, takes_values
 
 SHARES = {"read": 6, "write": 3, "analyst": 3}
 """How many queries of a kind run at the same time; others wait."""

@@ -14,16 +14,16 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from deploy.local.clickhouse import compression
-from deploy.local.clickhouse.access import ANALYST, WRITER, Users
-from deploy.local.clickhouse.engine import Answer, Engine, Query
-from deploy.local.clickhouse.errors import QueryError
-from deploy.local.clickhouse.sessions import DEFAULT_TIMEOUT_SECONDS, SessionKey
-from deploy.local.clickhouse.statements import is_insert, split_insert
-from deploy.local.clickhouse_settings import ClickHouseFrontSettings
+from deploy.embedded.clickhouse import compression
+from deploy.embedded.clickhouse.access import ANALYST, WRITER, Users
+from deploy.embedded.clickhouse.engine import Answer, Engine, Query
+from deploy.embedded.clickhouse.errors import QueryError
+from deploy.embedded.clickhouse.sessions import DEFAULT_TIMEOUT_SECONDS, SessionKey
+from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
+from deploy.embedded.clickhouse.statements import is_insert, split_insert
 
 ENGINE = web.AppKey("engine", Engine)
-SETTINGS = web.AppKey("settings", ClickHouseFrontSettings)
+SETTINGS = web.AppKey("settings", EmbeddedClickHouseSettings)
 
 _PROTOCOL = frozenset(
     {"query", "database", "default_format", "user", "password", "query_id", "session_id", "session_timeout"}
@@ -48,7 +48,7 @@ _LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def create_app(settings: ClickHouseFrontSettings) -> web.Application:
+def create_app(settings: EmbeddedClickHouseSettings) -> web.Application:
     """Return the front as an aiohttp application."""
     app = web.Application(client_max_size=settings.body_limit_mib * 1024 * 1024, middlewares=[_keep_pages_out])
     app[SETTINGS] = settings

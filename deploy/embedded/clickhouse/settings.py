@@ -8,7 +8,7 @@ from schemas.settings import positive, setting
 
 
 @dataclass(frozen=True, slots=True)
-class ClickHouseFrontSettings:
+class EmbeddedClickHouseSettings:
     """Where the front listens, who may come in, and how much it takes."""
 
     port: int = setting(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from deploy.local.clickhouse.errors import QueryError
+from deploy.embedded.clickhouse.errors import QueryError
 
 HEAD_BYTES = 64 * 1024
 """How far an INSERT's rows are looked for: no list of columns is that long."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from deploy.bench.feed import Feed, distinct
-from processors.engine.output import Output
+from gateway.ingest.validate import check_items, read_request
+from processors.engine.producer import Output
 from schemas.items import Identify, Track
 from schemas.records import decode_item, item_key, person_key
-from schemas.validation import check_items, read_request
+from tests.benchmarks.datagen import Feed, distinct
 
 
 def items(outputs: list[Output]) -> list[Track | Identify]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.bench.results import Row, Run, Sample, comparison, read, table, write
 from deploy.errors import BenchError
+from tests.benchmarks.results import Row, Run, Sample, comparison, read, table, write
 
 
 def row(name: str, *values: float, group: str = "sink", unit: str = "rows/s") -> Row:

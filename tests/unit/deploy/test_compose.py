@@ -12,15 +12,15 @@ from check_jsonschema import main as check_jsonschema  # type: ignore[import-unt
 from click.testing import CliRunner
 
 from deploy.docker.prepare import PrepareSettings, from_outside
-from deploy.local.kafka import VERSION, Broker
-from deploy.logs import LogSettings
+from deploy.embedded.kafka import VERSION, Broker
+from deploy.logging import LogSettings
 from deploy.settings import LocalSettings
 from gateway.settings import GatewaySettings
 from processors.settings import WorkerSettings
-from processors.worker import WORKERS
+from processors.workers import WORKERS
 from schemas.settings import declarations, load
-from tests.containers import COMPOSE_FILE, compose, image_environment, interpolated, services
-from tests.services import CLICKHOUSE_IMAGE
+from tests.support.containers import COMPOSE_FILE, compose, image_environment, interpolated, services
+from tests.support.services import CLICKHOUSE_IMAGE
 
 OURS = ("init", "gateway", *WORKERS)
 SETTINGS: dict[str, type[Any]] = {
@@ -107,14 +107,14 @@ def test_variables_from_outside_are_settings_with_their_own_defaults() -> None:
 def test_only_what_talks_to_clickhouse_is_given_its_password() -> None:
     given = {name for name, service in services().items() if "SEQUENCE_CLICKHOUSE_PASSWORD" in service["environment"]}
 
-    assert given == {"init", "events"}
+    assert given == {"init", "sink"}
 
 
 def test_a_password_from_outside_reaches_server_and_clients() -> None:
     found = services({"SEQUENCE_CLICKHOUSE_PASSWORD": "s3cret"})
 
     assert found["clickhouse"]["environment"]["CLICKHOUSE_PASSWORD"] == "s3cret"
-    for client in ("init", "events"):
+    for client in ("init", "sink"):
         environment = found[client]["environment"]
         assert environment["SEQUENCE_CLICKHOUSE_PASSWORD"] == "s3cret"
         assert environment["SEQUENCE_CLICKHOUSE_USERNAME"] == found["clickhouse"]["environment"]["CLICKHOUSE_USER"]
@@ -127,7 +127,7 @@ def test_a_service_is_pointed_at_listeners_that_exist(service: str) -> None:
     listeners = found["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
 
     assert f"INSIDE://{settings.kafka.bootstrap_servers}," in listeners
-    if "clickhouse" in {field.name for field in fields(settings)} and service in {"init", "events"}:
+    if "clickhouse" in {field.name for field in fields(settings)} and service in {"init", "sink"}:
         assert settings.clickhouse.url == "http://clickhouse:8123"
 
 

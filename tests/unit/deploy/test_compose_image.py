@@ -10,7 +10,16 @@ import pytest
 
 from deploy.docker.health import host_to_ask
 from gateway.settings import GatewaySettings
-from tests.containers import DOCKERFILE, ROOT, build_context, copied, dockerfile, image_environment, pins, stages
+from tests.support.containers import (
+    DOCKERFILE,
+    ROOT,
+    build_context,
+    copied,
+    dockerfile,
+    image_environment,
+    pins,
+    stages,
+)
 from tests.unit.deploy.test_compose import OURS, known
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

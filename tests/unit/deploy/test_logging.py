@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.logs import LogSettings, configure
+from deploy.logging import LogSettings, configure
 from schemas.settings import SettingsError, load
 
 log = logging.getLogger("sequence.test")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.admission import MemoryBudget, ProjectRates, TokenBucket
 from gateway.errors import OverloadedError, RateLimitedError
-from gateway.limits import ByteBudget, ProjectRates, TokenBucket
 
 
 def test_a_budget_refuses_what_would_exceed_it_and_holds_none_of_that() -> None:
-    budget = ByteBudget(10)
+    budget = MemoryBudget(10)
     budget.take(8)
 
     with pytest.raises(OverloadedError):

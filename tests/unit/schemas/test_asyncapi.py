@@ -13,13 +13,13 @@ from jsonschema import Draft7Validator  # type: ignore[import-untyped]  # it pub
 from msgspec import Raw
 from ruamel.yaml import YAML
 
+from gateway.ingest.rejections import Code
 from schemas import records
 from schemas.items import Identify, Rejection, Track
 from schemas.persons import PERSON_LIMIT_BYTES, Person, encode_person, fold
 from schemas.projects import Project, Token, describe_token, digest, new_token, project_entry, token_entry, use_entry
-from schemas.refusals import Code
 from schemas.topics import Topics
-from tests.unit.schemas.test_examples import EXAMPLES
+from tests.unit.gateway.ingest.test_examples import EXAMPLES
 
 FILE = Path(__file__).parents[3] / "schemas" / "asyncapi.yaml"
 DOCUMENT: dict[str, Any] = YAML(typ="safe").load(FILE.read_text())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inspection import LOCKS, ROOT, files, scan, verdict
+from tests.support.inspection import LOCKS, ROOT, files, scan, verdict
 
 # In two parts, or the inspection would find them here.
 PLANTED = [
@@ -35,7 +35,7 @@ def test_a_file_without_a_secret_passes(tmp_path: Path) -> None:
 def test_the_files_are_those_of_the_repository() -> None:
     found = files()
 
-    assert {"README.md", "gateway/app.py", "tests/inspection.py"} <= set(found)
+    assert {"README.md", "gateway/app.py", "tests/support/inspection.py"} <= set(found)
     assert not [name for name in found if name.startswith(".venv/")]
 
 
@@ -77,5 +77,5 @@ def test_every_lock_file_is_audited() -> None:
 def test_make_lint_inspects() -> None:
     done = subprocess.run(["make", "-n", "lint"], cwd=ROOT, capture_output=True, text=True, check=True)
 
-    assert "-m tests.inspection" in done.stdout
+    assert "-m tests.support.inspection" in done.stdout
     assert sys.version_info >= (3, 11)

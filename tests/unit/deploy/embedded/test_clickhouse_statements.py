@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.local.clickhouse.access import check_analyst
-from deploy.local.clickhouse.errors import QueryError, from_engine
-from deploy.local.clickhouse.statements import answers, is_insert, output_format, reading_rows, split_insert
+from deploy.embedded.clickhouse.access import check_analyst
+from deploy.embedded.clickhouse.errors import QueryError, from_engine
+from deploy.embedded.clickhouse.statements import answers, is_insert, output_format, reading_rows, split_insert
 
 
 @pytest.mark.parametrize(

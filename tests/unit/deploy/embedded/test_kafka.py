@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.local.kafka import Broker
+from deploy.embedded.kafka import Broker
 
 
 def broker(tmp_path: Path, **changes: bool) -> Broker:

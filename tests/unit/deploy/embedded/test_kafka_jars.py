@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from deploy.local.jars import Jar, class_path, listed, missing
-from deploy.local.kafka import VERSION
+from deploy.embedded.kafka import VERSION
+from deploy.embedded.kafka_jars import Jar, class_path, listed, missing
 
 CONTENT = b"a jar"
 JAR = Jar("org.example:thing:1.0", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))

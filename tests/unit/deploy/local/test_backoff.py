@@ -6,21 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.local.restarts import (
+from deploy.local.backoff import (
     FIRST_DELAY_SECONDS,
     HEALTHY_SECONDS,
-    HOPELESS,
-    KEEPS_DYING,
     LONGEST_DELAY_SECONDS,
-    Restarts,
+    SHOW_LOG_AFTER,
+    START_LIMIT_BURST,
+    Backoff,
     cause,
 )
 
 LIVES = st.lists(st.floats(0, 2 * HEALTHY_SECONDS), min_size=1, max_size=200)
 
 
-def after(lives: list[float]) -> Restarts:
-    restarts = Restarts()
+def after(lives: list[float]) -> Backoff:
+    restarts = Backoff()
     for lived_seconds in lives:
         restarts = restarts.after_death(lived_seconds)
     return restarts
@@ -51,13 +51,13 @@ def test_one_more_early_death_never_shortens_the_delay(lives: list[float]) -> No
 
 def test_a_part_that_keeps_dying_is_told_from_one_that_died_once() -> None:
     assert not after([1.0]).keeps_dying
-    assert after([1.0] * KEEPS_DYING).keeps_dying
-    assert not after([1.0] * (HOPELESS - 1)).is_hopeless
-    assert after([1.0] * HOPELESS).is_hopeless
+    assert after([1.0] * SHOW_LOG_AFTER).keeps_dying
+    assert not after([1.0] * (START_LIMIT_BURST - 1)).is_hopeless
+    assert after([1.0] * START_LIMIT_BURST).is_hopeless
 
 
 def test_a_delay_stays_finite_after_thousands_of_deaths() -> None:
-    assert Restarts(deaths=100_000).delay_seconds == LONGEST_DELAY_SECONDS
+    assert Backoff(deaths=100_000).delay_seconds == LONGEST_DELAY_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.local.logfile import LogFile
+from deploy.local.log_file import LogFile
 
 
 def test_two_files_of_the_limit_are_all_that_is_kept(tmp_path: Path) -> None:

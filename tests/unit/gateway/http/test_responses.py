@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway import errors, replies
+from gateway import errors
 from gateway.errors import (
     DirectoryError,
     GatewayError,
@@ -18,6 +18,7 @@ from gateway.errors import (
     StartError,
     UnavailableError,
 )
+from gateway.http import responses
 
 NEVER_IN_A_REQUEST = (DirectoryError, StartError)
 
@@ -33,12 +34,12 @@ def leaves(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
 def test_every_error_of_a_request_has_a_status_of_its_own() -> None:
     told = {kind for kind in leaves(GatewayError) if not issubclass(kind, NEVER_IN_A_REQUEST)}
 
-    assert told <= set(replies._STATUSES)
+    assert told <= set(responses._STATUSES)
 
 
-@pytest.mark.parametrize("kind", sorted(replies._STATUSES, key=str))
+@pytest.mark.parametrize("kind", sorted(responses._STATUSES, key=str))
 def test_a_status_tells_who_has_to_change_something(kind: type[Exception]) -> None:
-    status, code = replies._STATUSES[kind]
+    status, code = responses._STATUSES[kind]
 
     assert (400 <= status < 500) == issubclass(kind, RequestError)
     assert (status == 503) == issubclass(kind, UnavailableError)
@@ -46,7 +47,7 @@ def test_a_status_tells_who_has_to_change_something(kind: type[Exception]) -> No
 
 
 def test_an_error_is_a_code_a_message_and_the_requests_name() -> None:
-    reply = replies.error_reply(PublishError(), "r-1")
+    reply = responses.error_response(PublishError(), "r-1")
 
     assert reply is not None
     assert reply.status == 503
@@ -56,8 +57,8 @@ def test_an_error_is_a_code_a_message_and_the_requests_name() -> None:
 
 
 def test_a_kind_of_a_kind_has_the_code_of_the_nearest() -> None:
-    late = replies.error_reply(PublishTimeoutError(), "r")
-    other = replies.error_reply(errors.UnavailableError("x"), "r")
+    late = responses.error_response(PublishTimeoutError(), "r")
+    other = responses.error_response(errors.UnavailableError("x"), "r")
 
     assert late is not None
     assert other is not None
@@ -69,11 +70,11 @@ def test_a_kind_of_a_kind_has_the_code_of_the_nearest() -> None:
 
 @pytest.mark.parametrize(("seconds", "header"), [(0.01, "1"), (1.2, "2"), (30.0, "30")])
 def test_a_rate_says_in_whole_seconds_when_to_come_back(seconds: float, header: str) -> None:
-    reply = replies.error_reply(RateLimitedError(seconds), "r")
+    reply = responses.error_response(RateLimitedError(seconds), "r")
 
     assert reply is not None
     assert reply.headers["Retry-After"] == header
 
 
 def test_an_error_that_nobody_foresaw_has_no_reply() -> None:
-    assert replies.error_reply(KeyError("x"), "r") is None
+    assert responses.error_response(KeyError("x"), "r") is None

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas import requests, validation
+from gateway.ingest import envelope, validate
+from gateway.ingest.envelope import Limits, Request, read_request
+from gateway.ingest.rejections import RejectedItem, RequestError
+from gateway.ingest.rules import ItemType
+from gateway.ingest.validate import BatchResult, check_items
 from schemas.items import Item, Track
 from schemas.records import decode_item, encode_item
-from schemas.refusals import Refusal, RequestError
-from schemas.requests import Limits, Request, read_request
-from schemas.rules import ItemType
 from schemas.times import parse_time
-from schemas.validation import Verdicts, check_items
-from tests.unit.schemas.json_texts import bodies, items
+from tests.unit.gateway.ingest.json_texts import bodies, items
 
 NOON = parse_time("2026-01-31T12:00:00Z")
 LIMITS = Limits(batch_items=3)
@@ -33,7 +33,7 @@ class Outcome:
     error: tuple[str, str, str] | None = None
     write_key: str | None = None
     accepted: tuple[tuple[int, Item], ...] = ()
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[RejectedItem, ...] = ()
 
 
 def outcome(body: bytes, item_type: ItemType | None) -> Outcome:
@@ -59,13 +59,13 @@ def everything_exactly(patch: pytest.MonkeyPatch) -> None:
     def give_up(*_: object) -> None:
         raise msgspec.DecodeError
 
-    patch.setattr(validation, "_read_fast", lambda content, index, sender: None)  # noqa: ARG005
-    patch.setattr(requests, "_decode_whole", give_up)
-    patch.setattr(requests, "_decode_envelope", give_up)
-    patch.setattr(requests, "_decode_members", give_up)
+    patch.setattr(validate, "_read_fast", lambda content, index, sender: None)  # noqa: ARG005
+    patch.setattr(envelope, "_decode_whole", give_up)
+    patch.setattr(envelope, "_decode_envelope", give_up)
+    patch.setattr(envelope, "_decode_members", give_up)
 
 
-def check(body: bytes, item_type: ItemType | None = None) -> tuple[Request, Verdicts]:
+def check(body: bytes, item_type: ItemType | None = None) -> tuple[Request, BatchResult]:
     request = read_request(body, item_type=item_type)
     return request, check_items(request, project_id="p", received_at=NOON, limits=Limits())
 

@@ -11,7 +11,8 @@ import brotli
 import pytest
 import zstandard
 
-from gateway.bodies import (
+from gateway.errors import BodyTooLargeError, CorruptBodyError
+from gateway.ingest.body import (
     Decoder,
     decompress,
     inflate_brotli,
@@ -19,7 +20,6 @@ from gateway.bodies import (
     inflate_gzip,
     inflate_zstd,
 )
-from gateway.errors import BodyTooLargeError, CorruptBodyError
 
 LIMIT = 1024 * 1024
 BODY = b'{"batch":[' + b",".join(b'{"type":"track","userId":"%d"}' % number for number in range(20_000)) + b"]}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.refusals import Code, MalformedBodyError, TooManyItemsError
-from schemas.requests import Limits, read_request
-from tests.unit.schemas.checking import GOOD, check, raw
+from gateway.ingest.envelope import Limits, read_request
+from gateway.ingest.rejections import Code, MalformedBodyError, TooManyItemsError
+from tests.unit.gateway.ingest.checking import GOOD, check, raw
 
 
 @pytest.mark.parametrize(

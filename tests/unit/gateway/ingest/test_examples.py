@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
+from gateway.ingest.envelope import read_request
+from gateway.ingest.rejections import Code, RequestError
+from gateway.ingest.rules import ItemType
+from gateway.ingest.validate import check_items
 from schemas.items import Item
 from schemas.records import encode_item
-from schemas.refusals import Code, RequestError
-from schemas.requests import read_request
-from schemas.rules import ItemType
 from schemas.times import parse_time
-from schemas.validation import check_items
 
-FOLDER = Path(__file__).parents[3] / "schemas" / "examples"
+FOLDER = Path(__file__).parents[4] / "schemas" / "examples"
 ITEM_TYPES: dict[str, ItemType] = {
     "/v1/track": "track",
     "/v1/t": "track",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.refusals import Code
-from schemas.requests import Limits
-from tests.unit.schemas.checking import GOOD, accepted, changed, check, check_batch, raw, refused
+from gateway.ingest.envelope import Limits
+from gateway.ingest.rejections import Code
+from tests.unit.gateway.ingest.checking import GOOD, accepted, changed, check, check_batch, raw, refused
 
 REFUSED = [
     pytest.param("5", Code.INVALID_ITEM, None, id="a number"),

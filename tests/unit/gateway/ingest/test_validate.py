@@ -6,12 +6,12 @@ import uuid
 
 import pytest
 
+from gateway.ingest.envelope import Limits, read_request
+from gateway.ingest.rejections import Code
+from gateway.ingest.rules import ItemType
+from gateway.ingest.validate import check_items
 from schemas.items import Identify, Track
-from schemas.refusals import Code
-from schemas.requests import Limits, read_request
-from schemas.rules import ItemType
-from schemas.validation import check_items
-from tests.unit.schemas.checking import (
+from tests.unit.gateway.ingest.checking import (
     GOOD,
     NOON,
     NOON_TEXT,

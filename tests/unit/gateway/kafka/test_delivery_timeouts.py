@@ -7,18 +7,18 @@ import asyncio
 import pytest
 
 from gateway.errors import PublishTimeoutError
-from gateway.lanes import Deadlines, Ticket
+from gateway.kafka.accumulator import DeliveryTimeouts, PendingDelivery
 
 SECONDS = 0.05
 
 
-def ticket() -> Ticket:
-    return Ticket(asyncio.get_running_loop().create_future())
+def ticket() -> PendingDelivery:
+    return PendingDelivery(asyncio.get_running_loop().create_future())
 
 
 async def test_each_ticket_expires_at_its_own_time_whatever_became_of_older_ones() -> None:
-    loop, deadlines = asyncio.get_running_loop(), Deadlines(SECONDS)
-    settled, left = ticket(), list[tuple[float, Ticket]]()
+    loop, deadlines = asyncio.get_running_loop(), DeliveryTimeouts(SECONDS)
+    settled, left = ticket(), list[tuple[float, PendingDelivery]]()
     deadlines.add(settled)
     settled.future.set_result(None)
     for _ in range(3):
@@ -34,7 +34,7 @@ async def test_each_ticket_expires_at_its_own_time_whatever_became_of_older_ones
 
 
 async def test_tickets_are_still_expired_after_a_time_without_any() -> None:
-    deadlines = Deadlines(SECONDS)
+    deadlines = DeliveryTimeouts(SECONDS)
     for _ in range(2):
         late = ticket()
         deadlines.add(late)

@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from gateway import lanes
-from gateway.lanes import LONGEST_SPACING_SECONDS, SPACING_SECONDS, Pace
-from gateway.turns import Turns
+from gateway.kafka import accumulator
+from gateway.kafka.accumulator import LONGEST_SPACING_SECONDS, SPACING_SECONDS, Linger
+from gateway.turns import LoopThrottle
 
 
 async def test_one_goes_on_in_each_round_and_in_order() -> None:
-    turns, gone = Turns(), list[int]()
+    turns, gone = LoopThrottle(), list[int]()
 
     async def work(number: int) -> None:
         await turns.take()
@@ -32,7 +32,7 @@ async def test_one_goes_on_in_each_round_and_in_order() -> None:
 
 
 async def test_who_leaves_the_line_costs_nobody_a_turn() -> None:
-    turns = Turns()
+    turns = LoopThrottle()
     await turns.take()
     leaving, staying = asyncio.create_task(turns.take()), asyncio.create_task(turns.take())
     await asyncio.sleep(0)
@@ -46,7 +46,7 @@ async def test_who_leaves_the_line_costs_nobody_a_turn() -> None:
 
 async def test_batches_wait_while_another_connection_may_bring_more_but_not_for_long() -> None:
     loop = asyncio.get_running_loop()
-    pace = Pace(lambda: 2)
+    pace = Linger(lambda: 2)
     await pace.wait()
     began = loop.time()
     pace.joined()
@@ -55,9 +55,9 @@ async def test_batches_wait_while_another_connection_may_bring_more_but_not_for_
 
 
 async def test_batches_do_not_wait_once_every_connection_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "LONGEST_SPACING_SECONDS", 60.0)
+    monkeypatch.setattr(accumulator, "LONGEST_SPACING_SECONDS", 60.0)
     loop = asyncio.get_running_loop()
-    pace = Pace(lambda: 2)
+    pace = Linger(lambda: 2)
     pace.joined()
     pace.joined()
     await pace.wait()
@@ -76,7 +76,7 @@ async def test_batches_do_not_wait_once_every_connection_waits(monkeypatch: pyte
 
 async def test_batches_that_are_late_set_out_together_all_the_same() -> None:
     rounds, left = 0, list[int]()
-    pace = Pace(lambda: 9)
+    pace = Linger(lambda: 9)
     await pace.wait()
     await asyncio.sleep(2 * LONGEST_SPACING_SECONDS)
 

@@ -7,8 +7,8 @@ import base64
 import pytest
 from multidict import CIMultiDict
 
-from gateway.auth import agree, read_token
 from gateway.errors import UnauthorizedError
+from gateway.projects.auth import agree, read_token
 
 
 def basic(text: str) -> str:

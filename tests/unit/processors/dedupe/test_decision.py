@@ -7,13 +7,13 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.dedupe.decision import ITEM_LIMIT_BYTES, decide, pack_mark, replay, unpack_mark
-from tests.records import ReadRecord, event_read, identify, item_read, track
+from processors.dedupe.decision import ITEM_LIMIT_BYTES, decide, pack_entry, replay, unpack_entry
+from tests.support.records import SlimRecord, event_read, identify, item_read, track
 
 WINDOW_MS = 1_000
 
 
-def run(records: list[ReadRecord], cuts: list[int]) -> tuple[list[int], dict[bytes, bytes | None]]:
+def run(records: list[SlimRecord], cuts: list[int]) -> tuple[list[int], dict[bytes, bytes | None]]:
     """Decide *records* slice by slice and return the origins that were new, and the marks."""
     marks: dict[bytes, bytes | None] = {}
     origins: list[int] = []
@@ -24,7 +24,7 @@ def run(records: list[ReadRecord], cuts: list[int]) -> tuple[list[int], dict[byt
         for record in decide(part, known, WINDOW_MS).unique:
             origins.append(record.offset)
             assert record.key is not None
-            marks[record.key] = pack_mark(record.offset, record.timestamp)
+            marks[record.key] = pack_entry(record.offset, record.timestamp)
     return origins, marks
 
 
@@ -36,31 +36,31 @@ def test_the_first_of_a_message_id_is_new_and_the_rest_are_duplicates() -> None:
 
 
 def test_a_mark_from_an_earlier_slice_makes_a_duplicate() -> None:
-    decision = decide([item_read(9, track("a"), timestamp=500)], {b"p/a": pack_mark(3, 0)}, WINDOW_MS)
+    decision = decide([item_read(9, track("a"), timestamp=500)], {b"p/a": pack_entry(3, 0)}, WINDOW_MS)
     assert (decision.unique, decision.duplicates) == ([], 1)
 
 
 def test_a_mark_counts_for_the_window_and_not_longer() -> None:
-    mark = {b"p/a": pack_mark(0, 0)}
+    mark = {b"p/a": pack_entry(0, 0)}
     assert decide([item_read(1, track("a"), timestamp=WINDOW_MS - 1)], mark, WINDOW_MS).duplicates == 1
     assert len(decide([item_read(1, track("a"), timestamp=WINDOW_MS)], mark, WINDOW_MS).unique) == 1
 
 
 def test_the_same_message_id_in_another_project_is_another_event() -> None:
-    mine, theirs = ReadRecord(0, b"p/a", item_read(0, track("a")).value), item_read(1, track("a"))
-    other = ReadRecord(1, b"q/a", (theirs.value or b"").replace(b'"projectId":"p"', b'"projectId":"q"'))
+    mine, theirs = SlimRecord(0, b"p/a", item_read(0, track("a")).value), item_read(1, track("a"))
+    other = SlimRecord(1, b"q/a", (theirs.value or b"").replace(b'"projectId":"p"', b'"projectId":"q"'))
     assert len(decide([mine, other], {b"p/a": None, b"q/a": None}, WINDOW_MS).unique) == 2
 
 
 def test_what_is_not_an_item_is_poison_and_the_rest_goes_on() -> None:
     good = item_read(4, track("a"))
     records = [
-        ReadRecord(0, b"p/x", b"{not json"),
-        ReadRecord(1, None, b"{}"),
-        ReadRecord(2, b"p/x", None),
-        ReadRecord(3, b"p/other", good.value),
+        SlimRecord(0, b"p/x", b"{not json"),
+        SlimRecord(1, None, b"{}"),
+        SlimRecord(2, b"p/x", None),
+        SlimRecord(3, b"p/other", good.value),
         good,
-        ReadRecord(5, b"p/big", b'"' + b"x" * ITEM_LIMIT_BYTES + b'"'),
+        SlimRecord(5, b"p/big", b'"' + b"x" * ITEM_LIMIT_BYTES + b'"'),
         item_read(6, identify("b", user_id="u" * 500_000)),
         item_read(7, track("c" * 500_000)),
     ]
@@ -124,4 +124,4 @@ def test_replay_drops_what_a_woken_worker_wrote_again() -> None:
     ]
     puts, decided = replay(log, -1)
     assert decided == 5
-    assert {key: unpack_mark(value or b"") for key, value, _ in puts} == {b"p/a": (0, 10), b"p/b": (5, 20)}
+    assert {key: unpack_entry(value or b"") for key, value, _ in puts} == {b"p/a": (0, 10), b"p/b": (5, 20)}

@@ -10,7 +10,7 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from processors.engine.connections import tell_of_closed_connections
+from processors.engine.connections import patch_closed_transport_error
 
 
 class ClosedWriter:
@@ -25,7 +25,7 @@ class ClosedWriter:
 
 async def test_a_request_to_a_closed_connection_is_told_as_a_broken_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AIOKafkaConnection, "send", AIOKafkaConnection.send)
-    tell_of_closed_connections()
+    patch_closed_transport_error()
     connection: Any = AIOKafkaConnection("127.0.0.1", 9092)
     connection._writer = connection._reader = ClosedWriter()
     connection._versions = {3: (0, 1)}

@@ -14,10 +14,10 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from mode.utils.queues import FlowControlQueue
 
-from processors.engine.stage import Slice
-from processors.engine.worker import EngineSettings, WorkerBuilder
+from processors.engine.app import EngineSettings, WorkerBuilder
+from processors.engine.stage import RecordBatch
 from schemas.settings import KafkaSettings
-from tests.records import ReadRecord
+from tests.support.records import SlimRecord
 
 ITEMS = TP("items", 0)
 
@@ -67,12 +67,12 @@ class Log:
         assert tps == (ITEMS,)
         self.position = 0
 
-    async def fetched_records(self, partitions: Any, **_: Any) -> dict[TP, list[ReadRecord]]:
+    async def fetched_records(self, partitions: Any, **_: Any) -> dict[TP, list[SlimRecord]]:
         await self.begins.wait()
         if partitions and ITEMS not in partitions:
             return {}
         self.position += 1
-        return {ITEMS: [ReadRecord(self.position - 1)]}
+        return {ITEMS: [SlimRecord(self.position - 1)]}
 
 
 class Reader:
@@ -111,11 +111,11 @@ class Reader:
         await self.consumer.thread.on_partitions_revoked({ITEMS})
         self.log.assign()
 
-    async def read(self) -> list[Slice]:
+    async def read(self) -> list[RecordBatch]:
         """Return what one `getmany` brings."""
         return [message.value async for _, message in self.consumer.getmany(1.0)]
 
-    async def read_as_far_as(self, event: asyncio.Event) -> asyncio.Task[list[Slice]]:
+    async def read_as_far_as(self, event: asyncio.Event) -> asyncio.Task[list[RecordBatch]]:
         """Begin what `read` does and let it come to where it waits for *event*."""
         event.clear()
         reading = asyncio.create_task(self.read())
@@ -133,7 +133,7 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-def bounds(slices: list[Slice]) -> list[tuple[int, int]]:
+def bounds(slices: list[RecordBatch]) -> list[tuple[int, int]]:
     """Return where each slice begins and ends."""
     return [(run.begin, run.last) for run in slices]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from processors.engine.errors import InterleavedWriterError
-from processors.engine.output import _JointSends
+from processors.engine.producer import _JointSends
 from schemas.records import Record
 
 

@@ -11,10 +11,10 @@ import pytest
 from faust.types import TP
 
 from processors.engine.errors import ExpiredInputError, SkippedRecordsError, TruncatedLogError
-from processors.engine.logs import Bounds
-from processors.engine.runner import PENDING_BYTES, Lane, Pace, Runner, first_decided
-from processors.engine.stage import Lease, Positions, Slice
-from tests.records import ReadRecord
+from processors.engine.offsets import LogOffsets
+from processors.engine.runner import PENDING_BYTES, BatchLinger, PartitionTask, Runner, first_decided
+from processors.engine.stage import Lease, Positions, RecordBatch
+from tests.support.records import SlimRecord
 
 ITEMS = TP("items", 0)
 
@@ -36,7 +36,7 @@ class CountingStage:
     async def assigned(self, partitions: frozenset[int]) -> Positions:
         return Positions(dict.fromkeys(partitions, -1))
 
-    async def process(self, records: Slice) -> None: ...
+    async def process(self, records: RecordBatch) -> None: ...
 
     async def stop(self) -> None: ...
 
@@ -45,15 +45,15 @@ class SliceEvent:
     """What the runner uses of a Faust event."""
 
     def __init__(self, *offsets: int, start: int = -1) -> None:
-        self.value = Slice("items", 0, [ReadRecord(offset) for offset in offsets], start)
+        self.value = RecordBatch("items", 0, [SlimRecord(offset) for offset in offsets], start)
         self.message = SimpleNamespace(tp=ITEMS)
 
     def ack(self) -> None: ...
 
 
-async def lane(*, decided: int, compacted: bool = False) -> Lane:
+async def lane(*, decided: int, compacted: bool = False) -> PartitionTask:
     ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    return Lane(CountingStage(compacted=compacted), ITEMS, Pace(0.0), ready, decided)
+    return PartitionTask(CountingStage(compacted=compacted), ITEMS, BatchLinger(0.0), ready, decided)
 
 
 async def test_runs_that_follow_on_are_joined() -> None:
@@ -104,7 +104,7 @@ async def test_a_lane_is_full_by_records_and_by_bytes() -> None:
     assert by_records.is_full
 
     event = SliceEvent(0)
-    event.value = Slice("items", 0, [ReadRecord(0, value=b"x" * PENDING_BYTES)])
+    event.value = RecordBatch("items", 0, [SlimRecord(0, value=b"x" * PENDING_BYTES)])
     by_bytes.put(event)
     assert by_bytes.is_full
     await by_bytes.take()
@@ -116,23 +116,23 @@ async def test_a_lane_is_full_by_records_and_by_bytes() -> None:
     [(None, None, 9), (20, None, 20), (None, 31, 30), (20, 31, 30), (40, 31, 40)],
 )
 def test_the_highest_knowledge_counts(known: int | None, committed: int | None, decided: int) -> None:
-    assert first_decided(ITEMS, known, committed, Bounds(10, 50)) == decided
+    assert first_decided(ITEMS, known, committed, LogOffsets(10, 50)) == decided
 
 
 def test_expired_input_is_refused_with_what_is_missing() -> None:
     with pytest.raises(ExpiredInputError, match="offsets 5 to 9 expired"):
-        first_decided(ITEMS, None, 5, Bounds(10, 50))
+        first_decided(ITEMS, None, 5, LogOffsets(10, 50))
 
 
 def test_a_log_that_ends_below_what_was_committed_is_refused() -> None:
     with pytest.raises(TruncatedLogError, match="made again"):
-        first_decided(ITEMS, None, 51, Bounds(0, 50))
+        first_decided(ITEMS, None, 51, LogOffsets(0, 50))
 
 
 async def test_slices_of_a_stage_set_out_together_and_a_full_one_at_once() -> None:
-    pace = Pace(60.0)
+    pace = BatchLinger(60.0)
     ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    first, second, full = (Lane(CountingStage(), TP("items", number), pace, ready) for number in range(3))
+    first, second, full = (PartitionTask(CountingStage(), TP("items", number), pace, ready) for number in range(3))
     first.put(SliceEvent(0))
     assert len(await first.take()) == 1
 
@@ -156,7 +156,7 @@ class BusyStage(CountingStage):
         super().__init__()
         self.begun, self.may_end = asyncio.Event(), asyncio.Event()
 
-    async def process(self, records: Slice) -> None:
+    async def process(self, records: RecordBatch) -> None:
         del records
         self.begun.set()
         await self.may_end.wait()
@@ -165,8 +165,8 @@ class BusyStage(CountingStage):
 class EmptyLogs:
     """Logs that begin and end at 0."""
 
-    async def bounds(self, partitions: Iterable[TP]) -> dict[TP, Bounds]:
-        return dict.fromkeys(partitions, Bounds(0, 0))
+    async def bounds(self, partitions: Iterable[TP]) -> dict[TP, LogOffsets]:
+        return dict.fromkeys(partitions, LogOffsets(0, 0))
 
 
 class IdleConsumer:

@@ -11,7 +11,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from processors.engine.reading import ReadRecord, ReadRecords, read_lean_records
+from processors.engine.aiokafka_patches import SlimRecord, SlimRecords, patch_consumer_records
 
 THEIRS = fetcher.PartitionRecords
 TP = TopicPartition("items", 3)
@@ -36,19 +36,19 @@ def read(kind: Any, fetch_offset: int) -> list[Any]:
 
 @pytest.mark.parametrize("fetch_offset", [0, 1, 3])
 def test_the_same_records_are_read_with_the_same_fields(fetch_offset: int) -> None:
-    theirs = [ReadRecord(r.offset, r.timestamp, r.key, r.value, r.headers) for r in read(THEIRS, fetch_offset)]
+    theirs = [SlimRecord(r.offset, r.timestamp, r.key, r.value, r.headers) for r in read(THEIRS, fetch_offset)]
 
-    assert read(ReadRecords, fetch_offset) == theirs
+    assert read(SlimRecords, fetch_offset) == theirs
     assert len(theirs) == 3 - fetch_offset
 
 
 def test_consumers_make_them_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetcher, "PartitionRecords", THEIRS)
 
-    read_lean_records()
+    patch_consumer_records()
 
-    assert fetcher.PartitionRecords is ReadRecords
+    assert fetcher.PartitionRecords is SlimRecords
 
 
 def test_the_garbage_collector_does_not_look_into_a_record() -> None:
-    assert not any(gc.is_tracked(record) for record in read(ReadRecords, 0))
+    assert not any(gc.is_tracked(record) for record in read(SlimRecords, 0))

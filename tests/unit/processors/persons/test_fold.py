@@ -8,10 +8,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.persons.folding import Folded, fold_run
+from processors.persons.fold import Folded, fold_run
 from schemas.items import Identify
 from schemas.persons import PERSON_LIMIT_BYTES, Person, decode_person, encode_person, fold, growth_limit
-from tests.records import identify
+from tests.support.records import identify
 
 KEYS = [b"p/ann", b"p/bob"]
 times = st.sampled_from([f"2026-01-0{day}T00:00:00.000000Z" for day in range(1, 5)])

@@ -7,12 +7,12 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.engine.rocks import Layout
-from processors.persons.recovery import BEHIND, fallen_behind, replay
+from processors.engine.rocksdb import StoreConfig
+from processors.persons.replay import BEHIND, fallen_behind, replay
 from schemas.items import Identify
 from schemas.persons import Person, encode_person, fold
-from tests.fakes.store import MemoryState
-from tests.records import ReadRecord, identify
+from tests.fakes.store import MemoryPartitionStore
+from tests.support.records import SlimRecord, identify
 
 KEYS = [b"p/ann", b"p/bob"]
 traits = st.sampled_from([b'{"name":"a"}', b'{"name":null}', b'{"name":"b","age":3}', b"{}"])
@@ -35,10 +35,10 @@ def person(history: list[Identify]) -> bytes:
     return encode_person(folded)
 
 
-def read(log: list[tuple[bytes, bytes | None]], size: int) -> MemoryState:
+def read(log: list[tuple[bytes, bytes | None]], size: int) -> MemoryPartitionStore:
     """Read *log* in slices of *size* records."""
-    state = MemoryState(Layout())
-    records = [ReadRecord(offset, key, value) for offset, (key, value) in enumerate(log)]
+    state = MemoryPartitionStore(StoreConfig())
+    records = [SlimRecord(offset, key, value) for offset, (key, value) in enumerate(log)]
     for first in range(0, len(records), size):
         run = records[first : first + size]
         puts, decided = replay(run, state.decided, state.get_many)

@@ -9,16 +9,16 @@ import msgspec
 import pytest
 
 from processors.clickhouse.errors import RefusedRowsError, UnavailableError
-from processors.events.joining import JOINT_ROWS, JointInserts
-from processors.events.rows import BLOCK_BYTES, Block, Row
-from processors.events.sink import BlockWriter
+from processors.sink.coalescer import JOINT_ROWS, InsertCoalescer
+from processors.sink.rows import BLOCK_BYTES, Block, Row
+from processors.sink.writer import BlockWriter
 from schemas.clickhouse import EVENTS
 from tests.contracts.sinks import block, held, places, refused, tracks
 from tests.fakes.sink import HeldSink, MemorySink
 
 
-def joint(sink: MemorySink) -> JointInserts:
-    return JointInserts(BlockWriter(sink, held).write)
+def joint(sink: MemorySink) -> InsertCoalescer:
+    return InsertCoalescer(BlockWriter(sink, held).write)
 
 
 def stored(sink: MemorySink) -> list[tuple[int, int]]:

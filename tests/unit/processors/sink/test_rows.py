@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from processors.events import rows as rows_module
-from processors.events.rows import Block, Row, blocks, item_rows, person_rows
+from processors.sink import rows as rows_module
+from processors.sink.rows import Block, Row, blocks, item_rows, person_rows
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, Table
 from schemas.items import Identify, Track
 from schemas.persons import encode_person, fold
-from tests.records import ReadRecord, event_read, identify, track
+from tests.support.records import SlimRecord, event_read, identify, track
 
 FULL: dict[str, Any] = {
     "project_id": "p",
@@ -88,7 +88,7 @@ def test_an_identify_becomes_this_row() -> None:
 def test_a_person_becomes_this_row_at_its_own_offset() -> None:
     person = fold(None, identify("m", traits=b'{"plan":"pro","gone":null}'))
 
-    rows, unreadable = person_rows([ReadRecord(17, b"p/u", encode_person(person))], 2)
+    rows, unreadable = person_rows([SlimRecord(17, b"p/u", encode_person(person))], 2)
 
     assert lines(PERSONS, rows) == [
         {
@@ -115,15 +115,15 @@ def test_raw_json_reaches_the_row_byte_for_byte() -> None:
 @pytest.mark.parametrize(
     "record",
     [
-        ReadRecord(5, b"p/m", b"{not json", headers=[("origin", b"1")]),
-        ReadRecord(5, b"p/m", None, headers=[("origin", b"1")]),
-        ReadRecord(5, b"p/m", b'{"type":"page"}', headers=[("origin", b"1")]),
-        ReadRecord(5, b"p/m", event_read(0, track("m"), origin=0).value),
-        ReadRecord(5, b"p/m", event_read(0, track("m"), origin=0).value, headers=[("origin", b"one")]),
+        SlimRecord(5, b"p/m", b"{not json", headers=[("origin", b"1")]),
+        SlimRecord(5, b"p/m", None, headers=[("origin", b"1")]),
+        SlimRecord(5, b"p/m", b'{"type":"page"}', headers=[("origin", b"1")]),
+        SlimRecord(5, b"p/m", event_read(0, track("m"), origin=0).value),
+        SlimRecord(5, b"p/m", event_read(0, track("m"), origin=0).value, headers=[("origin", b"one")]),
     ],
     ids=["no JSON", "tombstone", "other type", "no origin", "origin is no number"],
 )
-def test_a_record_that_is_no_item_is_set_apart_and_the_others_are_rows(record: ReadRecord) -> None:
+def test_a_record_that_is_no_item_is_set_apart_and_the_others_are_rows(record: SlimRecord) -> None:
     good = [event_read(4, track("a"), origin=1), event_read(6, track("b"), origin=2)]
 
     rows = item_rows([good[0], record, good[1]], 0)
@@ -134,9 +134,9 @@ def test_a_record_that_is_no_item_is_set_apart_and_the_others_are_rows(record: R
 
 
 def test_a_person_that_cannot_be_read_is_set_apart_and_a_tombstone_is_passed_over() -> None:
-    bad = ReadRecord(1, b"p/u", b"[]")
+    bad = SlimRecord(1, b"p/u", b"[]")
 
-    rows, unreadable = person_rows([ReadRecord(0, b"p/gone", None), bad], 0)
+    rows, unreadable = person_rows([SlimRecord(0, b"p/gone", None), bad], 0)
 
     assert (rows, [fault.record for fault in unreadable]) == ([], [bad])
 

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from processors.clickhouse.errors import LeaseLostError
-from processors.engine.output import OutputLog
-from processors.engine.stage import Lease, Slice, SourceRecord
-from processors.events.agent import EventsStage
-from processors.rejections import RejectedTopic
+from processors.engine.producer import ChangelogProducer
+from processors.engine.stage import Lease, RecordBatch, SourceRecord
+from processors.rejected import RejectedTopic
+from processors.sink.stage import EventsStage
 from schemas.clickhouse import Table
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
 from tests.fakes.sink import HeldSink, MemorySink
-from tests.records import event_read, identify, track
+from tests.support.records import event_read, identify, track
 
 
 def held() -> float:
@@ -27,18 +27,18 @@ def held() -> float:
 
 async def started(sink: MemorySink, lease: Lease = held) -> EventsStage:
     topics = Topics()
-    stage = EventsStage(topics, sink, RejectedTopic(OutputLog(KafkaSettings()), topics))
+    stage = EventsStage(topics, sink, RejectedTopic(ChangelogProducer(KafkaSettings()), topics))
     await stage.start(lease)
     await stage.assigned(frozenset({0}))
     return stage
 
 
-def run_of(first: int, count: int) -> Slice:
+def run_of(first: int, count: int) -> RecordBatch:
     records: Sequence[SourceRecord] = [
         event_read(at, track(f"m{at}") if at % 2 else identify(f"m{at}"), origin=2 * at)
         for at in range(first, first + count)
     ]
-    return Slice("events", 0, records)
+    return RecordBatch("events", 0, records)
 
 
 def ids(sink: MemorySink) -> list[str]:
