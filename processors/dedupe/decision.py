@@ -94,7 +94,7 @@ def _read(record: SourceRecord) -> Item | RejectedRecord:
 
 
 def replay(
-    records: Sequence[SourceRecord], decided: int, known: object = None
+    records: Sequence[SourceRecord], processed_offset: int, known: object = None
 ) -> tuple[list[tuple[bytes, bytes | None, int]], int]:
     """Return the marks that records of `events.v1` stand for, and the highest origin; *decided* is the one before.
 
@@ -107,8 +107,8 @@ def replay(
     puts: list[tuple[bytes, bytes | None, int]] = []
     for record in records:
         origin = origin_of(record.headers)
-        if record.key is None or (origin <= decided and not without("origins")):
+        if record.key is None or (origin <= processed_offset and not without("origins")):
             continue
-        decided = max(decided, origin)
+        processed_offset = max(processed_offset, origin)
         puts.append((record.key, pack_entry(origin, record.timestamp), record.timestamp))
-    return puts, decided
+    return puts, processed_offset

@@ -41,26 +41,26 @@ class DedupeStage:
         """Return how far each partition is decided by its marks."""
         return await self._seen.positions(self.topic, partitions)
 
-    async def process(self, records: RecordBatch) -> None:
+    async def process(self, batch: RecordBatch) -> None:
         """Write the items that are new, then mark them."""
-        state = self._seen.partition(records.partition)
-        keys = list({record.key for record in records.records if record.key is not None})
+        state = self._seen.partition(batch.partition)
+        keys = list({record.key for record in batch.records if record.key is not None})
         marks = dict(zip(keys, state.get_many(keys), strict=True))
-        decision = decide(records.records, marks, self._window_ms)
+        decision = decide(batch.records, marks, self._window_ms)
         await self._reject(decision.poison)
         # Before the events: an item whose event is written is decided, and nobody would send it again.
         await self._outputs.send(
             self._identifies,
             [
-                identify_record(item, record.value or b"", origin=record.offset, partition=records.partition)
+                identify_record(item, record.value or b"", origin=record.offset, partition=batch.partition)
                 for record, item in decision.identifies
             ],
         )
         await self._seen.write(
-            records.partition,
+            batch.partition,
             [_event(record) for record in decision.unique],
             [_put(record) for record in decision.unique],
-            decided=records.last,
+            processed_offset=batch.last_offset,
         )
 
     async def stop(self) -> None:

@@ -57,10 +57,10 @@ class ChangelogTable:
         bounds = await self._logs.bounds(TP(self.topic, number) for number in numbers)
         for tp, log in bounds.items():
             self.store.verify_recovered(tp.partition, log)
-        decided = {number: self.partition(number).decided for number in numbers}
+        processed_offset = {number: self.partition(number).processed_offset for number in numbers}
         return Positions(
-            {number: offset for number, offset in decided.items() if offset >= 0},
-            {(source, number): offset for number, offset in decided.items()},
+            {number: offset for number, offset in processed_offset.items() if offset >= 0},
+            {(source, number): offset for number, offset in processed_offset.items()},
         )
 
     async def _refuse_logs_made_again(self) -> None:
@@ -81,14 +81,16 @@ class ChangelogTable:
         found = ((TP(self.topic, number), self.store.position(number)) for number in self._numbers)
         return {tp: position for tp, position in found if position is not None}
 
-    async def write(self, number: int, outputs: Sequence[Output], puts: Iterable[Put], *, decided: int) -> None:
+    async def write(
+        self, number: int, outputs: Sequence[Output], puts: Iterable[Put], *, processed_offset: int
+    ) -> None:
         """Write *outputs*, wait until they are durable, and then apply *puts*; *decided* is the last input offset."""
         state = self.partition(number)
         position = state.position
         reach("decided")
         early = without("produce_before_apply")
         if early:
-            state.apply(puts, position=position, decided=state.decided)
+            state.apply(puts, position=position, processed_offset=state.processed_offset)
             reach("applied")
             puts = ()
         if outputs:
@@ -100,6 +102,6 @@ class ChangelogTable:
                 )
             position = base + len(outputs) - 1
         reach("produced")
-        state.apply(puts, position=position, decided=decided)
+        state.apply(puts, position=position, processed_offset=processed_offset)
         if not early:
             reach("applied")

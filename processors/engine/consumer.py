@@ -234,7 +234,7 @@ class BatchConsumer(driver.Consumer):
         return ConsumerMessage(
             run.topic,
             run.partition,
-            run.last,
+            run.last_offset,
             run.records[-1].timestamp / 1000.0,
             0,
             None,

@@ -56,5 +56,5 @@ class FetchEpochs:
 
 def _read(tp: TP, records: Sequence[SourceRecord], place: FetchEpoch) -> Fetched:
     run = RecordBatch(tp.topic, tp.partition, records, place.next_offset)
-    place.next_offset = run.last + 1
+    place.next_offset = run.last_offset + 1
     return Fetched(run, place)

@@ -67,7 +67,7 @@ class PartitionStore:
         self._default: Any = None
         self.position = -1
         """Highest offset of the output log that is applied."""
-        self.decided = -1
+        self.processed_offset = -1
         """Highest offset of the input that is known to be decided."""
         try:
             self._open()
@@ -101,7 +101,7 @@ class PartitionStore:
             places, missing = left, [keys[place] for place in left]
         return found
 
-    def apply(self, puts: Iterable[Put], *, position: int, decided: int) -> None:
+    def apply(self, puts: Iterable[Put], *, position: int, processed_offset: int) -> None:
         """Write *puts* and the positions atomically, then drop the buckets that fell out of the window."""
         batch = WriteBatch(raw_mode=True)
         bucket_ms = self._layout.bucket_ms
@@ -118,10 +118,10 @@ class PartitionStore:
             else:
                 batch[key] = value
         batch.set_default_column_family(self._default)
-        decided = max(decided, self.decided)
-        batch[_META] = _positions.pack(position, decided)
+        processed_offset = max(processed_offset, self.processed_offset)
+        batch[_META] = _positions.pack(position, processed_offset)
         self._db.write(batch)
-        self.position, self.decided = position, decided
+        self.position, self.processed_offset = position, processed_offset
         if bucket_ms is not None:
             self._drop_before(newest * bucket_ms - (self._layout.window_ms or 0))
 
@@ -154,7 +154,7 @@ class PartitionStore:
             raise ValueError("written by another version, or for another window")
         stored = self._db.get(_META)
         if stored is not None:
-            self.position, self.decided = _positions.unpack(stored)
+            self.position, self.processed_offset = _positions.unpack(stored)
         for name in names:
             if name.startswith(_PREFIX):
                 self._adopt(int(name.removeprefix(_PREFIX)))

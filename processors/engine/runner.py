@@ -56,7 +56,7 @@ class PartitionTask:
     pace: BatchLinger
     ready: asyncio.Future[None]
     """Done when `decided` is known."""
-    decided: int = -1
+    processed_offset: int = -1
     pending: deque[tuple[Any, int]] = field(default_factory=deque)
     """Faust's events, each of which carries a slice, and the bytes of it."""
     pending_records: int = 0
@@ -108,19 +108,19 @@ class PartitionTask:
     def join(self, events: list[Any]) -> RecordBatch | None:
         """Return the slice of *events* without what is decided already; None where nothing is left."""
         records: list[SourceRecord] = []
-        due = self.decided + 1
+        due = self.processed_offset + 1
         for event in events:
             run: RecordBatch = event.value
-            begin = run.begin if self.stage.compacted else run.first
-            whole = self.stage.compacted or run.last - run.first + 1 == len(run.records)
+            begin = run.begin if self.stage.compacted else run.first_offset
+            whole = self.stage.compacted or run.last_offset - run.first_offset + 1 == len(run.records)
             if (begin > due or not whole) and not without("contiguous_in"):
                 raise SkippedRecordsError(
                     f"{self.tp.topic}[{self.tp.partition}]: due was offset {due}, a run of {len(run.records)} records "
-                    f"came from {run.first} to {run.last}"
+                    f"came from {run.first_offset} to {run.last_offset}"
                 )
-            records.extend(run.records if run.first >= due else (r for r in run.records if r.offset >= due))
-            due = max(due, run.last + 1)
-        return RecordBatch(self.tp.topic, self.tp.partition, records, self.decided + 1) if records else None
+            records.extend(run.records if run.first_offset >= due else (r for r in run.records if r.offset >= due))
+            due = max(due, run.last_offset + 1)
+        return RecordBatch(self.tp.topic, self.tp.partition, records, self.processed_offset + 1) if records else None
 
 
 class Runner:
@@ -219,7 +219,7 @@ class Runner:
             if run is not None:
                 await self._process(lane.stage, run)
                 reach("processed")
-                lane.decided = run.last
+                lane.processed_offset = run.last_offset
             for event in events:
                 event.ack()
             lane.working_since = None
@@ -237,17 +237,19 @@ class Runner:
         positions = await stage.assigned(frozenset(tp.partition for tp in tps))
         bounds = await self.logs.bounds(tps)
         committed = await self._consumer.thread.committed(tps)
-        await self._check_watermarks(positions)
+        await self._check_remembered_offsets(positions)
         for lane in lanes:
-            lane.decided = first_decided(
-                lane.tp, positions.decided.get(lane.tp.partition), committed[lane.tp], bounds[lane.tp]
+            lane.processed_offset = first_processed_offset(
+                lane.tp, positions.processed_offsets.get(lane.tp.partition), committed[lane.tp], bounds[lane.tp]
             )
         log.info("%s: at work on partitions %s", stage.topic, ", ".join(str(tp.partition) for tp in sorted(tps)))
         if not ready.done():
             ready.set_result(None)
 
-    async def _check_watermarks(self, positions: Positions) -> None:
-        remembered = {TP(topic, partition): offset for (topic, partition), offset in positions.watermarks.items()}
+    async def _check_remembered_offsets(self, positions: Positions) -> None:
+        remembered = {
+            TP(topic, partition): offset for (topic, partition), offset in positions.remembered_offsets.items()
+        }
         bounds = await self.logs.bounds(remembered)
         for tp, offset in remembered.items():
             if offset >= bounds[tp].end:
@@ -266,7 +268,7 @@ class Runner:
         return asyncio.get_running_loop().create_task(guard())
 
 
-def first_decided(tp: TP, known: int | None, committed: int | None, log: LogOffsets) -> int:
+def first_processed_offset(tp: TP, known: int | None, committed: int | None, log: LogOffsets) -> int:
     """Return the highest offset of *tp* that needs no work: from the stage's own knowledge and the committed offset.
 
     Raises `ExpiredInputError` when records
@@ -278,11 +280,11 @@ def first_decided(tp: TP, known: int | None, committed: int | None, log: LogOffs
             f"{tp.topic}[{tp.partition}] ends at {end - 1}, but {committed} is committed: the topic was deleted and "
             f"made again. Give it a new epoch in its name"
         )
-    decided = max(known if known is not None else -1, committed - 1 if committed is not None else -1)
+    processed_offset = max(known if known is not None else -1, committed - 1 if committed is not None else -1)
     fresh = known is None and committed is None
-    if decided + 1 < start and not fresh:
+    if processed_offset + 1 < start and not fresh:
         raise ExpiredInputError(
-            f"{tp.topic}[{tp.partition}]: offsets {decided + 1} to {start - 1} expired before they were read. They are "
+            f"{tp.topic}[{tp.partition}]: offsets {processed_offset + 1} to {start - 1} expired before they were read. They are "
             f"lost to this step; commit offset {start} for its consumer group to go on without them"
         )
-    return max(decided, start - 1)
+    return max(processed_offset, start - 1)

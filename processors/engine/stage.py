@@ -43,12 +43,12 @@ class RecordBatch:
     partition: int
     records: Sequence[SourceRecord]
     start: int = -1
-    """Where reading began: every offset from here to `first` is known not to exist. -1: not known."""
+    """Where reading began: every offset from here to `first_offset` is known not to exist. -1: not known."""
 
     @property
     def begin(self) -> int:
         """The lowest offset from which on nothing is missing."""
-        return self.first if self.start < 0 else self.start
+        return self.first_offset if self.start < 0 else self.start
 
     @property
     def size_bytes(self) -> int:
@@ -56,12 +56,12 @@ class RecordBatch:
         return sum([len(record.value) for record in self.records if record.value is not None])
 
     @property
-    def first(self) -> int:
+    def first_offset(self) -> int:
         """Offset of the first record."""
         return self.records[0].offset
 
     @property
-    def last(self) -> int:
+    def last_offset(self) -> int:
         """Offset of the last record."""
         return self.records[-1].offset
 
@@ -70,9 +70,9 @@ class RecordBatch:
 class Positions:
     """What a stage knows of its partitions when they are assigned to it."""
 
-    decided: Mapping[int, int] = field(default_factory=dict)
+    processed_offsets: Mapping[int, int] = field(default_factory=dict)
     """By partition, the highest offset of the input whose outputs are durable; input up to there is skipped."""
-    watermarks: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    remembered_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     """By topic and partition, the highest offset that is remembered anywhere. A log that ends below was made anew."""
 
 
@@ -110,7 +110,7 @@ class Stage(Protocol):
     async def assigned(self, partitions: frozenset[int]) -> Positions:
         """Return the positions of *partitions*, the whole new assignment, before the first of their slices comes."""
 
-    async def process(self, records: RecordBatch) -> None:
+    async def process(self, batch: RecordBatch) -> None:
         """Decide, write, wait, apply: return when every output of the slice is durable."""
 
     async def stop(self) -> None:

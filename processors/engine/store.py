@@ -113,7 +113,7 @@ class PartitionedStore(base.Store[bytes, bytes]):
             )
         if state.position < log.end - 1:
             # Retention has emptied the log: what it held is out of the window.
-            state.apply((), position=log.end - 1, decided=state.decided)
+            state.apply((), position=log.end - 1, processed_offset=state.processed_offset)
 
     def reset_state(self) -> None:
         """Delete the local state; it is rebuilt from the log."""
@@ -144,7 +144,7 @@ class PartitionedStore(base.Store[bytes, bytes]):
     def _replay(self, tp: TP, run: RecordBatch) -> None:
         state = self.partition(tp.partition)
         records = run.records
-        if run.first <= state.position:
+        if run.first_offset <= state.position:
             records = [record for record in records if record.offset > state.position]
             if not records:
                 return
@@ -152,8 +152,8 @@ class PartitionedStore(base.Store[bytes, bytes]):
         begin = run.begin if self._options.compacted else records[0].offset
         if begin > due:
             raise LocalStateError(f"recovery of {tp.topic}[{tp.partition}] skipped from {due} to {begin}")
-        puts, decided = self._options.replay(records, state.decided, state.get_many)
-        state.apply(puts, position=records[-1].offset, decided=decided)
+        puts, processed_offset = self._options.replay(records, state.processed_offset, state.get_many)
+        state.apply(puts, position=records[-1].offset, processed_offset=processed_offset)
 
     def _close(self, numbers: Sequence[int]) -> None:
         for number in numbers:

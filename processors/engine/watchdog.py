@@ -88,14 +88,14 @@ class Watchdog:
         if self.settles_too_long(self._settling(), time.monotonic()):
             log.critical("every task, and where it waits:\n%s", waiting_tasks())
             self._end(StalledError("joining the group or reading the tables' logs does not come forward"))
-        decided = {tp: lane.decided for tp, lane in self._runner.lanes.items()}
+        processed_offset = {tp: lane.processed_offset for tp, lane in self._runner.lanes.items()}
         applied = self._applied()
         try:
-            bounds = await self._runner.logs.bounds(decided.keys() | applied.keys())
+            bounds = await self._runner.logs.bounds(processed_offset.keys() | applied.keys())
         except (KafkaError, OSError, TimeoutError) as error:
             log.warning("cannot ask Kafka where its logs end: %s", error)
             return
-        if truncated := self.truncated(decided, bounds):
+        if truncated := self.truncated(processed_offset, bounds):
             self._end(TruncatedLogError(f"the topic was deleted and made again: {truncated}"))
         if interleaved := self.interleaved(applied, bounds):
             self._end(InterleavedWriterError(f"another worker has written: {interleaved}"))
@@ -121,14 +121,16 @@ class Watchdog:
             self._settled = (progress, now)
         return now - self._settled[1] >= self._settle_seconds
 
-    def truncated(self, decided: Mapping[TP, int], bounds: Mapping[TP, LogOffsets]) -> str:
+    def truncated(self, processed_offset: Mapping[TP, int], bounds: Mapping[TP, LogOffsets]) -> str:
         """Return which logs end below what was *decided* before their bounds were asked for; empty when all is well.
 
         A new leader may not know for a moment how far its log is committed, so it takes two looks in a row.
         """
-        short = {tp for tp, log in bounds.items() if log.end <= decided.get(tp, -1)}
+        short = {tp for tp, log in bounds.items() if log.end <= processed_offset.get(tp, -1)}
         both, self._short = short & self._short, short
-        return ", ".join(f"{tp.topic}[{tp.partition}] ends at {bounds[tp].end - 1} below {decided[tp]}" for tp in both)
+        return ", ".join(
+            f"{tp.topic}[{tp.partition}] ends at {bounds[tp].end - 1} below {processed_offset[tp]}" for tp in both
+        )
 
     def interleaved(self, applied: Mapping[TP, int], bounds: Mapping[TP, LogOffsets]) -> str:
         """Return which output logs go on after what is *applied* of them, twice in a row at the same place.
@@ -146,13 +148,18 @@ class Watchdog:
         stuck = []
         for tp, lane in self._runner.lanes.items():
             end = bounds[tp].end if tp in bounds else None
-            decided, since = self._seen.get(tp, (None, now))
+            processed_offset, since = self._seen.get(tp, (None, now))
             waits_outside = lane.stage.waiting and (lane.working_since is not None or not lane.ready.done())
-            if end is None or lane.decided >= end - 1 or lane.decided != decided or waits_outside:
+            if (
+                end is None
+                or lane.processed_offset >= end - 1
+                or lane.processed_offset != processed_offset
+                or waits_outside
+            ):
                 since = now
-            seen[tp] = (lane.decided, since)
+            seen[tp] = (lane.processed_offset, since)
             if now - since >= self._stall_seconds:
-                stuck.append(f"{tp.topic}[{tp.partition}] at {lane.decided} of {end}")
+                stuck.append(f"{tp.topic}[{tp.partition}] at {lane.processed_offset} of {end}")
         self._seen = seen
         return ", ".join(stuck)
 

@@ -32,7 +32,7 @@ def fallen_behind(known: Known) -> list[bytes]:
     return [] if text is None else _keys.decode(text)
 
 
-def replay(records: Sequence[SourceRecord], decided: int, known: Known) -> tuple[list[Put], int]:
+def replay(records: Sequence[SourceRecord], processed_offset: int, known: Known) -> tuple[list[Put], int]:
     """Return the entries of *records* of `persons.v1`; they do not tell how far `identifies.v1` is folded."""
     keys = list({record.key or b"" for record in records})
     state = dict(zip(keys, known(keys), strict=True))
@@ -44,7 +44,7 @@ def replay(records: Sequence[SourceRecord], decided: int, known: Known) -> tuple
     puts: list[Put] = [(key, value, 0) for key, value in state.items()]
     if behind != before:
         puts.append((BEHIND, msgspec.json.encode(sorted(behind)) if behind else None, 0))
-    return puts, decided
+    return puts, processed_offset
 
 
 def _joined(standing: bytes | None, written: bytes | None) -> tuple[bytes | None, bool]:

@@ -50,15 +50,18 @@ class FoldStage:
             log.info("%s[%d]: %d persons are written again", self._persons.topic, partition, len(behind))
             values = zip(behind, state.get_many(behind), strict=True)
             await self._persons.write(
-                partition, [Output(*entry) for entry in values], [(BEHIND, None, 0)], decided=state.decided
+                partition,
+                [Output(*entry) for entry in values],
+                [(BEHIND, None, 0)],
+                processed_offset=state.processed_offset,
             )
 
-    async def process(self, records: RecordBatch) -> None:
+    async def process(self, batch: RecordBatch) -> None:
         """Fold *records* and write the persons that changed."""
-        state = self._persons.partition(records.partition)
+        state = self._persons.partition(batch.partition)
         identifies = []
         unreadable = []
-        for record in records.records:
+        for record in batch.records:
             try:
                 identifies.append((record.key or b"", _identify(record)))
             except InvalidRecordError as error:
@@ -73,7 +76,7 @@ class FoldStage:
         await self._reject_refused(folded.refused)
         outputs = [Output(key, value) for key, value in folded.changed.items()]
         puts: list[Put] = [(key, value, 0) for key, value in folded.changed.items()]
-        await self._persons.write(records.partition, outputs, puts, decided=records.last)
+        await self._persons.write(batch.partition, outputs, puts, processed_offset=batch.last_offset)
 
     async def stop(self) -> None:
         """Hold nothing."""

@@ -156,15 +156,15 @@ class EventsStage(TableStage):
     async def assigned(self, partitions: frozenset[int]) -> Positions:
         """Return nothing decided: origins do not tell offsets of `events.v1`. They are remembered of `items.v1`."""
         origins = await self.learn(partitions)
-        return Positions(watermarks={(self._items, partition): origin for partition, origin in origins.items()})
+        return Positions(remembered_offsets={(self._items, partition): origin for partition, origin in origins.items()})
 
-    async def process(self, records: RecordBatch) -> None:
+    async def process(self, batch: RecordBatch) -> None:
         """Write the rows of *records*."""
         async with self._turns:
-            rows = await asyncio.to_thread(item_rows, records.records, records.partition)
+            rows = await asyncio.to_thread(item_rows, batch.records, batch.partition)
             await self.reject_unreadable(rows.unreadable)
-            await self.write_rows(EVENTS, rows.events, records.partition)
-            await self.write_rows(IDENTIFIES, rows.identifies, records.partition)
+            await self.write_rows(EVENTS, rows.events, batch.partition)
+            await self.write_rows(IDENTIFIES, rows.identifies, batch.partition)
 
 
 class PersonsTableStage(TableStage):
@@ -186,12 +186,12 @@ class PersonsTableStage(TableStage):
             {(self.topic, partition): origin for partition, origin in origins.items()},
         )
 
-    async def process(self, records: RecordBatch) -> None:
+    async def process(self, batch: RecordBatch) -> None:
         """Write the rows of *records*."""
         async with self._turns:
-            rows, unreadable = person_rows(records.records, records.partition)
+            rows, unreadable = person_rows(batch.records, batch.partition)
             await self.reject_unreadable(unreadable)
-            await self.write_rows(PERSONS, rows, records.partition)
+            await self.write_rows(PERSONS, rows, batch.partition)
 
 
 def stages(settings: WorkerSettings, rejected: RejectedTopic) -> list[Stage]:

@@ -108,7 +108,7 @@ def mark(directory: Path, marks: int) -> None:
             puts = [
                 (key, pack_entry(-1, time_ms), time_ms) for key, at in zip(keys, placed, strict=True) if at == number
             ]
-            state.apply(puts, position=-1, decided=-1)
+            state.apply(puts, position=-1, processed_offset=-1)
     for state in states:
         state.close()
 

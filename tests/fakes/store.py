@@ -14,14 +14,14 @@ class MemoryPartitionStore:
         self._layout = layout
         self._buckets: dict[int, dict[bytes, bytes]] = {}
         self.position = -1
-        self.decided = -1
+        self.processed_offset = -1
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the newest value of each key, None where there is none."""
         entries = self.entries()
         return [entries.get(key) for key in keys]
 
-    def apply(self, puts: Iterable[Put], *, position: int, decided: int) -> None:
+    def apply(self, puts: Iterable[Put], *, position: int, processed_offset: int) -> None:
         """Keep *puts* and the positions, then drop the buckets that fell out of the window."""
         bucket_ms = self._layout.bucket_ms
         for key, value, time_ms in list(puts):
@@ -30,7 +30,7 @@ class MemoryPartitionStore:
                 bucket.pop(key, None)
             else:
                 bucket[key] = value
-        self.position, self.decided = position, max(decided, self.decided)
+        self.position, self.processed_offset = position, max(processed_offset, self.processed_offset)
         if bucket_ms is not None and self._buckets:
             oldest_ms = max(self._buckets) * bucket_ms - (self._layout.window_ms or 0)
             self._buckets = {

@@ -111,9 +111,9 @@ def test_replaying_the_output_gives_the_marks_that_writing_it_gave(arrivals: lis
         )
         for position, origin in enumerate(origins)
     ]
-    puts, decided = replay(written, -1)
+    puts, processed_offset = replay(written, -1)
     assert {key: value for key, value, _ in puts} == marks
-    assert decided == max(origins, default=-1)
+    assert processed_offset == max(origins, default=-1)
 
 
 def test_replay_drops_what_a_woken_worker_wrote_again() -> None:
@@ -122,6 +122,6 @@ def test_replay_drops_what_a_woken_worker_wrote_again() -> None:
         event_read(1, track("b"), origin=5, timestamp=20),
         event_read(2, track("a"), origin=0, timestamp=99),
     ]
-    puts, decided = replay(log, -1)
-    assert decided == 5
+    puts, processed_offset = replay(log, -1)
+    assert processed_offset == 5
     assert {key: unpack_entry(value or b"") for key, value, _ in puts} == {b"p/a": (0, 10), b"p/b": (5, 20)}

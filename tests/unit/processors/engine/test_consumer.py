@@ -135,7 +135,7 @@ async def turns() -> None:
 
 def bounds(slices: list[RecordBatch]) -> list[tuple[int, int]]:
     """Return where each slice begins and ends."""
-    return [(run.begin, run.last) for run in slices]
+    return [(run.begin, run.last_offset) for run in slices]
 
 
 async def test_a_partition_is_read_on_from_where_it_was_sought(reader: Reader) -> None:

@@ -12,7 +12,7 @@ from faust.types import TP
 
 from processors.engine.errors import ExpiredInputError, SkippedRecordsError, TruncatedLogError
 from processors.engine.offsets import LogOffsets
-from processors.engine.runner import PENDING_BYTES, BatchLinger, PartitionTask, Runner, first_decided
+from processors.engine.runner import PENDING_BYTES, BatchLinger, PartitionTask, Runner, first_processed_offset
 from processors.engine.stage import Lease, Positions, RecordBatch
 from tests.support.records import SlimRecord
 
@@ -51,53 +51,55 @@ class SliceEvent:
     def ack(self) -> None: ...
 
 
-async def lane(*, decided: int, compacted: bool = False) -> PartitionTask:
+async def lane(*, processed_offset: int, compacted: bool = False) -> PartitionTask:
     ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    return PartitionTask(CountingStage(compacted=compacted), ITEMS, BatchLinger(0.0), ready, decided)
+    return PartitionTask(CountingStage(compacted=compacted), ITEMS, BatchLinger(0.0), ready, processed_offset)
 
 
 async def test_runs_that_follow_on_are_joined() -> None:
-    joined = (await lane(decided=3)).join([SliceEvent(4, 5), SliceEvent(6)])
+    joined = (await lane(processed_offset=3)).join([SliceEvent(4, 5), SliceEvent(6)])
     assert joined is not None
     assert [record.offset for record in joined.records] == [4, 5, 6]
 
 
 async def test_what_is_decided_is_cut_off() -> None:
-    joined = (await lane(decided=5)).join([SliceEvent(4, 5), SliceEvent(5, 6)])
+    joined = (await lane(processed_offset=5)).join([SliceEvent(4, 5), SliceEvent(5, 6)])
     assert joined is not None
     assert [record.offset for record in joined.records] == [6]
-    assert (await lane(decided=9)).join([SliceEvent(4, 5)]) is None
+    assert (await lane(processed_offset=9)).join([SliceEvent(4, 5)]) is None
 
 
 @pytest.mark.parametrize("runs", [[(5, 6)], [(4,), (6,)], [(4, 6)]])
 async def test_a_gap_ends_the_process(runs: list[tuple[int, ...]]) -> None:
     with pytest.raises(SkippedRecordsError):
-        (await lane(decided=3)).join([SliceEvent(*offsets) for offsets in runs])
+        (await lane(processed_offset=3)).join([SliceEvent(*offsets) for offsets in runs])
 
 
 async def test_holes_in_a_compacted_topic_are_no_gap_but_lost_runs_are() -> None:
-    joined = (await lane(decided=3, compacted=True)).join([SliceEvent(7, 9, start=4), SliceEvent(12, start=10)])
+    joined = (await lane(processed_offset=3, compacted=True)).join(
+        [SliceEvent(7, 9, start=4), SliceEvent(12, start=10)]
+    )
     assert joined is not None
     assert [record.offset for record in joined.records] == [7, 9, 12]
     with pytest.raises(SkippedRecordsError):
-        (await lane(decided=3, compacted=True)).join([SliceEvent(12, start=10)])
+        (await lane(processed_offset=3, compacted=True)).join([SliceEvent(12, start=10)])
 
 
 async def test_a_compacted_run_that_began_nobody_knows_where_is_not_trusted() -> None:
     with pytest.raises(SkippedRecordsError):
-        (await lane(decided=3, compacted=True)).join([SliceEvent(7)])
+        (await lane(processed_offset=3, compacted=True)).join([SliceEvent(7)])
 
 
 async def test_a_lane_takes_no_more_than_its_stage_wants() -> None:
-    full = await lane(decided=-1)
+    full = await lane(processed_offset=-1)
     for first in range(0, 24, 6):
         full.put(SliceEvent(*range(first, first + 6)))
-    assert [event.value.first for event in await full.take()] == [0]
+    assert [event.value.first_offset for event in await full.take()] == [0]
     assert full.pending_records == 18
 
 
 async def test_a_lane_is_full_by_records_and_by_bytes() -> None:
-    by_records, by_bytes = await lane(decided=-1), await lane(decided=-1)
+    by_records, by_bytes = await lane(processed_offset=-1), await lane(processed_offset=-1)
     by_records.put(SliceEvent(*range(9)))
     assert not by_records.is_full
     by_records.put(SliceEvent(9))
@@ -112,21 +114,21 @@ async def test_a_lane_is_full_by_records_and_by_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "committed", "decided"),
+    ("known", "committed", "processed_offset"),
     [(None, None, 9), (20, None, 20), (None, 31, 30), (20, 31, 30), (40, 31, 40)],
 )
-def test_the_highest_knowledge_counts(known: int | None, committed: int | None, decided: int) -> None:
-    assert first_decided(ITEMS, known, committed, LogOffsets(10, 50)) == decided
+def test_the_highest_knowledge_counts(known: int | None, committed: int | None, processed_offset: int) -> None:
+    assert first_processed_offset(ITEMS, known, committed, LogOffsets(10, 50)) == processed_offset
 
 
 def test_expired_input_is_refused_with_what_is_missing() -> None:
     with pytest.raises(ExpiredInputError, match="offsets 5 to 9 expired"):
-        first_decided(ITEMS, None, 5, LogOffsets(10, 50))
+        first_processed_offset(ITEMS, None, 5, LogOffsets(10, 50))
 
 
 def test_a_log_that_ends_below_what_was_committed_is_refused() -> None:
     with pytest.raises(TruncatedLogError, match="made again"):
-        first_decided(ITEMS, None, 51, LogOffsets(0, 50))
+        first_processed_offset(ITEMS, None, 51, LogOffsets(0, 50))
 
 
 async def test_slices_of_a_stage_set_out_together_and_a_full_one_at_once() -> None:

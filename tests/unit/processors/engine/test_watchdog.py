@@ -26,7 +26,7 @@ def stage() -> CountingStage:
 @pytest.fixture
 async def lane(stage: CountingStage) -> PartitionTask:
     ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    return PartitionTask(stage, ITEMS, BatchLinger(0.0), ready, decided=4)
+    return PartitionTask(stage, ITEMS, BatchLinger(0.0), ready, processed_offset=4)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def test_lag_without_progress_is_a_stall(watchdog: Watchdog) -> None:
 
 async def test_progress_is_no_stall(watchdog: Watchdog, lane: PartitionTask) -> None:
     watchdog.stalled({ITEMS: LogOffsets(0, 9)}, now=0)
-    lane.decided = 5
+    lane.processed_offset = 5
     assert not watchdog.stalled({ITEMS: LogOffsets(0, 9)}, now=60)
 
 

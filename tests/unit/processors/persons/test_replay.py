@@ -41,8 +41,8 @@ def read(log: list[tuple[bytes, bytes | None]], size: int) -> MemoryPartitionSto
     records = [SlimRecord(offset, key, value) for offset, (key, value) in enumerate(log)]
     for first in range(0, len(records), size):
         run = records[first : first + size]
-        puts, decided = replay(run, state.decided, state.get_many)
-        state.apply(puts, position=run[-1].offset, decided=decided)
+        puts, processed_offset = replay(run, state.processed_offset, state.get_many)
+        state.apply(puts, position=run[-1].offset, processed_offset=processed_offset)
     return state
 
 

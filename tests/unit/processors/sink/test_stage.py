@@ -73,8 +73,8 @@ async def test_the_watermark_is_the_highest_origin_of_both_tables() -> None:
     await stage.process(run_of(0, 10))
 
     positions = await stage.assigned(frozenset({0, 1}))
-    assert positions.watermarks == {("sequence.items.v1", 0): 18, ("sequence.items.v1", 1): -1}
-    assert positions.decided == {}
+    assert positions.remembered_offsets == {("sequence.items.v1", 0): 18, ("sequence.items.v1", 1): -1}
+    assert positions.processed_offsets == {}
 
 
 @pytest.mark.parametrize("lost", [1, 2, 5])
