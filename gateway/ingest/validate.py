@@ -213,15 +213,15 @@ def _items(wires: Iterable[WireItem], sender: _Sender) -> list[Item] | None:
         if is_track:
             items.append(
                 Track(
-                    project_id, message_id, user_id, event, corrected, clock.received, original, clock.sent,
-                    wire.anonymous_id, values, context, integrations,
+                    project_id, message_id, user_id, corrected, clock.received, original, clock.sent,
+                    wire.anonymous_id, context, integrations, event=event, properties=values,
                 )
             )  # fmt: skip
         else:
             items.append(
                 Identify(
                     project_id, message_id, user_id, corrected, clock.received, original, clock.sent,
-                    wire.anonymous_id, values, context, integrations,
+                    wire.anonymous_id, context, integrations, traits=values,
                 )
             )  # fmt: skip
     return items

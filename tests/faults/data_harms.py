@@ -172,7 +172,7 @@ def _item(raw: dict[str, Any]) -> Item:
     common = ("dev", raw["messageId"], raw["userId"])
     if raw["type"] == "track":
         properties = msgspec.Raw(msgspec.json.encode(raw["properties"]))
-        return Track(*common, raw["event"], time_text, time_text, properties=properties)
+        return Track(*common, time_text, time_text, event=raw["event"], properties=properties)
     return Identify(*common, time_text, time_text, traits=msgspec.Raw(msgspec.json.encode(raw["traits"])))
 
 
@@ -202,7 +202,7 @@ async def _write_anew(stack: Stack, topics: Topics) -> None:
     async with AIOKafkaProducer(**kafka_arguments(stack.kafka), enable_idempotence=True) as producer:
         for number in range(100):
             time_text = "2026-01-01T00:00:00.000000Z"
-            record = item_record(Track("dev", f"anew-{number}", "ada", "Page Closed", time_text, time_text))
+            record = item_record(Track("dev", f"anew-{number}", "ada", time_text, time_text, event="Page Closed"))
             headers = list(event_headers(b"anew-%d" % number, number))
             await producer.send(topics.items, key=record.key, value=record.value)
             await producer.send(topics.events, key=record.key, value=record.value, headers=headers)

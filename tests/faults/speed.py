@@ -140,7 +140,12 @@ async def _write_marks(kafka: KafkaSettings, topic: str) -> None:
         for number in range(MARKS):
             message_id = f"{number:032d}"
             item = Track(
-                "marks", message_id, "ada", "Page Closed", "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z"
+                "marks",
+                message_id,
+                "ada",
+                "2026-01-01T00:00:00.000000Z",
+                "2026-01-01T00:00:00.000000Z",
+                event="Page Closed",
             )
             key = item_key(item.project_id, message_id)
             partition = partition_for(key, PARTITIONS)

@@ -32,8 +32,9 @@ objects = st.dictionaries(texts, st.none() | st.integers(-(2**63), 2**64 - 1) | 
     lambda members: Raw(msgspec.json.encode(members))
 )
 optional = st.none() | texts
-tracks = st.builds(Track, *[texts] * 6, *[optional] * 3, objects, objects, objects)
-identifies = st.builds(Identify, *[texts] * 5, *[optional] * 3, objects, objects, objects)
+fields = (*[texts] * 5, *[optional] * 3, objects, objects)
+tracks = st.builds(Track, *fields, event=texts, properties=objects)
+identifies = st.builds(Identify, *fields, traits=objects)
 
 REJECTION = Rejection("p", "gateway", "too_deep", "A value is nested too deep.", "2026-01-31T12:00:00.000000Z")
 
@@ -56,11 +57,11 @@ def test_an_item_is_read_as_it_was_written(item: Item) -> None:
 
 
 def test_raw_values_are_written_byte_for_byte() -> None:
-    item = Track("p", "m", "u", "e", "t", "r", properties=Raw(b'{"a":1.50, "a" : 1E2}'))
+    item = Track("p", "m", "u", "t", "r", event="e", properties=Raw(b'{"a":1.50, "a" : 1E2}'))
 
     assert encode_item(item) == (
-        b'{"type":"track","projectId":"p","messageId":"m","userId":"u","event":"e",'
-        b'"timestamp":"t","receivedAt":"r","properties":{"a":1.50, "a" : 1E2}}'
+        b'{"type":"track","projectId":"p","messageId":"m","userId":"u",'
+        b'"timestamp":"t","receivedAt":"r","event":"e","properties":{"a":1.50, "a" : 1E2}}'
     )
 
 
@@ -81,7 +82,7 @@ def test_the_hash_of_a_key_is_kafkas(data: bytes) -> None:
 def test_keys_are_project_and_id() -> None:
     assert item_key("p", "é/1") == "p/é/1".encode()
     assert person_key("p", "u") == b"p/u"
-    assert item_record(Track("p", "m", "u", "e", "t", "r")).key == b"p/m"
+    assert item_record(Track("p", "m", "u", "t", "r", event="e")).key == b"p/m"
 
 
 def test_the_headers_of_an_event_are_its_origin_and_its_messageid() -> None:
