@@ -6,8 +6,7 @@ DeployError
 ├── AlreadyRunningError another stack runs on the same state directory
 ├── StateError          the state directory cannot be written
 ├── FetchError          Kafka's files could not be fetched or are not what they should be
-├── ServiceError           a part of the local stack did not become ready
-└── BenchError          the benchmark cannot measure what was asked for
+└── ServiceError           a part of the local stack did not become ready
 """
 
 from __future__ import annotations
@@ -39,7 +38,3 @@ class FetchError(DeployError):
 
 class ServiceError(DeployError):
     """A part did not become ready."""
-
-
-class BenchError(DeployError):
-    """Something in the benchmark did not happen, or was asked for in a way that cannot be."""

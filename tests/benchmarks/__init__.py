@@ -1,5 +1,5 @@
-"""`sequence bench`: what each stage takes, beside what people would run instead, in one run on one machine.
+"""Benchmarks: the throughput and latency of each stage beside its alternatives, run interleaved on one machine.
 
-What is compared goes round robin, because the same program varies by half within minutes on a shared machine: only
-ratios of one run mean anything. Broker and engine are the real ones of the local stack.
+`make bench` runs them. A shared machine changes its speed by half within minutes, so the candidates of a comparison
+take turns, and only ratios within one run are meaningful. Kafka and ClickHouse are the servers of the local stack.
 """

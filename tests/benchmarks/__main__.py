@@ -15,6 +15,7 @@ from deploy.errors import DeployError
 from deploy.settings import LocalSettings, state_directory
 from schemas.settings import SettingsError, load
 from tests.benchmarks import command, results
+from tests.benchmarks.errors import BenchError
 from tests.benchmarks.plan import QUICK, Plan
 
 
@@ -36,7 +37,7 @@ def main() -> int:
     try:
         older = None if arguments.compare is None else results.read(arguments.compare)
         done = command.run(os.environ, plan, arguments.only, state_directory(load(LocalSettings)), _say)
-    except (DeployError, SettingsError, OSError) as error:
+    except (BenchError, DeployError, SettingsError, OSError) as error:
         parser.exit(1, f"{error}\n")
     _say(f"\n{results.table(done)}")
     if older is not None:

@@ -1,7 +1,7 @@
-"""Where it runs: one broker and one ClickHouse for the whole run, and for each contender a site of its own.
+"""Servers and namespaces: one broker and one ClickHouse for a comparison, and a namespace for each candidate.
 
-A site has topics, a database and directories that nobody else uses, so that contenders can stand side by side while
-only one of them works. Those that do not are stopped (SIGSTOP), which also lets their input be made without them.
+A namespace has its own topics, database and directories. All candidates of a comparison exist at the same time, and
+only one is measured at a time. The others are suspended with SIGSTOP, which allows their input to be written ahead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from time import monotonic
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy import topics
-from deploy.errors import BenchError
 from deploy.local import probes
 from deploy.local.services import Services
 from deploy.local.supervisor import RuntimeDirs, Service, SupervisedService
@@ -25,39 +24,40 @@ from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.migrate import migrate
 from processors.engine.producer import ChangelogProducer
 from schemas.topics import Topics
+from tests.benchmarks.errors import BenchError
 
 PARTITIONS = 4
 
 
 class BenchCluster:
-    """Broker and ClickHouse, and a way to sites."""
+    """A broker and a ClickHouse server, shared by all namespaces of a comparison."""
 
     def __init__(self, environ: Mapping[str, str], directory: Path, say: Callable[[str], None]) -> None:
         self.environ = {
-            # A contender that is stopped while others work should be in its group when it goes on.
+            # A suspended candidate must still be a member of its consumer group when it resumes.
             "SEQUENCE_WORKER_SESSION_SECONDS": "30",
             **environ,
             "SEQUENCE_STATE_DIR": str(directory),
             "SEQUENCE_PARTITIONS": str(PARTITIONS),
-            # Loads speak plain HTTP.
+            # The load generator uses plain HTTP.
             "SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE": "",
             "SEQUENCE_GATEWAY_TLS_KEY_FILE": "",
         }
         self.directory = directory
         self.say = say
-        self.parts = Services(self.environ)
-        self.broker = f"127.0.0.1:{self.parts.settings.local.kafka_port}"
-        self.output = ChangelogProducer(self.parts.kafka_settings)
-        self.clickhouse = ClickHouse(self.parts.clickhouse_settings, database="default")
-        self._home = Namespace(self, "", self.parts)
+        self.services = Services(self.environ)
+        self.broker = f"127.0.0.1:{self.services.settings.local.kafka_port}"
+        self.output = ChangelogProducer(self.services.kafka_settings)
+        self.clickhouse = ClickHouse(self.services.clickhouse_settings, database="default")
+        self._home = Namespace(self, "", self.services)
         self._ends: AIOKafkaConsumer | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BenchCluster]:
-        """Run the broker and ClickHouse for the block."""
-        await asyncio.to_thread(self.parts.broker.format, self.environ)
+        """Run the broker and ClickHouse for the duration of the block."""
+        await asyncio.to_thread(self.services.broker.format, self.environ)
         try:
-            await asyncio.gather(self._home.start(self.parts.kafka()), self._home.start(self.parts.clickhouse()))
+            await asyncio.gather(self._home.start(self.services.kafka()), self._home.start(self.services.clickhouse()))
             await self.output.start()
             self._ends = AIOKafkaConsumer(bootstrap_servers=self.broker)
             await self._ends.start()
@@ -69,8 +69,11 @@ class BenchCluster:
             await self._home.stop()
 
     @asynccontextmanager
-    async def site(self, name: str, **environ: str) -> AsyncIterator[Namespace]:
-        """Make a site for contender *name*, whose parts get *environ* too, and end it after the block."""
+    async def namespace(self, name: str, **environ: str) -> AsyncIterator[Namespace]:
+        """Create a namespace for candidate *name* and stop its services after the block.
+
+        *environ* is added to the environment of its services.
+        """
         own = {
             **self.environ,
             "SEQUENCE_STATE_DIR": str(self.directory / name),
@@ -78,78 +81,78 @@ class BenchCluster:
             "SEQUENCE_CLICKHOUSE_DATABASE": name.replace("-", "_"),
             **environ,
         }
-        site = Namespace(self, name, Services(own))
-        await topics.apply(site.parts.kafka_settings, site.parts.settings.topics)
+        namespace = Namespace(self, name, Services(own))
+        await topics.apply(namespace.services.kafka_settings, namespace.services.settings.topics)
         try:
-            yield site
+            yield namespace
         finally:
-            await site.stop()
+            await namespace.stop()
 
     async def end(self, topic: str) -> int:
-        """Return how many records *topic* has had."""
+        """Return the sum of the log end offsets of *topic*."""
         return sum((await self.ends(topic)).values())
 
     async def ends(self, topic: str) -> dict[int, int]:
-        """Return the offset that the next record of each partition gets."""
+        """Return the log end offset of each partition of *topic*."""
         if self._ends is None:
-            raise RuntimeError("the world does not run")
+            raise RuntimeError("the cluster is not running")
         tps = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         return {tp.partition: end for tp, end in (await self._ends.end_offsets(tps)).items()}
 
     def pids(self) -> dict[str, int]:
-        """Return the processes that serve everybody."""
+        """Return the process IDs of the broker and ClickHouse, by name."""
         return self._home.pids()
 
 
 class Namespace:
-    """One contender's topics, database, directories and processes."""
+    """The topics, database, directories and processes of one candidate."""
 
-    def __init__(self, world: BenchCluster, name: str, parts: Services) -> None:
-        self.world = world
+    def __init__(self, cluster: BenchCluster, name: str, parts: Services) -> None:
+        self.cluster = cluster
         self.name = name
-        self.parts = parts
+        self.services = parts
         self.topics = Topics(parts.kafka_settings.topic_prefix)
-        self._places = RuntimeDirs(parts.state / "logs", parts.state / "run")
+        self._dirs = RuntimeDirs(parts.state / "logs", parts.state / "run")
         self._running: list[SupervisedService] = []
 
     async def start(self, *parts: Service) -> None:
-        """Start *parts* and return when they are ready."""
-        for directory in (self._places.logs, self._places.run):
+        """Start *services* one after another; return when all are ready."""
+        for directory in (self._dirs.logs, self._dirs.run):
             directory.mkdir(parents=True, exist_ok=True)
         for part in parts:
-            running = SupervisedService(part, self._places, self._tell)
+            running = SupervisedService(part, self._dirs, self._tell)
             self._running.append(running)
             await running.start({})
 
     async def start_workers(self, kind: str) -> None:
-        """Start the workers of *kind*: side by side, because each waits until all are in the group."""
-        parts = [part for part in self.parts.workers() if part.name.startswith(kind)]
+        """Start all workers of *kind* concurrently, because each waits until all have joined the group."""
+        parts = [part for part in self.services.workers() if part.name.startswith(kind)]
         await asyncio.gather(*(self.start(part) for part in parts))
 
     def migrate(self) -> ClickHouse:
-        """Make the site's tables and return a connection to them."""
-        migrate(self.parts.clickhouse_settings)
-        return ClickHouse(self.parts.clickhouse_settings)
+        """Create the tables of the namespace and return a client for its database."""
+        migrate(self.services.clickhouse_settings)
+        return ClickHouse(self.services.clickhouse_settings)
 
     async def stop(self) -> None:
-        """End what was started, last first."""
+        """Stop all services in reverse order."""
         self.signal(signal.SIGCONT)
         for running in reversed(self._running):
             await running.stop()
         self._running.clear()
 
     def _tell(self, line: str) -> None:
-        """Say what the supervisor says, apart from that a part is ready: one that ended has spoilt what is measured."""
+        """Report what the supervisor says, except ready lines: a service that exited invalidates the measurement."""
         if " ready " not in line:
-            self.world.say(f"{self.name}: {line}")
+            self.cluster.say(f"{self.name}: {line}")
 
     def pids(self) -> dict[str, int]:
-        """Return the site's processes by name."""
+        """Return the process IDs of the services, by name."""
         names = [running.part.name for running in self._running]
-        return {name: int((self._places.run / f"{name}.pid").read_text()) for name in names}
+        return {name: int((self._dirs.run / f"{name}.pid").read_text()) for name in names}
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to all of them."""
+        """Send a signal to every service."""
         with suppress(FileNotFoundError):
             for pid in self.pids().values():
                 with suppress(ProcessLookupError):
@@ -157,7 +160,7 @@ class Namespace:
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Stop the site's processes for the block."""
+        """Suspend all services for the duration of the block."""
         self.signal(signal.SIGSTOP)
         try:
             yield
@@ -166,7 +169,7 @@ class Namespace:
 
 
 def process(name: str, command: Sequence[str], environ: Mapping[str, str], url: str = "") -> Service:
-    """Return a part that is somebody else's: ready when *url* answers, at once where there is none."""
+    """Return a service for an alternative; it is ready when *url* answers, or at once without a URL."""
 
     async def at_once() -> bool:
         return True
@@ -178,7 +181,7 @@ def process(name: str, command: Sequence[str], environ: Mapping[str, str], url: 
 async def until(
     condition: Callable[[], object], what: str, *, seconds: float = 120.0, every_seconds: float = 0.01
 ) -> None:
-    """Return when *condition*, which may be a coroutine function, holds; raise `BenchError` if it does not in time."""
+    """Wait until *condition* (a function or coroutine function) is true; raise `BenchError` after *seconds*."""
     deadline = monotonic() + seconds
     while True:
         answer = condition()
@@ -187,10 +190,10 @@ async def until(
         if answer:
             return
         if monotonic() > deadline:
-            raise BenchError(f"not within {seconds:g} s: {what}")
+            raise BenchError(f"Timed out after {seconds:g} s waiting until {what}.")
         await asyncio.sleep(every_seconds)
 
 
-def joined(runs: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Return all processes of *runs* in one."""
-    return {name: pid for run in runs for name, pid in run.items()}
+def merged(groups: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return one mapping with the processes of all *groups*."""
+    return {name: pid for group in groups for name, pid in group.items()}

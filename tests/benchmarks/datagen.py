@@ -1,4 +1,4 @@
-"""Items, bodies and records to feed stages with: 250 bytes each, like what the gateway writes."""
+"""Generates items, request bodies and records of about 250 bytes, in the form that the gateway writes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ PROJECT = "bench"
 _TIMES = b'"timestamp":"2026-01-31T12:00:00.000000Z","receivedAt":"2026-01-31T12:00:01.000000Z"'
 
 
-class Feed:
-    """Makes items that no other feed makes; the same ones again as often as asked for."""
+class ItemGenerator:
+    """Generates items whose messageIds are unique to this generator, with a chosen share of duplicates."""
 
     def __init__(self) -> None:
-        self._mark = secrets.token_hex(6)
+        self._prefix = secrets.token_hex(6)
         self._made = 0
-        self._chance = Random(7)  # chance in a load is no secret
+        self._chance = Random(7)  # reproducible load, not a secret
 
     def tracks(self, number: int, *, duplicates: float = 0.0) -> list[Output]:
-        """Return *number* tracks; *duplicates* of them repeat a messageId from among those before."""
+        """Return *number* track records; the share *duplicates* repeats an earlier one."""
         made: list[Output] = []
         for _ in range(number):
             if made and self._chance.random() < duplicates:
@@ -37,25 +37,25 @@ class Feed:
         return made
 
     def identifies(self, number: int, users: Sequence[str] = ()) -> list[Output]:
-        """Return *number* identifies as on `identifies.v1`, of *users* in turn or each of a user of its own."""
+        """Return *number* records of `identifies.v1`, for *users* in rotation or each for a new user."""
         made = []
         for _ in range(number):
             serial = self._next()
-            user = users[serial % len(users)] if users else f"{self._mark}-{serial}"
+            user = users[serial % len(users)] if users else f"{self._prefix}-{serial}"
             made.append(self._identify(serial, user))
         return made
 
     @property
     def made(self) -> int:
-        """How many different items were made."""
+        """Number of distinct items generated so far."""
         return self._made
 
     def users(self, number: int) -> list[str]:
-        """Return names of users that nobody else has."""
-        return [f"{self._mark}-known-{serial}" for serial in range(number)]
+        """Return *number* user IDs that are unique to this generator."""
+        return [f"{self._prefix}-known-{serial}" for serial in range(number)]
 
     def bodies(self, number: int, items: int, *, duplicates: float = 0.0, identifies: float = 0.0) -> list[bytes]:
-        """Return *number* request bodies of *items* each."""
+        """Return *number* request bodies of *items* items each."""
         bodies = []
         known: list[dict[str, object]] = []
         for _ in range(number):
@@ -76,23 +76,23 @@ class Feed:
 
     def _item(self, *, identify: bool) -> dict[str, object]:
         serial = self._next()
-        item = {"messageId": f"{self._mark}-{serial:012d}", "userId": f"user-{serial % 50_000}"}
+        item = {"messageId": f"{self._prefix}-{serial:012d}", "userId": f"user-{serial % 50_000}"}
         if identify:
             return {"type": "identify", **item, "traits": {"plan": "pro", "age": serial % 90, "city": "Lima"}}
         properties = {"price": serial % 1000 / 10, "currency": "EUR", "sku": f"sku-{serial % 997}", "first": False}
         return {"type": "track", **item, "event": f"Event {serial % 20}", "properties": properties}
 
     def _track(self, serial: int) -> Output:
-        message_id = b"%s-%012d" % (self._mark.encode(), serial)
+        message_id = b"%s-%012d" % (self._prefix.encode(), serial)
         value = (
-            b'{"type":"track","projectId":"bench","messageId":"%s","userId":"user-%d","event":"Event %d",%s,'
+            b'{"type":"track","projectId":"bench","messageId":"%s","userId":"user-%d",%s,"event":"Event %d",'
             b'"properties":{"price":%d.5,"currency":"EUR","sku":"sku-%d","first":false}}'
-            % (message_id, serial % 50_000, serial % 20, _TIMES, serial % 1000, serial % 997)
+            % (message_id, serial % 50_000, _TIMES, serial % 20, serial % 1000, serial % 997)
         )
         return Output(b"bench/" + message_id, value)
 
     def _identify(self, serial: int, user: str) -> Output:
-        message_id = b"%s-%012d" % (self._mark.encode(), serial)
+        message_id = b"%s-%012d" % (self._prefix.encode(), serial)
         value = (
             b'{"type":"identify","projectId":"bench","messageId":"%s","userId":"%s",'
             b'"timestamp":"2026-01-31T12:%02d:%02d.%06dZ","receivedAt":"2026-01-31T12:00:01.000000Z",'
@@ -103,14 +103,17 @@ class Feed:
 
 
 def distinct(outputs: Iterable[Output]) -> int:
-    """Return how many of *outputs* are not repeats."""
+    """Return the number of distinct keys in *outputs*."""
     return len({output.key for output in outputs})
 
 
 async def load(
     log: ChangelogProducer, topic: str, outputs: Sequence[Output], origins: dict[int, int] | None = None
 ) -> None:
-    """Write *outputs* to *topic*, by key; with *origins* as dedupe would, counting on from them."""
+    """Write *outputs* to *topic* by key.
+
+    With *origins*, records get headers as dedupe writes them, with source offsets that continue from *origins*.
+    """
     runs: dict[int, list[Output]] = defaultdict(list)
     for output, partition in zip(outputs, partitions_for([output.key for output in outputs], PARTITIONS), strict=True):
         if origins is not None:

@@ -1,6 +1,6 @@
-"""`python -m tests.benchmarks.fairness`: a project that sends ten times what it may, beside one that sends a little.
+"""`python -m tests.benchmarks.fairness`: one project sends at ten times its rate limit, another at a low rate.
 
-Prints the latencies of the quiet project before the flood and during it, and what became of the flood.
+Prints the latency of the quiet project before and during the flood, and the statuses of the flood.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ BATCHES = {items: json.dumps({"batch": [ITEM] * items}).encode() for items in (Q
 
 
 @dataclass
-class Seen:
-    """What a sender saw."""
+class Observed:
+    """Statuses and latencies that a sender observed."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     milliseconds: list[float] = field(default_factory=list)
 
-    def told(self) -> str:
-        """Return it as a line."""
+    def summary(self) -> str:
+        """Return a one-line summary."""
         cuts = quantiles(self.milliseconds, n=100)
         counts = ", ".join(f"{status}: {count}" for status, count in sorted(self.statuses.items()))
         return f"p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms; {counts}"
@@ -51,16 +51,16 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Sends at a steady pace, whatever is answered and however late."""
+    """Sends at a constant rate, independent of status and latency."""
 
     url: str
     token: str
     items: int
     requests_per_second: float
 
-    async def send(self, seconds: float) -> Seen:
-        """Send for so long."""
-        seen = Seen()
+    async def send(self, seconds: float) -> Observed:
+        """Send for *seconds*."""
+        observed = Observed()
         async with (
             aiohttp.ClientSession(
                 headers={"Authorization": f"Bearer {self.token}"}, connector=aiohttp.TCPConnector(limit=64)
@@ -70,26 +70,26 @@ class Sender:
             begun = time.perf_counter()
             for number in range(int(seconds * self.requests_per_second)):
                 await asyncio.sleep(begun + number / self.requests_per_second - time.perf_counter())
-                group.create_task(self._post(session, seen))
-        return seen
+                group.create_task(self._post(session, observed))
+        return observed
 
-    async def _post(self, session: aiohttp.ClientSession, seen: Seen) -> None:
+    async def _post(self, session: aiohttp.ClientSession, observed: Observed) -> None:
         body = BATCHES[self.items]
         begun = time.perf_counter()
         async with session.post(self.url, data=body, headers={"Content-Type": "application/json"}) as reply:
             await reply.read()
-            seen.statuses[reply.status] += 1
-            seen.milliseconds.append((time.perf_counter() - begun) * 1000)
+            observed.statuses[reply.status] += 1
+            observed.milliseconds.append((time.perf_counter() - begun) * 1000)
 
 
-def flood(url: str, token: str, seconds: float) -> Seen:
-    """Flood for so long, in a process of its own: the quiet one's latencies are not to be those of its neighbour."""
+def flood(url: str, token: str, seconds: float) -> Observed:
+    """Flood for *seconds*, in a separate process so that both senders do not share an event loop."""
     per_second = LIMIT_ITEMS_PER_SECOND * TIMES_THE_LIMIT / FLOOD_BATCH
     return asyncio.run(Sender(url, token, FLOOD_BATCH, per_second).send(seconds))
 
 
 def compare(url: str, quiet_token: str, loud_token: str, seconds: float, pool: ProcessPoolExecutor) -> float:
-    """Print what both see and return how many times as long the quiet one waits while the other floods, at p99."""
+    """Print both observations; return the ratio of the quiet project's p99 during the flood to its p99 alone."""
     quiet = Sender(url, quiet_token, QUIET_BATCH, QUIET_REQUESTS_PER_SECOND)
     asyncio.run(quiet.send(2))
     alone = asyncio.run(quiet.send(seconds))
@@ -97,19 +97,19 @@ def compare(url: str, quiet_token: str, loud_token: str, seconds: float, pool: P
     time.sleep(1)
     beside = asyncio.run(quiet.send(seconds))
     times = quantiles(beside.milliseconds, n=100)[98] / quantiles(alone.milliseconds, n=100)[98]
-    for name, seen in (
+    for name, observed in (
         ("quiet, alone", alone),
-        ("quiet, beside the flood", beside),
+        ("quiet, during the flood", beside),
         ("the flood", flooding.result()),
     ):
-        sys.stdout.write(f"{name}: {seen.told()}\n")
-    sys.stdout.write(f"p99 of the quiet one beside the flood: {times:.2f} times that alone\n")
+        sys.stdout.write(f"{name}: {observed.summary()}\n")
+    sys.stdout.write(f"p99 of the quiet project during the flood: {times:.2f} times its p99 alone\n")
     sys.stdout.flush()
     return times
 
 
 async def prepare(kafka: KafkaSettings) -> str:
-    """Make a project with a limit and return its token, once the gateway knows of it."""
+    """Create a project with a rate limit and return its token, once the gateway has it."""
     await create_project(kafka, "loud", "Loud")
     await update_project(kafka, "loud", items_per_second=LIMIT_ITEMS_PER_SECOND, burst=LIMIT_ITEMS_PER_SECOND)
     token = await create_token(kafka, "loud")
@@ -118,9 +118,9 @@ async def prepare(kafka: KafkaSettings) -> str:
 
 
 def main() -> None:
-    """Compare on a gateway and a broker of its own."""
+    """Run the comparison on its own broker and gateway."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fairness", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each of the two parts")
+    parser.add_argument("--seconds", type=float, default=20.0, help="duration of each of the two phases")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sequence-fairness-") as directory:

@@ -1,6 +1,6 @@
-"""Load over HTTP: `wrk` where it is installed, a process of our own elsewhere and for load at a pace.
+"""HTTP load generator: `wrk` if it is installed; otherwise, and for load at a fixed rate, a process of this module.
 
-Whoever loads must not be the limit, so its CPU time is told, too.
+The CPU time of the load generator is reported, because it must not be the bottleneck.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from time import perf_counter
 import msgspec
 import uvloop
 
-from deploy.errors import BenchError
+from tests.benchmarks.errors import BenchError
 
 UNAVAILABLE = 503
 _LENGTH = re.compile(rb"(?i)content-length: (\d+)")
 _AGAIN_SECONDS = 0.5
-"""When a paced request is sent again that was answered 503, as every client does."""
+"""Delay before a paced request that was answered with 503 is sent again, as clients do."""
 
 _SCRIPT = """\
 local requests, n, i = {}, 0, 0
@@ -44,7 +44,7 @@ end
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What the load came to."""
+    """Result of a load."""
 
     requests: int
     failed: int
@@ -54,21 +54,21 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What is posted, and how."""
+    """What to post, and how."""
 
     url: str
     token: str
     bodies: str
-    """A file with a body on each line."""
+    """Path of a file with one body per line."""
     connections: int
     seconds: int
-    """Whole ones: wrk takes no others."""
+    """Duration; wrk accepts whole seconds only."""
     per_second: float = 0.0
-    """Requests; 0 posts again and again, as fast as is answered, and otherwise each body is posted once."""
+    """Requests per second, each body posted once. 0 is closed loop: bodies repeat as fast as they are answered."""
 
 
 async def post(load: Load) -> Outcome:
-    """Post the bodies in turn, again and again, as fast as they are answered."""
+    """Post the bodies in a closed loop."""
     if (wrk := shutil.which("wrk")) is None:
         return await paced(load)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
@@ -79,7 +79,7 @@ async def post(load: Load) -> Outcome:
 
 
 async def paced(load: Load) -> Outcome:
-    """Post the bodies at their pace, from a process of our own."""
+    """Post the bodies from a process of this module, at the rate of *load*."""
     return await _run([sys.executable, "-m", "tests.benchmarks.loadgen", msgspec.json.encode(load).decode()])
 
 
@@ -90,14 +90,14 @@ async def _run(command: Sequence[str]) -> Outcome:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     told = re.search(rb"^{.*}$", printed, re.MULTILINE)
     if process.returncode or told is None:
-        raise BenchError(f"the load generator ended with {process.returncode}: {printed.decode()[-500:]}")
+        raise BenchError(f"The load generator exited with code {process.returncode}: {printed.decode()[-500:]}")
     outcome = msgspec.json.decode(told[0], type=Outcome)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return msgspec.structs.replace(outcome, cpu_seconds=used)
 
 
 class Generator:
-    """Connections that post what is next as soon as it is due."""
+    """Connections that post the next body as soon as it is due."""
 
     def __init__(self, load: Load) -> None:
         self._host, _, path = load.url.removeprefix("http://").partition("/")
@@ -114,7 +114,7 @@ class Generator:
         self.waits: list[float] = []
 
     async def connection(self) -> None:
-        """Post over one connection until the time is over or nothing is left."""
+        """Post over one connection until the time has elapsed or no body is left."""
         name, _, port = self._host.partition(":")
         reader, writer = await asyncio.open_connection(name, int(port))
         for body in self._bodies:
@@ -124,9 +124,9 @@ class Generator:
             if perf_counter() - self._began > self._seconds:
                 break
             sent = perf_counter() if not self._gap else due
-            while await self._post(reader, writer, body) == UNAVAILABLE and self._gap:  # noqa: ASYNC110  # only asking tells
+            while await self._post(reader, writer, body) == UNAVAILABLE and self._gap:  # noqa: ASYNC110  # a retry, not a wait for an event
                 await asyncio.sleep(_AGAIN_SECONDS)
-            # From when it was due: a request that had to wait for a connection has waited.
+            # Measured from the due time, so that waiting for a free connection counts as latency.
             self.waits.append(perf_counter() - sent)
         writer.close()
 

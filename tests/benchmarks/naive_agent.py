@@ -1,4 +1,4 @@
-"""The obvious dedupe agent in Faust: a table, a test, a send. `BROKER INPUT OUTPUT DIRECTORY`."""
+"""Naive dedupe agent in Faust: a table, a test, a send. Arguments: `BROKER INPUT OUTPUT DIRECTORY`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import faust
 
 
 def main(broker: str, source: str, target: str, directory: str) -> None:
-    """Run the agent until it is ended."""
+    """Run the agent until it is stopped."""
     app = faust.App(
-        f"obvious-{source}",
+        f"naive-{source}",
         broker=f"kafka://{broker}",
         store="rocksdb://",
         datadir=directory,

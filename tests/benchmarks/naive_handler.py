@@ -1,4 +1,4 @@
-"""The obvious gateway: an aiohttp handler that sends each item of a batch. `BROKER TOPIC PORT`."""
+"""Naive gateway: an aiohttp handler that sends each item of a batch. Arguments: `BROKER TOPIC PORT`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 
 def application(broker: str, topic: str) -> web.Application:
-    """Return the handler as an application."""
+    """Return an application with the handler."""
     app = web.Application()
     producers: list[AIOKafkaProducer] = []
 
@@ -41,7 +41,7 @@ def application(broker: str, topic: str) -> web.Application:
 
 
 def main(broker: str, topic: str, port: str) -> None:
-    """Serve until told to stop."""
+    """Serve until the process is stopped."""
     uvloop.install()
     loop = asyncio.new_event_loop()
     web.run_app(application(broker, topic), host="127.0.0.1", port=int(port), access_log=None, print=None, loop=loop)

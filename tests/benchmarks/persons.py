@@ -1,4 +1,4 @@
-"""Persons alone: identifies on `identifies.v1`, states on `persons.v1`."""
+"""Persons alone: from `identifies.v1` to `persons.v1`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from processors.engine.producer import Output
 from schemas.records import partition_for
-from tests.benchmarks.cluster import PARTITIONS, BenchCluster, Namespace, joined
-from tests.benchmarks.datagen import Feed, load
+from tests.benchmarks.cluster import PARTITIONS, BenchCluster, Namespace, merged
+from tests.benchmarks.datagen import ItemGenerator, load
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.results import Row, Sample
 from tests.benchmarks.rounds import Candidate, run_interleaved
@@ -22,39 +22,39 @@ IDENTIFIES = 40_000
 KNOWN_USERS = 40
 UNIT = "identifies/s"
 SENTINEL = "last"
-"""In the names of users whose identify is the last of its partition."""
+"""Marker in the user IDs whose identify is the last of its partition."""
 
 
 @dataclass(slots=True)
 class Folding:
-    """A persons worker of one site; *users* are folded again and again, or each identify is of a new one."""
+    """A persons worker in one namespace; it folds *users* repeatedly, or each identify is of a new person."""
 
-    site: Namespace
+    namespace: Namespace
     users: list[str]
-    feed: Feed = field(default_factory=Feed)
+    generator: ItemGenerator = field(default_factory=ItemGenerator)
 
     async def measure(self) -> Sample:
-        """Write identifies while the site rests, let it go on, and wait until the last of each partition is folded."""
-        world = self.site.world
-        outputs = self.feed.identifies(IDENTIFIES, self.users)
+        """Write identifies while the namespace is suspended, resume it, and wait for the last of each partition."""
+        cluster = self.namespace.cluster
+        outputs = self.generator.identifies(IDENTIFIES, self.users)
         last = self._sentinels()
-        async with _Reader(self.site) as reader:
-            with self.site.suspended():
-                await load(world.output, self.site.topics.identifies, outputs)
-                await load(world.output, self.site.topics.identifies, last)
+        async with _Reader(self.namespace) as reader:
+            with self.namespace.suspended():
+                await load(cluster.output, self.namespace.topics.identifies, outputs)
+                await load(cluster.output, self.namespace.topics.identifies, last)
             began = perf_counter()
-            async with measured(joined([self.site.pids(), world.pids()])) as usage:
+            async with measured(merged([self.namespace.pids(), cluster.pids()])) as usage:
                 await reader.seen(PARTITIONS)
                 seconds = perf_counter() - began
         return Sample(IDENTIFIES / seconds, usage.per_million(IDENTIFIES), usage.peak_mib)
 
     def _sentinels(self) -> list[Output]:
-        """Return an identify for each partition: behind it everything is done."""
+        """Return one identify per partition, written last: once it is folded, so is everything before it."""
         wanted = set(range(PARTITIONS))
         found = []
         while wanted:
-            user = self.feed.users(1)[0] + f"-{SENTINEL}-{self.feed.made}"
-            (identify,) = self.feed.identifies(1, [user])
+            user = self.generator.users(1)[0] + f"-{SENTINEL}-{self.generator.made}"
+            (identify,) = self.generator.identifies(1, [user])
             partition = partition_for(identify.key, PARTITIONS)
             if partition in wanted:
                 wanted.remove(partition)
@@ -63,11 +63,11 @@ class Folding:
 
 
 class _Reader:
-    """Reads `persons.v1` from its end on, for sentinels."""
+    """Reads `persons.v1` from its end and waits for sentinels."""
 
-    def __init__(self, site: Namespace) -> None:
-        self._topic = site.topics.persons
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=site.world.broker, fetch_max_wait_ms=20)
+    def __init__(self, namespace: Namespace) -> None:
+        self._topic = namespace.topics.persons
+        self._consumer = AIOKafkaConsumer(bootstrap_servers=namespace.cluster.broker, fetch_max_wait_ms=20)
 
     async def __aenter__(self) -> Self:
         await self._consumer.start()
@@ -79,22 +79,22 @@ class _Reader:
         await self._consumer.stop()
 
     async def seen(self, number: int) -> None:
-        """Return when *number* sentinels have come."""
+        """Return when *number* sentinels were read."""
         keys: set[bytes] = set()
         while len(keys) < number:
             for records in (await self._consumer.getmany(timeout_ms=20)).values():
                 keys.update(record.key for record in records if SENTINEL.encode() in record.key)
 
 
-async def compare(world: BenchCluster, plan: Plan) -> list[Row]:
-    """New persons beside persons that have been folded a thousand times and more."""
+async def compare(cluster: BenchCluster, plan: Plan) -> list[Row]:
+    """Compare new persons with persons that were folded more than a thousand times."""
     async with AsyncExitStack() as stack:
-        contenders = []
+        candidates = []
         for name, known in (("each of a new person", 0), ("of persons with 1,000 folds", KNOWN_USERS)):
-            site = await stack.enter_async_context(world.site(f"persons-{known}"))
-            await site.start_workers("persons")
-            folding = Folding(site, Feed().users(known))
+            namespace = await stack.enter_async_context(cluster.namespace(f"persons-{known}"))
+            await namespace.start_workers("persons")
+            folding = Folding(namespace, ItemGenerator().users(known))
             if known:
                 await folding.measure()
-            contenders.append(Candidate(name, UNIT, folding.measure))
-        return await run_interleaved("persons", contenders, plan.rounds, world.say)
+            candidates.append(Candidate(name, UNIT, folding.measure))
+        return await run_interleaved("persons", candidates, plan.rounds, cluster.say)

@@ -1,4 +1,4 @@
-"""What a run of the benchmark comes to: samples, their medians, the table, the file, ratios against an older run."""
+"""Results: samples, medians, the Markdown table, the JSON file, and ratios to an older run."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from statistics import median
 
 import msgspec
 
-from deploy.errors import BenchError
+from tests.benchmarks.errors import BenchError
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One measurement of one contender."""
+    """One measurement of one candidate."""
 
     value: float
     cpu_seconds: Mapping[str, float] = {}
-    """By process, for a million events."""
+    """CPU seconds per million events, by process."""
     peak_mib: Mapping[str, float] = {}
-    """By process, resident memory."""
+    """Peak resident memory, by process."""
     more: Mapping[str, float] = {}
-    """Further figures, such as percentiles."""
+    """Additional figures, such as percentiles."""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """What one contender came to in one comparison."""
+    """All samples of one candidate in one comparison."""
 
     group: str
     name: str
@@ -38,27 +38,27 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def span(self) -> tuple[float, float]:
-        """Least and greatest."""
+        """Minimum and maximum."""
         values = [sample.value for sample in self.samples]
         return min(values), max(values)
 
 
 class Run(msgspec.Struct, frozen=True):
-    """All of it, with the machine that it ran on: the content of the file."""
+    """A whole run with a description of its machine; the content of `bench.json`."""
 
     machine: Mapping[str, str]
     rows: Sequence[Row]
 
 
 def table(run: Run) -> str:
-    """Return *run* as Markdown: a table for each comparison, each row with its ratio to the first of them."""
+    """Return *run* as Markdown: one table per comparison, each row with its ratio to the first row."""
     lines = [", ".join(f"{name}: {text}" for name, text in run.machine.items())]
     for group, rows in _groups(run.rows).items():
         lines += [
             "",
             f"### {group}",
             "",
-            "| What | Median | Least … greatest | Ratio | CPU s per million | Peak MiB | More |",
+            "| What | Median | Min … max | Ratio | CPU s per million | Peak MiB | More |",
         ]
         lines.append("| --- | ---: | ---: | ---: | --- | --- | --- |")
         lines += [_line(row, rows[0]) for row in rows]
@@ -66,7 +66,7 @@ def table(run: Run) -> str:
 
 
 def comparison(run: Run, older: Run) -> str:
-    """Return the ratio of each row's median to the one it had in *older*."""
+    """Return a table with the ratio of each row's median to its median in *older*."""
     before = {(row.group, row.name): row for row in older.rows}
     lines = ["| What | Before | Now | Ratio |", "| --- | ---: | ---: | ---: |"]
     for row in run.rows:
@@ -77,11 +77,11 @@ def comparison(run: Run, older: Run) -> str:
 
 
 def read(path: Path) -> Run:
-    """Return the run that *path* holds; raise `BenchError` where it holds none."""
+    """Read a run from *path*; raise `BenchError` if the file is not a benchmark result."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Run)
     except (OSError, msgspec.DecodeError) as error:
-        raise BenchError(f"{path} is not what `sequence bench` writes: {error}") from error
+        raise BenchError(f"{path} is not a benchmark result (bench.json): {error}") from error
 
 
 def write(run: Run, directory: Path) -> None:

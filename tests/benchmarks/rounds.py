@@ -1,4 +1,4 @@
-"""Rounds: contenders of one comparison take turns, so that whatever else the machine does hurts them alike."""
+"""Interleaved rounds: candidates take turns, so that a change in machine speed affects all of them alike."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.benchmarks.results import Row, Sample
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What takes part in a comparison: each call of *measure* is one measurement."""
+    """A participant in a comparison; each call of *measure* takes one sample."""
 
     name: str
     unit: str
@@ -18,13 +18,13 @@ class Candidate:
 
 
 async def run_interleaved(
-    group: str, contenders: list[Candidate], rounds: int, say: Callable[[str], None]
+    group: str, candidates: list[Candidate], rounds: int, say: Callable[[str], None]
 ) -> list[Row]:
-    """Let *contenders* take turns for *rounds* and return a row for each."""
-    samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
+    """Measure *candidates* in turn for *rounds* rounds; return a row for each."""
+    samples: dict[str, list[Sample]] = {candidate.name: [] for candidate in candidates}
     for number in range(1, rounds + 1):
-        for contender in contenders:
-            sample = await contender.measure()
-            samples[contender.name].append(sample)
-            say(f"{group} {number}/{rounds}: {contender.name}: {sample.value:,.1f} {contender.unit}")
-    return [Row(group, contender.name, contender.unit, samples[contender.name]) for contender in contenders]
+        for candidate in candidates:
+            sample = await candidate.measure()
+            samples[candidate.name].append(sample)
+            say(f"{group} {number}/{rounds}: {candidate.name}: {sample.value:,.1f} {candidate.unit}")
+    return [Row(group, candidate.name, candidate.unit, samples[candidate.name]) for candidate in candidates]

@@ -1,4 +1,4 @@
-"""The sink alone: events on the topic, rows that a query sees."""
+"""The sink alone: from `events.v1` to rows that a query returns."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from time import perf_counter
 
 import aiohttp
 
-from deploy.errors import BenchError
 from processors.clickhouse.client import ClickHouse
-from tests.benchmarks.cluster import BenchCluster, Namespace, joined, until
-from tests.benchmarks.datagen import Feed, load
+from tests.benchmarks.cluster import BenchCluster, Namespace, merged, until
+from tests.benchmarks.datagen import ItemGenerator, load
+from tests.benchmarks.errors import BenchError
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.results import Row, Sample
 from tests.benchmarks.rounds import Candidate, run_interleaved
@@ -22,9 +22,9 @@ from tests.benchmarks.usage import measured
 EVENTS = 200_000
 UNIT = "rows/s"
 _BLOCK = EVENTS
-"""Rows that the engine's own table reads at once: for each SELECT it joins its group and fetches anew."""
+"""Rows that the Kafka table engine reads per SELECT, because each SELECT joins the consumer group again."""
 
-# The properties are text in it, which it reads faster than JSON; the INSERT makes JSON of them.
+# Properties are read as text, which is faster than JSON; the INSERT converts them.
 _TABLE = """
 CREATE TABLE queue (
     type String, projectId String, messageId String, userId String, event String, timestamp DateTime64(6, 'UTC'),
@@ -55,67 +55,69 @@ _MOVE_SETTINGS = {
 
 @dataclass(slots=True)
 class Fill:
-    """A sink of one site, measured from its first rows of a round to its last."""
+    """A sink in one namespace, measured from resuming it to the last row of a round."""
 
-    site: Namespace
+    namespace: Namespace
     clickhouse: ClickHouse
-    feed: Feed = field(default_factory=Feed)
+    generator: ItemGenerator = field(default_factory=ItemGenerator)
     origins: dict[int, int] = field(default_factory=dict)
 
     async def measure(self) -> Sample:
-        """Write events while the site rests, let it go on, and wait until all are rows."""
-        world = self.site.world
+        """Write events while the namespace is suspended, resume it, and wait until all are rows."""
+        cluster = self.namespace.cluster
         before = await self.rows()
-        with self.site.suspended():
-            outputs = self.feed.tracks(EVENTS)
-            await load(world.output, self.site.topics.events, outputs, self.origins)
+        with self.namespace.suspended():
+            outputs = self.generator.tracks(EVENTS)
+            await load(cluster.output, self.namespace.topics.events, outputs, self.origins)
         began = perf_counter()
-        async with measured(joined([self.site.pids(), world.pids()])) as usage:
+        async with measured(merged([self.namespace.pids(), cluster.pids()])) as usage:
             await self.fill(before + EVENTS)
             seconds = perf_counter() - began
         return Sample(EVENTS / seconds, usage.per_million(EVENTS), usage.peak_mib)
 
     async def fill(self, due: int) -> None:
-        """Return when *due* rows are there."""
+        """Return when the table has *due* rows."""
 
         async def complete() -> bool:
             return await self.rows() >= due
 
-        await until(complete, f"{self.site.name} fills the table", every_seconds=0.1)
+        await until(complete, f"{self.namespace.name} has written {due} rows", every_seconds=0.1)
 
     async def rows(self) -> int:
-        """Return how many rows there are."""
+        """Return the number of rows in `events`."""
         found = await asyncio.to_thread(self.clickhouse.query, "SELECT count() AS n FROM events")
         return int(found[0]["n"])
 
 
 class Loop(Fill):
-    """The engine's own Kafka table, moved into the table of events by one INSERT … SELECT after the other."""
+    """ClickHouse's Kafka table engine, copied into `events` by repeated INSERT … SELECT."""
 
     __slots__ = ()
 
     async def fill(self, due: int) -> None:
-        """Return when *due* rows are there."""
+        """Return when the table has *due* rows."""
         while await self.rows() < due:
-            await execute(self.site, _MOVE, _MOVE_SETTINGS)
+            await execute(self.namespace, _MOVE, _MOVE_SETTINGS)
 
 
-async def open_queue(site: Namespace) -> None:
-    """Make the engine's own Kafka table of the site's events."""
-    table = _TABLE.format(broker=site.world.broker, topic=site.topics.events, group=site.name, block=_BLOCK)
-    # Within `chdb` nothing runs in the table's background: it is made all the same, and the engine complains.
+async def open_queue(namespace: Namespace) -> None:
+    """Create a Kafka engine table on `events.v1` of *namespace*."""
+    table = _TABLE.format(
+        broker=namespace.cluster.broker, topic=namespace.topics.events, group=namespace.name, block=_BLOCK
+    )
+    # chdb runs no background threads for the table: it reports an error, and the table exists all the same.
     with suppress(BenchError):
-        await execute(site, table)
+        await execute(namespace, table)
 
 
-async def close_queue(site: Namespace) -> None:
-    """Leave the group: the engine would go on fetching."""
-    await execute(site, "DROP TABLE queue")
+async def close_queue(namespace: Namespace) -> None:
+    """Drop the Kafka engine table, which would otherwise keep fetching."""
+    await execute(namespace, "DROP TABLE queue")
 
 
-async def execute(site: Namespace, sql: str, settings: Mapping[str, str] | None = None) -> None:
-    """Run *sql* in the site's database however long it takes: the engine's own table waits for its group in it."""
-    kept = site.parts.clickhouse_settings
+async def execute(namespace: Namespace, sql: str, settings: Mapping[str, str] | None = None) -> None:
+    """Run *sql* in the database of *namespace* without a timeout: a Kafka engine table waits for its group."""
+    kept = namespace.services.clickhouse_settings
     parameters = {"database": kept.database, **(settings or {})}
     async with (
         aiohttp.ClientSession(auth=aiohttp.BasicAuth(kept.username, kept.password)) as session,
@@ -125,22 +127,22 @@ async def execute(site: Namespace, sql: str, settings: Mapping[str, str] | None 
             raise BenchError(f"{sql[:80].strip()} …: {await response.text()}")
 
 
-async def compare(world: BenchCluster, plan: Plan) -> list[Row]:
-    """The sink worker through the HTTP front, beside the engine's own Kafka table in a loop."""
+async def compare(cluster: BenchCluster, plan: Plan) -> list[Row]:
+    """Compare the sink worker with ClickHouse's Kafka table engine in a loop."""
     async with AsyncExitStack() as stack:
-        ours = await stack.enter_async_context(world.site("sink-ours"))
+        ours = await stack.enter_async_context(cluster.namespace("sink-ours"))
         fill = Fill(ours, await asyncio.to_thread(ours.migrate))
         await ours.start_workers("sink")
-        theirs = await stack.enter_async_context(world.site("sink-loop"))
+        theirs = await stack.enter_async_context(cluster.namespace("sink-loop"))
         loop = Loop(theirs, await asyncio.to_thread(theirs.migrate))
-        for site in (ours, theirs):
-            # Merges go on for long after the rows are there, and would count for whoever comes next.
-            await execute(site, "SYSTEM STOP MERGES")
+        for namespace in (ours, theirs):
+            # Merges continue after the last row and would distort the next measurement.
+            await execute(namespace, "SYSTEM STOP MERGES")
         await open_queue(theirs)
-        contenders = [
-            Candidate("the engine's Kafka table in a loop", UNIT, loop.measure),
+        candidates = [
+            Candidate("ClickHouse's Kafka table engine in a loop", UNIT, loop.measure),
             Candidate("sink worker", UNIT, fill.measure),
         ]
-        rows = await run_interleaved("sink", contenders, plan.rounds, world.say)
+        rows = await run_interleaved("sink", candidates, plan.rounds, cluster.say)
         await close_queue(theirs)
         return rows

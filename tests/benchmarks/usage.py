@@ -1,4 +1,4 @@
-"""What processes use while something is measured: CPU time and the most memory that was seen."""
+"""CPU time and peak memory of processes during a measurement."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _MIB = 1024 * 1024
 
 @dataclass(slots=True)
 class Usage:
-    """What each process has used since the measurement began; filled when it ends."""
+    """CPU seconds and peak MiB of each process; complete when the measurement ends."""
 
     cpu_seconds: dict[str, float] = field(default_factory=dict)
     peak_mib: dict[str, float] = field(default_factory=dict)
 
     def per_million(self, events: float) -> dict[str, float]:
-        """Return the CPU seconds for a million of what *events* were processed."""
+        """Return CPU seconds per million events, for *events* processed events."""
         return {name: seconds * 1e6 / events for name, seconds in self.cpu_seconds.items()} if events else {}
 
 
 @asynccontextmanager
 async def measured(pids: Mapping[str, int]) -> AsyncIterator[Usage]:
-    """Measure the processes *pids*, by name, for the length of the block."""
+    """Measure the processes *pids* (name to process ID) for the duration of the block."""
     usage = Usage()
     processes = {name: psutil.Process(pid) for name, pid in pids.items()}
     before = {name: _cpu(process) for name, process in processes.items()}
@@ -39,7 +39,7 @@ async def measured(pids: Mapping[str, int]) -> AsyncIterator[Usage]:
     def look() -> None:
         for name, process in processes.items():
             usage.peak_mib[name] = max(usage.peak_mib.get(name, 0.0), _memory(process))
-            # Also while it runs: a process that has ended tells nothing any more.
+            # Sampled continuously, because a process that has exited can no longer be read.
             usage.cpu_seconds[name] = max(usage.cpu_seconds.get(name, 0.0), _cpu(process) - before[name])
 
     async def watch() -> None:
@@ -56,7 +56,7 @@ async def measured(pids: Mapping[str, int]) -> AsyncIterator[Usage]:
 
 
 def machine() -> dict[str, str]:
-    """Return what the figures depend on."""
+    """Describe the machine: figures depend on it."""
     memory = psutil.virtual_memory().total / (_MIB * 1024)
     return {
         "machine": platform.machine(),
@@ -73,7 +73,7 @@ def machine() -> dict[str, str]:
 
 def _processor() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123  # a kernel's view, not a path of ours
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123  # procfs
             models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
     except OSError:
         models = []

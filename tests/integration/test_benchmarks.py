@@ -1,4 +1,4 @@
-"""The benchmark measures: each comparison here is as small as it can be, and nothing is asserted on speed."""
+"""Benchmarks run: each comparison in its smallest size. Nothing is asserted about speed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.errors import BenchError
 from tests.benchmarks import results
 from tests.benchmarks.command import COMPARISONS, run
+from tests.benchmarks.errors import BenchError
 from tests.benchmarks.plan import Plan
 from tests.support.services import free_ports
 
@@ -27,7 +27,7 @@ SMALL = Plan(
 
 def environ(directory: Path) -> dict[str, str]:
     first = free_ports(6)
-    # The gateways of all contenders stand side by side, from the last of these on.
+    # The gateways of all candidates use consecutive ports, starting with the last of these.
     ports = ("SEQUENCE_LOCAL_KAFKA_PORT", "SEQUENCE_LOCAL_CLICKHOUSE_PORT", "SEQUENCE_GATEWAY_PORT")
     return {"SEQUENCE_STATE_DIR": str(directory), **{name: str(first + n) for n, name in enumerate(ports)}}
 
@@ -36,18 +36,18 @@ def environ(directory: Path) -> dict[str, str]:
     ("name", "expected"),
     [
         ("gateway", ["an aiohttp handler with `send` per item", "one gateway", "two gateways"]),
-        ("recovery", ["0 marks", "1,000 marks"]),
+        ("recovery", ["0 entries", "1,000 entries"]),
         (
-            "whole",
+            "end-to-end",
             [
                 "at 100 items/s",
-                "the obvious pipeline, 10 % repeats, 5 % identifies",
-                "500 items/s offered for 2 s, 10 % repeats, 5 % identifies",
+                "the naive pipeline, 10 % duplicates, 5 % identifies",
+                "500 items/s offered for 2 s, 10 % duplicates, 5 % identifies",
             ],
         ),
     ],
 )
-def test_a_comparison_has_a_row_for_each_contender(name: str, expected: list[str], tmp_path: Path) -> None:
+def test_comparison_has_a_row_for_each_candidate(name: str, expected: list[str], tmp_path: Path) -> None:
     done = run(environ(tmp_path), SMALL, name, tmp_path, print)
 
     assert [row.name for row in done.rows][: len(expected)] == expected
@@ -55,6 +55,6 @@ def test_a_comparison_has_a_row_for_each_contender(name: str, expected: list[str
     assert results.read(tmp_path / "bench.json") == done
 
 
-def test_a_comparison_that_there_is_not_is_named_with_those_that_are(tmp_path: Path) -> None:
+def test_unknown_comparison_is_rejected_with_the_available_ones(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=", ".join(COMPARISONS)):
         run({}, SMALL, "speed", tmp_path, print)

@@ -1,4 +1,4 @@
-"""What a run of the benchmark is made into."""
+"""Benchmark results: table, file and comparison."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.errors import BenchError
+from tests.benchmarks.errors import BenchError
 from tests.benchmarks.results import Row, Run, Sample, comparison, read, table, write
 
 
@@ -20,26 +20,26 @@ def cells(text: str, name: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_a_row_shows_the_median_the_span_and_the_ratio_to_the_first_of_its_group() -> None:
+def test_row_shows_median_span_and_ratio_to_the_first_of_its_group() -> None:
     shown = table(Run({"cores": "2"}, [row("theirs", 100, 300, 200), row("ours", 900, 100, 400)]))
 
     assert cells(shown, "theirs")[1:4] == ["200 rows/s", "100 … 300", "1.00"]
     assert cells(shown, "ours")[1:4] == ["400 rows/s", "100 … 900", "2.00"]
 
 
-def test_cpu_time_is_the_median_and_memory_the_greatest_that_was_seen() -> None:
+def test_cpu_time_is_a_median_and_memory_a_maximum() -> None:
     shown = table(Run({}, [row("ours", 100, 300, 200)]))
 
     assert cells(shown, "ours")[4:6] == ["worker 2.00", "worker 30.0"]
 
 
-def test_what_has_another_unit_has_no_ratio() -> None:
+def test_row_with_another_unit_has_no_ratio() -> None:
     shown = table(Run({}, [row("rate", 100), row("time", 3, unit="s")]))
 
     assert cells(shown, "time")[3] == ""
 
 
-def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_written_run_is_read_back(tmp_path: Path) -> None:
     done = Run({"cores": "2"}, [row("ours", 1, 2, 3)])
     write(done, tmp_path)
 
@@ -47,7 +47,7 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert (tmp_path / "bench.md").read_text() == table(done)
 
 
-def test_an_older_run_is_compared_by_group_and_name() -> None:
+def test_older_run_is_matched_by_group_and_name() -> None:
     older = Run({}, [row("ours", 200), row("ours", 5, group="dedupe"), row("gone", 1)])
     shown = comparison(Run({}, [row("ours", 300), row("new", 1)]), older)
 
@@ -56,7 +56,7 @@ def test_an_older_run_is_compared_by_group_and_name() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"machine":{}}'])
-def test_a_file_that_holds_no_run_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_file_without_a_run_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "other.json").write_bytes(content)
 
     with pytest.raises(BenchError, match=r"other\.json"):
