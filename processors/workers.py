@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gc
-import os
 from pathlib import Path
 
 import uvloop
 
-from processors.engine import failpoints
 from processors.engine.app import EngineSettings, WorkerBuilder
 from processors.engine.connections import patch_closed_transport_error
 from processors.engine.rocksdb import StoreConfig
@@ -29,7 +27,6 @@ Python's own number of 700 makes it go over all of them again and again."""
 
 def run(name: str, settings: WorkerSettings) -> None:
     """Run worker *name* in this process until it is told to stop; an error ends the process with a code of its own."""
-    failpoints.arm(os.environ)
     uvloop.install()
     patch_closed_transport_error()
     directory = Path(settings.directory)

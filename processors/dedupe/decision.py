@@ -11,7 +11,6 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from processors.engine.failpoints import without
 from processors.engine.stage import SourceRecord
 from schemas.items import MAX_ID_CHARACTERS, Identify, Item
 from schemas.records import InvalidRecordError, decode_item, item_key, origin_of
@@ -107,7 +106,7 @@ def replay(
     puts: list[tuple[bytes, bytes | None, int]] = []
     for record in records:
         origin = origin_of(record.headers)
-        if record.key is None or (origin <= processed_offset and not without("origins")):
+        if record.key is None or origin <= processed_offset:
             continue
         processed_offset = max(processed_offset, origin)
         puts.append((record.key, pack_entry(origin, record.timestamp), record.timestamp))

@@ -12,8 +12,7 @@ from typing import Any
 
 from faust.types import TP
 
-from processors.engine.errors import InterleavedWriterError
-from processors.engine.failpoints import reach, without
+from processors.engine import contiguous, failpoints
 from processors.engine.offsets import OffsetReader
 from processors.engine.producer import ChangelogProducer, Output
 from processors.engine.rocksdb import PartitionStore, Put
@@ -87,21 +86,11 @@ class ChangelogTable:
         """Write *outputs*, wait until they are durable, and then apply *puts*; *decided* is the last input offset."""
         state = self.partition(number)
         position = state.position
-        reach("decided")
-        early = without("produce_before_apply")
-        if early:
-            state.apply(puts, position=position, processed_offset=state.processed_offset)
-            reach("applied")
-            puts = ()
+        failpoints.hit("decided")
         if outputs:
             base = await self._outputs.append(self.topic, number, outputs)
-            if (base != position + 1 or state.position != position) and not without("contiguous_out"):
-                raise InterleavedWriterError(
-                    f"{self.topic}[{number}]: outputs were acknowledged at {base}, due was {position + 1}: "
-                    f"another worker has written in between"
-                )
+            contiguous.check_output(TP(self.topic, number), base, expected=position + 1, applied=state.position)
             position = base + len(outputs) - 1
-        reach("produced")
+        failpoints.hit("produced")
         state.apply(puts, position=position, processed_offset=processed_offset)
-        if not early:
-            reach("applied")
+        failpoints.hit("applied")

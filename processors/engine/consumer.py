@@ -20,7 +20,6 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from processors.engine.aiokafka_patches import patch_consumer_records
-from processors.engine.failpoints import loses_run
 from processors.engine.fetch_epochs import Fetched, FetchEpochs
 from processors.engine.stage import RecordBatch
 
@@ -226,7 +225,7 @@ class BatchConsumer(driver.Consumer):
             if self.should_stop:
                 return
             wanted = tp in self._get_active_partitions() or tp in self._buffered_partitions
-            if wanted and self.thread.places.hold(tp, place) and not loses_run():
+            if wanted and self.thread.places.hold(tp, place):
                 yield tp, self._slice_message(tp, run)
 
     def _slice_message(self, tp: TP, run: RecordBatch) -> ConsumerMessage:

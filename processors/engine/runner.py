@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 from faust.types import TP
 
-from processors.engine.errors import ExpiredInputError, SkippedRecordsError, TruncatedLogError
-from processors.engine.failpoints import reach, without
+from processors.engine import contiguous, failpoints
+from processors.engine.errors import ExpiredInputError, TruncatedLogError
 from processors.engine.offsets import LogOffsets, OffsetReader
 from processors.engine.stage import Positions, RecordBatch, SourceRecord, Stage
 
@@ -111,13 +111,7 @@ class PartitionTask:
         due = self.processed_offset + 1
         for event in events:
             run: RecordBatch = event.value
-            begin = run.begin if self.stage.compacted else run.first_offset
-            whole = self.stage.compacted or run.last_offset - run.first_offset + 1 == len(run.records)
-            if (begin > due or not whole) and not without("contiguous_in"):
-                raise SkippedRecordsError(
-                    f"{self.tp.topic}[{self.tp.partition}]: due was offset {due}, a run of {len(run.records)} records "
-                    f"came from {run.first_offset} to {run.last_offset}"
-                )
+            contiguous.check_input(self.tp, run, due, compacted=self.stage.compacted)
             records.extend(run.records if run.first_offset >= due else (r for r in run.records if r.offset >= due))
             due = max(due, run.last_offset + 1)
         return RecordBatch(self.tp.topic, self.tp.partition, records, self.processed_offset + 1) if records else None
@@ -218,19 +212,14 @@ class Runner:
             run = lane.join(events)
             if run is not None:
                 await self._process(lane.stage, run)
-                reach("processed")
+                failpoints.hit("processed")
                 lane.processed_offset = run.last_offset
             for event in events:
                 event.ack()
             lane.working_since = None
 
     async def _process(self, stage: Stage, run: RecordBatch) -> None:
-        try:
-            await stage.process(run)
-        except Exception as error:
-            if not without("fail_fast"):
-                raise
-            log.warning("TEST: going on after %r", error)
+        await stage.process(run)
 
     async def _learn_positions(self, stage: Stage, lanes: list[PartitionTask], ready: asyncio.Future[None]) -> None:
         tps = [lane.tp for lane in lanes]

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from processors.clickhouse.client import ANSWER_SECONDS, ClickHouse, ServerClock
 from processors.clickhouse.errors import LeaseLostError, TooLateError, UnavailableError
-from processors.engine.failpoints import reach, without
+from processors.engine import failpoints
 from processors.engine.stage import Lease
 from processors.sink.rows import Block
 from schemas.clickhouse import PERSONS, Table
@@ -111,7 +111,7 @@ class ClickHouseSink:
             if time.monotonic() < lease() - LEASE_MARGIN_SECONDS:
                 raise UnavailableError(f"{nothing}: it took too long to get there") from error
             raise LeaseLostError(f"{nothing}: the lease had ended") from error
-        reach("inserted")
+        failpoints.hit("inserted")
         rows = sum(len(block.rows) for block in blocks)
         if written != rows and not self._are_there(blocks):
             raise UnavailableError(f"{written} of {rows} rows were written of {token}")
@@ -153,7 +153,7 @@ class BlockWriter:
         """Ask how far *table* is filled and return the highest origin of each partition, -1 where it has none."""
         wanted = list(partitions)
         self._sink.settle(table, wanted)
-        known = {} if without("sink_position") else self._sink.positions(table, wanted)
+        known = self._sink.positions(table, wanted)
         for partition in wanted:
             self._positions[table.name, partition] = known.get(partition, -1)
         return {partition: self._positions[table.name, partition] for partition in wanted}
