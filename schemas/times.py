@@ -1,6 +1,6 @@
-"""Points in time, and the correction of clocks that are wrong.
+"""Timestamps: parsing, formatting, and correction of the sender's clock.
 
-Inside, a time is an integer: microseconds since 1970, UTC. Outside it is text of one fixed form,
+In code a time is an integer, microseconds since 1970 in UTC. In records and replies it is text of one fixed form,
 `2026-01-31T23:59:59.123456Z`, which sorts like the times themselves.
 """
 
@@ -16,13 +16,13 @@ import msgspec
 SECOND = 1_000_000
 DAY = 24 * 60 * 60 * SECOND
 LARGEST_CORRECTION = DAY
-"""A clock that is further off than this says nothing about the others."""
+"""A clock that is further off is not corrected."""
 FURTHEST_AHEAD = DAY
-"""An event that would be further in the future than this has happened when it was received."""
+"""An item's time that is further after its receipt is replaced by the time of receipt."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _END = 9_214_646_400 * SECOND
-"""2262-01-01: ClickHouse's DateTime64 and 64-bit nanoseconds both reach to here."""
+"""2262-01-01, the limit of ClickHouse's DateTime64 and of 64-bit nanoseconds."""
 _FORM = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)"
     r"(?:[Tt ](?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?"
@@ -33,6 +33,8 @@ _SECOND_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.", re.ASCII)
 _DIGITS = [f"{number:03d}" for number in range(1000)]
 _MILLIONTHS = {digits: number for number, digits in enumerate(_DIGITS)}
 _THOUSANDTHS = {digits: number * 1000 for number, digits in enumerate(_DIGITS)}
+_NO_DIGITS = -SECOND
+"""Added to any number of microseconds below a second, it stays negative."""
 
 
 class Times(msgspec.Struct, frozen=True, gc=False):
@@ -46,9 +48,9 @@ class Times(msgspec.Struct, frozen=True, gc=False):
 
 
 def parse_time(text: str) -> int:
-    """Return the time that *text* says, an ISO 8601 date or date-time; without offset it is UTC.
+    """Return the time in *text*, an ISO 8601 date or date-time; UTC if it has no offset.
 
-    Fractions of a second are cut to microseconds. Raises `ValueError` for anything else, and for years outside
+    Fractions of a second are truncated to microseconds. Raises `ValueError` for any other text and for years outside
     1970 to 2261.
     """
     match = _FORM.fullmatch(text)
@@ -73,9 +75,9 @@ def format_time(micros: int) -> str:
 
 
 def clock_shift(sent_at: int | None, received_at: int) -> int:
-    """Return by how many microseconds the sender's clock is behind ours: what has to be added to its times.
+    """Return how many microseconds to add to the sender's times: its clock is that far behind the gateway's.
 
-    0 where that cannot be known, or where it is more than a day.
+    0 if *sent_at* is None or the difference exceeds `LARGEST_CORRECTION`.
     """
     if sent_at is None:
         return 0
@@ -84,9 +86,10 @@ def clock_shift(sent_at: int | None, received_at: int) -> int:
 
 
 def correct(timestamp: int | None, sent_at: int | None, received_at: int) -> Times:
-    """Return the four times of an item: corrected is `receivedAt - (sentAt - timestamp)`, as Segment has it.
+    """Return the four times of an item. The corrected time is `receivedAt - (sentAt - timestamp)`, Segment's rule.
 
-    It is the time received where it would be more than a day ahead of that.
+    It is the time of receipt if it would be later than that by more than `FURTHEST_AHEAD`, and *timestamp* if it would
+    be before 1970.
     """
     corrected = received_at
     if timestamp is not None:
@@ -99,21 +102,21 @@ def correct(timestamp: int | None, sent_at: int | None, received_at: int) -> Tim
 
 
 class Clock(msgspec.Struct, frozen=True, gc=False):
-    """A sender's clock: what `correct` says of its times, as text and fast for many of them."""
+    """A sender's clock. `read` gives the result of `parse_time` and `correct` as text, fast for many times."""
 
     received_at: int
     received: str
     sent_at: int | None
     sent: str | None
     latest: str
-    """What is after this becomes the time received."""
+    """Corrected times after this one become `received`."""
     seconds: int
     micros: int
-    """With `seconds`, what has to be added to its times; from 0 up to a second."""
+    """Added to the sender's times together with `seconds`; 0 to 999,999."""
 
     @classmethod
     def of(cls, sent_at: int | None, received_at: int) -> Self:
-        """Return the clock of what was sent at *sent_at*, by itself, and received at *received_at*, by ours."""
+        """Return the clock of a sender: *sent_at* is its own reading, *received_at* the gateway's."""
         seconds, micros = divmod(clock_shift(sent_at, received_at), SECOND)
         return cls(
             received_at=received_at,
@@ -126,25 +129,29 @@ class Clock(msgspec.Struct, frozen=True, gc=False):
         )
 
     def read(self, text: str) -> tuple[str, str]:
-        """Return the time that *text* says and what it is after correction; `ValueError` where it says none.
+        """Return the time in *text* and the corrected time, both in the fixed form; `ValueError` if it is no time.
 
-        The forms that JavaScript, Python and we write are put together from parts that a batch's events share.
+        Fast path for the forms that JavaScript, Python and this module write: the result is put together from parts,
+        most of which the items of a batch share.
         """
-        try:
-            if len(text) == 24 and text[-1] == "Z":
-                fraction, original = _THOUSANDTHS[text[20:23]] + self.micros, text[:-1] + "000Z"
-            elif len(text) == 27 and text[-1] == "Z":
-                fraction, original = _THOUSANDTHS[text[20:23]] + _MILLIONTHS[text[23:26]] + self.micros, text
-            elif text.endswith("+00:00"):  # Python's way to write Z
-                return self.read(text[:-6] + "Z")
-            else:
-                return self._read_any(text)
-            if fraction < SECOND:
-                second = _shift_second(text[:20], self.seconds)
-            else:
-                fraction -= SECOND
-                second = _shift_second(text[:20], self.seconds + 1)
-        except KeyError:
+        if len(text) == 24:
+            fraction, original = _THOUSANDTHS.get(text[20:23], _NO_DIGITS), text[:-1] + "000Z"
+        elif len(text) == 27:
+            fraction = _THOUSANDTHS.get(text[20:23], _NO_DIGITS) + _MILLIONTHS.get(text[23:26], _NO_DIGITS)
+            original = text
+        elif text.endswith("+00:00"):  # Python's form of Z
+            return self.read(text[:-6] + "Z")
+        else:
+            return self._read_any(text)
+        if fraction < 0 or text[-1] != "Z":
+            return self._read_any(text)
+        fraction += self.micros
+        if fraction < SECOND:
+            second = _shift_second(text[:20], self.seconds)
+        else:
+            fraction -= SECOND
+            second = _shift_second(text[:20], self.seconds + 1)
+        if second is None:
             return self._read_any(text)
         corrected = f"{second}{_DIGITS[fraction // 1000]}{_DIGITS[fraction % 1000]}Z"
         return original, corrected if corrected <= self.latest else self.received
@@ -155,17 +162,15 @@ class Clock(msgspec.Struct, frozen=True, gc=False):
 
 
 @lru_cache(maxsize=8192)
-def _shift_second(text: str, seconds: int) -> str:
-    """Return `2026-01-31T23:59:59.` moved by *seconds*; `KeyError` for another form, or where that is before 1970."""
+def _shift_second(text: str, seconds: int) -> str | None:
+    """Return `2026-01-31T23:59:59.` moved by *seconds*; None for another form or a result before 1970."""
     if _SECOND_FORM.fullmatch(text) is None:
-        raise KeyError(text)
+        return None
     second = parse_time(text[:-1]) // SECOND + seconds
-    if second < 0:
-        raise KeyError(text)
-    return _second_text(second)
+    return None if second < 0 else _second_text(second)
 
 
 @lru_cache(maxsize=8192)
 def _second_text(second: int) -> str:
-    """Return the fixed form of a whole second, up to and with the dot."""
+    """Return the fixed form of a whole second, up to and including the dot."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")

@@ -1,4 +1,4 @@
-"""Times are read, written and corrected to the microsecond."""
+"""Times are parsed, formatted and corrected to the microsecond."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def micros(moment: datetime) -> int:
         ("2261-12-31T23:59:59.999999Z", "2261-12-31T23:59:59.999999Z"),
     ],
 )
-def test_iso_8601_is_read(text: str, fixed: str) -> None:
+def test_iso_8601_is_parsed(text: str, fixed: str) -> None:
     assert format_time(parse_time(text)) == fixed
     assert Clock.of(None, LAST - DAY).read(text) == (fixed, fixed)
 
@@ -93,7 +93,7 @@ def test_iso_8601_is_read(text: str, fixed: str) -> None:
         "+002026-01-31T00:00:00.000Z",
     ],
 )
-def test_what_is_no_time_between_1970_and_2261_is_refused(text: str) -> None:
+def test_invalid_and_out_of_range_times_are_rejected(text: str) -> None:
     with pytest.raises(ValueError):
         parse_time(text)
     with pytest.raises(ValueError):
@@ -101,7 +101,7 @@ def test_what_is_no_time_between_1970_and_2261_is_refused(text: str) -> None:
 
 
 @given(st.text(max_size=40) | st.text("0123456789-:.,TZ+ W", max_size=30))
-def test_any_other_text_is_a_value_error_and_nothing_else(text: str) -> None:
+def test_any_other_text_raises_value_error(text: str) -> None:
     try:
         at = parse_time(text)
     except ValueError:
@@ -112,7 +112,7 @@ def test_any_other_text_is_a_value_error_and_nothing_else(text: str) -> None:
 
 
 @given(moments, st.sampled_from(["T", " "]), st.sampled_from(["auto", "milliseconds", "microseconds"]))
-def test_what_python_writes_is_read_as_python_means_it(moment: datetime, separator: str, precision: str) -> None:
+def test_python_isoformat_is_parsed_like_fromisoformat(moment: datetime, separator: str, precision: str) -> None:
     text = moment.isoformat(separator, precision)
 
     assert parse_time(text) == micros(datetime.fromisoformat(text))
@@ -121,7 +121,7 @@ def test_what_python_writes_is_read_as_python_means_it(moment: datetime, separat
 @given(st.integers(0, LAST))
 @example(0)
 @example(LAST)
-def test_every_time_is_read_as_it_was_written(at: int) -> None:
+def test_formatted_times_parse_to_the_same_value(at: int) -> None:
     text = format_time(at)
 
     assert parse_time(text) == at
@@ -129,34 +129,34 @@ def test_every_time_is_read_as_it_was_written(at: int) -> None:
 
 
 @given(st.integers(0, LAST), st.integers(0, LAST))
-def test_the_fixed_form_sorts_like_the_times(left: int, right: int) -> None:
+def test_fixed_form_sorts_like_the_times(left: int, right: int) -> None:
     assert (format_time(left) < format_time(right)) == (left < right)
 
 
 @pytest.mark.parametrize(
     ("timestamp", "sent_at", "corrected"),
     [
-        pytest.param(None, None, NOON, id="no timestamp: when it was received"),
-        pytest.param(None, NOON - 5, NOON, id="no timestamp, whatever the sender's clock"),
-        pytest.param(NOON - 7, None, NOON - 7, id="no sentAt: as it came"),
+        pytest.param(None, None, NOON, id="no timestamp: time of receipt"),
+        pytest.param(None, NOON - 5, NOON, id="no timestamp: sentAt is ignored"),
+        pytest.param(NOON - 7, None, NOON - 7, id="no sentAt: unchanged"),
         pytest.param(NOON - 7, NOON, NOON - 7, id="the clocks agree"),
-        pytest.param(NOON - 3600 * SECOND, NOON - 3500 * SECOND, NOON - 100 * SECOND, id="the sender is late"),
-        pytest.param(NOON + 3600 * SECOND, NOON + 3700 * SECOND, NOON - 100 * SECOND, id="the sender is early"),
+        pytest.param(NOON - 3600 * SECOND, NOON - 3500 * SECOND, NOON - 100 * SECOND, id="the sender's clock is slow"),
+        pytest.param(NOON + 3600 * SECOND, NOON + 3700 * SECOND, NOON - 100 * SECOND, id="the sender's clock is fast"),
         pytest.param(NOON - DAY - 9, NOON - DAY, NOON - 9, id="a correction of a day"),
-        pytest.param(NOON - DAY - 9, NOON - DAY - 1, NOON - DAY - 9, id="one of more than a day is none"),
+        pytest.param(NOON - DAY - 9, NOON - DAY - 1, NOON - DAY - 9, id="no correction of more than a day"),
         pytest.param(NOON + DAY, None, NOON + DAY, id="a day ahead"),
-        pytest.param(NOON + DAY + 1, None, NOON, id="more than a day ahead: when it was received"),
+        pytest.param(NOON + DAY + 1, None, NOON, id="more than a day ahead: time of receipt"),
         pytest.param(NOON + DAY + 1, NOON + 1, NOON + DAY, id="a day ahead after correction"),
         pytest.param(NOON + DAY, NOON - 1, NOON, id="more than a day ahead after correction"),
-        pytest.param(5, NOON + 9, 5, id="before 1970 after correction: as it came"),
+        pytest.param(5, NOON + 9, 5, id="before 1970 after correction: unchanged"),
     ],
 )
-def test_a_clock_is_corrected_within_bounds(timestamp: int | None, sent_at: int | None, corrected: int) -> None:
+def test_clock_correction_is_bounded_to_a_day(timestamp: int | None, sent_at: int | None, corrected: int) -> None:
     assert correct(timestamp, sent_at, NOON) == Times(timestamp, sent_at, NOON, corrected)
 
 
 @given(st.none() | st.integers(0, LAST), st.none() | st.integers(0, LAST), st.integers(0, LAST - DAY))
-def test_a_corrected_time_can_always_be_written(timestamp: int | None, sent_at: int | None, received_at: int) -> None:
+def test_corrected_times_can_always_be_formatted(timestamp: int | None, sent_at: int | None, received_at: int) -> None:
     corrected = correct(timestamp, sent_at, received_at).corrected
 
     assert 0 <= corrected <= received_at + DAY
@@ -179,18 +179,18 @@ def clock_agrees(at: int, form: tuple[int, str], sent_at: int | None, received_a
 @example(DAY, (3, "Z"), 2 * DAY + 1, DAY)
 @example(NOON + DAY, (6, "Z"), NOON, NOON)
 @example(NOON + DAY, (6, "Z"), NOON - 1, NOON)
-def test_a_clock_says_what_correct_says(at: int, form: tuple[int, str], sent_at: int | None, received_at: int) -> None:
+def test_clock_agrees_with_correct(at: int, form: tuple[int, str], sent_at: int | None, received_at: int) -> None:
     assert clock_agrees(at, form, sent_at, received_at)
 
 
 @given(st.integers(2 * DAY, LAST - 3 * DAY), st.integers(-DAY, DAY), st.integers(-DAY, 2 * DAY), forms)
 @example(NOON, 999_999, 999_999, (3, "Z"))
 @example(NOON, -1, 0, (6, "Z"))
-def test_a_clock_that_is_less_than_a_day_off_says_what_correct_says(
+def test_clock_less_than_a_day_off_agrees_with_correct(
     received_at: int, off: int, ahead: int, form: tuple[int, str]
 ) -> None:
     assert clock_agrees(received_at + ahead, form, received_at + off, received_at)
 
 
-def test_a_clock_keeps_a_time_that_would_be_before_1970_as_it_came() -> None:
+def test_clock_keeps_times_that_correction_moves_before_1970() -> None:
     assert Clock.of(9, 0).read("1970-01-01T00:00:00.000005Z") == ("1970-01-01T00:00:00.000005Z",) * 2
