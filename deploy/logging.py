@@ -10,11 +10,9 @@ import logging
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Literal, TextIO
 
 from schemas.settings import setting
-
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 # These report every rebalance step, request or timer; what matters to us we log ourselves.
 _CHATTY = ("aiohttp.access", "aiokafka", "asyncio", "faust", "mode", "urllib3")
@@ -24,12 +22,10 @@ _CHATTY = ("aiohttp.access", "aiokafka", "asyncio", "faust", "mode", "urllib3")
 class LogSettings:
     """How a process logs."""
 
-    level: str = setting(
-        "SEQUENCE_LOG_LEVEL", "INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`", check=lambda value: value in _LEVELS
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
+        "SEQUENCE_LOG_LEVEL", "INFO", "Least severe level that is logged"
     )
-    format: str = setting(
-        "SEQUENCE_LOG_FORMAT", "text", "`text` or `json`", check=lambda value: value in {"text", "json"}
-    )
+    format: Literal["text", "json"] = setting("SEQUENCE_LOG_FORMAT", "text", "Format of log lines")
 
 
 class JsonFormatter(logging.Formatter):

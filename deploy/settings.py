@@ -1,4 +1,4 @@
-"""Settings of the local stack, `sequence up`. Everything else it runs reads its own from the same environment."""
+"""Settings of the local stack, `sequence up`. Its processes read their own settings from the same environment."""
 
 from __future__ import annotations
 
@@ -7,34 +7,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.settings import positive, setting
-
-
-def _is_port(value: int) -> bool:
-    return 0 < value < 65536
+from schemas.settings import Count, Port, setting
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSettings:
-    """Where the local stack keeps its state, where its broker listens, and how many of each part run."""
+    """Directories of the local stack, the embedded broker, and the number of processes."""
 
-    state_dir: str = setting("SEQUENCE_STATE_DIR", ".sequence", "Directory of everything that the local stack keeps")
-    cache_dir: str = setting(
-        "SEQUENCE_CACHE_DIR", "", "Directory of Kafka's files; `sequence` in the user's cache directory when empty"
-    )
+    state_dir: str = setting("SEQUENCE_STATE_DIR", ".sequence", "Directory of all data of the local stack")
+    cache_dir: str = setting("SEQUENCE_CACHE_DIR", "", "Directory of the downloaded Kafka jar files")
     maven_repository: str = setting(
-        "SEQUENCE_MAVEN_REPOSITORY", "", "Address that Kafka's files are fetched from; Maven Central when empty"
+        "SEQUENCE_MAVEN_REPOSITORY", "", "URL of the Maven repository that Kafka's jar files are downloaded from"
     )
-    kafka_port: int = setting("SEQUENCE_LOCAL_KAFKA_PORT", 9092, "Port of the local broker", check=_is_port)
+    kafka_port: Port = setting("SEQUENCE_LOCAL_KAFKA_PORT", 9092, "Port of the embedded Kafka broker")
     kafka_fsync: bool = setting(
         "SEQUENCE_LOCAL_KAFKA_FSYNC",
         False,  # noqa: FBT003  # the default, as for every setting
-        "Whether the local broker writes every record through to the disk: survives a power loss, costs throughput",
+        "Whether the embedded Kafka broker flushes every record to disk before it acknowledges it",
     )
-    gateways: int = setting(
-        "SEQUENCE_LOCAL_GATEWAYS", 1, "Gateways of the local stack, on consecutive ports", check=positive
-    )
-    workers: int = setting("SEQUENCE_LOCAL_WORKERS", 1, "Workers of each kind in the local stack", check=positive)
+    gateways: Count = setting("SEQUENCE_LOCAL_GATEWAYS", 1, "Number of gateways in the local stack")
+    workers: Count = setting("SEQUENCE_LOCAL_WORKERS", 1, "Number of workers of each kind in the local stack")
 
 
 def state_directory(settings: LocalSettings) -> Path:
@@ -43,7 +35,10 @@ def state_directory(settings: LocalSettings) -> Path:
 
 
 def cache_directory(settings: LocalSettings, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the absolute path of the cache: as set, else the user's, else within the state directory."""
+    """Return the absolute path of the cache directory.
+
+    It is the one that is set, else `sequence` in the user's cache directory, else `cache` in the state directory.
+    """
     if settings.cache_dir:
         return Path(settings.cache_dir).expanduser().absolute()
     if (xdg := environ.get("XDG_CACHE_HOME", "")).startswith("/"):

@@ -52,7 +52,7 @@ def _declared(kafka: KafkaSettings, topics: TopicSettings) -> list[Topic]:
     declared = Topics(kafka.topic_prefix).declare(
         partitions=topics.partitions,
         items_retention_days=topics.items_retention_days,
-        dedupe_window_days=topics.dedupe_window_days,
+        dedupe_window_days=topics.dedupe.window_days,
     )
     replicas = {"min.insync.replicas": str(topics.min_insync_replicas)}
     return [Topic(topic.name, topic.partitions, topic.config | replicas) for topic in declared]

@@ -1,40 +1,25 @@
-"""The gateway's settings, one dataclass for the process."""
+"""The gateway's settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated
 
-from schemas.settings import KafkaSettings, positive, setting
+from msgspec import Meta
+
+from schemas.settings import Bytes, Count, KafkaSettings, Seconds, setting
 
 KIB = 1024
 MIB = 1024 * KIB
 
 
-def _is_port(value: int) -> bool:
-    return 0 <= value <= 65535
-
-
 def networks(text: str) -> list[IPv4Network | IPv6Network]:
-    """Return the comma-separated addresses and networks of *text*; ValueError where one is neither."""
-    return [ip_network(part.strip()) for part in text.split(",") if part.strip()]
-
-
-def _are_networks(text: str) -> bool:
+    """Return the comma-separated IP addresses and CIDR networks of *text*; raises ValueError if one is neither."""
     try:
-        networks(text)
+        return [ip_network(part.strip()) for part in text.split(",") if part.strip()]
     except ValueError:
-        return False
-    return True
-
-
-def _fits_a_record(value: int) -> bool:
-    """A record has to stay well below Kafka's 1 MiB for a batch, or one item could block its partition."""
-    return 0 < value <= 512 * KIB
-
-
-def _fits_a_batch(value: int) -> bool:
-    return 16 * KIB <= value <= 960 * KIB
+        raise ValueError("must be IP addresses or CIDR networks, comma-separated") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,86 +28,82 @@ class GatewaySettings:
 
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     host: str = setting("SEQUENCE_GATEWAY_HOST", "127.0.0.1", "Address that the gateway listens on")
-    port: int = setting("SEQUENCE_GATEWAY_PORT", 8080, "Port that the gateway listens on", check=_is_port)
+    # 0 lets the operating system choose, which is of use to tests.
+    port: Annotated[int, Meta(ge=0, le=65535)] = setting(
+        "SEQUENCE_GATEWAY_PORT", 8080, "Port that the gateway listens on"
+    )
     reuse_port: bool = setting(
-        "SEQUENCE_GATEWAY_REUSE_PORT", default=False, about="Let several gateways of one machine share the port"
+        "SEQUENCE_GATEWAY_REUSE_PORT", default=False, about="Whether several gateways on one machine share the port"
     )
     tls_certificate_file: str = setting(
-        "SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE",
-        "",
-        "Certificate and its chain; without it the gateway speaks plain HTTP",
+        "SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE", "", "File of the TLS certificate and its chain, in PEM format"
     )
     tls_key_file: str = setting(
-        "SEQUENCE_GATEWAY_TLS_KEY_FILE", "", "The certificate's key; in the same file when empty"
+        "SEQUENCE_GATEWAY_TLS_KEY_FILE", "", "File of the private key of the TLS certificate, in PEM format"
     )
     trusted_proxies: str = setting(
         "SEQUENCE_GATEWAY_TRUSTED_PROXIES",
         "",
-        "Addresses and networks, comma-separated, of proxies that are believed to have been asked by TLS",
-        check=_are_networks,
+        "Proxies (IP addresses or CIDR networks, comma-separated) whose `X-Forwarded-Proto` header is trusted",
+        check=networks,
     )
     cors_origins: str = setting(
-        "SEQUENCE_GATEWAY_CORS_ORIGINS", "", "Origins that browsers may send from, comma-separated, or `*`"
+        "SEQUENCE_GATEWAY_CORS_ORIGINS", "", "Origins that browsers may send events from, comma-separated, or `*`"
     )
-    wire_limit_bytes: int = setting(
-        "SEQUENCE_GATEWAY_COMPRESSED_LIMIT_BYTES", 500 * KIB, "Largest compressed body", check=positive
+    wire_limit_bytes: Bytes = setting(
+        "SEQUENCE_GATEWAY_COMPRESSED_LIMIT_BYTES", 500 * KIB, "Maximum size of a compressed request body"
     )
-    body_limit_bytes: int = setting(
-        "SEQUENCE_GATEWAY_BODY_LIMIT_BYTES", 4 * MIB, "Largest body, decompressed", check=positive
+    body_limit_bytes: Bytes = setting(
+        "SEQUENCE_GATEWAY_BODY_LIMIT_BYTES", 4 * MIB, "Maximum size of a request body after decompression"
     )
-    batch_limit_items: int = setting(
-        "SEQUENCE_GATEWAY_BATCH_LIMIT_ITEMS", 2500, "Most items in one request", check=positive
+    batch_limit_items: Count = setting(
+        "SEQUENCE_GATEWAY_BATCH_LIMIT_ITEMS", 2500, "Maximum number of items in one request"
     )
-    item_limit_bytes: int = setting(
+    # A record has to stay well below Kafka's 1 MiB for a batch, or one item could block its partition.
+    item_limit_bytes: Annotated[int, Meta(ge=1, le=512 * KIB, extra={"unit": "bytes"})] = setting(
         "SEQUENCE_GATEWAY_ITEM_LIMIT_BYTES",
         32 * KIB,
-        "Largest item, with what its batch gives it; up to 524288",
-        check=_fits_a_record,
+        "Maximum size of one item, including the fields that it inherits from its batch",
     )
-    in_flight_limit_bytes: int = setting(
+    in_flight_limit_bytes: Bytes = setting(
         "SEQUENCE_GATEWAY_IN_FLIGHT_LIMIT_BYTES",
         128 * MIB,
-        "Bytes of bodies and records under way; above it requests get 503",
-        check=positive,
+        "Maximum total size of request bodies and unacknowledged records in memory",
     )
-    connection_limit: int = setting(
-        "SEQUENCE_GATEWAY_CONNECTION_LIMIT", 20000, "Most connections; a new one ends one that is idle", check=positive
+    connection_limit: Count = setting(
+        "SEQUENCE_GATEWAY_CONNECTION_LIMIT", 20000, "Maximum number of open client connections"
     )
-    head_timeout_seconds: float = setting(
-        "SEQUENCE_GATEWAY_HEAD_TIMEOUT_SECONDS", 10.0, "Time for headers to arrive; after it 408", check=positive
+    head_timeout_seconds: Seconds = setting(
+        "SEQUENCE_GATEWAY_HEAD_TIMEOUT_SECONDS", 10.0, "Time in which the headers of a request must arrive"
     )
-    body_timeout_seconds: float = setting(
-        "SEQUENCE_GATEWAY_BODY_TIMEOUT_SECONDS", 10.0, "Time for a body to arrive; after it 408", check=positive
+    body_timeout_seconds: Seconds = setting(
+        "SEQUENCE_GATEWAY_BODY_TIMEOUT_SECONDS", 10.0, "Time in which the body of a request must arrive"
     )
-    publish_timeout_seconds: float = setting(
-        "SEQUENCE_GATEWAY_PUBLISH_TIMEOUT_SECONDS", 5.0, "Time for Kafka to acknowledge; after it 503", check=positive
+    publish_timeout_seconds: Seconds = setting(
+        "SEQUENCE_GATEWAY_PUBLISH_TIMEOUT_SECONDS", 5.0, "Time that a request waits for Kafka's acknowledgement"
     )
-    delivery_timeout_seconds: float = setting(
+    delivery_timeout_seconds: Seconds = setting(
         "SEQUENCE_GATEWAY_DELIVERY_TIMEOUT_SECONDS",
         30.0,
-        "Time after which a batch that Kafka does not acknowledge is given up and the producer replaced",
-        check=positive,
+        "Time after which an unacknowledged batch is abandoned and the Kafka producer is recreated",
     )
-    kafka_request_timeout_seconds: float = setting(
-        "SEQUENCE_GATEWAY_KAFKA_REQUEST_TIMEOUT_SECONDS", 10.0, "Time for one request to a broker", check=positive
+    kafka_request_timeout_seconds: Seconds = setting(
+        "SEQUENCE_GATEWAY_KAFKA_REQUEST_TIMEOUT_SECONDS", 10.0, "Timeout of one request to a Kafka broker"
     )
-    batch_bytes: int = setting(
-        "SEQUENCE_GATEWAY_BATCH_BYTES", 512 * KIB, "Largest batch of records sent to a partition", check=_fits_a_batch
+    batch_bytes: Annotated[int, Meta(ge=16 * KIB, le=960 * KIB, extra={"unit": "bytes"})] = setting(
+        "SEQUENCE_GATEWAY_BATCH_BYTES", 512 * KIB, "Maximum size of one batch of records sent to a partition"
     )
-    keepalive_timeout_seconds: float = setting(
-        "SEQUENCE_GATEWAY_KEEPALIVE_TIMEOUT_SECONDS", 75.0, "Time that an idle connection is kept", check=positive
+    keepalive_timeout_seconds: Seconds = setting(
+        "SEQUENCE_GATEWAY_KEEPALIVE_TIMEOUT_SECONDS", 75.0, "Time after which an idle client connection is closed"
     )
-    start_timeout_seconds: float = setting(
-        "SEQUENCE_GATEWAY_START_TIMEOUT_SECONDS", 30.0, "Time to reach Kafka at the start", check=positive
+    start_timeout_seconds: Seconds = setting(
+        "SEQUENCE_GATEWAY_START_TIMEOUT_SECONDS", 30.0, "Time in which the gateway must reach Kafka at startup"
     )
-    drain_timeout_seconds: float = setting(
-        "SEQUENCE_GATEWAY_DRAIN_TIMEOUT_SECONDS",
-        16.0,
-        "Time for requests under way to end after SIGTERM",
-        check=positive,
+    drain_timeout_seconds: Seconds = setting(
+        "SEQUENCE_GATEWAY_DRAIN_TIMEOUT_SECONDS", 16.0, "Time that in-flight requests have to finish after SIGTERM"
     )
 
     @property
     def scheme(self) -> str:
-        """By what the gateway is asked: `https` where it has a certificate."""
+        """The URL scheme under which clients reach the gateway: `https` with a TLS certificate, else `http`."""
         return "https" if self.tls_certificate_file else "http"

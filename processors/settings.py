@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from schemas.settings import ClickHouseSettings, KafkaSettings, positive, setting
+from msgspec import Meta
+
+from schemas.settings import ClickHouseSettings, DedupeSettings, KafkaSettings, setting
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker process is told by its environment."""
+    """What `sequence worker` reads from the environment."""
 
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     clickhouse: ClickHouseSettings = field(default_factory=ClickHouseSettings)
-    directory: str = setting(
-        "SEQUENCE_WORKER_DIR", ".sequence/worker", "Directory of the worker's local state; each worker needs its own"
+    dedupe: DedupeSettings = field(default_factory=DedupeSettings)
+    directory: str = setting("SEQUENCE_WORKER_DIR", ".sequence/worker", "Directory of the worker's local state")
+    stall_seconds: Annotated[float, Meta(ge=5, extra={"unit": "seconds"})] = setting(
+        "SEQUENCE_WORKER_STALL_SECONDS", 60.0, "Time without progress on pending work after which a worker exits"
     )
-    dedupe_window_days: float = setting(
-        "SEQUENCE_DEDUPE_WINDOW_DAYS", 7.0, "Days in which a repeated messageId is dropped", check=positive
+    session_timeout_seconds: Annotated[float, Meta(ge=6, le=30, extra={"unit": "seconds"})] = setting(
+        "SEQUENCE_WORKER_SESSION_SECONDS", 10.0, "Session timeout of the worker's Kafka consumer group"
     )
-    stall_seconds: float = setting(
-        "SEQUENCE_WORKER_STALL_SECONDS",
-        60.0,
-        "Seconds without progress, with work to do, after which a worker ends itself",
-        check=lambda value: value >= 5,
-    )
-    session_timeout_seconds: float = setting(
-        "SEQUENCE_WORKER_SESSION_SECONDS",
-        10.0,
-        "Seconds after which Kafka gives the partitions of a silent worker to others",
-        check=lambda value: 6 <= value <= 30,
-    )
-    standby_replicas: int = setting(
-        "SEQUENCE_WORKER_STANDBYS", 0, "Other workers that keep a copy of each table", check=lambda value: value >= 0
+    standby_replicas: Annotated[int, Meta(ge=0)] = setting(
+        "SEQUENCE_WORKER_STANDBYS", 0, "Number of other workers that keep a standby copy of each table"
     )

@@ -1,8 +1,8 @@
-"""Settings as data: frozen dataclasses filled from an `environ` mapping, all errors said at once.
+"""Settings: frozen dataclasses filled from environment variables, with all errors reported together.
 
-Each process has one dataclass of its own (`gateway.settings`, `processors.settings`, `deploy.settings`) that nests the
-ones for its dependencies; those that both sides share stand here. A field is declared with `setting`, which names its
-variable and says in one line what it does; README's table is tested against these declarations.
+Each process has one dataclass (`gateway.settings`, `processors.settings`, `deploy.settings`) that nests those of its
+dependencies; the ones that gateway and workers share are declared here. A field is declared once, with `setting`: its
+annotation is the type and the range, as msgspec's `Meta`. `docs/settings.md` is tested against these declarations.
 """
 
 from __future__ import annotations
@@ -12,144 +12,201 @@ import math
 import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
 
 T = TypeVar("T")
+
+Count = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Bytes = Annotated[int, Meta(ge=1, extra={"unit": "bytes"})]
+Seconds = Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]
+Days = Annotated[float, Meta(gt=0, extra={"unit": "days"})]
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
 
 class SettingsError(ValueError):
-    """One or more variables hold what they must not; the message has a line for each."""
+    """One or more settings are invalid; the message has one line for each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """One setting as README's table shows it."""
+    """One setting as the documentation shows it."""
 
     variable: str
     default: Any
     about: str
+    """What it is, in one line."""
+    type: str
+    """`text`, `whole number`, `number`, `true or false`, or `choice`."""
+    range: str
+    """Which values are allowed, as in the error message: `between 0 and 65535`. Empty without a limit."""
+    unit: str
+    secret: bool
 
 
 def setting(
-    variable: str, default: T, about: str, *, check: Callable[[T], bool] | None = None, secret: bool = False
+    variable: str, default: T, about: str, *, check: Callable[[T], object] | None = None, secret: bool = False
 ) -> T:
-    """Declare a field that comes from *variable*; its type is that of *default* (str, int, float or bool).
+    """Declare a field that is read from the environment variable *variable*.
 
-    *check* returns whether a value is allowed; *secret* keeps it out of `repr` and of messages.
+    The field's annotation is str, int, float, bool, a `Literal` of strings, or one of these `Annotated` with a `Meta`
+    that gives its range, and its unit as `extra={"unit": …}`. *check* is for what no range expresses: it raises
+    ValueError with a phrase such as `must be a path`. *secret* keeps the value out of `repr` and of error messages.
     """
     metadata = {"variable": variable, "about": about, "check": check, "secret": secret}
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
-def positive(value: float) -> bool:
-    """Return whether *value* is above zero: the commonest check."""
-    return value > 0
-
-
 def load(cls: type[T], environ: Mapping[str, str] = os.environ) -> T:
-    """Fill *cls* and the dataclasses nested in it from *environ*; raise `SettingsError` with every fault found."""
-    faults: list[str] = []
+    """Fill *cls* and the dataclasses nested in it from *environ*.
+
+    A variable that is unset keeps the default, and so does an empty one where the setting is no text. Raises
+    `SettingsError` with every invalid variable.
+    """
+    faults: dict[str, str] = {}
     loaded = _fill(cls, environ, faults)
     if faults:
-        raise SettingsError("\n".join(faults))
+        raise SettingsError("\n".join(f"{variable}: {fault}" for variable, fault in faults.items()))
     return loaded
 
 
 def declarations(cls: type[Any]) -> Iterator[Declaration]:
     """Yield every setting of *cls* and of the dataclasses nested in it."""
-    for field in dataclasses.fields(cls):
-        if "variable" in field.metadata:
-            yield Declaration(field.metadata["variable"], field.default, field.metadata["about"])
-        elif (nested := _nested(field)) is not None:
+    hints = get_type_hints(cls, include_extras=True)
+    for declared in dataclasses.fields(cls):
+        if "variable" in declared.metadata:
+            base, meta = _split(hints[declared.name])
+            yield Declaration(
+                variable=declared.metadata["variable"],
+                default=declared.default,
+                about=declared.metadata["about"],
+                type="choice" if get_origin(base) is Literal else _KINDS[base],
+                range=_range(base, meta),
+                unit=(meta.extra or {}).get("unit", "") if meta else "",
+                secret=declared.metadata["secret"],
+            )
+        elif (nested := _nested(declared)) is not None:
             yield from declarations(nested)
 
 
 def environment(settings: Any) -> dict[str, str]:
-    """Return the variables that `load` would read *settings* from: how a parent hands them to a child process."""
+    """Return the variables from which `load` would read *settings*: how a parent passes them to a child process."""
     variables: dict[str, str] = {}
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if "variable" in field.metadata:
-            variables[field.metadata["variable"]] = str(value)
+    for declared in dataclasses.fields(settings):
+        value = getattr(settings, declared.name)
+        if "variable" in declared.metadata:
+            variables[declared.metadata["variable"]] = str(value)
         elif dataclasses.is_dataclass(value):
             variables.update(environment(value))
     return variables
 
 
-def _fill(cls: type[T], environ: Mapping[str, str], faults: list[str]) -> T:
+def _fill(cls: type[T], environ: Mapping[str, str], faults: dict[str, str]) -> T:
     values: dict[str, Any] = {}
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # callers pass dataclasses
-        if "variable" not in field.metadata:
-            if (nested := _nested(field)) is not None:
-                values[field.name] = _fill(nested, environ, faults)
+    hints = get_type_hints(cls, include_extras=True)
+    for declared in dataclasses.fields(cls):  # type: ignore[arg-type]  # callers pass dataclasses
+        if "variable" not in declared.metadata:
+            if (nested := _nested(declared)) is not None:
+                values[declared.name] = _fill(nested, environ, faults)
             continue
-        text = environ.get(field.metadata["variable"])
-        if text is None or (text == "" and not isinstance(field.default, str)):
+        variable = declared.metadata["variable"]
+        text = environ.get(variable)
+        if text is None or (text == "" and not isinstance(declared.default, str)):
             continue
         try:
-            values[field.name] = _parse(text, field)
+            values[declared.name] = _parse(text, hints[declared.name], declared.metadata["check"])
         except ValueError as error:
-            got = "" if field.metadata["secret"] else f", got {text!r}"
-            faults.append(f"{field.metadata['variable']}: {error}{got}")
+            faults[variable] = str(error) if declared.metadata["secret"] else f"{error}, got {text!r}"
     return cls(**values)
 
 
-def _nested(field: dataclasses.Field[Any]) -> type[Any] | None:
-    """Return the settings dataclass that *field* holds, None where it holds a plain value."""
-    factory: Any = field.default_factory
+def _nested(declared: dataclasses.Field[Any]) -> type[Any] | None:
+    """Return the settings dataclass that the field holds, None where it holds a plain value."""
+    factory: Any = declared.default_factory
     return factory if isinstance(factory, type) and dataclasses.is_dataclass(factory) else None
 
 
-def _parse(text: str, field: dataclasses.Field[Any]) -> Any:
-    kind: Any = type(field.default)
-    if kind is bool:
-        if text.lower() not in _TRUE | _FALSE:
-            raise ValueError("needs true or false")
-        return text.lower() in _TRUE
+_KINDS: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+
+
+def _parse(text: str, annotation: Any, check: Callable[[Any], object] | None) -> Any:
+    base, meta = _split(annotation)
+    value = _read(text, base)
     try:
-        value = kind(text)
-    except ValueError:
-        raise ValueError(f"needs {'a whole number' if kind is int else 'a number'}") from None
-    if kind is float and not math.isfinite(value):
-        raise ValueError("needs a number")
-    check = field.metadata["check"]
-    if check is not None and not check(value):
-        raise ValueError("is out of range" if kind in (int, float) else "is not one of the values allowed")
+        msgspec.convert(value, annotation)
+    except msgspec.ValidationError:
+        raise ValueError(f"must be {_range(base, meta)}") from None
+    if check is not None:
+        check(value)
     return value
+
+
+def _read(text: str, base: Any) -> Any:
+    if base is bool:
+        if text.lower() not in _TRUE | _FALSE:
+            raise ValueError("must be true or false")
+        return text.lower() in _TRUE
+    if base not in (int, float):
+        return text
+    # Not by msgspec: its lax mode takes 1e3 for a whole number, and not .5 for a number.
+    try:
+        value = base(text)
+    except ValueError:
+        raise ValueError(f"must be a {_KINDS[base]}") from None
+    if base is float and not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return value
+
+
+def _split(annotation: Any) -> tuple[Any, Meta | None]:
+    """Return the type that *annotation* holds, and its `Meta`."""
+    if get_origin(annotation) is Annotated:
+        base, meta = get_args(annotation)
+        return base, meta
+    return annotation, None
+
+
+def _range(base: Any, meta: Meta | None) -> str:
+    """Return which values of *base* are allowed, as it reads after "must be"."""
+    if get_origin(base) is Literal:
+        return f"one of {', '.join(get_args(base))}"
+    if meta is None:
+        return ""
+    if meta.ge is not None and meta.le is not None:
+        return f"between {meta.ge} and {meta.le}"
+    return f"at least {meta.ge}" if meta.ge is not None else f"greater than {meta.gt}"
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaSettings:
-    """How to reach Kafka, and how its topics are named."""
+    """How to connect to Kafka, and the prefix of its topics."""
 
-    bootstrap_servers: str = setting("SEQUENCE_KAFKA_SERVERS", "127.0.0.1:9092", "Kafka's addresses, comma-separated")
-    security_protocol: str = setting(
-        "SEQUENCE_KAFKA_SECURITY_PROTOCOL",
-        "PLAINTEXT",
-        "`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`",
-        check=lambda value: value in {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"},
+    bootstrap_servers: str = setting(
+        "SEQUENCE_KAFKA_SERVERS", "127.0.0.1:9092", "Addresses of Kafka brokers, comma-separated"
     )
-    sasl_mechanism: str = setting(
-        "SEQUENCE_KAFKA_SASL_MECHANISM",
-        "PLAIN",
-        "`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`",
-        check=lambda value: value in {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"},
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = setting(
+        "SEQUENCE_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", "Protocol used to connect to the brokers"
     )
-    username: str = setting("SEQUENCE_KAFKA_USERNAME", "", "User for SASL")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = setting(
+        "SEQUENCE_KAFKA_SASL_MECHANISM", "PLAIN", "SASL mechanism used to authenticate with the brokers"
+    )
+    username: str = setting("SEQUENCE_KAFKA_USERNAME", "", "User name for SASL")
     password: str = setting("SEQUENCE_KAFKA_PASSWORD", "", "Password for SASL", secret=True)
-    ca_file: str = setting("SEQUENCE_KAFKA_CA_FILE", "", "Certificates that sign the brokers'; the system's when empty")
-    topic_prefix: str = setting("SEQUENCE_TOPIC_PREFIX", "sequence", "First part of every topic's name")
+    ca_file: str = setting("SEQUENCE_KAFKA_CA_FILE", "", "File of CA certificates that verify the brokers")
+    topic_prefix: str = setting("SEQUENCE_TOPIC_PREFIX", "sequence", "First part of every topic name")
 
 
 def kafka_arguments(settings: KafkaSettings) -> dict[str, Any]:
-    """Return what every aiokafka client takes to connect: addresses, TLS and SASL.
+    """Return the arguments with which every aiokafka client connects: addresses, TLS and SASL.
 
-    Certificates and host names are always checked. Raises `SettingsError` where the file of certificates cannot be
-    read, or where SASL is asked for without a user.
+    Certificates and host names are always verified. Raises `SettingsError` if the CA file cannot be read, or if SASL
+    has no user name.
     """
     arguments: dict[str, Any] = {
         "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",") if server.strip()],
@@ -159,10 +216,15 @@ def kafka_arguments(settings: KafkaSettings) -> dict[str, Any]:
         try:
             arguments["ssl_context"] = ssl.create_default_context(cafile=settings.ca_file or None)
         except OSError as error:
-            raise SettingsError(f"SEQUENCE_KAFKA_CA_FILE: {error.strerror}, got {settings.ca_file!r}") from error
+            raise SettingsError(
+                f"SEQUENCE_KAFKA_CA_FILE: cannot be read, got {settings.ca_file!r}: {error.strerror}"
+            ) from error
     if settings.security_protocol.startswith("SASL"):
         if not settings.username:
-            raise SettingsError(f"SEQUENCE_KAFKA_USERNAME: is needed for {settings.security_protocol}")
+            raise SettingsError(
+                f"SEQUENCE_KAFKA_USERNAME: must not be empty with SEQUENCE_KAFKA_SECURITY_PROTOCOL="
+                f"{settings.security_protocol}"
+            )
         arguments["sasl_mechanism"] = settings.sasl_mechanism
         arguments["sasl_plain_username"] = settings.username
         arguments["sasl_plain_password"] = settings.password
@@ -170,34 +232,44 @@ def kafka_arguments(settings: KafkaSettings) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class TopicSettings:
-    """How topics are made, and how long records are kept."""
+class DedupeSettings:
+    """The dedupe window, which sets the retention of topics and which duplicates a dedupe worker drops."""
 
-    partitions: int = setting(
-        "SEQUENCE_PARTITIONS", 4, "Partitions of each topic; fixed once they are made", check=positive
-    )
-    replication_factor: int = setting("SEQUENCE_REPLICATION_FACTOR", 1, "Replicas of each partition", check=positive)
-    min_insync_replicas: int = setting(
-        "SEQUENCE_MIN_INSYNC_REPLICAS", 1, "Replicas that must hold a record before it counts", check=positive
-    )
-    items_retention_days: int = setting(
-        "SEQUENCE_ITEMS_RETENTION_DAYS", 7, "Days that items stay on `items.v1`", check=positive
-    )
-    dedupe_window_days: float = setting(
-        "SEQUENCE_DEDUPE_WINDOW_DAYS", 7.0, "Days in which a repeated messageId is dropped", check=positive
+    window_days: Days = setting(
+        "SEQUENCE_DEDUPE_WINDOW_DAYS", 7.0, "Time in which a second item with the same `messageId` is dropped"
     )
 
 
 @dataclass(frozen=True, slots=True)
-class ClickHouseSettings:
-    """How to reach ClickHouse over HTTP."""
+class TopicSettings:
+    """How topics are created, and how long they keep records."""
 
-    url: str = setting("SEQUENCE_CLICKHOUSE_URL", "http://127.0.0.1:8123", "ClickHouse's HTTP address")
-    username: str = setting("SEQUENCE_CLICKHOUSE_USERNAME", "default", "User that writes")
-    password: str = setting("SEQUENCE_CLICKHOUSE_PASSWORD", "", "That user's password", secret=True)
+    partitions: Count = setting("SEQUENCE_PARTITIONS", 4, "Number of partitions of each topic")
+    replication_factor: Count = setting("SEQUENCE_REPLICATION_FACTOR", 1, "Number of replicas of each partition")
+    min_insync_replicas: Count = setting(
+        "SEQUENCE_MIN_INSYNC_REPLICAS", 1, "Number of replicas that must store a record before it is acknowledged"
+    )
+    items_retention_days: Annotated[int, Meta(ge=1, extra={"unit": "days"})] = setting(
+        "SEQUENCE_ITEMS_RETENTION_DAYS", 7, "Time that `items.v1` keeps items"
+    )
+    dedupe: DedupeSettings = field(default_factory=DedupeSettings)
+
+
+def check_database_name(name: str) -> None:
+    """Raise ValueError unless *name* can stand in a statement without quotes."""
+    if not (name.isidentifier() and name.isascii()):
+        raise ValueError("must consist of letters, digits and underscores, and not start with a digit")
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouseSettings:
+    """How to connect to ClickHouse over HTTP."""
+
+    url: str = setting("SEQUENCE_CLICKHOUSE_URL", "http://127.0.0.1:8123", "HTTP address of ClickHouse")
+    username: str = setting("SEQUENCE_CLICKHOUSE_USERNAME", "default", "ClickHouse user that writes the tables")
+    password: str = setting(
+        "SEQUENCE_CLICKHOUSE_PASSWORD", "", "Password of `SEQUENCE_CLICKHOUSE_USERNAME`", secret=True
+    )
     database: str = setting(
-        "SEQUENCE_CLICKHOUSE_DATABASE",
-        "sequence",
-        "Database of the tables: letters, digits and underscores",
-        check=lambda value: value.isidentifier() and value.isascii(),
+        "SEQUENCE_CLICKHOUSE_DATABASE", "sequence", "ClickHouse database of the tables", check=check_database_name
     )

@@ -22,7 +22,7 @@ class AnalystSettings:
     password: str = setting(
         "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD",
         "",
-        "Password of the user `analyst`, who only reads, on a ClickHouse server; not made when empty",
+        "Password of the read-only user `analyst` on a ClickHouse server",
         secret=True,
     )
 

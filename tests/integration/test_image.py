@@ -152,7 +152,7 @@ def test_the_preparation_names_every_setting_that_cannot_be_used(image: Image) -
     done = image.run(service_command("init"), image.environ("init", UNUSED | wrong))
 
     assert done.returncode == 2
-    assert "SEQUENCE_PARTITIONS: needs a whole number" in done.stderr
+    assert "SEQUENCE_PARTITIONS: must be a whole number" in done.stderr
     assert "SEQUENCE_LOG_LEVEL" in done.stderr
 
 

@@ -11,7 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy.errors import TopicsError
 from deploy.topics import apply
-from schemas.settings import KafkaSettings, TopicSettings
+from schemas.settings import DedupeSettings, KafkaSettings, TopicSettings
 from schemas.topics import DAY_MS, Topics
 
 
@@ -57,7 +57,7 @@ async def test_the_first_run_makes_every_topic_and_the_second_none(settings: Kaf
 
 async def test_topics_carry_their_declared_settings(settings: KafkaSettings) -> None:
     names = Topics(settings.topic_prefix)
-    await apply(settings, TopicSettings(partitions=1, dedupe_window_days=30.0))
+    await apply(settings, TopicSettings(partitions=1, dedupe=DedupeSettings(30.0)))
 
     items, events, persons = [await configs(settings, name) for name in (names.items, names.events, names.persons)]
 
@@ -88,7 +88,7 @@ async def test_a_longer_window_lengthens_retention_and_leaves_other_settings_alo
     short = TopicSettings(partitions=1)
     await apply(settings, short)
 
-    changed = await apply(settings, replace(short, dedupe_window_days=60.0))
+    changed = await apply(settings, replace(short, dedupe=DedupeSettings(60.0)))
 
     events = await configs(settings, names.events)
     assert changed == [names.events]

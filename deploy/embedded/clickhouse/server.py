@@ -8,7 +8,6 @@ import binascii
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +20,7 @@ from deploy.embedded.clickhouse.errors import QueryError
 from deploy.embedded.clickhouse.sessions import DEFAULT_TIMEOUT_SECONDS, SessionKey
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.embedded.clickhouse.statements import is_insert, split_insert
+from deploy.settings import state_directory
 
 ENGINE = web.AppKey("engine", Engine)
 SETTINGS = web.AppKey("settings", EmbeddedClickHouseSettings)
@@ -52,7 +52,7 @@ def create_app(settings: EmbeddedClickHouseSettings) -> web.Application:
     """Return the front as an aiohttp application."""
     app = web.Application(client_max_size=settings.body_limit_mib * 1024 * 1024, middlewares=[_keep_pages_out])
     app[SETTINGS] = settings
-    app[ENGINE] = Engine(Path(settings.state_dir).expanduser().absolute() / "clickhouse")
+    app[ENGINE] = Engine(state_directory(settings.local) / "clickhouse")
     app.cleanup_ctx.append(_engine)
     app.router.add_get("/ping", _ok)
     app.router.add_get("/replicas_status", _ok)
@@ -61,7 +61,7 @@ def create_app(settings: EmbeddedClickHouseSettings) -> web.Application:
 
 
 async def _engine(app: web.Application) -> Any:
-    await app[ENGINE].start(app[SETTINGS].database)
+    await app[ENGINE].start(app[SETTINGS].clients.database)
     yield
     await app[ENGINE].stop()
 
@@ -147,7 +147,7 @@ def _query(request: web.Request, user: str, body: bytes) -> Query:
         default_format=parameters.get("default_format") or request.headers.get("X-ClickHouse-Format") or "TabSeparated",
         database=parameters.get("database")
         or request.headers.get("X-ClickHouse-Database")
-        or request.app[SETTINGS].database,
+        or request.app[SETTINGS].clients.database,
         settings=settings,
         parameters={name[6:]: value for name, value in parameters.items() if name.startswith("param_")},
         kind="analyst" if user == ANALYST else "write" if insert else "read",
