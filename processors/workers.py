@@ -50,7 +50,7 @@ def _run_dedupe(builder: WorkerBuilder, settings: WorkerSettings, directory: Pat
     from processors.dedupe.stage import DedupeStage
 
     topics = Topics(settings.kafka.topic_prefix)
-    window_ms = int(settings.dedupe_window_days * DAY_MS)
+    window_ms = int(settings.dedupe.window_days * DAY_MS)
     options = StoreOptions(directory, StoreConfig(window_ms=window_ms), replay)
     seen = builder.table("seen", topic=topics.events, options=options)
     stage = DedupeStage(topics, seen, builder.outputs, RejectedTopic(builder.outputs, topics), window_ms)
