@@ -1,38 +1,58 @@
-# Complete on a fresh clone with Python 3.11 or newer and make: the first target builds .venv from the lock file.
+# Works on a fresh clone with Python 3.11 or newer and make: the first target installs .venv from the lock file.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+# Each pytest worker runs its own broker and its own ClickHouse.
+PYTEST_WORKERS ?= 2
+PYTEST := $(BIN)/pytest -q -n $(PYTEST_WORKERS) --no-loadscope-reorder
+PRODUCT := gateway processors schemas deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults bench lint format lock
+.PHONY: help run check test faults hostile bench lint static format lock
 
 help:
-	@echo "make run     start everything on this machine"
-	@echo "make test    run every test"
-	@echo "make faults  kill, pause and cut off each part and count; ONLY=name runs a selection"
-	@echo "make bench   measure each stage beside what others run; ONLY=name runs a selection"
-	@echo "make lint    check style, types, secrets and known weaknesses"
-	@echo "make format  bring the code into its form"
-	@echo "make lock    write the lock files again after a change of dependencies; needs uv"
+	@echo "make run      start the whole pipeline on this machine"
+	@echo "make check    run linters, type checks, unit tests and in-memory contracts: about a minute"
+	@echo "make test     run every check that a merge needs: under ten minutes"
+	@echo "make faults   kill, pause and disconnect each service under load, and count; ONLY=name selects"
+	@echo "make hostile  attack a gateway with malformed, slow, random and 10,000 connections"
+	@echo "make bench    measure each stage beside the naive implementation; ONLY=name selects"
+	@echo "make lint     check style, types, imports, secrets and known vulnerabilities"
+	@echo "make format   format the code and apply safe fixes"
+	@echo "make lock     update the lock files after a change of dependencies; needs uv"
 
 run: $(STAMP)
 	@exec $(BIN)/sequence up --parent $$PPID
 
-test: $(STAMP)
-	$(BIN)/pytest -q
+check: static
+	$(PYTEST) -m "not (services or faults or hostile or bench)" tests/contracts tests/unit
+
+# Includes everything that `make check` runs.
+test: lint
+	$(PYTEST)
 
 faults: $(STAMP)
+	$(BIN)/pytest -q -m faults
 	$(BIN)/python -m tests.faults.run --only "$(ONLY)"
+
+hostile: $(STAMP)
+	$(BIN)/pytest -q -m "" tests/hostile
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks --only "$(ONLY)"
 
-lint: $(STAMP)
+static: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m tests.support.inspection
+	$(BIN)/deptry $(PRODUCT)
+	# Tests import development dependencies (DEP004) and need not use all of them (DEP002).
+	$(BIN)/deptry tests --ignore DEP002,DEP004
+	$(BIN)/python -m tests.support.inspection secrets
+
+lint: static
+	$(BIN)/python -m tests.support.inspection vulnerabilities
 
 LOCK := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
@@ -48,7 +68,7 @@ format: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed; PYTHON=/path/to/python names another one." >&2; exit 1; }
+		{ echo "$(PYTHON) is older than Python 3.11. Set PYTHON=/path/to/python3.11 or newer." >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .

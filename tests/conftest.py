@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -12,6 +13,22 @@ from deploy.topics import apply
 from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from schemas.topics import Topics
 from tests.support import services
+from tests.support.scheduling import FileScheduling
+
+SERVICES = frozenset({"kafka", "clickhouse"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that ask for a server."""
+    for item in items:
+        if isinstance(item, pytest.Function) and SERVICES.intersection(item.fixturenames):
+            item.add_marker("services")
+
+
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody calls it
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
+    """Divide the tests by file."""
+    return FileScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def clickhouse_sink(clickhouse_client: ClickHouse) -> SinkWorld:
     return SinkWorld(ClickHouseSink(clickhouse_client), stored)
 
 
-@pytest.fixture(params=["memory_sink", "clickhouse_sink"])
+@pytest.fixture(params=["memory_sink", pytest.param("clickhouse_sink", marks=pytest.mark.services)])
 def sink_world(request: pytest.FixtureRequest) -> SinkWorld:
     chosen: SinkWorld = request.getfixturevalue(request.param)
     return chosen

@@ -90,7 +90,7 @@ async def kafka_world(kafka: str, topics: Topics) -> AsyncIterator[BenchCluster]
         await proxy.cut()
 
 
-@pytest.fixture(params=["memory_world", "kafka_world"])
+@pytest.fixture(params=["memory_world", pytest.param("kafka_world", marks=pytest.mark.services)])
 def world(request: pytest.FixtureRequest) -> BenchCluster:
     chosen: BenchCluster = request.getfixturevalue(request.param)
     return chosen

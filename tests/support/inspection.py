@@ -1,11 +1,13 @@
-"""What `make lint` looks for beside style and types: known weaknesses of what is locked, secrets in the repository.
+"""The checks of `make check` and `make lint` beside style and types: secrets, known vulnerabilities.
 
-`python -m tests.support.inspection` returns 1 where it finds one. Where the data on weaknesses cannot be had, behind a mirror
-or without a network, it says so and goes on: the build must not hang on somebody else's server.
+`python -m tests.support.inspection secrets` looks for secrets in the files of the repository, and `… vulnerabilities`
+looks up the locked packages. Each exits with 1 when it finds one. When the vulnerability database is unreachable, it
+says so and exits with 0: a merge must not depend on another party's server.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import subprocess
@@ -16,49 +18,49 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 LOCKS = ("requirements.lock", "deploy/docker/build.lock", "tests/sdk/python/requirements.lock")
-"""Together they hold everything; the image's own is part of the first."""
+"""The lock files that together pin every package; `deploy/docker/runtime.lock` is part of the first."""
 AUDIT = ("-m", "pip_audit", "--require-hashes", "--disable-pip", "--format=json", "--progress-spinner=off")
-LONGEST_AUDIT_SECONDS = 300
+AUDIT_TIMEOUT_SECONDS = 300
 
 EXAMPLES = r"^schemas/examples/"
 """Their messageIds look like keys."""
-MADE_UP = (
+NOT_SECRET = (
     *("do-not-tell", "s3cret", "sesame", "value", "a:b/c", "a%3Ab%2Fc"),
     "analyst",
     "e95bff70ccbe39729cdf2c6cd41b9a84",
 )
-"""What looks like a secret and is none: passwords of tests, a name, a messageId."""
+"""Texts that look like secrets: passwords of tests, a name, a messageId."""
 
 
-def verdict(report: dict[str, Any]) -> tuple[list[str], int]:
-    """Return a line for each known weakness in pip-audit's *report*, and how many packages it could not look up."""
-    weak = [
+def read_report(report: dict[str, Any]) -> tuple[list[str], int]:
+    """Return a line for each vulnerability in pip-audit's *report*, and how many packages it did not look up."""
+    lines = [
         f"{package['name']} {package['version']}: {found['id']}, fixed in {', '.join(found['fix_versions']) or 'none'}"
         for package in report["dependencies"]
         for found in package.get("vulns", [])
     ]
-    return weak, sum("skip_reason" in package for package in report["dependencies"])
+    return lines, sum("skip_reason" in package for package in report["dependencies"])
 
 
 def audit(locks: Iterable[str] = LOCKS) -> int:
-    """Print the known weaknesses of what is locked and return how many there are."""
-    found = 0
+    """Print the known vulnerabilities of the locked packages and return their number."""
+    total = 0
     for lock in locks:
         command = [sys.executable, *AUDIT, "--requirement", str(ROOT / lock)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_AUDIT_SECONDS, check=False)
-            weak, unknown = verdict(json.loads(done.stdout))
+            done = subprocess.run(command, capture_output=True, text=True, timeout=AUDIT_TIMEOUT_SECONDS, check=False)
+            lines, skipped = read_report(json.loads(done.stdout))
         except (subprocess.TimeoutExpired, ValueError, KeyError):
-            print(f"{lock}: NOT audited, the data on weaknesses cannot be had here")
+            print(f"{lock}: NOT audited, the vulnerability database is unreachable")
             continue
-        left_out = f"; {unknown} packages NOT audited, there is no data on them here" if unknown else ""
-        print("\n".join([f"{lock}: {len(weak)} known weaknesses{left_out}", *weak]))
-        found += len(weak)
-    return found
+        incomplete = f"; {skipped} packages NOT audited, the database has no data on them" if skipped else ""
+        print("\n".join([f"{lock}: {len(lines)} known vulnerabilities{incomplete}", *lines]))
+        total += len(lines)
+    return total
 
 
 def files(root: Path = ROOT) -> list[str]:
-    """Return the files of the repository, or of the directory where that is none."""
+    """Return the files of the repository at *root*; without git, the files of the directory."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root,
@@ -73,12 +75,19 @@ def files(root: Path = ROOT) -> list[str]:
 
 
 def scan(names: Iterable[str], root: Path = ROOT) -> int:
-    """Print what looks like a secret in the files *names* and return 1 where something does."""
-    exact = "|".join(re.escape(text) for text in MADE_UP)
+    """Print what looks like a secret in the files *names* and return 1 when there is one."""
+    allowed = "|".join(re.escape(text) for text in NOT_SECRET)
     command = [str(Path(sys.executable).with_name("detect-secrets-hook")), "--exclude-files", EXAMPLES]
-    return subprocess.run([*command, "--exclude-secrets", f"^({exact})$", *names], cwd=root, check=False).returncode
+    return subprocess.run([*command, "--exclude-secrets", f"^({allowed})$", *names], cwd=root, check=False).returncode
+
+
+def main() -> int:
+    """Run the check that the command line names and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.support.inspection")
+    parser.add_argument("check", choices=["secrets", "vulnerabilities"])
+    found = scan(files()) if parser.parse_args().check == "secrets" else audit()
+    return int(found > 0)
 
 
 if __name__ == "__main__":
-    secrets, weaknesses = scan(files()), audit()
-    raise SystemExit(int(secrets + weaknesses > 0))
+    raise SystemExit(main())

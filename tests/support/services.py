@@ -1,15 +1,16 @@
-"""Kafka and ClickHouse for tests, always real: given by address, in containers, or the embedded ones.
+"""Real Kafka and ClickHouse servers for tests.
 
-Which it is: an address in SEQUENCE_TEST_KAFKA or SEQUENCE_TEST_CLICKHOUSE; otherwise a container, where a Docker engine
-answers; otherwise what `sequence up` runs. A test never skips because a server is missing.
+A server comes from the first of: the address in SEQUENCE_TEST_KAFKA or SEQUENCE_TEST_CLICKHOUSE, a container where a
+Docker engine answers, the embedded server of `sequence up`. A missing server fails a test; it never skips one.
 
-Tests that stop, kill or pause a server take one of their own: `embedded_kafka` and `embedded_clickhouse`.
+A test that stops, kills or pauses a server starts its own with `embedded_kafka` or `embedded_clickhouse`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import random
 import signal
@@ -41,10 +42,17 @@ MAY_MANAGE_USERS = b"""\
 """
 
 
+PORTS = range(15_000, 31_000)
+PORT_RANGES = 8
+PORTS_PER_RANGE = len(PORTS) // PORT_RANGES
+_used_ports: set[int] = set()
+"""Ports that this process has returned before: a server may not listen yet."""
+
+
 def eventually(
     condition: Callable[[], bool], what: str, *, within_seconds: float = 60.0, every_seconds: float = 0.05
 ) -> None:
-    """Return once *condition* holds; fail with *what* was waited for when it does not in time."""
+    """Wait until *condition* holds; raise AssertionError with *what* after *within_seconds*."""
     deadline = monotonic() + within_seconds
     while not condition():
         if monotonic() > deadline:
@@ -53,7 +61,7 @@ def eventually(
 
 
 def alive(pid: int) -> bool:
-    """Return whether process *pid* runs; one that is dead and not yet waited for does not."""
+    """Return whether process *pid* runs; a zombie does not."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -61,29 +69,33 @@ def alive(pid: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """Return a port that no process listens on."""
+    return free_ports(1)
 
 
 def free_ports(count: int) -> int:
-    """Return the first of *count* consecutive ports that nobody listens on now.
+    """Return the first of *count* consecutive ports that no process listens on.
 
-    They lie below those that the system gives to outgoing connections, and where depends on chance: several test runs
-    on one machine seldom choose the same.
+    The ports lie below the range of outgoing connections. Each pytest worker draws from its own part of them, at random
+    for test runs side by side on one machine, and never the same port twice.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PORT_RANGES
+    start = PORTS.start + worker * PORTS_PER_RANGE
     while True:
-        first = random.randrange(15_000, 30_000, 10)
+        first = random.randrange(start, start + PORTS_PER_RANGE - count)
+        ports = set(range(first, first + count))
         with contextlib.ExitStack() as held, contextlib.suppress(OSError):
-            for port in range(first, first + count):
+            if ports & _used_ports:
+                continue
+            for port in ports:
                 held.enter_context(socket.create_server(("127.0.0.1", port)))
+            _used_ports.update(ports)
             return first
 
 
 @dataclass
 class Service:
-    """A server as a process of its own, on a leash: it ends with the test run, whatever happens to that."""
+    """A server process. The parent-death watchdog ends it when the test run ends in any way."""
 
     name: str
     directory: Path
@@ -99,7 +111,7 @@ class Service:
         return int((self.directory / "pid").read_text())
 
     def start(self) -> None:
-        """Start it, and return when it answers."""
+        """Start the server and wait until it answers."""
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "pid").unlink(missing_ok=True)
         with (self.directory / "log").open("ab") as log:
@@ -119,16 +131,16 @@ class Service:
             raise
 
     def kill(self) -> None:
-        """End it with `kill -9`."""
+        """Send SIGKILL and wait for the end."""
         self.send(signal.SIGKILL)
         self._wait()
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, such as SIGSTOP and SIGCONT."""
+        """Send a signal to the server itself."""
         os.kill(self.pid, number)
 
     def stop(self) -> None:
-        """End it in order, by force where that takes longer than 15 s; does nothing when it does not run."""
+        """Send SIGTERM, and SIGKILL after 15 s; do nothing when the server does not run."""
         if self.process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -146,11 +158,14 @@ class Service:
 
 
 def embedded_kafka(directory: Path, port: int | None = None) -> Service:
-    """Return the broker of `sequence up`, with its data in *directory*; it is not started yet."""
+    """Return the broker of `sequence up` with its data in *directory*, not yet started."""
     port = port or free_port()
     local = load(LocalSettings)
     jar_files = jars_directory(cache_directory(local))
-    kafka_jars.fetch(jar_files, kafka_jars.missing(jar_files, kafka_jars.listed()), repository=local.maven_repository)
+    with only_process(jar_files.with_name(f"{jar_files.name}.lock")):
+        kafka_jars.fetch(
+            jar_files, kafka_jars.missing(jar_files, kafka_jars.listed()), repository=local.maven_repository
+        )
     broker = Broker(directory / "kafka", port, jar_files)
     broker.format(os.environ)
     address = f"127.0.0.1:{port}"
@@ -158,7 +173,7 @@ def embedded_kafka(directory: Path, port: int | None = None) -> Service:
 
 
 def embedded_clickhouse(directory: Path, port: int | None = None) -> Service:
-    """Return the ClickHouse front of `sequence up`, with its data in *directory*; it is not started yet."""
+    """Return the ClickHouse server of `sequence up` with its data in *directory*, not yet started."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     environ = {"SEQUENCE_STATE_DIR": str(directory), "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(port)}
@@ -170,14 +185,22 @@ def embedded_clickhouse(directory: Path, port: int | None = None) -> Service:
 
 
 def kafka_answers(address: str) -> bool:
-    """Return whether a broker at *address* answers with its metadata."""
-
-    return asyncio.run(probes.kafka_answers(address))
+    """Return whether a broker at *address* answers with its registration."""
+    return asyncio.run(probes.KafkaProbe(address).ready())
 
 
 def clickhouse_answers(url: str) -> bool:
     """Return whether a ClickHouse at *url* answers."""
-    return asyncio.run(probes.http_answers(f"{url}/ping"))
+    return asyncio.run(probes.HttpProbe(f"{url}/ping").ready())
+
+
+@contextlib.contextmanager
+def only_process(lock: Path) -> Iterator[None]:
+    """Let one process at a time into the block: pytest workers share the cache of downloaded files."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
@@ -216,7 +239,7 @@ def clickhouse_server(directory: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def running(service: Service) -> Iterator[Service]:
-    """Start *service* for the block and end it afterwards."""
+    """Run *service* for the block."""
     service.start()
     try:
         yield service
@@ -226,7 +249,7 @@ def running(service: Service) -> Iterator[Service]:
 
 @cache
 def docker_answers() -> bool:
-    """Return whether a Docker engine is there."""
+    """Return whether a Docker engine answers."""
     try:
         client = docker.from_env(timeout=3)
         try:

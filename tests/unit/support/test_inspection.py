@@ -1,17 +1,16 @@
-"""The inspection of `make lint` finds what it is for."""
+"""The checks for secrets and vulnerabilities find what they look for."""
 
 from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.inspection import LOCKS, ROOT, files, scan, verdict
+from tests.support.inspection import LOCKS, ROOT, files, read_report, scan
 
-# In two parts, or the inspection would find them here.
+# In two parts, or the scan would find them in this file.
 PLANTED = [
     "aws_key = 'AKIA" + "IOSFODNN7EXAMPLE'",
     "-----BEGIN RSA " + "PRIVATE KEY-----",
@@ -20,19 +19,19 @@ PLANTED = [
 
 
 @pytest.mark.parametrize("line", PLANTED)
-def test_a_secret_is_found(tmp_path: Path, line: str) -> None:
+def test_secret_is_found(tmp_path: Path, line: str) -> None:
     (tmp_path / "settings.py").write_text(f"{line}\n")
 
     assert scan(["settings.py"], tmp_path) == 1
 
 
-def test_a_file_without_a_secret_passes(tmp_path: Path) -> None:
+def test_file_without_secret_passes(tmp_path: Path) -> None:
     (tmp_path / "settings.py").write_text("password = os.environ['PASSWORD']\n")
 
     assert scan(["settings.py"], tmp_path) == 0
 
 
-def test_the_files_are_those_of_the_repository() -> None:
+def test_files_are_those_of_the_repository() -> None:
     found = files()
 
     assert {"README.md", "gateway/app.py", "tests/support/inspection.py"} <= set(found)
@@ -47,7 +46,7 @@ def test_without_git_the_files_are_those_of_the_directory(tmp_path: Path) -> Non
     assert sorted(files(tmp_path)) == ["a.py", "c/d.py"]
 
 
-def test_a_weakness_is_told_and_what_could_not_be_looked_up_is_counted() -> None:
+def test_report_lists_vulnerabilities_and_counts_skipped_packages() -> None:
     report = {
         "dependencies": [
             {
@@ -60,7 +59,7 @@ def test_a_weakness_is_told_and_what_could_not_be_looked_up_is_counted() -> None
         ]
     }
 
-    assert verdict(report) == (["a 1: CVE-1, fixed in 2", "a 1: X, fixed in none"], 1)
+    assert read_report(report) == (["a 1: CVE-1, fixed in 2", "a 1: X, fixed in none"], 1)
 
 
 def test_every_lock_file_is_audited() -> None:
@@ -74,8 +73,10 @@ def test_every_lock_file_is_audited() -> None:
     assert {name: pins(name) - audited for name in locks if pins(name) - audited} == {}
 
 
-def test_make_lint_inspects() -> None:
-    done = subprocess.run(["make", "-n", "lint"], cwd=ROOT, capture_output=True, text=True, check=True)
+@pytest.mark.parametrize(
+    ("target", "check"), [("check", "secrets"), ("lint", "secrets"), ("test", "secrets"), ("test", "vulnerabilities")]
+)
+def test_make_target_runs_the_inspection(target: str, check: str) -> None:
+    dry_run = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
 
-    assert "-m tests.support.inspection" in done.stdout
-    assert sys.version_info >= (3, 11)
+    assert f"-m tests.support.inspection {check}" in dry_run.stdout
