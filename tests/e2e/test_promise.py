@@ -11,10 +11,10 @@ import pytest
 
 from tests.faults.client import Client
 from tests.faults.controls import CONTROLS
+from tests.faults.execution import run_scenario
 from tests.faults.invariants import check, wait_until_idle
 from tests.faults.ledger import Ledger
 from tests.faults.stack import Stack
-from tests.faults.trying import try_scenario
 
 KILLED = ("dedupe-1", "persons-1", "sink-1", "gateway-1", "clickhouse", "kafka")
 
@@ -47,7 +47,7 @@ def test_every_part_killed_under_load_loses_and_doubles_nothing(stack: Stack) ->
 def test_the_same_checks_turn_red_when_the_sink_does_not_ask_for_its_position(tmp_path: Path) -> None:
     control = next(control for control in CONTROLS if control.name == "without-sink-position")
 
-    result = try_scenario(replace(control, repetitions=4), tmp_path)
+    result = run_scenario(replace(control, repetitions=4), tmp_path)
 
     assert result.faults["doubled"] > 0
     assert result.faults["lost"] == 0

@@ -1,4 +1,4 @@
-"""A client that sends from a ledger as an SDK does: several requests at once, again and again until it is answered."""
+"""An HTTP client that sends the items of a ledger as an SDK does: concurrently, with retries until a final status."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import aiohttp
 from tests.faults.ledger import Ledger, Outcome
 
 SENDERS = 16
-"""So many that the load goes on while requests wait for an answer."""
+"""Concurrent requests. Enough to keep the rate while some of them wait for a response."""
 REQUEST_SECONDS = 20
 
 
 class Client:
-    """Sends in a thread of its own while the test does harm."""
+    """Sends from its own thread while the test injects faults."""
 
     def __init__(self, gateways: list[str], token: str, ledger: Ledger) -> None:
         self._gateways = gateways
@@ -29,30 +29,30 @@ class Client:
         self._failure: BaseException | None = None
         self._stopping = False
         self.statuses: Counter[int] = Counter()
-        """How often each status was answered; 0 is no answer at all."""
+        """Number of responses by status; 0 counts requests without a response."""
 
     def start(self, *, rate: float, items: int | None = None, resend_for_seconds: float = 120.0) -> None:
-        """Begin to send *rate* items a second, *items* of them or until `stop`.
+        """Start sending *rate* items per second, until *items* were sent or `stop` is called.
 
-        A batch is sent again until it is answered, for *resend_for_seconds* at most; then its outcome is unknown.
+        A batch is retried for up to *resend_for_seconds*; after that its outcome is unknown.
         """
 
         def run() -> None:
             try:
                 asyncio.run(self._send(self._batches(items), rate, resend_for_seconds))
-            except BaseException as error:  # noqa: BLE001  # told to whoever waits
+            except BaseException as error:  # noqa: BLE001  # raised again by `wait`
                 self._failure = error
 
         self._thread = threading.Thread(target=run)
         self._thread.start()
 
     def stop(self) -> None:
-        """Make no more batches; return when every one is answered or given up."""
+        """Generate no more batches; return when each has a final status or was abandoned."""
         self._stopping = True
         self.wait()
 
     def wait(self) -> None:
-        """Return when every batch is answered or given up."""
+        """Return when each batch has a final status or was abandoned."""
         assert self._thread is not None
         self._thread.join()
         if self._failure is not None:
@@ -74,15 +74,15 @@ class Client:
             async def sender(number: int) -> None:
                 nonlocal due
                 for batch in batches:
-                    # The next batch is due after this one, from now if sending has fallen behind.
+                    # The next batch is due after this one; the schedule restarts if sending falls behind.
                     wait, due = due - time.monotonic(), max(due, time.monotonic()) + len(batch) / rate
                     if wait > 0:
                         await asyncio.sleep(wait)
-                    await self._until_answered(session, number, batch, resend_for_seconds)
+                    await self._send_until_final(session, number, batch, resend_for_seconds)
 
             await asyncio.gather(*(sender(number) for number in range(SENDERS)))
 
-    async def _until_answered(
+    async def _send_until_final(
         self, session: aiohttp.ClientSession, number: int, batch: list[dict[str, Any]], seconds: float
     ) -> None:
         deadline = time.monotonic() + seconds
@@ -92,18 +92,18 @@ class Client:
             attempt += 1
             try:
                 async with session.post(f"{gateway}/event/batch", json={"batch": batch}) as response:
-                    answer = await response.json()
+                    reply = await response.json()
                     self.statuses[response.status] += 1
                     if response.status in {200, 400}:
-                        self._ledger.settle(batch, _outcomes(answer))
+                        self._ledger.settle(batch, _outcomes(reply))
                         return
-                    assert response.status in {408, 429, 503}, answer
+                    assert response.status in {408, 429, 503}, reply
             except (aiohttp.ClientError, TimeoutError):
                 self.statuses[0] += 1
             await asyncio.sleep(min(0.1 * attempt, 1.0))
         self._ledger.settle(batch, {})
 
 
-def _outcomes(answer: dict[str, Any]) -> dict[int, Outcome]:
-    outcomes: dict[str, Outcome] = {"accepted": "acknowledged", "rejected": "refused"}
-    return {item["index"]: outcomes[item["status"]] for item in answer["items"]}
+def _outcomes(reply: dict[str, Any]) -> dict[int, Outcome]:
+    outcomes: dict[str, Outcome] = {"accepted": "acknowledged", "rejected": "rejected"}
+    return {item["index"]: outcomes[item["status"]] for item in reply["items"]}

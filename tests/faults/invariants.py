@@ -1,6 +1,6 @@
-"""The promise, as checks over what is really there: topics and tables against the ledger.
+"""The guarantee as checks: topics and tables are compared with the ledger and with the reference model.
 
-What `items.v1` holds decides what has to come of it (`reference`); what the ledger holds decides what has to be there.
+The ledger decides which messageIds must exist. `reference` decides the expected result of what is on `items.v1`.
 """
 
 from __future__ import annotations
@@ -23,68 +23,68 @@ from tests.support.services import eventually
 
 GROUPS = {"dedupe": ("items",), "persons": ("identifies",), "sink": ("events", "persons")}
 WINDOW_MS = 7 * DAY_MS
-"""The dedupe window, as it is unless it is set."""
+"""The default dedupe window."""
 COUNTS = ("items", "events", "identifies", "persons", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was counted; all but `COUNTS` are faults and must be zero."""
+    """Figures of one check. All but `COUNTS` are violations and must be zero."""
 
     items: int
     events: int
     identifies: int
     persons: int
     unknown: int
-    """MessageIds of which the client was never told what came of them."""
+    """MessageIds whose requests never got a final status."""
     lost: int
-    """MessageIds that were acknowledged, or have an item that counts, and are not in ClickHouse."""
+    """MessageIds that were acknowledged, or have an item that counts, and have no row."""
     doubled: int
-    """Rows beyond those that count, without FINAL and with merges stopped."""
-    doubled_origins: int
-    """Rows beyond one for a position."""
+    """Surplus rows, without FINAL and with merges stopped."""
+    doubled_source_offsets: int
+    """Surplus rows of one source offset."""
     foreign: int
-    """Rows that the client never sent."""
+    """Rows whose messageId the client never sent."""
     changed: int
-    """Rows whose position and content are not those of an item that counts."""
-    refused_visible: int
-    refused_lost: int
-    """Refused, and not in `rejected.v1`."""
+    """Rows whose source offset and content differ from the item that counts."""
+    rejected_visible: int
+    rejected_lost: int
+    """Rejected messageIds that are missing from `rejected.v1`."""
     unaccounted: int
-    """MessageIds on `items.v1` that are neither a row nor rejected."""
+    """MessageIds on `items.v1` that have neither a row nor a rejection."""
     wrong_persons: int
 
     @property
-    def faults(self) -> dict[str, int]:
+    def violations(self) -> dict[str, int]:
         """The figures that must be zero."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in COUNTS}
 
 
 def wait_until_idle(stack: Stack, *, within_seconds: float = 120.0) -> None:
-    """Return when every group has committed all there is and nothing more comes."""
+    """Wait until every consumer group has zero lag and the topics stop growing."""
     topics = Topics(stack.kafka.topic_prefix)
     looks: list[tuple[int, int]] = []
 
     def idle() -> bool:
         looks.append(_lag(stack.kafka, topics))
-        # Ends are read before the commits: what is written in between shows at the second look.
+        # End offsets are read before commits; records written in between show up in the second reading.
         return len(looks) > 1 and looks[-1] == looks[-2] and looks[-1][0] == 0
 
-    eventually(idle, "no lag is left", within_seconds=within_seconds, every_seconds=1.0)
+    eventually(idle, "all groups have zero lag", within_seconds=within_seconds, every_seconds=1.0)
 
 
 def check(stack: Stack, ledger: Ledger) -> Figures:
-    """Return the figures of what is there now."""
+    """Compare topics and tables with *ledger* and return the figures."""
     topics = Topics(stack.kafka.topic_prefix)
     due = reference.counted(logs.read(stack.kafka, topics.items), WINDOW_MS)
     due_ids = {item.message_id for item in due.values()}
     rows = [*_rows(stack, "events", "event, properties"), *_rows(stack, "identifies", "'' AS event, traits")]
     seen = {str(row["message_id"]) for row in rows}
-    origins = [(_number(row["_partition"]), _number(row["_origin"])) for row in rows]
+    source_offsets = [(_number(row["_partition"]), _number(row["_origin"])) for row in rows]
     rejected = {_rejected_id(record.value) for record in logs.read(stack.kafka, topics.rejected)}
-    refused = ledger.ids("refused")
-    there = set(origins)
-    lost = {item.message_id for origin, item in due.items() if origin not in there} | (
+    rejected_ids = ledger.ids("rejected")
+    there = set(source_offsets)
+    lost = {item.message_id for source_offset, item in due.items() if source_offset not in there} | (
         ledger.ids("acknowledged") - seen
     )
     return Figures(
@@ -94,13 +94,13 @@ def check(stack: Stack, ledger: Ledger) -> Figures:
         persons=len(stack.query("SELECT user_id FROM persons")),
         unknown=len(ledger.ids("unknown")),
         lost=len(lost),
-        # Past its window a messageId counts again, so the items that count may be more than the messageIds.
+        # After its window a messageId counts again, so there can be more items that count than messageIds.
         doubled=len(rows) - len(seen) - (len(due) - len(due_ids)),
-        doubled_origins=len(rows) - len(there),
+        doubled_source_offsets=len(rows) - len(there),
         foreign=len(seen - ledger.entries.keys()),
-        changed=sum(_differs(row, due.get(origin)) for row, origin in zip(rows, origins, strict=True)),
-        refused_visible=len(refused & seen),
-        refused_lost=len(refused - rejected),
+        changed=sum(_differs(row, due.get(at)) for row, at in zip(rows, source_offsets, strict=True)),
+        rejected_visible=len(rejected_ids & seen),
+        rejected_lost=len(rejected_ids - rejected),
         unaccounted=len(due_ids - seen - rejected),
         wrong_persons=_wrong_persons(stack, due),
     )
@@ -121,7 +121,7 @@ def _differs(row: dict[str, object], item: Item | None) -> bool:
     return (row["message_id"], row["user_id"], row["event"], row["content"]) != wanted
 
 
-def _wrong_persons(stack: Stack, due: dict[reference.Origin, Item]) -> int:
+def _wrong_persons(stack: Stack, due: dict[reference.SourceOffset, Item]) -> int:
     expected = {
         user: (traits, _as_clickhouse(first), _as_clickhouse(last))
         for user, (traits, first, last) in reference.persons(due.values()).items()
@@ -147,7 +147,7 @@ def _number(value: object) -> int:
 
 
 def _lag(settings: KafkaSettings, topics: Topics) -> tuple[int, int]:
-    """Return how many records are not committed yet by the groups that read them, and how many there are in all."""
+    """Return the total consumer lag and the total number of records."""
 
     async def ask() -> tuple[int, int]:
         lag = total = 0

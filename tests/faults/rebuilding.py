@@ -1,4 +1,4 @@
-"""Local state against what is rebuilt of it from nothing: they have to be the same."""
+"""Rebuild: local state that is restored from the changelog must equal the state before."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from processors.engine.rocksdb import PartitionStore, StoreConfig
 from schemas.topics import DAY_MS, Topics
-from tests.faults.harms import wipe
+from tests.faults.process_faults import delete_state
 from tests.faults.trial import Trial
 from tests.support import logs
 from tests.support.services import eventually
@@ -16,21 +16,21 @@ from tests.support.services import eventually
 TABLES = {"seen": StoreConfig(window_ms=7 * DAY_MS), "persons": StoreConfig()}
 
 State = dict[tuple[str, int], tuple[int, dict[bytes, bytes]]]
-"""By table and partition: the position in the output log and every entry."""
+"""Changelog offset and all entries, by table and partition."""
 
 
 def rebuild(trial: Trial) -> None:
-    """Keep the tables' local state, delete it, let the workers rebuild it and compare."""
+    """Copy the local state of all tables, delete it, let the workers restore it, and compare."""
     stack = trial.stack
     topics = Topics(stack.kafka.topic_prefix)
     ends = {("seen", p): end - 1 for p, end in logs.ends(stack.kafka, topics.events).items() if end}
     ends |= {("persons", p): end - 1 for p, end in logs.ends(stack.kafka, topics.persons).items() if end}
     with tempfile.TemporaryDirectory() as kept:
         workers = stack.state / "workers"
-        wipe(
+        delete_state(
             stack,
-            [part for kind in ("dedupe", "persons") for part in stack.parts(kind)],
-            keep=lambda part: _copy(workers / part, Path(kept) / part),
+            [service for kind in ("dedupe", "persons") for service in stack.services(kind)],
+            keep=lambda service: _copy(workers / service, Path(kept) / service),
         )
         before = _states(Path(kept))
     after: list[State] = []
@@ -39,7 +39,7 @@ def rebuild(trial: Trial) -> None:
         after[:] = [_copied_states(workers)]
         return {table: position for table, (position, _) in after[0].items()} == ends
 
-    eventually(rebuilt, f"the state is rebuilt up to {ends}", within_seconds=90, every_seconds=1.0)
+    eventually(rebuilt, f"state is restored up to {ends}", within_seconds=90, every_seconds=1.0)
     differing = [table for table in ends if before.get(table, (-1, {}))[1] != after[0][table][1]]
     trial.faults["partitions rebuilt differently"] = len(differing)
 
@@ -49,18 +49,18 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _copied_states(workers: Path) -> State:
-    """Return the states in a copy of *workers*: the processes hold the locks of the originals, and are at rest."""
+    """Read the stores from a copy of *workers*, because the running workers hold the locks of the originals."""
     with tempfile.TemporaryDirectory() as copied:
         target = Path(copied) / "workers"
         try:
             shutil.copytree(workers, target)
-        except shutil.Error:  # a file went away: they are not at rest yet
+        except shutil.Error:  # a file was deleted meanwhile: the workers are still writing
             return {}
         return _states(target)
 
 
 def _states(directory: Path) -> State:
-    """Return the newest state of each partition among all workers' directories below *directory*."""
+    """Return the newest store of each partition among all worker directories below *directory*."""
     newest: State = {}
     for table, layout in TABLES.items():
         for path in directory.glob(f"*/{table}/*"):

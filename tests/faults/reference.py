@@ -1,6 +1,6 @@
-"""What has to come of `items.v1`: the product's rules once more, as plainly as they can be said, by none of its code.
+"""Reference model: the expected result of the records on `items.v1`, implemented without the product's code.
 
-Only how a record is read (`decode_item`) is shared: its bytes are a contract with golden examples of their own.
+Only `decode_item` is shared. The record format is a contract with golden examples of its own.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import orjson
 from schemas.items import Identify, Item
 from schemas.records import InvalidRecordError, decode_item
 
-Origin = tuple[int, int]
+SourceOffset = tuple[int, int]
 """Partition and offset on `items.v1`."""
 
 
-def counted(records: Iterable[Any], window_ms: int) -> dict[Origin, Item]:
-    """Return the items that count, by origin: the first of each messageId, and the first after each window."""
-    counts: dict[Origin, Item] = {}
+def counted(records: Iterable[Any], window_ms: int) -> dict[SourceOffset, Item]:
+    """Return the items that count, by source offset: the first of each messageId in each window."""
+    counts: dict[SourceOffset, Item] = {}
     since: dict[bytes, int] = {}
     for record in sorted(records, key=lambda record: (record.partition, record.offset)):
         try:
@@ -33,9 +33,9 @@ def counted(records: Iterable[Any], window_ms: int) -> dict[Origin, Item]:
 
 
 def persons(items: Iterable[Item]) -> dict[str, tuple[dict[str, Any], str, str]]:
-    """Return by user the traits that can be seen, and the times of the first and the last identify.
+    """Return, by user, the visible traits and the times of the first and the last identify.
 
-    Per trait the largest (time, messageId, text) stands; a null takes the trait away.
+    Per trait the largest (time, messageId, text) wins; null removes the trait.
     """
     writes: dict[str, dict[str, tuple[str, str, bytes]]] = {}
     times: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""What came of a scenario, and the report of all of them."""
+"""Result of a scenario, and the report of all results."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from tests.faults.invariants import COUNTS, Figures
 
 
 class Result(msgspec.Struct, frozen=True):
-    """A row of the report."""
+    """Result of one scenario; a row of the report."""
 
     name: str
     seconds: float
-    """How long it took, stack and counting included."""
+    """Duration, including the start of the stack and the checks."""
     at: datetime
-    """When it ended."""
+    """Time of completion."""
     repetitions: int = 0
-    must_turn: tuple[str, ...] = ()
+    must_violate: tuple[str, ...] = ()
     counts: dict[str, int] = {}
-    faults: dict[str, int] = {}
-    """What must be zero, by name."""
+    violations: dict[str, int] = {}
+    """Counts that must be zero, by name."""
     recovery_seconds: float = 0.0
-    """From the last answer until nothing was left to do."""
-    largest: str = ""
+    """Time from the last response until all groups had zero lag."""
+    largest_process: str = ""
     notes: list[str] = []
     error: str = ""
 
     @property
-    def is_red(self) -> bool:
-        """Whether what has to be zero is not."""
-        return any(self.faults.values())
+    def has_violations(self) -> bool:
+        """Whether any count that must be zero is not."""
+        return any(self.violations.values())
 
     @property
     def passed(self) -> bool:
-        """Whether it is as it has to be. What came to no end shows nothing: what is only late looks lost."""
-        if self.must_turn:
-            return not self.error and any(self.faults.get(name, 0) for name in self.must_turn)
-        return not self.error and not self.is_red
+        """Whether the result is as expected. A scenario with an error never passes: late records look lost."""
+        if self.must_violate:
+            return not self.error and any(self.violations.get(name, 0) for name in self.must_violate)
+        return not self.error and not self.has_violations
 
     @property
     def verdict(self) -> str:
-        """Return what is to be said of it."""
+        """Return the verdict as text."""
         if not self.passed:
             return f"FAILED {self.error.splitlines()[-1] if self.error else ''}"
-        return "red, as it must be" if self.must_turn else "ok"
+        return "red, as expected" if self.must_violate else "ok"
 
 
 def counted(figures: Figures | None) -> dict[str, int]:
@@ -55,11 +55,11 @@ def counted(figures: Figures | None) -> dict[str, int]:
 
 
 def report(results: Iterable[Result]) -> str:
-    """Return the table."""
+    """Return all results as a Markdown table."""
     lines = [
-        "Measured by `make faults`; the time is that of the end of each scenario.",
+        "Measured by `make faults`. *at* is the time of completion.",
         "",
-        "| scenario | times | items | lost | doubled | wrong persons | other faults | idle after | largest | at | |",
+        "| scenario | times | items | lost | doubled | wrong persons | other | idle after | largest process | at | |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- | --- |",
         *(_row(result) for result in results),
     ]
@@ -67,10 +67,15 @@ def report(results: Iterable[Result]) -> str:
 
 
 def _row(result: Result) -> str:
-    faults = dict(result.faults)
-    doubled = faults.pop("doubled", 0) + faults.pop("doubled_origins", 0)
-    figures = (result.counts.get("items", "-"), faults.pop("lost", "-"), doubled, faults.pop("wrong_persons", "-"))
-    other = ", ".join(f"{name} {count}" for name, count in faults.items() if count) or "0"
+    violations = dict(result.violations)
+    doubled = violations.pop("doubled", 0) + violations.pop("doubled_source_offsets", 0)
+    figures = (
+        result.counts.get("items", "-"),
+        violations.pop("lost", "-"),
+        doubled,
+        violations.pop("wrong_persons", "-"),
+    )
+    other = ", ".join(f"{name} {count}" for name, count in violations.items() if count) or "0"
     remarks = "; ".join([result.verdict, *result.notes])
     return (
         f"| {result.name} | {result.repetitions} | {' | '.join(map(str, figures))} | {other} | "

@@ -1,45 +1,45 @@
-"""The scenarios: each does its harm to a stack under load and leaves it running."""
+"""The scenarios: each injects a fault into a stack under load and leaves it running."""
 
 from __future__ import annotations
 
-from tests.faults.data_harms import (
-    count_poison,
+from tests.faults.data_faults import (
+    count_missing_rejections,
     filling_disk,
     killing_in_insert,
-    losing_answers,
-    making_topics_again,
-    poisoning,
-    repeating_late,
+    losing_responses,
+    recreating_topics,
+    resending_late,
     resetting_offsets,
     small_disk,
+    writing_invalid_records,
 )
-from tests.faults.harms import (
+from tests.faults.process_faults import (
     SETTLE_SECONDS,
     SLOW,
     WORKERS,
-    coming_and_going,
-    dying_at_points,
-    ending_in_outage,
-    ending_in_slow_inserts,
-    holding_down,
+    deleting_state,
     killing,
+    killing_at_failpoints,
     killing_broker,
-    losing_runs,
+    losing_batches,
     nothing,
+    outages,
     pausing,
     repeatedly,
-    waking_late,
-    wiping,
+    resuming_late,
+    scaling_out_and_in,
+    stopping_in_outage,
+    stopping_in_slow_inserts,
 )
-from tests.faults.speed import taking_over
+from tests.faults.recovery_time import measuring_takeover
 from tests.faults.trial import Scenario
 
 
-def _dying_at(point: str) -> Scenario:
+def _killed_at(point: str) -> Scenario:
     return Scenario(
         f"killed-at-{point}",
         20,
-        dying_at_points,
+        killing_at_failpoints,
         environ={"SEQUENCE_TEST_KILL_AT": f"{point}:40"},
         idle_within_seconds=300,
     )
@@ -58,28 +58,34 @@ SCENARIOS = [
     Scenario("gateway-killed", 20, killing("gateway", pause_seconds=3)),
     Scenario("broker-killed", 10, killing_broker),
     Scenario("clickhouse-killed", 20, killing_in_insert, proxied=True),
-    *(_dying_at(point) for point in ("decided", "produced", "applied", "inserted", "processed")),
-    Scenario("runs-lost", 10, losing_runs, environ={"SEQUENCE_TEST_LOSE": "1000"}),
-    Scenario("broker-down-60s", 1, holding_down("kafka", seconds=60)),
+    *(_killed_at(point) for point in ("decided", "produced", "applied", "inserted", "processed")),
+    Scenario("batches-lost", 10, losing_batches, environ={"SEQUENCE_TEST_LOSE": "1000"}),
+    Scenario("broker-down-60s", 1, outages("kafka", seconds=60)),
     Scenario("worker-paused-90s", 5, pausing(*WORKERS, seconds=90, between_seconds=12), rate=200),
     Scenario(
-        "woken-late",
+        "resumed-late",
         10,
-        waking_late,
+        resuming_late,
         environ={"SEQUENCE_TEST_STOP_AT": "decided:300", "SEQUENCE_WORKER_STALL_SECONDS": "15"},
         settle_seconds=SETTLE_SECONDS,
     ),
     Scenario("broker-paused-30s", 5, pausing("kafka", seconds=30, between_seconds=10)),
-    Scenario("workers-come-and-go", 20, repeatedly(coming_and_going, pause_seconds=3)),
-    Scenario("clickhouse-down-5m", 1, holding_down("clickhouse", seconds=300), rate=200, quiet=True),
-    Scenario("answers-lost", 50, losing_answers, proxied=True, quiet=True),
-    Scenario("state-wiped", 3, repeatedly(wiping, pause_seconds=10)),
+    Scenario("workers-added-and-removed", 20, repeatedly(scaling_out_and_in, pause_seconds=3)),
+    Scenario("clickhouse-down-5m", 1, outages("clickhouse", seconds=300), rate=200, quiet=True),
+    Scenario("responses-lost", 50, losing_responses, proxied=True, quiet=True),
+    Scenario("state-deleted", 3, repeatedly(deleting_state, pause_seconds=10)),
     Scenario("disk-full", 3, repeatedly(filling_disk, pause_seconds=10), before=small_disk),
-    Scenario("repeated-after-8-days", 1, repeating_late, items=0),
+    Scenario("resent-after-8-days", 1, resending_late, items=0),
     Scenario("offsets-reset", 1, repeatedly(resetting_offsets, pause_seconds=10)),
-    Scenario("ended-in-outage", 2, repeatedly(ending_in_outage, pause_seconds=5)),
-    Scenario("ended-in-slow-inserts", 5, ending_in_slow_inserts, environ=SLOW, proxied=True),
-    Scenario("poison", 10, repeatedly(poisoning, pause_seconds=1), afterwards=count_poison, quiet=True),
-    Scenario("topics-made-again", 1, nothing, items=5_000, afterwards=making_topics_again),
-    Scenario("takeover", 2, taking_over, environ={"SEQUENCE_WORKER_SESSION_SECONDS": "10"}, alone=True),
+    Scenario("stopped-in-outage", 2, repeatedly(stopping_in_outage, pause_seconds=5)),
+    Scenario("stopped-in-slow-inserts", 5, stopping_in_slow_inserts, environ=SLOW, proxied=True),
+    Scenario(
+        "invalid-records",
+        10,
+        repeatedly(writing_invalid_records, pause_seconds=1),
+        afterwards=count_missing_rejections,
+        quiet=True,
+    ),
+    Scenario("topics-recreated", 1, nothing, items=5_000, afterwards=recreating_topics),
+    Scenario("takeover", 2, measuring_takeover, environ={"SEQUENCE_WORKER_SESSION_SECONDS": "10"}, alone=True),
 ]

@@ -1,4 +1,4 @@
-"""The whole pipeline under test: `sequence up` with two of each part, on ports of its own."""
+"""The pipeline under test: `sequence up` with two of each service, on its own ports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ READY = "Query them:"
 
 
 class Stack:
-    """One `sequence up`; ends with the test, and its parts with it. *proxied* workers reach ClickHouse by `proxy`."""
+    """One `sequence up`, stopped with the block. With *proxied*, workers reach ClickHouse through `proxy`."""
 
     def __init__(
         self, directory: Path, environ: Mapping[str, str] | None = None, *, each: int = 2, proxied: bool = False
@@ -46,7 +46,7 @@ class Stack:
             "SEQUENCE_LOCAL_GATEWAYS": str(each),
             "SEQUENCE_LOCAL_WORKERS": str(each),
             "SEQUENCE_WORKER_SESSION_SECONDS": "6",
-            # Several brokers share the machine, and none lives long enough to gain from its second compiler.
+            # Several brokers share the machine, and none runs long enough to benefit from the second JIT compiler.
             "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1",
             **(environ or {}),
         }
@@ -63,7 +63,7 @@ class Stack:
         self.stop()
 
     def start(self) -> None:
-        """Start it and return when every part is ready."""
+        """Start the stack and return when every service is ready."""
         self.output.parent.mkdir(parents=True, exist_ok=True)
         if self.proxy is not None:
             self.proxy.__enter__()
@@ -86,12 +86,12 @@ class Stack:
         except BaseException:
             self.stop()
             raise
-        # What the tests count must not be the work of merges.
+        # Merges could hide surplus rows from the checks.
         for table in ("events", "identifies", "person_states"):
             self.query(f"SYSTEM STOP MERGES {table}")
 
     def stop(self) -> None:
-        """End it in order."""
+        """Stop the stack in order."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(60)
@@ -106,44 +106,44 @@ class Stack:
 
     @property
     def gateways(self) -> list[str]:
-        """The address of each gateway."""
+        """The URL of each gateway."""
         return [f"http://127.0.0.1:{self._gateway_port + number}" for number in range(self._each)]
 
-    def parts(self, kind: str) -> list[str]:
-        """Return the names of the parts of *kind*: `gateway`, `dedupe`, `persons`, `sink`, `kafka`, `clickhouse`."""
+    def services(self, kind: str) -> list[str]:
+        """Return the names of the services of *kind*: `gateway`, `dedupe`, `persons`, `sink`, `kafka`, `clickhouse`."""
         return (
             [f"{kind}-{number + 1}" for number in range(self._each)] if kind not in {"kafka", "clickhouse"} else [kind]
         )
 
-    def log(self, part: str) -> str:
-        """Return what *part* has printed lately."""
-        return (self.state / "logs" / f"{part}.log").read_text(errors="replace")
+    def log(self, service: str) -> str:
+        """Return the log of *service*."""
+        return (self.state / "logs" / f"{service}.log").read_text(errors="replace")
 
-    def pid(self, part: str) -> int:
-        """Return the process id of *part*, waiting for one that is being started."""
-        file = self.state / "run" / f"{part}.pid"
-        eventually(file.exists, f"{part} has a process")
+    def pid(self, service: str) -> int:
+        """Return the process ID of *service*; wait for it while the service is being restarted."""
+        file = self.state / "run" / f"{service}.pid"
+        eventually(file.exists, f"{service} has a PID file")
         return int(file.read_text())
 
-    def running(self, part: str) -> int | None:
-        """Return the process id of *part*, None while it is between two lives."""
+    def running(self, service: str) -> int | None:
+        """Return the process ID of *service*, or None while it is being restarted."""
         try:
-            pid = int((self.state / "run" / f"{part}.pid").read_text())
+            pid = int((self.state / "run" / f"{service}.pid").read_text())
         except FileNotFoundError:
             return None
         return pid if alive(pid) else None
 
-    def tell(self, pid: int, number: signal.Signals) -> None:
-        """Send the process *pid* a signal, if it is still there."""
+    def send_signal(self, pid: int, number: signal.Signals) -> None:
+        """Send a signal to the process *pid*, if it still exists."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
-    def signal(self, part: str, number: signal.Signals) -> int:
-        """Send *part* a signal and return its process id; a part that is between two lives is waited for."""
+    def signal(self, service: str, number: signal.Signals) -> int:
+        """Send a signal to *service* and return its process ID; wait while the service is being restarted."""
         sent: list[int] = []
 
         def send() -> bool:
-            pid = self.pid(part)
+            pid = self.pid(service)
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
@@ -151,19 +151,19 @@ class Stack:
             sent.append(pid)
             return True
 
-        eventually(send, f"{part} runs")
+        eventually(send, f"{service} runs")
         return sent[0]
 
-    def kill(self, part: str) -> None:
-        """`kill -9` *part*; the supervisor starts it again."""
-        self.signal(part, signal.SIGKILL)
+    def kill(self, service: str) -> None:
+        """`kill -9` *service*; the supervisor restarts it."""
+        self.signal(service, signal.SIGKILL)
 
     def kills(self) -> int:
-        """Return how often a part was ended by `kill -9` and has been started again."""
-        return self.output.read_text().count(" was ended by signal 9; it starts again in ")
+        """Return how often the supervisor restarted a service after SIGKILL."""
+        return self.output.read_text().count(" was killed by signal 9; restarting in ")
 
     def stopped(self) -> set[int]:
-        """Return the process ids of the parts that stand still after SIGSTOP."""
+        """Return the process IDs of the services that are suspended by SIGSTOP."""
         found = set()
         for file in (self.state / "run").glob("*.pid"):
             with contextlib.suppress(psutil.Error, OSError, ValueError):
@@ -172,25 +172,25 @@ class Stack:
                     found.add(pid)
         return found
 
-    def own_ends(self) -> list[str]:
-        """Return why workers have ended themselves."""
-        logs = [self.log(part) for kind in ("dedupe", "persons", "sink") for part in self.parts(kind)]
+    def self_exits(self) -> list[str]:
+        """Return the log lines with which workers exited by themselves."""
+        logs = [self.log(service) for kind in ("dedupe", "persons", "sink") for service in self.services(kind)]
         return [line for log in logs for line in log.splitlines() if "ending the process: " in line]
 
     def query(self, sql: str) -> list[dict[str, object]]:
-        """Return the rows of *sql*, asking again while ClickHouse is being restarted."""
-        answers: list[requests.Response] = []
+        """Return the rows of *sql*; retry while ClickHouse is being restarted."""
+        responses: list[requests.Response] = []
 
         def ask() -> bool:
             try:
-                answer = requests.post(
+                response = requests.post(
                     self.clickhouse, params={"default_format": "JSONEachRow"}, data=sql.encode(), timeout=60
                 )
             except requests.RequestException:
                 return False
-            answers.append(answer)
+            responses.append(response)
             return True
 
-        eventually(ask, "ClickHouse answers")
-        assert answers[-1].ok, answers[-1].text
-        return [orjson.loads(line) for line in answers[-1].content.splitlines()]
+        eventually(ask, "ClickHouse responses")
+        assert responses[-1].ok, responses[-1].text
+        return [orjson.loads(line) for line in responses[-1].content.splitlines()]

@@ -1,4 +1,4 @@
-"""What a scenario is, and one run of it: the stack, the client that sends, and what is found on the way."""
+"""A scenario, and one execution of it: stack, client, ledger and findings."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tests.faults.stack import Stack
 
 @dataclass
 class Trial:
-    """One run of a scenario."""
+    """One execution of a scenario."""
 
     scenario: Scenario
     stack: Stack
     client: Client
     ledger: Ledger
-    chance: random.Random
-    """The same chances every time."""
+    rng: random.Random
+    """Seeded with the name of the scenario, so that every execution is the same."""
     notes: list[str] = field(default_factory=list)
     """Figures for the report."""
-    faults: dict[str, int] = field(default_factory=dict)
-    """What the scenario counted itself; must be zero."""
+    violations: dict[str, int] = field(default_factory=dict)
+    """Counts of the scenario itself that must be zero."""
 
 
 Step = Callable[[Trial], None]
@@ -32,29 +32,29 @@ Step = Callable[[Trial], None]
 
 @dataclass(frozen=True)
 class Scenario:
-    """One way in which things go wrong."""
+    """One fault, injected into a stack under load."""
 
     name: str
     repetitions: int
-    harm: Step
-    """Does the harm, as often as the scenario says, while a client sends, and leaves the stack running."""
+    inject: Step
+    """Injects the fault *repetitions* times while a client sends; leaves the stack running."""
     rate: float = 400.0
-    """Items a second, for as long as the harm goes on."""
+    """Items per second while the fault is injected."""
     items: int | None = None
-    """How many items to send where that does not follow from the harm."""
+    """Number of items to send, if it does not depend on the duration of the fault."""
     environ: dict[str, str] = field(default_factory=dict)
     idle_within_seconds: float = 180.0
     proxied: bool = False
-    """Whether workers insert through the stack's proxy."""
+    """Whether workers reach ClickHouse through the proxy of the stack."""
     before: Callable[[Stack], None] | None = None
-    """Prepares the stack's directory before it starts."""
+    """Prepares the state directory before the stack starts."""
     afterwards: Step | None = None
-    """Goes on with the stack once everything was counted; without one, local state is wiped and rebuilt."""
+    """Runs after the checks. By default, local state is deleted and rebuilt."""
     quiet: bool = False
-    """Whether it gives no worker a reason to end itself."""
+    """Whether no worker may exit by itself in this scenario."""
     settle_seconds: float = 0.0
-    """How long workers may still wake and mend after nothing is left to do."""
+    """Time after zero lag in which resumed workers are detected and their writes repaired."""
     alone: bool = False
-    """Whether it measures time, so that nothing may run beside it."""
-    must_turn: tuple[str, ...] = ()
-    """Where a mechanism is taken out: the figures of which at least one must not be zero then."""
+    """Whether the scenario measures time, so that no other may run concurrently."""
+    must_violate: tuple[str, ...] = ()
+    """For a control: the violations of which at least one must occur."""

@@ -1,28 +1,35 @@
-"""`sequence up`, with the workers' way to ClickHouse leading through a proxy where a test asks for one."""
+"""`sequence up` for fault tests: workers may run through the test-only entry point and reach ClickHouse by a proxy."""
 
 from __future__ import annotations
 
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 
 from deploy.local.services import Services
 from deploy.local.stack import up
 from deploy.local.supervisor import Service
+from tests.faults.worker import command
 
 WORKERS_CLICKHOUSE = "SEQUENCE_TEST_WORKERS_CLICKHOUSE_URL"
 
 
-class ProxiedServices(Services):
-    """The parts, whose workers are told another address of ClickHouse."""
+class FaultServices(Services):
+    """The services of a stack whose workers the environment interrupts, mutates or leads through a proxy."""
 
     def workers(self) -> list[Service]:
         """Return the workers of each kind."""
-        address = os.environ[WORKERS_CLICKHOUSE]
-        return [
-            replace(part, environ={**part.environ, "SEQUENCE_CLICKHOUSE_URL": address}) for part in super().workers()
-        ]
+        return [_under_test(service) for service in super().workers()]
+
+
+def _under_test(service: Service) -> Service:
+    environ = service.environ
+    if address := os.environ.get(WORKERS_CLICKHOUSE):
+        environ = {**environ, "SEQUENCE_CLICKHOUSE_URL": address}
+    kind = service.name.rpartition("-")[0]
+    return replace(service, command=partial(command, kind, os.environ), environ=environ)
 
 
 if __name__ == "__main__":
-    up(os.environ, int(sys.argv[1]), make_parts=ProxiedServices if WORKERS_CLICKHOUSE in os.environ else Services)
+    up(os.environ, int(sys.argv[1]), make_services=FaultServices)

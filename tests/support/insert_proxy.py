@@ -25,9 +25,9 @@ class InsertProxy:
         self._gate = asyncio.Event()
         self._gate.set()
         self.address = ""
-        self.answers_to_lose = 0
+        self.responses_to_lose = 0
         """So many INSERTs are carried out, and the connection broken before the answer."""
-        self.answers_lost = 0
+        self.responses_lost = 0
         self.delay_seconds = 0.0
         """How long each INSERT takes to get through."""
         self.midway: Callable[[], None] | None = None
@@ -117,9 +117,9 @@ class InsertProxy:
         await up_writer.drain()
         answer = await _message(up_reader)
         self.let_go += held
-        if insert and self.answers_to_lose > 0:
-            self.answers_to_lose -= 1
-            self.answers_lost += 1
+        if insert and self.responses_to_lose > 0:
+            self.responses_to_lose -= 1
+            self.responses_lost += 1
             return False
         writer.write(answer)
         await writer.drain()

@@ -1,4 +1,4 @@
-"""Memory and open files of every process of a stack, watched for as long as it runs."""
+"""Limits on memory and open files, checked for every process of a stack while it runs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ MIB = 1024 * 1024
 MEMORY_LIMIT_BYTES = {"kafka": 2048 * MIB, "clickhouse": 4096 * MIB, "gateway": 300 * MIB}
 WORKER_MEMORY_LIMIT_BYTES = 400 * MIB
 OPEN_FILES_LIMIT = 1000
-"""Kafka keeps some for each segment, ClickHouse for each part: theirs is higher."""
+"""For gateways and workers. Kafka keeps files open per segment, and ClickHouse per part."""
 SERVER_OPEN_FILES_LIMIT = 10_000
 EVERY_SECONDS = 2.0
 
 
-class Bounds:
-    """Looks at every process that has a file in *directory*, again and again until the block ends."""
+class ResourceLimits:
+    """Samples every process that has a PID file in *directory*, for the duration of the block."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._over = threading.Event()
         self._watching = threading.Thread(target=self._watch)
         self.memory_bytes: dict[str, int] = {}
-        """By part, the most that it had."""
+        """Peak resident memory by service."""
         self.open_files: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -38,28 +38,28 @@ class Bounds:
         self._watching.join()
 
     def exceeded(self) -> list[str]:
-        """Return in words what went out of bounds."""
-        faults = [] if self.memory_bytes else ["no process was seen"]
-        for part, used in self.memory_bytes.items():
-            kind = part.partition("-")[0]
+        """Return one sentence for each limit that was exceeded."""
+        exceeded = [] if self.memory_bytes else ["no process was sampled"]
+        for service, used in self.memory_bytes.items():
+            kind = service.partition("-")[0]
             limit = MEMORY_LIMIT_BYTES.get(kind, WORKER_MEMORY_LIMIT_BYTES)
             files = SERVER_OPEN_FILES_LIMIT if kind in {"kafka", "clickhouse"} else OPEN_FILES_LIMIT
             if used > limit:
-                faults.append(f"{part} used {used // MIB} MiB, its limit is {limit // MIB}")
-            if self.open_files[part] > files:
-                faults.append(f"{part} had {self.open_files[part]} files open, its limit is {files}")
-        return faults
+                exceeded.append(f"{service} used {used // MIB} MiB, its limit is {limit // MIB}")
+            if self.open_files[service] > files:
+                exceeded.append(f"{service} had {self.open_files[service]} files open, its limit is {files}")
+        return exceeded
 
-    def largest(self) -> str:
-        """Return the largest of our own processes with its memory."""
-        ours = {part: used for part, used in self.memory_bytes.items() if part not in {"kafka", "clickhouse"}}
-        part = max(ours, key=lambda name: ours[name], default="")
-        return f"{part} {ours.get(part, 0) // MIB} MiB"
+    def largest_process(self) -> str:
+        """Return the name and memory of the largest gateway or worker."""
+        ours = {service: used for service, used in self.memory_bytes.items() if service not in {"kafka", "clickhouse"}}
+        service = max(ours, key=lambda name: ours[name], default="")
+        return f"{service} {ours.get(service, 0) // MIB} MiB"
 
     def _watch(self) -> None:
         while not self._over.wait(EVERY_SECONDS):
             for file in self._directory.glob("*.pid"):
-                # A process may end, or its file be written, at this very moment.
+                # The process may exit, or its PID file be rewritten, while it is sampled.
                 with contextlib.suppress(psutil.Error, OSError, ValueError):
                     process = psutil.Process(int(file.read_text()))
                     memory, files = process.memory_info().rss, process.num_fds()

@@ -1,4 +1,4 @@
-"""Harm that is done to data: poison, positions set back, late repeats, lost answers, full disks, topics made again."""
+"""Faults of data: invalid records, reset offsets, late duplicates, lost responses, full disks, recreated topics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from schemas.items import Identify, Item, Track
 from schemas.records import Record, encode_item, event_headers, identify_record, item_record
 from schemas.settings import TopicSettings, kafka_arguments
 from schemas.topics import DAY_MS, Topics
-from tests.faults.harms import WORKERS
+from tests.faults.process_faults import WORKERS
 from tests.faults.stack import Stack
 from tests.faults.trial import Trial
 from tests.support import logs
@@ -32,7 +32,7 @@ HOUR_MS = 3_600 * SECOND_MS
 
 
 def resetting_offsets(trial: Trial) -> None:
-    """Set every group back to the first offset while its workers are held down."""
+    """Reset every consumer group to offset 0 while its workers are down."""
     topics = Topics(trial.stack.kafka.topic_prefix)
     read = {
         "dedupe": [topics.items],
@@ -43,61 +43,61 @@ def resetting_offsets(trial: Trial) -> None:
         eventually(partial(_reset_while_held_down, trial.stack, kind, names), f"{kind} is reset", within_seconds=60)
 
 
-def poisoning(trial: Trial) -> None:
-    """Write what is no item straight to `items.v1`; each has to be found in `rejected.v1` afterwards."""
-    number = b"%d" % trial.chance.getrandbits(60)
-    poison = [
-        Record(b"dev/poison", b"{not json " + number),
+def writing_invalid_records(trial: Trial) -> None:
+    """Write records that are not items to `items.v1`; each must appear on `rejected.v1`."""
+    number = b"%d" % trial.rng.getrandbits(60)
+    invalid = [
+        Record(b"dev/invalid", b"{not json " + number),
         Record(b"dev/large", b'{"text":"' + b"x" * 1_000_000 + number + b'"}'),
     ]
-    logs.write(trial.stack.kafka, Topics(trial.stack.kafka.topic_prefix).items, poison)
+    logs.write(trial.stack.kafka, Topics(trial.stack.kafka.topic_prefix).items, invalid)
 
 
-def count_poison(trial: Trial) -> None:
-    """Count the poison that is not in `rejected.v1`. A refusal that is written twice has the same key."""
+def count_missing_rejections(trial: Trial) -> None:
+    """Count the invalid records that are missing from `rejected.v1`. A repeated rejection has the same key."""
     rejected = logs.read(trial.stack.kafka, Topics(trial.stack.kafka.topic_prefix).rejected)
     contents = [json.loads(value) for value in {record.key: record.value for record in rejected}.values()]
     for code in ("not_an_item", "item_too_large"):
         found = sum(content["code"] == code and content["stage"] == "dedupe" for content in contents)
-        trial.faults[f"poison lost: {code}"] = max(0, trial.scenario.repetitions - found)
+        trial.violations[f"invalid records lost: {code}"] = max(0, trial.scenario.repetitions - found)
 
 
-def losing_answers(trial: Trial) -> None:
-    """Let the proxy break the connection of an INSERT that was carried out, before its answer, time after time."""
+def losing_responses(trial: Trial) -> None:
+    """Let the proxy close the connection after an INSERT was executed, before its response."""
     proxy = trial.stack.proxy
     assert proxy is not None
     for count in range(1, trial.scenario.repetitions + 1):
-        proxy.answers_to_lose = 1
-        eventually(lambda count=count: proxy.answers_lost == count, "an answer is lost")  # type: ignore[misc]
-    trial.notes.append(f"answers lost {proxy.answers_lost}")
+        proxy.responses_to_lose = 1
+        eventually(lambda count=count: proxy.responses_lost == count, "a response is lost")  # type: ignore[misc]
+    trial.notes.append(f"responses lost {proxy.responses_lost}")
 
 
 def killing_in_insert(trial: Trial) -> None:
-    """`kill -9` the ClickHouse front when half of an INSERT has come to it, or all of one and it is at work on it."""
+    """`kill -9` ClickHouse after it has received half of an INSERT, or all of it and is executing it."""
     proxy = trial.stack.proxy
     assert proxy is not None
     killed: list[int] = []
 
     def kill() -> None:
-        time.sleep(trial.chance.choice((0.0, 0.005, 0.02)))
+        time.sleep(trial.rng.choice((0.0, 0.005, 0.02)))
         trial.stack.kill("clickhouse")
         killed.append(1)
 
     for count in range(1, trial.scenario.repetitions + 1):
-        proxy.midway_share = trial.chance.choice((0.5, 1.0, 1.0))
+        proxy.midway_share = trial.rng.choice((0.5, 1.0, 1.0))
         proxy.midway = kill
-        eventually(lambda count=count: len(killed) == count, "it is killed in an INSERT", within_seconds=90)  # type: ignore[misc]
+        eventually(lambda count=count: len(killed) == count, "ClickHouse is killed during an INSERT", within_seconds=90)  # type: ignore[misc]
 
 
 def small_disk(stack: Stack) -> None:
-    """Put the workers' state on a disk of its own. Needs root, because it mounts one."""
+    """Put the state of the workers on a small tmpfs. Requires root."""
     directory = stack.state / "workers"
     directory.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(directory)], check=True)
 
 
 def filling_disk(trial: Trial) -> None:
-    """Fill the workers' disk to its last byte for a while."""
+    """Fill the disk of the workers completely for 15 seconds."""
     ballast = trial.stack.state / "workers" / "ballast"
     with ballast.open("wb", buffering=0) as file:
         try:
@@ -105,16 +105,16 @@ def filling_disk(trial: Trial) -> None:
                 pass
         except OSError:
             pass
-        # Growing files take what was left by chance; so it stays full.
+        # Growing files use up the last bytes, so that the disk stays full.
         time.sleep(15)
     ballast.unlink()
 
 
-def repeating_late(trial: Trial) -> None:
-    """Write items as of eight days ago, and again a second and an hour after that, and again now.
+def resending_late(trial: Trial) -> None:
+    """Write items with timestamps of eight days ago, then again one second, one hour and eight days later.
 
-    The broker's clock is taken over for it: the topics take the times that the records bring. What comes a second or an
-    hour later must not count; what comes after eight days is beyond the window of seven and counts once more.
+    The topics use CreateTime for this scenario, so that the records set the broker time. Duplicates within the window
+    of seven days must not count; those after eight days count again.
     """
     stack, ledger = trial.stack, trial.ledger
     topics = Topics(stack.kafka.topic_prefix)
@@ -135,35 +135,35 @@ def repeating_late(trial: Trial) -> None:
     trial.notes.append(f"{len(items[::5])} of {len(items)} count again after 8 days")
 
 
-def making_topics_again(trial: Trial) -> None:
-    """Delete the topics and make them again: every worker has to refuse to start, to say why, and to write nothing."""
+def recreating_topics(trial: Trial) -> None:
+    """Delete and recreate the topics: every worker must refuse to start, name the reason, and write nothing."""
     stack = trial.stack
     before = stack.query("SELECT count() AS rows, max(_origin) AS origin FROM events")
     topics = Topics(stack.kafka.topic_prefix)
-    asyncio.run(_delete_and_make(stack, [topics.items, topics.events, topics.identifies, topics.persons]))
+    asyncio.run(_recreate(stack, [topics.items, topics.events, topics.identifies, topics.persons]))
     for kind in WORKERS:
-        for part in stack.parts(kind):
-            stack.kill(part)
+        for service in stack.services(kind):
+            stack.kill(service)
     for kind in WORKERS:
-        for part in stack.parts(kind):
+        for service in stack.services(kind):
             eventually(
-                lambda part=part: (
-                    "refusing to run: " in stack.log(part) and "deleted and made again" in stack.log(part)
+                lambda service=service: (
+                    "refusing to run: " in stack.log(service) and "deleted and made again" in stack.log(service)
                 ),  # type: ignore[misc]
-                f"{part} refuses to run and says why: {stack.log(part)[-1500:]}",
+                f"{service} refuses to run and says why: {stack.log(service)[-1500:]}",
                 within_seconds=120,
             )
-    asyncio.run(_write_anew(stack, topics))
+    asyncio.run(_write_to_new_topics(stack, topics))
     time.sleep(15)
-    trial.faults["rows written to topics made again"] = int(
+    trial.violations["rows written from recreated topics"] = int(
         before != stack.query("SELECT count() AS rows, max(_origin) AS origin FROM events")
     )
-    trial.notes.append("each worker refused to start and said why")
+    trial.notes.append("each worker refused to start and named the reason")
 
 
 def _reset_while_held_down(stack: Stack, kind: str, names: list[str]) -> bool:
-    for part in stack.parts(kind):
-        stack.kill(part)
+    for service in stack.services(kind):
+        stack.kill(service)
     return logs.reset(stack.kafka, f"{stack.kafka.topic_prefix}-{kind}", names)
 
 
@@ -197,27 +197,27 @@ async def _write_at_times(stack: Stack, topic: str, waves: list[tuple[int, list[
             await asyncio.gather(*sent)
 
 
-async def _write_anew(stack: Stack, topics: Topics) -> None:
-    """Write items, events and identifies that a worker would take if it ran."""
+async def _write_to_new_topics(stack: Stack, topics: Topics) -> None:
+    """Write items, events and identifies that a running worker would process."""
     async with AIOKafkaProducer(**kafka_arguments(stack.kafka), enable_idempotence=True) as producer:
         for number in range(100):
             time_text = "2026-01-01T00:00:00.000000Z"
-            record = item_record(Track("dev", f"anew-{number}", "ada", time_text, time_text, event="Page Closed"))
-            headers = list(event_headers(b"anew-%d" % number, number))
+            record = item_record(Track("dev", f"new-{number}", "ada", time_text, time_text, event="Page Closed"))
+            headers = list(event_headers(b"new-%d" % number, number))
             await producer.send(topics.items, key=record.key, value=record.value)
             await producer.send(topics.events, key=record.key, value=record.value, headers=headers)
             identify = Identify("dev", f"identify-{number}", "ada", time_text, time_text)
-            record = identify_record(identify, encode_item(identify), origin=number, partition=0)
+            record = identify_record(identify, encode_item(identify), source_offset=number, partition=0)
             await producer.send(topics.identifies, key=record.key, value=record.value, headers=list(record.headers))
         await producer.flush()
 
 
-async def _delete_and_make(stack: Stack, names: list[str]) -> None:
+async def _recreate(stack: Stack, names: list[str]) -> None:
     admin = AIOKafkaAdminClient(**kafka_arguments(stack.kafka))
     await admin.start()
     try:
         await admin.delete_topics(names)
-        while {topic["topic"] for topic in await admin.describe_topics()} & set(names):  # noqa: ASYNC110  # Kafka tells nobody
+        while {topic["topic"] for topic in await admin.describe_topics()} & set(names):  # noqa: ASYNC110  # Kafka offers no event for this
             await asyncio.sleep(0.1)
     finally:
         await admin.close()

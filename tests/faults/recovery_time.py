@@ -1,4 +1,4 @@
-"""How fast the pipeline is back: a killed worker's partitions, and a million marks from nothing."""
+"""Recovery time: takeover of a killed worker's partitions, and restoring a million dedupe entries."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from schemas.items import Track
 from schemas.records import encode_item, item_key, partition_for
 from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from schemas.topics import Topics
-from tests.faults.harms import WORKERS
+from tests.faults.process_faults import WORKERS
 from tests.faults.stack import Stack
 from tests.faults.trial import Trial
 from tests.support import logs
 from tests.support.services import embedded_kafka, running
 from tests.support.worker_process import Worker
 
-MARKS = 1_000_000
-MARKS_LIMIT_SECONDS = 10.0
+ENTRIES = 1_000_000
+REBUILD_LIMIT_SECONDS = 10.0
 TAKEOVER_LIMIT_SECONDS = 15.0
 PARTITIONS = 4
 
 Progress = Callable[[], dict[int, int]]
 
 
-def taking_over(trial: Trial) -> None:
-    """Kill a worker of each kind in turn and note the longest time for which one of its partitions stood still."""
+def measuring_takeover(trial: Trial) -> None:
+    """Kill a worker of each kind in turn and record the longest time without progress of any partition."""
     stack = trial.stack
     topics = Topics(stack.kafka.topic_prefix)
     progress: dict[str, Progress] = {
         "dedupe": lambda: logs.ends(stack.kafka, topics.events),
         "persons": lambda: logs.ends(stack.kafka, topics.persons),
-        "sink": lambda: _origins(stack),
+        "sink": lambda: _source_offsets(stack),
     }
     slow = 0
     for kind in WORKERS:
@@ -48,31 +48,31 @@ def taking_over(trial: Trial) -> None:
         for _ in range(trial.scenario.repetitions):
             with _Standstill(progress[kind]) as standstill:
                 time.sleep(2)
-                stack.kill(trial.chance.choice(stack.parts(kind)))
+                stack.kill(trial.rng.choice(stack.services(kind)))
                 time.sleep(25)
             longest.append(standstill.longest_seconds)
             slow += standstill.longest_seconds > TAKEOVER_LIMIT_SECONDS
-        trial.notes.append(f"{kind}: partitions at work again after {max(longest):.1f} s at most")
-    trial.faults["slow takeovers"] = slow
+        trial.notes.append(f"{kind}: partitions took over within {max(longest):.1f} s")
+    trial.violations["slow takeovers"] = slow
 
 
-def rebuilding_marks() -> float:
-    """Return the seconds from the start of a worker whose state is gone until it has a million marks.
+def rebuilding_entries() -> float:
+    """Return the seconds that a worker without local state takes to restore a million dedupe entries.
 
-    A broker of its own, and the items went through the worker itself before.
+    Uses its own broker. The worker itself has processed the items before.
     """
-    with tempfile.TemporaryDirectory(prefix="sequence-marks-") as name:
+    with tempfile.TemporaryDirectory(prefix="sequence-entries-") as name:
         directory = Path(name)
         with running(embedded_kafka(directory)) as broker:
             kafka = KafkaSettings(bootstrap_servers=broker.address)
             topics = Topics(kafka.topic_prefix)
             asyncio.run(deployed.apply(kafka, TopicSettings(partitions=PARTITIONS)))
-            asyncio.run(_write_marks(kafka, topics.items))
+            asyncio.run(_write_items(kafka, topics.items))
             worker = Worker("dedupe", kafka, directory / "worker")
             with worker:
                 worker.until(
-                    lambda: logs.committed(kafka, f"{topics.prefix}-dedupe", topics.items) == MARKS,
-                    "every item is marked",
+                    lambda: logs.committed(kafka, f"{topics.prefix}-dedupe", topics.items) == ENTRIES,
+                    "every item is processed",
                     within_seconds=300,
                 )
             shutil.rmtree(worker.state)
@@ -81,14 +81,14 @@ def rebuilding_marks() -> float:
             with worker:
                 worker.until(
                     lambda: worker.log.count("at work on partitions") > assigned,
-                    "its marks are back",
+                    "its entries are restored",
                     within_seconds=120,
                 )
                 return time.monotonic() - began
 
 
 class _Standstill:
-    """Watches partitions for a block, and knows for how long one of them did not move at the longest."""
+    """Measures the longest time without progress of any partition, for the duration of the block."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -110,7 +110,7 @@ class _Standstill:
     def _watch(self) -> None:
         try:
             self._look()
-        except Exception as failure:  # noqa: BLE001  # told to whoever waits
+        except Exception as failure:  # noqa: BLE001  # raised again when the block ends
             self._failure = failure
 
     def _look(self) -> None:
@@ -125,22 +125,22 @@ class _Standstill:
                     seen[partition] = (offset, now)
 
 
-def _origins(stack: Stack) -> dict[int, int]:
+def _source_offsets(stack: Stack) -> dict[int, int]:
     rows = stack.query("SELECT _partition, max(_origin) AS origin FROM events GROUP BY _partition")
     return {int(str(row["_partition"])): int(str(row["origin"])) for row in rows}
 
 
-async def _write_marks(kafka: KafkaSettings, topic: str) -> None:
-    """Write so many items in record batches: one `send` for each would take minutes."""
+async def _write_items(kafka: KafkaSettings, topic: str) -> None:
+    """Write the items as record batches, because one `send` per item would take minutes."""
     async with AIOKafkaProducer(
         **kafka_arguments(kafka), enable_idempotence=True, max_batch_size=900_000, max_request_size=4_000_000
     ) as producer:
         pending = []
         builders = {partition: producer.create_batch() for partition in range(PARTITIONS)}
-        for number in range(MARKS):
+        for number in range(ENTRIES):
             message_id = f"{number:032d}"
             item = Track(
-                "marks",
+                "entries",
                 message_id,
                 "ada",
                 "2026-01-01T00:00:00.000000Z",

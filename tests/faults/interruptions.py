@@ -1,0 +1,66 @@
+"""What a test makes of a worker: it dies or freezes at a failpoint, loses fetched batches, or lacks a mechanism.
+
+Environment variables say what. The product knows none of them; `tests.faults.worker` arms a worker process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from processors.engine import failpoints
+from processors.engine.fetch_epochs import FetchEpochs
+from tests.faults.mutants import MUTANTS, Patch
+from tests.faults.worker import KILL_AT, LOSE, STOP_AT, WITHOUT
+
+POINTS = frozenset({"decided", "produced", "applied", "inserted", "processed"})
+
+log = logging.getLogger(__name__)
+
+
+def arm(environ: Mapping[str, str], patch: Patch) -> None:
+    """Apply what *environ* asks for; ValueError for a failpoint or mutant that does not exist."""
+    signals: dict[str, tuple[signal.Signals, int]] = {}
+    for variable, number in ((KILL_AT, signal.SIGKILL), (STOP_AT, signal.SIGSTOP)):
+        if place := environ.get(variable):
+            point, _, times = place.partition(":")
+            if point not in POINTS:
+                raise ValueError(f"{variable}: no such failpoint: {point}")
+            signals[point] = number, int(times or "1")
+            log.warning("TEST: this worker sends itself %s at %s", number.name, place)
+    if signals:
+        patch(failpoints, "hit", _signalling(signals))
+    if every := environ.get(LOSE):
+        patch(FetchEpochs, "is_current", _losing(FetchEpochs.is_current, int(every)))
+        log.warning("TEST: this worker loses one fetched batch in %s", every)
+    if mechanism := environ.get(WITHOUT):
+        if mechanism not in MUTANTS:
+            raise ValueError(f"{WITHOUT}: no such mutant: {mechanism}")
+        MUTANTS[mechanism](patch)
+        log.warning("TEST: this worker runs without %s and loses or doubles events", mechanism)
+
+
+def _signalling(signals: Mapping[str, tuple[signal.Signals, int]]) -> Callable[[str], None]:
+    hits: Counter[str] = Counter()
+
+    def hit(name: str) -> None:
+        hits[name] += 1
+        if name in signals and hits[name] % signals[name][1] == 0:
+            os.kill(os.getpid(), signals[name][0])
+
+    return hit
+
+
+def _losing(is_current: Callable[..., bool], every: int) -> Callable[..., bool]:
+    fetched: Counter[str] = Counter()
+
+    def loses_every_nth(*arguments: object) -> bool:
+        if not is_current(*arguments):
+            return False
+        fetched[LOSE] += 1
+        return fetched[LOSE] % every != 0
+
+    return loses_every_nth

@@ -1,0 +1,134 @@
+"""Mutants: one mechanism of the guarantee taken out, for the controls that prove that its absence is seen.
+
+Each mutant replaces the function that is the mechanism. A name that the product no longer has raises `AttributeError`
+at the start, so no control becomes harmless by a rename.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from faust.types import TP
+
+from processors.dedupe import decision
+from processors.engine import contiguous, failpoints
+from processors.engine.changelog_table import ChangelogTable
+from processors.engine.partition_task import PartitionTask
+from processors.engine.producer import Output
+from processors.engine.rocksdb import Put
+from processors.engine.stage import RecordBatch, SourceRecord
+from processors.persons import replay
+from processors.sink import rows
+from processors.sink.writer import BlockWriter
+
+Patch = Callable[[object, str, Any], None]
+"""Replaces an attribute that exists: `replace`, or pytest's `monkeypatch.setattr`."""
+
+log = logging.getLogger(__name__)
+
+
+def replace(owner: object, name: str, value: object) -> None:
+    """Set attribute *name* of *owner*; AttributeError if it has none."""
+    getattr(owner, name)
+    setattr(owner, name, value)
+
+
+def produce_before_apply(patch: Patch) -> None:
+    """Write the local state before the outputs are durable."""
+
+    async def write(
+        self: ChangelogTable, number: int, outputs: Sequence[Output], puts: Iterable[Put], *, processed_offset: int
+    ) -> None:
+        state = self.partition(number)
+        failpoints.hit("decided")
+        state.apply(puts, changelog_offset=state.changelog_offset, processed_offset=state.processed_offset)
+        failpoints.hit("applied")
+        last = await self.append(number, outputs)
+        failpoints.hit("produced")
+        state.apply((), changelog_offset=last, processed_offset=processed_offset)
+
+    patch(ChangelogTable, "write", write)
+
+
+def origins(patch: Patch) -> None:
+    """Accept every record of `events.v1`, whatever source offset it has."""
+    original = decision.replay
+
+    def replay_all(
+        records: Sequence[SourceRecord], processed_offset: int, known: object = None
+    ) -> tuple[list[Put], int]:
+        puts: list[Put] = []
+        for record in records:
+            more, source_offset = original([record], -1, known)
+            puts += more
+            processed_offset = max(processed_offset, source_offset)
+        return puts, processed_offset
+
+    def all_rows(found: Iterable[rows.Row], after: int) -> Iterator[rows.Row]:
+        del after
+        return iter(found)
+
+    patch(decision, "replay", replay_all)
+    patch(rows, "_growing", all_rows)
+
+
+def contiguous_in(patch: Patch) -> None:
+    """Let a gap in the input pass."""
+
+    def check_nothing(tp: TP, batch: RecordBatch, expected: int, *, compacted: bool) -> None:
+        del tp, batch, expected, compacted
+
+    patch(contiguous, "check_input", check_nothing)
+
+
+def contiguous_out(patch: Patch) -> None:
+    """Let another writer's records between the own outputs pass."""
+
+    def check_nothing(tp: TP, acknowledged: int, *, expected: int, applied: int) -> None:
+        del tp, acknowledged, expected, applied
+
+    patch(contiguous, "check_output", check_nothing)
+
+
+def sink_position(patch: Patch) -> None:
+    """Never ask ClickHouse which rows it has."""
+
+    def learn(self: BlockWriter, table: Any, partitions: Iterable[int]) -> dict[int, int]:
+        wanted = list(partitions)
+        self._sink.settle(table, wanted)
+        self._positions.update({(table.name, partition): -1 for partition in wanted})
+        return dict.fromkeys(wanted, -1)
+
+    patch(BlockWriter, "learn", learn)
+
+
+def fail_fast(patch: Patch) -> None:
+    """Continue with the next batch after an error."""
+    original = PartitionTask.process
+
+    async def process(self: PartitionTask, batch: RecordBatch) -> None:
+        try:
+            await original(self, batch)
+        except Exception as error:  # noqa: BLE001  # what the mutant is for
+            log.warning("TEST: continuing after %r", error)
+
+    patch(PartitionTask, "process", process)
+
+
+def join(patch: Patch) -> None:
+    """Let a stale record of `persons.v1` replace the person in the local state."""
+
+    def replaced(current: bytes | None, written: bytes | None) -> tuple[bytes | None, bool]:
+        del current
+        return written, False
+
+    patch(replay, "_joined", replaced)
+
+
+MUTANTS: dict[str, Callable[[Patch], None]] = {
+    mutant.__name__: mutant
+    for mutant in (produce_before_apply, origins, contiguous_in, contiguous_out, sink_position, fail_fast, join)
+}
+"""By the name that `SEQUENCE_TEST_WITHOUT` gives."""

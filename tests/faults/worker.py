@@ -1,0 +1,40 @@
+"""A worker under test: `python -m tests.faults.worker NAME` runs `sequence worker NAME` with what the environment asks.
+
+The variables below are read in tests alone; the product knows none of them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+KILL_AT = "SEQUENCE_TEST_KILL_AT"
+"""`FAILPOINT:N`: SIGKILL at the Nth hit of FAILPOINT."""
+STOP_AT = "SEQUENCE_TEST_STOP_AT"
+"""`FAILPOINT:N`: SIGSTOP at every Nth hit of FAILPOINT, until SIGCONT."""
+LOSE = "SEQUENCE_TEST_LOSE"
+"""`N`: every Nth fetched batch is lost between the consumer and its stage."""
+WITHOUT = "SEQUENCE_TEST_WITHOUT"
+"""Name of the mutant to apply."""
+VARIABLES = frozenset({KILL_AT, STOP_AT, LOSE, WITHOUT})
+
+
+def command(kind: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the command of worker *kind*: the product's own unless *environ* asks for an interruption or a mutant."""
+    if any(environ.get(name) for name in VARIABLES):
+        return [sys.executable, "-m", "tests.faults.worker", kind]
+    return [sys.executable, "-m", "deploy.cli", "worker", kind]
+
+
+def _main() -> None:
+    from deploy.cli import main  # noqa: PLC0415  # `command` is asked by processes that run no worker
+    from tests.faults.interruptions import arm  # noqa: PLC0415
+    from tests.faults.mutants import replace  # noqa: PLC0415
+
+    arm(os.environ, replace)
+    main(["worker", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    _main()
