@@ -1,1 +1,1 @@
-"""How it runs: the `sequence` command, the embedded stack, containers."""
+"""How the pipeline runs and is operated: the `sequence` command, the local stack, embedded servers, containers."""

@@ -1,6 +1,12 @@
-"""The `sequence` command. Each service starts alone from settings in the environment; `up` runs them all here.
+"""The `sequence` command. Each service runs on its own from settings in the environment; `up` runs all of them here.
 
-Exit codes: 0 in order, 1 for what went wrong while running, 2 for settings and arguments that cannot be used.
+Exit codes:
+   0  success, or a graceful shutdown
+   1  the command failed; the message says why
+   2  a setting or an argument is invalid
+  70  a worker stopped on an error; a restart recovers
+  75  a worker could not reach Kafka at its start; a restart tries again
+  78  a worker cannot run until a person acts
 """
 
 from __future__ import annotations
@@ -10,7 +16,6 @@ import os
 import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,10 +24,10 @@ import click
 from deploy.errors import DeployError
 from gateway.errors import GatewayError
 from processors.clickhouse.errors import ClickHouseError
-from schemas.projects import Scope, Token
-from schemas.settings import SettingsError, load
+from schemas.projects import Scope
+from schemas.settings import ClickHouseSettings, KafkaSettings, SettingsError, TopicSettings, load
 
-# Commands import what they run: `sequence --help` should not load Kafka's and ClickHouse's clients.
+# Each command imports what it runs, so that `sequence --help` loads no client of Kafka or ClickHouse.
 # ruff: noqa: PLC0415
 
 P = ParamSpec("P")
@@ -30,11 +35,13 @@ T = TypeVar("T")
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
+_EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2]
 
-class Lifetime(click.ParamType):
-    """A number with a unit, such as `90d`, as seconds."""
 
-    name = "number with s, m, h or d"
+class Duration(click.ParamType):
+    """A whole number with a unit, such as `90d`, as seconds."""
+
+    name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the seconds."""
@@ -42,169 +49,202 @@ class Lifetime(click.ParamType):
             return value
         match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", value)
         if match is None:
-            self.fail(f"{value!r} is not a number followed by s, m, h or d, such as 90d", param, ctx)
+            self.fail(
+                f"{value!r} is not a duration. Use a whole number followed by s, m, h or d, for example 90d.",
+                param,
+                ctx,
+            )
         return int(match[1]) * _SECONDS[match[2]]
 
 
-def reported(function: Callable[P, T]) -> Callable[P, T]:
-    """Turn the errors that a person can do something about into lines on standard error and an exit code."""
+def report_errors(function: Callable[P, T]) -> Callable[P, T]:
+    """Print an error that a person can act on as a message, without a traceback, and exit with the documented code."""
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
         except SettingsError as error:
-            fault = click.ClickException(str(error))
-            fault.exit_code = 2
-            raise fault from error
+            invalid = click.ClickException(str(error))
+            invalid.exit_code = 2
+            raise invalid from error
         except (DeployError, GatewayError, ClickHouseError) as error:
             raise click.ClickException(str(error)) from error
 
     return wrapper
 
 
-def _start_logging() -> None:
+def _configure_logging() -> None:
     from deploy.logging import LogSettings, configure
 
     configure(load(LogSettings))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.version_option(package_name="sequence-events")
 def main() -> None:
-    """Sequence events: HTTP to Kafka to ClickHouse. Settings come from the environment, as SEQUENCE_*."""
+    """Run and manage Sequence events, an event pipeline from HTTP through Kafka to ClickHouse.
+
+    Settings are environment variables named SEQUENCE_*. They are validated at startup, and all errors are reported
+    together.
+    """
 
 
 @main.command()
-@click.option("--parent", type=int, metavar="PID", help="End, too, when this process, which started it, ends.")
-@reported
+@click.option("--parent", type=int, metavar="PID", hidden=True, help="Stop when this process, the parent, ends.")
+@report_errors
 def up(parent: int | None) -> None:
-    """Run everything on this machine: Kafka, ClickHouse, gateway, workers."""
+    """Run the whole pipeline on this machine.
+
+    Starts Kafka, ClickHouse, gateways and workers. Prints a token and commands to send and query events. Ctrl-C stops
+    everything; the next start keeps the data. Needs the `local` extra.
+    """
+    from deploy.local import extra
+
+    extra.require()
     from deploy.local import stack
 
-    _start_logging()
+    _configure_logging()
     stack.up(os.environ, parent)
 
 
 @main.command()
-@reported
+@report_errors
 def gateway() -> None:
-    """Run a gateway."""
+    """Run a gateway, which writes events to Kafka."""
     from gateway import server
     from gateway.settings import GatewaySettings
 
-    _start_logging()
+    _configure_logging()
     server.run(load(GatewaySettings))
 
 
 @main.command()
-@click.argument("name", type=click.Choice(["dedupe", "persons", "sink"]))
-@reported
-def worker(name: str) -> None:
-    """Run a worker."""
+@click.argument("kind", type=click.Choice(["dedupe", "persons", "sink"]))
+@report_errors
+def worker(kind: str) -> None:
+    """Run a worker.
+
+    \b
+    dedupe   removes duplicates from items and writes events
+    persons  merges identify calls into one record per user
+    sink     loads events and persons into ClickHouse
+    """  # noqa: D301  # \b keeps click from wrapping the list
     from processors.settings import WorkerSettings
     from processors.workers import run
 
-    _start_logging()
-    run(name, load(WorkerSettings))
+    _configure_logging()
+    run(kind, load(WorkerSettings))
 
 
 @main.group()
 def topics() -> None:
-    """Kafka's topics."""
+    """Manage Kafka topics."""
 
 
 @topics.command("apply")
-@reported
+@report_errors
 def topics_apply() -> None:
-    """Make the topics that are missing; refuse those that are not as they should be."""
+    """Create missing topics and update configuration.
+
+    Fails if the partition count, timestamp type or cleanup policy of an existing topic differs. Prints the name of
+    each topic created or updated.
+    """
     from deploy.topics import apply
-    from schemas.settings import KafkaSettings, TopicSettings
 
     changed = asyncio.run(apply(load(KafkaSettings), load(TopicSettings)))
-    click.echo("\n".join(changed) or "All topics are as they should be.")
+    click.echo("\n".join(changed) or "Topics are up to date.")
 
 
 @main.group()
 def tables() -> None:
-    """ClickHouse's tables."""
+    """Manage ClickHouse tables."""
 
 
 @tables.command("migrate")
-@reported
+@report_errors
 def tables_migrate() -> None:
-    """Apply the numbered files that have not been applied yet, and make the analysts' login where one is asked for."""
+    """Apply pending migrations to ClickHouse.
+
+    Creates or updates the read-only user `analyst` if SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD is set. Prints the name of
+    each migration applied.
+    """
     from processors.clickhouse.access import AnalystSettings, ensure
     from processors.clickhouse.migrate import migrate
-    from schemas.settings import ClickHouseSettings
 
     settings, password = load(ClickHouseSettings), load(AnalystSettings).password
     applied = migrate(settings)
     if password:
         ensure(settings, password)
-    click.echo("\n".join(applied) or "All tables are as they should be.")
+    click.echo("\n".join(applied) or "No migrations to apply.")
 
 
 @main.group()
 def project() -> None:
-    """Projects."""
+    """Manage projects, which own events and tokens."""
 
 
 @project.command("create")
 @click.argument("project_id", metavar="ID")
-@click.option("--name", default="", help="A name for people; the id when left out.")
-@reported
+@click.option("--name", default="", help="Display name.  [default: ID]")
+@report_errors
 def project_create(project_id: str, name: str) -> None:
-    """Create project ID."""
+    """Create project ID: 1 to 64 letters, digits, `_` and `-`."""
     from gateway.projects.admin import create_project
-    from schemas.settings import KafkaSettings
 
     asyncio.run(create_project(load(KafkaSettings), project_id, name or project_id))
     click.echo(f"Project {project_id} created.")
 
 
 @project.command("list")
-@reported
-def project_list() -> None:
-    """List the projects."""
-    from gateway.projects.admin import list_projects
-    from schemas.settings import KafkaSettings
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@report_errors
+def project_list(*, as_json: bool) -> None:
+    """List projects.
 
-    for found in asyncio.run(list_projects(load(KafkaSettings))):
-        rate = "no limit" if found.items_per_second is None else f"{found.items_per_second} items a second"
-        click.echo(f"{found.id}  {found.name}  {'disabled' if found.disabled else 'enabled'}  {rate}")
+    \b
+    Fields of --json: id, name, disabled, itemsPerSecond, burst, createdAt.
+    """  # noqa: D301  # \b keeps click from wrapping the list
+    from deploy import listing
+    from gateway.projects.admin import list_projects
+
+    projects = [listing.describe_project(found) for found in asyncio.run(list_projects(load(KafkaSettings)))]
+    empty = "No projects. Create one with `sequence project create ID`."
+    listing.show(projects, listing.PROJECT_COLUMNS, as_json=as_json, empty=empty)
 
 
 @project.command("update")
 @click.argument("project_id", metavar="ID")
-@click.option("--disable/--enable", default=None, help="Whether its tokens are refused.")
-@click.option("--items-per-second", type=click.FloatRange(min=0), help="For each gateway; 0 takes the limit away.")
-@click.option("--burst", type=click.IntRange(min=1), help="How many items it may send at once.")
-@reported
+@click.option("--disable/--enable", default=None, help="Reject or accept the project's tokens.")
+@click.option("--items-per-second", type=click.FloatRange(min=0), help="Rate limit of each gateway; 0 removes it.")
+@click.option("--burst", type=click.IntRange(min=1), help="Items accepted at once above the rate.")
+@report_errors
 def project_update(project_id: str, *, disable: bool | None, items_per_second: float | None, burst: int | None) -> None:
-    """Change project ID; every gateway follows within a second."""
+    """Change project ID. Gateways apply the change within a second."""
     from gateway.projects.admin import update_project
-    from schemas.settings import KafkaSettings
 
+    if disable is items_per_second is burst is None:
+        raise click.UsageError("Nothing to change. Use --disable, --enable, --items-per-second or --burst.")
     settings = load(KafkaSettings)
     asyncio.run(update_project(settings, project_id, disabled=disable, items_per_second=items_per_second, burst=burst))
-    click.echo(f"Project {project_id} changed.")
+    click.echo(f"Project {project_id} updated.")
 
 
 @main.group()
 def token() -> None:
-    """Tokens, with which producers send to a project."""
+    """Manage tokens, the write keys of producers."""
 
 
 @token.command("create")
 @click.argument("project_id", metavar="PROJECT")
-@click.option("--expires-in", type=Lifetime(), help="After this time it is refused, such as 90d.")
-@click.option("--scope", type=click.Choice(["write", "read"]), default="write", help="To send items, or to look.")
-@reported
+@click.option("--expires-in", type=Duration(), help="Expire the token after this duration, for example `90d`.")
+@click.option(
+    "--scope", type=click.Choice(["write", "read"]), default="write", show_default=True, help="Permission to grant."
+)
+@report_errors
 def token_create(project_id: str, expires_in: int | None, scope: Scope) -> None:
-    """Create a token for PROJECT and print it, this once."""
+    """Create a token for PROJECT and print it. The token is shown only once."""
     from gateway.projects.admin import create_token
-    from schemas.settings import KafkaSettings
 
     expires_at = None if expires_in is None else time.time_ns() // 1000 + expires_in * 1_000_000
     click.echo(asyncio.run(create_token(load(KafkaSettings), project_id, expires_at=expires_at, scope=scope)))
@@ -212,52 +252,48 @@ def token_create(project_id: str, expires_in: int | None, scope: Scope) -> None:
 
 @token.command("rotate")
 @click.argument("token_id", metavar="ID")
-@click.option("--overlap", type=Lifetime(), default="1d", show_default=True, help="How long the old one goes on.")
-@reported
+@click.option("--overlap", type=Duration(), default="1d", show_default=True, help="How long the old token stays valid.")
+@report_errors
 def token_rotate(token_id: str, overlap: int) -> None:
-    """Create a token in place of that with ID and print it, this once; the old one ends after the overlap."""
+    """Replace token ID.
+
+    Prints the new token once; the old one stays valid for --overlap.
+    """
     from gateway.projects.admin import rotate_token
-    from schemas.settings import KafkaSettings
 
     click.echo(asyncio.run(rotate_token(load(KafkaSettings), token_id, overlap_seconds=overlap)))
 
 
 @token.command("list")
 @click.argument("project_id", metavar="[PROJECT]", required=False)
-@reported
-def token_list(project_id: str | None) -> None:
-    """List the tokens of PROJECT, or of all."""
-    from gateway.projects.admin import list_uses
-    from schemas.settings import KafkaSettings
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@report_errors
+def token_list(project_id: str | None, *, as_json: bool) -> None:
+    """List the tokens of PROJECT, by default of all projects.
 
-    for found, day in asyncio.run(list_uses(load(KafkaSettings), project_id)):
-        used = "never used" if day is None else f"last used {day}"
-        click.echo(f"{found.id}  {found.project_id}  {found.hint}  {found.scope}  {_state(found)}  {used}")
+    \b
+    Fields of --json: id, projectId, hint, scope, status, createdAt, expiresAt,
+    revokedAt, lastUsedOn.
+    """  # noqa: D301  # \b keeps click from wrapping the list
+    from deploy import listing
+    from gateway.projects.admin import list_uses
+
+    uses = asyncio.run(list_uses(load(KafkaSettings), project_id))
+    now = time.time_ns() // 1000
+    tokens = [listing.describe_token(found, last_used, now) for found, last_used in uses]
+    empty = "No tokens. Create one with `sequence token create PROJECT`."
+    listing.show(tokens, listing.TOKEN_COLUMNS, as_json=as_json, empty=empty)
 
 
 @token.command("revoke")
 @click.argument("token_id", metavar="ID")
-@reported
+@report_errors
 def token_revoke(token_id: str) -> None:
-    """Revoke the token with ID, as `token list` shows it."""
+    """Revoke the token with ID, as shown by `token list`. Gateways reject it within a second."""
     from gateway.projects.admin import revoke_token
-    from schemas.settings import KafkaSettings
 
     asyncio.run(revoke_token(load(KafkaSettings), token_id))
     click.echo(f"Token {token_id} revoked.")
-
-
-def _state(token: Token) -> str:
-    if token.revoked_at is not None:
-        return f"revoked {_minute(token.revoked_at)}"
-    if token.expires_at is None:
-        return "does not expire"
-    expired = token.expires_at <= time.time_ns() // 1000
-    return f"{'expired' if expired else 'expires'} {_minute(token.expires_at)}"
-
-
-def _minute(micros: int) -> str:
-    return f"{datetime.fromtimestamp(micros // 1_000_000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 if __name__ == "__main__":

@@ -1,40 +1,45 @@
-"""What can go wrong in running the pipeline.
+"""Errors of running and operating the pipeline. `deploy.cli` prints their messages; nobody sees a traceback for them.
 
 DeployError
-├── TopicsError         topics are not what the pipeline needs
-├── PortTakenError      a port that a part would listen on is in use
-├── AlreadyRunningError another stack runs on the same state directory
-├── StateError          the state directory cannot be written
-├── FetchError          Kafka's files could not be fetched or are not what they should be
-└── ServiceError           a part of the local stack did not become ready
+├── TopicsError           a topic cannot be created or does not fit the settings
+├── PortInUseError        a service cannot listen on its port
+├── AlreadyRunningError   another stack uses the same state directory
+├── StateError            the state directory cannot be written
+├── FetchError            a file of Kafka's cannot be fetched, or its checksum differs
+├── ServiceError          a service of the local stack does not become ready
+└── MissingExtraError     an optional dependency is not installed
 """
 
 from __future__ import annotations
 
 
 class DeployError(Exception):
-    """Something that the person who runs the pipeline can put right; the message says what and how."""
+    """The root. A message says what happened, which setting is concerned and what to do."""
 
 
 class TopicsError(DeployError):
-    """Topics exist that the pipeline cannot work with, or could not be made."""
+    """A topic cannot be created, or exists with settings that do not fit; one line for each topic."""
 
 
-class PortTakenError(DeployError):
-    """A port is in use; the message names it and the setting that moves it."""
+class PortInUseError(DeployError):
+    """Another process listens on a port, or two services are configured for the same one."""
 
 
 class AlreadyRunningError(DeployError):
-    """The state directory belongs to a stack that runs."""
+    """Another stack holds the lock of the state directory."""
 
 
 class StateError(DeployError):
-    """The state directory cannot be made or written."""
+    """The state directory cannot be created or written."""
 
 
 class FetchError(DeployError):
-    """A file could not be fetched, or its content is not the one expected."""
+    """A file could not be fetched, or its checksum differs."""
 
 
 class ServiceError(DeployError):
-    """A part did not become ready."""
+    """A service did not become ready, or exited too often."""
+
+
+class MissingExtraError(DeployError):
+    """A command needs optional dependencies that are not installed."""

@@ -1,6 +1,6 @@
-"""Logging of every process: one line per event of its life, to standard error; JSON when asked.
+"""Logging of every process: one line to standard error for each life-cycle event, as text or JSON.
 
-No payloads and no tokens belong here; numbers belong to the metrics.
+Log lines contain no payloads and no tokens. Numbers belong to the metrics.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Literal, TextIO
 
 from schemas.settings import setting
 
-# These report every rebalance step, request or timer; what matters to us we log ourselves.
-_CHATTY = ("aiohttp.access", "aiokafka", "asyncio", "faust", "mode", "urllib3")
+# These log every rebalance step, request or timer at INFO; the pipeline logs the events that matter itself.
+_VERBOSE_LOGGERS = ("aiohttp.access", "aiokafka", "asyncio", "faust", "mode", "urllib3")
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """How a process logs."""
+    """Level and format of a process's log."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
         "SEQUENCE_LOG_LEVEL", "INFO", "Least severe level that is logged"
@@ -29,9 +29,9 @@ class LogSettings:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; what a call passes as `extra` stands beside the message."""
+    """One JSON object a line, with the fields of `extra` beside the message."""
 
-    _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+    _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return *record* as one line of JSON."""
@@ -40,7 +40,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **{name: value for name, value in vars(record).items() if name not in self._OWN},
+            **{name: value for name, value in vars(record).items() if name not in self._STANDARD},
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -48,7 +48,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, message."""
+    """One line of text: time in UTC, level, logger, message."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -60,12 +60,12 @@ class TextFormatter(logging.Formatter):
 
 
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Send the log of this process to *stream*, standard error when it is None."""
+    """Write the log of this process to *stream*, by default standard error."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
     logging.basicConfig(level=settings.level, handlers=[handler], force=True)
     if settings.level != "DEBUG":
-        for name in _CHATTY:
+        for name in _VERBOSE_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
 
 

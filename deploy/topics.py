@@ -1,51 +1,53 @@
-"""Makes the topics that `schemas.topics` declares, and refuses to go on with ones that are not as declared.
+"""`sequence topics apply`: creates the topics that `schemas.topics` declares and checks those that exist.
 
-Safe to run at any time and by several processes at once: what exists is checked, and only what can be changed without
-harm (retention, sizes, the number of in-sync replicas) is brought in line.
+Idempotent, and safe to run from several processes at once. Retention, sizes and in-sync replicas of an existing topic
+are updated. A different partition count, timestamp type or cleanup policy is an error: records depend on them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping
-from time import monotonic
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from deploy.errors import TopicsError
 from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from schemas.topics import Topic, Topics
 
-_FIXED = ("message.timestamp.type", "cleanup.policy")
-"""Changing these under existing records would change what the records mean."""
+LEADER_TIMEOUT_SECONDS = 30.0
 
-_SET_ON_THE_TOPIC = 1
-"""Kafka's code for a setting that the topic itself carries, unlike a default."""
+_IMMUTABLE = ("message.timestamp.type", "cleanup.policy")
+"""Changing these under existing records would change the meaning of the records."""
 
-_LEADERS_WITHIN_SECONDS = 30.0
+_DYNAMIC_TOPIC_CONFIG = 1
+"""Kafka's `ConfigSource` of a value that is set on the topic itself, unlike a default."""
 
 
 async def apply(kafka: KafkaSettings, topics: TopicSettings) -> list[str]:
-    """Make the topics that are missing and bring the others in line; return the names of those made or changed.
+    """Create missing topics and update the others; return the names of those created or updated.
 
-    Returns when every partition has a leader. Raises `TopicsError`, with a line for each fault, where an existing topic
-    has another number of partitions or settings that cannot be changed, and for what Kafka refuses.
+    Returns when every partition has a leader. Raises `TopicsError`, with one line for each topic, where an existing
+    topic has another partition count or an immutable setting that differs, and where Kafka rejects a request.
     """
     declared = _declared(kafka, topics)
     try:
         async with _admin(kafka) as admin:
             existing = await _partitions(admin)
             missing = [topic for topic in declared if topic.name not in existing]
-            made = await _create(admin, missing, topics.replication_factor)
-            await _wait_for_leaders(admin, declared)
-            changed = await _bring_in_line(admin, [topic for topic in declared if topic.name not in made])
-    except (KafkaError, OSError) as error:
-        raise TopicsError(f"Kafka at {kafka.bootstrap_servers}: {error or type(error).__name__}") from error
-    return made + changed
+            created = await _create(admin, missing, topics.replication_factor)
+            _check_partition_counts(declared, await _wait_for_leaders(admin, declared))
+            updated = await _update(admin, [topic for topic in declared if topic.name not in created])
+    except (KafkaError, OSError, ValueError) as error:
+        raise TopicsError(
+            f"Cannot reach Kafka at {kafka.bootstrap_servers}: {error or type(error).__name__}. "
+            "Check SEQUENCE_KAFKA_SERVERS and that the broker is running."
+        ) from error
+    return created + updated
 
 
 def _declared(kafka: KafkaSettings, topics: TopicSettings) -> list[Topic]:
@@ -69,74 +71,92 @@ async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, list[dict[str, Any]]]:
-    """Return the partitions of every topic. Asking for all of them never makes one, unlike asking by name."""
+    """Return the partitions of every topic. A request by name could create the topic; one for all topics does not."""
     return {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
 
 
-async def _create(admin: AIOKafkaAdminClient, missing: list[Topic], replicas: int) -> list[str]:
+async def _create(admin: AIOKafkaAdminClient, missing: list[Topic], replication_factor: int) -> list[str]:
     if not missing:
         return []
     response = await admin.create_topics(
-        [NewTopic(topic.name, topic.partitions, replicas, topic_configs=topic.config) for topic in missing]
+        [NewTopic(topic.name, topic.partitions, replication_factor, topic_configs=topic.config) for topic in missing]
     )
-    made: list[str] = []
-    faults: list[str] = []
+    created: list[str] = []
+    errors: list[str] = []
     for name, code, *message in response.topic_errors:
         if not code:
-            made.append(name)
+            created.append(name)
         elif for_code(code) is not TopicAlreadyExistsError:
-            faults.append(f"{name}: {message[0] if message and message[0] else for_code(code).__name__}")
-    if faults:
-        raise TopicsError("\n".join(faults))
-    return made
+            errors.append(f"Cannot create {name}: {message[0] if message and message[0] else for_code(code).__name__}")
+    if errors:
+        raise TopicsError("\n".join(errors))
+    return created
 
 
-async def _wait_for_leaders(admin: AIOKafkaAdminClient, declared: Iterable[Topic]) -> None:
-    """Wait until every partition can be written to; raise where a topic has another number of partitions."""
-    deadline = monotonic() + _LEADERS_WITHIN_SECONDS
-    while True:
+class _NoLeaderError(Exception):
+    """Partitions of these topics have no leader."""
+
+
+async def _wait_for_leaders(admin: AIOKafkaAdminClient, declared: list[Topic]) -> dict[str, list[dict[str, Any]]]:
+    """Return the partitions of every topic once every declared one can be written to."""
+
+    async def partitions_with_leaders() -> dict[str, list[dict[str, Any]]]:
         existing = await _partitions(admin)
-        waiting = [topic for topic in declared if not _has_leaders(existing.get(topic.name, []))]
-        if not waiting:
-            break
-        if monotonic() > deadline:
-            names = ", ".join(topic.name for topic in waiting)
-            raise TopicsError(f"no leader within {_LEADERS_WITHIN_SECONDS:g} s: {names}")
-        await asyncio.sleep(0.05)
-    faults = [
-        f"{topic.name} has {len(existing[topic.name])} partitions, {topic.partitions} are asked for: "
-        "their number is fixed once a topic is made"
-        for topic in declared
-        if len(existing[topic.name]) != topic.partitions
-    ]
-    if faults:
-        raise TopicsError("\n".join(faults))
+        if waiting := [topic.name for topic in declared if not _has_leaders(existing.get(topic.name, []))]:
+            raise _NoLeaderError(", ".join(waiting))
+        return existing
+
+    def fail(state: RetryCallState) -> None:
+        names = state.outcome.exception() if state.outcome else ""
+        raise TopicsError(
+            f"Partitions of {names} have no leader after {LEADER_TIMEOUT_SECONDS:g} s. "
+            "Check that all brokers of the cluster are running."
+        )
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(_NoLeaderError),
+        stop=stop_after_delay(LEADER_TIMEOUT_SECONDS),
+        wait=wait_fixed(0.05),
+        retry_error_callback=fail,
+    )
+    return await retrying(partitions_with_leaders)
 
 
 def _has_leaders(partitions: list[dict[str, Any]]) -> bool:
     return bool(partitions) and all(partition["leader"] >= 0 for partition in partitions)
 
 
-async def _bring_in_line(admin: AIOKafkaAdminClient, present: list[Topic]) -> list[str]:
+def _check_partition_counts(declared: list[Topic], existing: Mapping[str, list[dict[str, Any]]]) -> None:
+    errors = [
+        f"{topic.name} has {count} {'partition' if count == 1 else 'partitions'} "
+        f"but SEQUENCE_PARTITIONS={topic.partitions}. The partition count cannot be changed after creation."
+        for topic in declared
+        if (count := len(existing[topic.name])) != topic.partitions
+    ]
+    if errors:
+        raise TopicsError("\n".join(errors))
+
+
+async def _update(admin: AIOKafkaAdminClient, present: list[Topic]) -> list[str]:
     if not present:
         return []
     current = await _configs(admin, present)
-    faults = [
-        f"{topic.name} has {name}={current[topic.name][name][0]}, the pipeline needs {topic.config[name]}: "
-        "use another prefix or delete the topic"
+    errors = [
+        f"{topic.name} has {name}={current[topic.name][name][0]} but the pipeline needs {topic.config[name]}. "
+        "Delete the topic, or set SEQUENCE_TOPIC_PREFIX to another prefix."
         for topic in present
-        for name in _FIXED
+        for name in _IMMUTABLE
         if name in topic.config and current[topic.name][name][0] != topic.config[name]
     ]
-    if faults:
-        raise TopicsError("\n".join(faults))
+    if errors:
+        raise TopicsError("\n".join(errors))
     changed = [topic for topic in present if _differs(topic, current[topic.name])]
     await _alter(admin, changed, current)
     return [topic.name for topic in changed]
 
 
 Config = Mapping[str, tuple[str, int]]
-"""A topic's settings as the broker gives them: name to value and where the value comes from."""
+"""A topic's settings as the broker returns them: name to value and `ConfigSource`."""
 
 
 def _differs(topic: Topic, current: Config) -> bool:
@@ -149,20 +169,20 @@ async def _configs(admin: AIOKafkaAdminClient, topics: list[Topic]) -> dict[str,
     for response in await admin.describe_configs(resources):
         for code, message, _, name, entries in response.resources:
             if code:
-                raise TopicsError(f"{name}: {message or for_code(code).__name__}")
+                raise TopicsError(f"Cannot read the settings of {name}: {message or for_code(code).__name__}")
             found[name] = {entry[0]: (entry[1], entry[3]) for entry in entries}
     return found
 
 
 async def _alter(admin: AIOKafkaAdminClient, topics: list[Topic], current: Mapping[str, Config]) -> None:
-    """Set the declared values; this request replaces all others, so the topic's own are sent along."""
+    """Set the declared values. AlterConfigs replaces all of a topic's settings, so the other own ones are repeated."""
     if not topics:
         return
     resources = []
     for topic in topics:
-        kept = {name: value for name, (value, source) in current[topic.name].items() if source == _SET_ON_THE_TOPIC}
-        resources.append(ConfigResource(ConfigResourceType.TOPIC, topic.name, kept | topic.config))
+        own = {name: value for name, (value, source) in current[topic.name].items() if source == _DYNAMIC_TOPIC_CONFIG}
+        resources.append(ConfigResource(ConfigResourceType.TOPIC, topic.name, own | topic.config))
     for response in await admin.alter_configs(resources):
         for code, message, _, name in response.resources:
             if code:
-                raise TopicsError(f"{name}: {message or for_code(code).__name__}")
+                raise TopicsError(f"Cannot change the settings of {name}: {message or for_code(code).__name__}")

@@ -1,1 +1,1 @@
-"""What runs inside the container image beyond the `sequence` command: its health check and the one-shot preparation."""
+"""Modules that run only in the container image: the health check, and the preparation of topics and tables."""

@@ -1,7 +1,7 @@
-"""The container's health check: ends with 0 when the gateway in it is ready, otherwise with 1 and the reason.
+"""Health check of the gateway's container: exits with 0 when the gateway is ready, otherwise with 1 and the reason.
 
-It asks what a load balancer would ask, so a gateway that has lost Kafka or is draining counts as unhealthy. Workers
-have no such check: their watchdog ends a process that is stuck, and the container's restart policy does the rest.
+It requests `/health/ready`, as a load balancer does: a gateway that is draining or has lost Kafka is unhealthy. Workers
+need no health check: their watchdog exits a stuck process, and the container's restart policy starts it again.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from gateway.settings import GatewaySettings
 from schemas.settings import SettingsError, load
 
-PATIENCE_SECONDS = 3.0
+TIMEOUT_SECONDS = 3.0
 
-_EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # what to ask, not where to listen
+_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared with, not bound
 
 
-def host_to_ask(settings: GatewaySettings) -> str:
-    """Return an address at which the gateway of *settings* is reached from its own machine."""
-    return _EVERY_ADDRESS.get(settings.host, settings.host)
+def host_to_connect(settings: GatewaySettings) -> str:
+    """Return the address of the gateway on its own machine: loopback when it listens on every address."""
+    return _LOOPBACK.get(settings.host, settings.host)
 
 
 def fault(settings: GatewaySettings) -> str:
-    """Return why the gateway of *settings* on this machine is not ready; empty when it is."""
+    """Return why the gateway of *settings* is not ready, or an empty string."""
     connection = _connection(settings)
     try:
         connection.request("GET", "/health/ready")
@@ -41,23 +41,23 @@ def fault(settings: GatewaySettings) -> str:
 
 def _connection(settings: GatewaySettings) -> HTTPConnection:
     if not settings.tls_certificate_file:
-        return HTTPConnection(host_to_ask(settings), settings.port, timeout=PATIENCE_SECONDS)
-    # The certificate is for the name that producers know; and nothing is told here that a stranger may not hear.
+        return HTTPConnection(host_to_connect(settings), settings.port, timeout=TIMEOUT_SECONDS)
+    # The certificate names the public host, not the loopback address; the request carries no secret.
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return HTTPSConnection(host_to_ask(settings), settings.port, timeout=PATIENCE_SECONDS, context=context)
+    return HTTPSConnection(host_to_connect(settings), settings.port, timeout=TIMEOUT_SECONDS, context=context)
 
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
-    """Return the exit code, and say on standard output what is wrong."""
+    """Print the reason when the gateway is not ready, and return the exit code."""
     try:
-        found = fault(load(GatewaySettings, environ))
+        reason = fault(load(GatewaySettings, environ))
     except SettingsError as error:
-        found = str(error)
-    if found:
-        sys.stdout.write(f"{found}\n")
-    return 1 if found else 0
+        reason = str(error)
+    if reason:
+        sys.stdout.write(f"{reason}\n")
+    return 1 if reason else 0
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The whole pipeline on one machine: broker, engine and a supervisor."""
+"""The local stack: the whole pipeline on one machine, started and supervised by `sequence up`."""

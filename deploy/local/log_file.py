@@ -1,14 +1,16 @@
-"""The log file of one part, bounded: at most two files of the limit, the older one with `.1` after its name."""
+"""Log file of one service, rotated: at most two files of the size limit, the older one with the suffix `.1`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 LIMIT_BYTES = 8 * 1024 * 1024
+_BYTES_PER_LINE = 500
+"""Upper estimate of a line's length, to find the last lines without reading the whole file."""
 
 
 class LogFile:
-    """Takes what a part prints. Opens its file at once and appends to what is there."""
+    """Appends a service's output to *path*. Opens the file at once; `close` must be called."""
 
     def __init__(self, path: Path, limit_bytes: int = LIMIT_BYTES) -> None:
         self._path = path
@@ -16,7 +18,7 @@ class LogFile:
         self._file = path.open("ab", buffering=0)
 
     def write(self, data: bytes) -> None:
-        """Append *data*; a full file is set aside first."""
+        """Append *data*, after rotating a file that it would not fit into."""
         if self._file.tell() + len(data) > self._limit and self._file.tell() > 0:
             self._file.close()
             self._path.replace(self._path.with_name(f"{self._path.name}.1"))
@@ -24,10 +26,10 @@ class LogFile:
         self._file.write(data)
 
     def last_lines(self, count: int) -> list[str]:
-        """Return the last *count* lines that are in the file."""
+        """Return the last *count* lines of the current file."""
         size = self._path.stat().st_size
         with self._path.open("rb") as file:
-            file.seek(max(0, size - count * 500))
+            file.seek(max(0, size - count * _BYTES_PER_LINE))
             return file.read().decode(errors="replace").splitlines()[-count:]
 
     def close(self) -> None:

@@ -1,70 +1,77 @@
-"""Finds out, before anything starts, whether the ports that will be listened on are free."""
+"""Port check of the local stack: reports every port that is in use before the first service starts."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from time import monotonic, sleep
 
-from deploy.errors import PortTakenError
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from deploy.errors import PortInUseError
 
 HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port that a part listens on, and the setting that moves it."""
+    """A port that *service* listens on, and the setting *variable* that changes it."""
 
     number: int
-    part: str
+    service: str
     variable: str
 
 
-def check(
-    ports: Iterable[Port], *, patience_seconds: float = 3.0, is_free: Callable[[int], bool] | None = None
-) -> None:
-    """Return when every port is free; raise `PortTakenError` with a line for each that is not, or is named twice.
+def check(ports: Iterable[Port], *, wait_seconds: float = 3.0, is_free: Callable[[int], bool] | None = None) -> None:
+    """Raise `PortInUseError` with a line for each port that is in use or configured for two services.
 
-    The patience is for a stack that was killed a moment ago and whose parts are just ending.
+    Waits up to *wait_seconds* for ports in use: services of a stack that was just killed may still be exiting.
     """
     ports = list(ports)
-    faults = _named_twice(ports)
-    deadline = monotonic() + patience_seconds
-    probe = is_free or is_port_free
-    while not faults and (taken := [port for port in ports if not probe(port.number)]):
-        if monotonic() >= deadline:
-            faults = [
-                f"Port {port.number} for {port.part} is taken by another process; {port.variable} moves it."
-                for port in taken
-            ]
-        else:
-            sleep(0.1)
-    if faults:
-        raise PortTakenError("\n".join(faults))
+    if conflicts := _conflicts(ports):
+        raise PortInUseError("\n".join(conflicts))
+    is_free = is_free or is_port_free
 
+    def find_used() -> list[Port]:
+        return [port for port in ports if not is_free(port.number)]
 
-def _named_twice(ports: list[Port]) -> list[str]:
-    owners: dict[int, Port] = {}
-    faults: list[str] = []
-    for port in ports:
-        other = owners.setdefault(port.number, port)
-        if other is not port:
-            faults.append(
-                f"Port {port.number} is meant for {other.part} and for {port.part}; "
-                f"{other.variable} or {port.variable} moves one of them."
+    retrying = Retrying(
+        retry=retry_if_result(bool),
+        stop=stop_after_delay(wait_seconds),
+        wait=wait_fixed(0.1),
+        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+    )
+    if used := retrying(find_used):
+        raise PortInUseError(
+            "\n".join(
+                f"Port {port.number} for {port.service} is in use by another process. "
+                f"Stop that process or set {port.variable} to another port."
+                for port in used
             )
-    return faults
+        )
+
+
+def _conflicts(ports: list[Port]) -> list[str]:
+    owners: dict[int, Port] = {}
+    conflicts: list[str] = []
+    for port in ports:
+        owner = owners.setdefault(port.number, port)
+        if owner is not port:
+            conflicts.append(
+                f"Port {port.number} is configured for {owner.service} and for {port.service}. "
+                f"Change {owner.variable} or {port.variable}."
+            )
+    return conflicts
 
 
 def is_port_free(number: int) -> bool:
-    """Return whether nobody listens on port *number* of this machine."""
+    """Return whether no process listens on port *number* of this machine."""
     with socket.socket() as client:
         client.settimeout(1.0)
         if client.connect_ex((HOST, number)) == 0:
             return False
     with socket.socket() as server:
-        # As the parts themselves do: connections that are fading away do not count.
+        # As the services do: connections in TIME_WAIT do not block the port.
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             server.bind((HOST, number))

@@ -1,89 +1,117 @@
-"""How it is found out that a part is ready. Every probe answers with a bool, and within a few seconds."""
+"""Readiness probes: each answers whether one service of the local stack is ready, within a few seconds."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import aiohttp
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-IsReady = Callable[[], Awaitable[bool]]
-
-_PATIENCE_SECONDS = 3.0
+PROBE_TIMEOUT_SECONDS = 3.0
 
 
-def always(question: IsReady) -> Callable[[], Awaitable[IsReady]]:
-    """Return what gives the same *question* before every start of a part."""
+class Probe(Protocol):
+    """Tells when a service is ready."""
 
-    async def give() -> IsReady:
-        return question
+    async def prepare(self) -> None:
+        """Record what `ready` compares with; called before every start of the service."""
 
-    return give
-
-
-async def kafka_answers(address: str) -> bool:
-    """Return whether the broker at *address* answers and takes part in its cluster: before, it gets no partitions."""
-    if not await _listens(address):
-        return False
-    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=2000)
-    try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            await admin.start()
-            cluster = await admin.describe_cluster()
-    except (KafkaError, OSError, TimeoutError):
-        return False
-    finally:
-        await admin.close()
-    return len(cluster["brokers"]) > 0
+    async def ready(self) -> bool:
+        """Return whether the service is ready; called repeatedly after the start."""
 
 
-async def group_gains_member(address: str, group: str, members: int) -> IsReady:
-    """Return the question whether consumer group *group* has a member that it has not now, and *members* in all.
+@dataclass(frozen=True, slots=True)
+class KafkaProbe:
+    """Ready when the broker at *address* answers and is registered in its cluster.
 
-    A worker that was killed counts as a member until its session is over, so that a number alone would tell nothing.
+    Until it is registered, new topics get no replicas on it.
     """
-    _, before = await _group(address, group)
 
-    async def is_ready() -> bool:
-        state, now = await _group(address, group)
-        return state == "Stable" and len(now) >= members and not now <= before
+    address: str
 
-    return is_ready
+    async def prepare(self) -> None:
+        """Do nothing: the answer depends on the broker alone."""
 
-
-async def _group(address: str, group: str) -> tuple[str, frozenset[str]]:
-    """Return the group's state and the ids of its members; nothing where Kafka does not say."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=2000)
-    try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            await admin.start()
-            (response,) = await admin.describe_consumer_groups([group])
-    except (KafkaError, OSError, TimeoutError):
-        return "", frozenset()
-    finally:
-        await admin.close()
-    (description,) = response.to_object()["groups"]
-    return description["state"], frozenset(member["member_id"] for member in description["members"])
+    async def ready(self) -> bool:
+        """Return whether the broker answers with its own registration."""
+        if not await _accepts_connections(self.address):
+            return False
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.address, request_timeout_ms=2000)
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+                await admin.start()
+                cluster = await admin.describe_cluster()
+        except (KafkaError, OSError, TimeoutError):
+            return False
+        finally:
+            await admin.close()
+        return len(cluster["brokers"]) > 0
 
 
-async def http_answers(url: str) -> bool:
-    """Return whether *url*, which is on this machine, answers with status 200."""
-    timeout = aiohttp.ClientTimeout(total=_PATIENCE_SECONDS)
-    try:
-        # A certificate is for the name that producers know; and nothing is told here that a stranger may not hear.
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, ssl=False) as response:
-            return response.status == 200
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        return False
+@dataclass(slots=True)
+class GroupProbe:
+    """Ready when consumer group *group* is stable with *members* members, one of them new since `prepare`.
+
+    The number of members alone proves nothing: a killed worker remains a member until its session times out.
+    """
+
+    address: str
+    group: str
+    members: int
+    _before: frozenset[str] = field(default=frozenset(), init=False)
+
+    async def prepare(self) -> None:
+        """Record the members that the group has before the start."""
+        _, self._before = await self._describe()
+
+    async def ready(self) -> bool:
+        """Return whether the group is stable and has a new member."""
+        state, members = await self._describe()
+        return state == "Stable" and len(members) >= self.members and not members <= self._before
+
+    async def _describe(self) -> tuple[str, frozenset[str]]:
+        """Return the group's state and member ids; an empty state when Kafka does not answer."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.address, request_timeout_ms=2000)
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+                await admin.start()
+                (response,) = await admin.describe_consumer_groups([self.group])
+        except (KafkaError, OSError, TimeoutError):
+            return "", frozenset()
+        finally:
+            await admin.close()
+        (group,) = response.to_object()["groups"]
+        return group["state"], frozenset(member["member_id"] for member in group["members"])
 
 
-async def _listens(address: str) -> bool:
-    """Return whether *address* takes connections: asked first, because aiokafka logs an error where it does not."""
+@dataclass(frozen=True, slots=True)
+class HttpProbe:
+    """Ready when *url*, on this machine, answers with status 200."""
+
+    url: str
+
+    async def prepare(self) -> None:
+        """Do nothing: the answer depends on the server alone."""
+
+    async def ready(self) -> bool:
+        """Return whether the URL answers with status 200."""
+        timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_SECONDS)
+        try:
+            # The certificate names the public host, not 127.0.0.1; the probe sends no secret.
+            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(self.url, ssl=False) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
+
+async def _accepts_connections(address: str) -> bool:
+    """Return whether *address* accepts connections; checked first because aiokafka logs an error when it does not."""
     host, _, port = address.rpartition(":")
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), _PATIENCE_SECONDS)
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), PROBE_TIMEOUT_SECONDS)
     except (OSError, TimeoutError):
         return False
     writer.close()

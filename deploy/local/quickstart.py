@@ -1,4 +1,4 @@
-"""The development project: its token, kept in the state directory, and two lines to paste that show that it works."""
+"""Quickstart of a fresh stack: a development project with a token, and one line each to send and to query events."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _EXAMPLE = (
 
 
 async def development_token(kafka: KafkaSettings, file: Path) -> str:
-    """Return the token of the development project, which is made the first time and kept in *file*.
+    """Return the development project's token, which is stored in *file*; create project and token when missing.
 
-    A token that Kafka has lost with its data directory is taken over again; one that was revoked stays so.
+    A token that Kafka lost together with its data is registered again. A revoked token stays revoked.
     """
     with contextlib.suppress(ProjectExistsError):
         await create_project(kafka, PROJECT, "Development")
-    if kept := _read(file):
+    if stored := _read(file):
         with contextlib.suppress(TokenExistsError):
-            await create_token(kafka, PROJECT, token=kept)
-        return kept
+            await create_token(kafka, PROJECT, token=stored)
+        return stored
     token = await create_token(kafka, PROJECT)
     _write(file, token)
     return token
@@ -41,7 +41,7 @@ def _read(file: Path) -> str:
 
 
 def _write(file: Path, token: str) -> None:
-    """Write *token* for the owner's eyes alone, from the first byte on."""
+    """Write *token* to a file that only its owner can read, from the first byte on."""
     unfinished = file.with_name(f".{file.name}.new")
     unfinished.unlink(missing_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:
@@ -49,19 +49,19 @@ def _write(file: Path, token: str) -> None:
     unfinished.replace(file)
 
 
-def greeting(token: str, gateway: GatewaySettings, clickhouse: ClickHouseSettings) -> str:
-    """Return what is said when the stack is ready: the token, a line that posts events, a line that queries them."""
-    # A certificate is for the name that producers know, not for this address.
-    unchecked = ["--insecure"] if gateway.scheme == "https" else []
+def quickstart(token: str, gateway: GatewaySettings, clickhouse: ClickHouseSettings) -> str:
+    """Return the text shown when the stack is ready: the token, and two commands to paste into a shell."""
+    # The certificate names the public host, not 127.0.0.1.
+    insecure = ["--insecure"] if gateway.scheme == "https" else []
     url = f"{gateway.scheme}://127.0.0.1:{gateway.port}/event/batch"
-    query = f"SELECT event, user_id, properties FROM {clickhouse.database}.events FORMAT JSONEachRow"  # noqa: S608  # the settings allow an identifier only
+    query = f"SELECT event, user_id, properties FROM {clickhouse.database}.events FORMAT JSONEachRow"  # noqa: S608  # the settings allow only an identifier
     headers = ["-H", f"Authorization: Bearer {token}", "-H", "Content-Type: application/json"]
-    post = ["curl", "-sS", *unchecked, url, *headers, "-d", _EXAMPLE]
-    # curl asks for the password, where there is one: it does not belong on a screen.
+    post = ["curl", "-sS", *insecure, url, *headers, "-d", _EXAMPLE]
+    # curl prompts for the password, which must not appear on a screen.
     user = ["--user", clickhouse.username] if clickhouse.password else []
     select = ["curl", "-sS", clickhouse.url, *user, "--data-binary", query]
     return (
-        f"Token of the project {PROJECT!r}: {token}\n\n"
-        f"Post events:\n\n  {shlex.join(post)}\n\n"
+        f"Token of project {PROJECT!r}: {token}\n\n"
+        f"Send events:\n\n  {shlex.join(post)}\n\n"
         f"Query them:\n\n  {shlex.join(select)}\n"
     )

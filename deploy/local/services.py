@@ -1,6 +1,6 @@
-"""What the local stack is made of: each part's command, environment, address and sign of being ready.
+"""Services of the local stack: command, environment, address and readiness probe of each.
 
-The parts are the very processes that a deployment runs, told by the same variables where Kafka and ClickHouse are.
+They are the processes of a deployment. The same variables tell them where Kafka and ClickHouse are.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.embedded.kafka import Broker, jars_directory
-from deploy.local import probes
 from deploy.local.ports import HOST, Port
+from deploy.local.probes import GroupProbe, HttpProbe, KafkaProbe
 from deploy.local.supervisor import Service
 from deploy.settings import LocalSettings, cache_directory, state_directory
 from gateway.settings import GatewaySettings
@@ -24,22 +24,24 @@ from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, e
 
 @dataclass(frozen=True, slots=True)
 class StackSettings:
-    """Everything that the parts of the stack are told, so that a mistake is found before the first one starts."""
+    """Settings of every service, so that all errors are reported before the first one starts."""
 
     local: LocalSettings = field(default_factory=LocalSettings)
     topics: TopicSettings = field(default_factory=TopicSettings)
-    front: EmbeddedClickHouseSettings = field(default_factory=EmbeddedClickHouseSettings)
+    embedded_clickhouse: EmbeddedClickHouseSettings = field(default_factory=EmbeddedClickHouseSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
 
 
 class Services:
-    """The parts as the settings want them."""
+    """The services that *environ* configures."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.settings = settings = load(StackSettings, environ)
         self.state = state_directory(settings.local)
         self.cache = cache_directory(settings.local, environ)
+        self._kafka_address = f"{HOST}:{settings.local.kafka_port}"
+        self._clickhouse_url = f"http://{HOST}:{settings.embedded_clickhouse.port}"
         self._environ = {**environ, **self._addresses(), "PYTHONUNBUFFERED": "1"}
         self.kafka_settings = load(KafkaSettings, self._environ)
         self.clickhouse_settings = load(ClickHouseSettings, self._environ)
@@ -49,20 +51,19 @@ class Services:
 
     def _addresses(self) -> dict[str, str]:
         kafka = KafkaSettings(
-            bootstrap_servers=f"{HOST}:{self.settings.local.kafka_port}",
-            topic_prefix=self.settings.gateway.kafka.topic_prefix,
+            bootstrap_servers=self._kafka_address, topic_prefix=self.settings.gateway.kafka.topic_prefix
         )
         return {
             **environment(kafka),
-            "SEQUENCE_CLICKHOUSE_URL": f"http://{HOST}:{self.settings.front.port}",
+            "SEQUENCE_CLICKHOUSE_URL": self._clickhouse_url,
             "SEQUENCE_CLICKHOUSE_USERNAME": "default",
-            "SEQUENCE_CLICKHOUSE_PASSWORD": self.settings.front.password,
+            "SEQUENCE_CLICKHOUSE_PASSWORD": self.settings.embedded_clickhouse.password,
             "SEQUENCE_STATE_DIR": str(self.state),
             "SEQUENCE_GATEWAY_HOST": HOST,
         }
 
     def ports(self) -> list[Port]:
-        """Return every port that a part listens on."""
+        """Return every port that a service listens on."""
         settings = self.settings
         gateways = [
             Port(settings.gateway.port + number, f"gateway-{number + 1}", "SEQUENCE_GATEWAY_PORT")
@@ -70,32 +71,25 @@ class Services:
         ]
         return [
             Port(settings.local.kafka_port, "kafka", "SEQUENCE_LOCAL_KAFKA_PORT"),
-            Port(settings.front.port, "clickhouse", "SEQUENCE_LOCAL_CLICKHOUSE_PORT"),
+            Port(settings.embedded_clickhouse.port, "clickhouse", "SEQUENCE_LOCAL_CLICKHOUSE_PORT"),
             *gateways,
         ]
 
     def kafka(self) -> Service:
         """Return the broker."""
-        address = f"{HOST}:{self.settings.local.kafka_port}"
         return Service(
             "kafka",
             self.broker.command,
             {**self._environ, **self.broker.environ()},
-            probes.always(lambda: probes.kafka_answers(address)),
-            address,
+            KafkaProbe(self._kafka_address),
+            self._kafka_address,
         )
 
     def clickhouse(self) -> Service:
-        """Return the ClickHouse front."""
-        url = f"http://{HOST}:{self.settings.front.port}"
+        """Return the embedded ClickHouse server."""
         command = [sys.executable, "-m", "deploy.embedded.clickhouse"]
-        return Service(
-            "clickhouse",
-            lambda: command,
-            self._environ,
-            probes.always(lambda: probes.http_answers(f"{url}/ping")),
-            url,
-        )
+        url = self._clickhouse_url
+        return Service("clickhouse", lambda: command, self._environ, HttpProbe(f"{url}/ping"), url)
 
     def gateways(self) -> list[Service]:
         """Return the gateways, on consecutive ports."""
@@ -106,6 +100,14 @@ class Services:
         numbers = range(1, self.settings.local.workers + 1)
         return [self._worker(kind, number) for kind in WORKERS for number in numbers]
 
+    def worker_command(self, kind: str) -> list[str]:
+        """Return the command line of a worker; the fault suite overrides it with an entry point of its own."""
+        return [sys.executable, "-m", "deploy.cli", "worker", kind]
+
+    def worker_directory(self, name: str) -> Path:
+        """Return the directory of worker *name*'s local state."""
+        return self.state / "workers" / name
+
     def _gateway(self, number: int) -> Service:
         port = self.settings.gateway.port + number
         url = f"{self.settings.gateway.scheme}://{HOST}:{port}"
@@ -113,7 +115,7 @@ class Services:
             f"gateway-{number + 1}",
             lambda: [sys.executable, "-m", "deploy.cli", "gateway"],
             {**self._environ, "SEQUENCE_GATEWAY_PORT": str(port)},
-            probes.always(lambda: probes.http_answers(f"{url}/health/ready")),
+            HttpProbe(f"{url}/health/ready"),
             url,
             needs=("kafka",),
         )
@@ -124,12 +126,8 @@ class Services:
         group = f"{kafka.topic_prefix}-{kind}"
         return Service(
             name,
-            lambda: [sys.executable, "-m", "deploy.cli", "worker", kind],
+            lambda: self.worker_command(kind),
             {**self._environ, "SEQUENCE_WORKER_DIR": str(self.worker_directory(name))},
-            lambda: probes.group_gains_member(kafka.bootstrap_servers, group, self.settings.local.workers),
+            GroupProbe(kafka.bootstrap_servers, group, self.settings.local.workers),
             needs=("kafka", "clickhouse") if kind == "sink" else ("kafka",),
         )
-
-    def worker_directory(self, name: str) -> Path:
-        """Return where worker *name* keeps its local state."""
-        return self.state / "workers" / name

@@ -1,4 +1,4 @@
-"""Keeps a second stack off the same state directory."""
+"""Lock of the state directory: at most one stack runs on it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from deploy.errors import AlreadyRunningError, StateError
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Hold the lock of *directory* for the block; raise `AlreadyRunningError` when another process has it.
+    """Hold the lock of *directory* for the block. The kernel releases it when the process ends, `kill -9` included.
 
-    Raises `StateError` where the directory cannot be made or written.
-
-    The kernel lets go of it when the process ends, in whatever way.
+    Raises `AlreadyRunningError` when another process holds it, and `StateError` when the directory cannot be written.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         opened = (directory / "lock").open("a+", encoding="ascii")
     except OSError as error:
         raise StateError(
-            f"{directory} cannot hold the stack's state ({error}); SEQUENCE_STATE_DIR moves it."
+            f"Cannot write the state directory {directory}: {error.strerror}. "
+            "Set SEQUENCE_STATE_DIR to a writable directory."
         ) from error
     with opened as file:
         try:
@@ -32,8 +31,8 @@ def held(directory: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise AlreadyRunningError(
-                f"Another `sequence up` (process {file.read().strip() or 'unknown'}) runs on {directory}. "
-                "End it first, or give this one a directory of its own with SEQUENCE_STATE_DIR."
+                f"Another `sequence up` (process {file.read().strip() or 'unknown'}) uses the state directory "
+                f"{directory}. Stop it, or set SEQUENCE_STATE_DIR to another directory."
             ) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")

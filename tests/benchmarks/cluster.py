@@ -17,7 +17,7 @@ from time import monotonic
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy import topics
-from deploy.local import probes
+from deploy.local.probes import HttpProbe
 from deploy.local.services import Services
 from deploy.local.supervisor import RuntimeDirs, Service, SupervisedService
 from processors.clickhouse.client import ClickHouse
@@ -148,7 +148,7 @@ class Namespace:
 
     def pids(self) -> dict[str, int]:
         """Return the process IDs of the services, by name."""
-        names = [running.part.name for running in self._running]
+        names = [running.service.name for running in self._running]
         return {name: int((self._dirs.run / f"{name}.pid").read_text()) for name in names}
 
     def signal(self, number: signal.Signals) -> None:
@@ -169,13 +169,15 @@ class Namespace:
 
 
 def process(name: str, command: Sequence[str], environ: Mapping[str, str], url: str = "") -> Service:
-    """Return a service for an alternative; it is ready when *url* answers, or at once without a URL."""
+    """Return the service of another implementation: ready when *url* answers, at once without a URL."""
+    return Service(name, lambda: command, environ, HttpProbe(url) if url else _AlwaysReady(), url)
 
-    async def at_once() -> bool:
+
+class _AlwaysReady:
+    async def prepare(self) -> None: ...
+
+    async def ready(self) -> bool:
         return True
-
-    question = probes.always((lambda: probes.http_answers(url)) if url else at_once)
-    return Service(name, lambda: command, environ, question, url)
 
 
 async def until(

@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from deploy.docker.health import fault
-from deploy.local.quickstart import greeting
+from deploy.local.quickstart import quickstart
 from deploy.local.services import Services
 from gateway.errors import StartError
 from gateway.http.tls import tls_context
@@ -62,11 +62,11 @@ async def test_the_health_check_of_the_container_asks_by_tls(settings: GatewaySe
 async def test_the_stack_asks_a_gateway_with_a_certificate_by_tls(settings: GatewaySettings, tmp_path: Path) -> None:
     environ = {"SEQUENCE_STATE_DIR": str(tmp_path), **environment(settings)}
     async with serving(settings) as gateway:
-        [part] = Services({**environ, "SEQUENCE_GATEWAY_PORT": str(gateway.port)}).gateways()
-        assert part.address == f"https://127.0.0.1:{gateway.port}"
-        assert await (await part.readiness())()
+        [service] = Services({**environ, "SEQUENCE_GATEWAY_PORT": str(gateway.port)}).gateways()
+        assert service.address == f"https://127.0.0.1:{gateway.port}"
+        assert await service.probe.ready()
 
-    post = greeting("t", settings, ClickHouseSettings()).split("Post events:")[1]
+    post = quickstart("t", settings, ClickHouseSettings()).split("Send events:")[1]
     assert "curl -sS --insecure https://127.0.0.1:8080/event/batch" in post
 
 

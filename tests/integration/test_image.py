@@ -78,8 +78,9 @@ def service(image: Image, name: str, changes: dict[str, str], directory: Path) -
 def joins(worker: str, changes: dict[str, str]) -> Callable[[], bool]:
     """Return the question whether *worker* has joined its group."""
     group = f"{changes['SEQUENCE_TOPIC_PREFIX']}-{worker}"
-    has_joined = asyncio.run(probes.group_gains_member(changes["SEQUENCE_KAFKA_SERVERS"], group, 1))
-    return lambda: asyncio.run(_answer(has_joined))
+    probe = GroupProbe(changes["SEQUENCE_KAFKA_SERVERS"], group, 1)
+    asyncio.run(probe.prepare())
+    return lambda: asyncio.run(probe.ready())
 
 
 async def _answer(question: probes.IsReady) -> bool:

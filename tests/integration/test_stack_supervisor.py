@@ -1,4 +1,4 @@
-"""The supervisor with real processes: small ones in place of the broker and its neighbours."""
+"""The supervisor with real child processes: small Python programs in place of Kafka and ClickHouse."""
 
 from __future__ import annotations
 
@@ -9,67 +9,77 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from deploy.errors import AlreadyRunningError, ServiceError, StateError
-from deploy.local import state_lock
+from deploy.local import parent_death, state_lock
 from deploy.local.ports import is_port_free
-from deploy.local.probes import always
 from deploy.local.supervisor import RuntimeDirs, Service, Supervisor
 from tests.support.services import alive, eventually, free_port
 
 SERVE = """
 import signal, subprocess, sys, time
-def end(*_):
-    print("ended in order", flush=True)
+def stop(*_):
+    print("stopped gracefully", flush=True)
     sys.exit(0)
-signal.signal(signal.SIGTERM, end)
+signal.signal(signal.SIGTERM, stop)
 child = subprocess.Popen(["sleep", "600"])
 print("serving, child", child.pid, flush=True)
 while True:
     time.sleep(600)
 """
-DEAF = SERVE.replace("signal.signal(signal.SIGTERM, end)", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+IGNORES_SIGTERM = SERVE.replace("signal.signal(signal.SIGTERM, stop)", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
 
 HOST = """
 import asyncio, sys
 from pathlib import Path
-from tests.integration.test_stack_supervisor import part, places
+from tests.integration.test_stack_supervisor import runtime_dirs, service
 from deploy.local.supervisor import Supervisor
 async def main():
     directory = Path(sys.argv[1])
-    await Supervisor(places(directory), print).start(part("one", directory), part("two", directory))
+    await Supervisor(runtime_dirs(directory), print).start(service("one", directory), service("two", directory))
     print("ready", flush=True)
     await asyncio.sleep(600)
 asyncio.run(main())
 """
 
 ORPHAN = """
-import asyncio, os, sys
-from deploy.local.stack import set_when_orphaned
-async def main():
-    stop = asyncio.Event()
-    print(os.getpid(), flush=True)
-    await asyncio.gather(set_when_orphaned(stop, int(sys.argv[1])), stop.wait())
-asyncio.run(main())
+import os, sys, threading
+from deploy.local.parent_death import call_when_orphaned
+orphaned = threading.Event()
+call_when_orphaned(int(sys.argv[1]), orphaned.set)
+print(os.getpid(), flush=True)
+orphaned.wait()
 """
 PARENT = "import os, subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], str(os.getpid())])"
 
 
-def places(directory: Path) -> RuntimeDirs:
+class ServingProbe:
+    """Ready when the service has logged that it serves and its process id is known."""
+
+    def __init__(self, name: str, directory: Path) -> None:
+        self._log = directory / "logs" / f"{name}.log"
+        self._pid_file = directory / "run" / f"{name}.pid"
+
+    async def prepare(self) -> None: ...
+
+    async def ready(self) -> bool:
+        return self._log.exists() and "serving" in self._log.read_text() and self._pid_file.exists()
+
+
+def runtime_dirs(directory: Path) -> RuntimeDirs:
     return RuntimeDirs(directory / "logs", directory / "run")
 
 
-def part(name: str, directory: Path, code: str = SERVE, **changes: float) -> Service:
-    async def is_ready() -> bool:
-        log = directory / "logs" / f"{name}.log"
-        return log.exists() and "serving" in log.read_text() and (directory / "run" / f"{name}.pid").exists()
-
-    return Service(name, lambda: [sys.executable, "-c", code], os.environ, always(is_ready), **changes)  # type: ignore[arg-type]  # only numbers are changed here
+def service(name: str, directory: Path, code: str = SERVE, **changes: Any) -> Service:
+    command = [sys.executable, "-c", code]
+    return Service(name, lambda: command, os.environ, ServingProbe(name, directory), **changes)
 
 
 def pid_of(name: str, directory: Path) -> int:
@@ -80,8 +90,12 @@ def children_in(log: Path) -> list[int]:
     return [int(line.split()[-1]) for line in log.read_text().splitlines() if line.startswith("serving")]
 
 
-async def soon(condition: Callable[[], bool], what: str) -> None:
+async def wait_for(condition: Callable[[], bool], what: str) -> None:
     await asyncio.to_thread(eventually, condition, what, within_seconds=20)
+
+
+def is_ready_again(name: str, said: list[str]) -> bool:
+    return any(line.startswith(f"{name} is ready again") for line in said)
 
 
 @pytest.fixture
@@ -91,98 +105,96 @@ def said() -> list[str]:
 
 @pytest.fixture
 async def supervisor(tmp_path: Path, said: list[str]) -> AsyncIterator[Supervisor]:
-    supervisor = Supervisor(places(tmp_path), said.append)
+    supervisor = Supervisor(runtime_dirs(tmp_path), said.append)
     yield supervisor
     supervisor.kill()
     with contextlib.suppress(ServiceError):
         await supervisor.stop()
 
 
-async def test_a_part_that_is_killed_is_started_again(supervisor: Supervisor, tmp_path: Path, said: list[str]) -> None:
-    await supervisor.start(part("one", tmp_path))
+async def test_killed_service_is_restarted(supervisor: Supervisor, tmp_path: Path, said: list[str]) -> None:
+    await supervisor.start(service("one", tmp_path))
     first = pid_of("one", tmp_path)
 
     os.kill(first, signal.SIGKILL)
-    await soon(lambda: any("is back" in line for line in said), "the part is back")
+    await wait_for(lambda: is_ready_again("one", said), "the service is ready again")
 
     assert pid_of("one", tmp_path) != first
-    assert "one was ended by signal 9; it starts again in 0.5 s." in said
+    assert "one was killed by signal 9; restarting in 0.5 s" in said
 
 
-async def test_what_a_killed_part_had_started_is_ended(supervisor: Supervisor, tmp_path: Path) -> None:
-    await supervisor.start(part("one", tmp_path))
-    (grandchild,) = children_in(tmp_path / "logs" / "one.log")
-    assert alive(grandchild)
+async def test_children_of_a_killed_service_are_killed(supervisor: Supervisor, tmp_path: Path) -> None:
+    await supervisor.start(service("one", tmp_path))
+    (child,) = children_in(tmp_path / "logs" / "one.log")
+    assert alive(child)
 
     os.kill(pid_of("one", tmp_path), signal.SIGKILL)
 
-    await soon(lambda: not alive(grandchild), "what the part had started is gone")
+    await wait_for(lambda: not alive(child), "the child is gone")
 
 
-async def test_a_part_does_not_outlive_its_leash(supervisor: Supervisor, tmp_path: Path, said: list[str]) -> None:
-    await supervisor.start(part("one", tmp_path))
+async def test_service_does_not_outlive_its_watchdog(supervisor: Supervisor, tmp_path: Path, said: list[str]) -> None:
+    await supervisor.start(service("one", tmp_path))
     first = pid_of("one", tmp_path)
-    leash = psutil.Process(first).ppid()
+    watchdog = psutil.Process(first).ppid()
 
-    os.kill(leash, signal.SIGKILL)
+    os.kill(watchdog, signal.SIGKILL)
 
-    await soon(lambda: any("is back" in line for line in said), "the part is back")
+    await wait_for(lambda: is_ready_again("one", said), "the service is ready again")
     assert not alive(first)
 
 
-async def test_stopping_lets_each_part_end_in_order(supervisor: Supervisor, tmp_path: Path) -> None:
-    await supervisor.start(part("one", tmp_path), part("two", tmp_path))
+async def test_stop_lets_each_service_shut_down_gracefully(supervisor: Supervisor, tmp_path: Path) -> None:
+    await supervisor.start(service("one", tmp_path), service("two", tmp_path))
     pids = [pid_of(name, tmp_path) for name in ("one", "two")]
 
     await supervisor.stop(("two",), ("one",))
 
     assert not any(alive(pid) for pid in pids)
-    assert "ended in order" in (tmp_path / "logs" / "one.log").read_text()
+    assert "stopped gracefully" in (tmp_path / "logs" / "one.log").read_text()
     assert not list((tmp_path / "run").iterdir())
 
 
-async def test_a_part_that_does_not_end_is_killed(supervisor: Supervisor, tmp_path: Path, said: list[str]) -> None:
-    await supervisor.start(part("deaf", tmp_path, DEAF, stop_within_seconds=0.5))
+async def test_service_that_exceeds_its_stop_timeout_is_killed(
+    supervisor: Supervisor, tmp_path: Path, said: list[str]
+) -> None:
+    await supervisor.start(service("deaf", tmp_path, IGNORES_SIGTERM, stop_timeout_seconds=0.5))
     pid = pid_of("deaf", tmp_path)
 
     await supervisor.stop()
 
     assert not alive(pid)
-    assert "deaf did not end within 0.5 s and is killed." in said
+    assert "deaf did not stop within 0.5 s; killing it" in said
 
 
-async def test_a_part_that_never_comes_up_is_given_up_with_the_end_of_its_log(
+async def test_service_that_fails_to_start_is_given_up_with_the_end_of_its_log(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:
-    broken = part("broken", tmp_path, "raise SystemExit('no such directory')", ready_within_seconds=60)
+    broken = service("broken", tmp_path, "raise SystemExit('no such directory')", ready_timeout_seconds=60)
 
-    with pytest.raises(ServiceError, match=r"broken exited with code 1 again and again(.|\n)*no such directory"):
+    with pytest.raises(
+        ServiceError, match=r"broken failed to start 4 times \(exited with code 1\)(.|\n)*no such directory"
+    ):
         await supervisor.start(broken)
 
 
-async def test_a_part_that_is_slow_to_come_up_is_given_up_in_time(supervisor: Supervisor, tmp_path: Path) -> None:
-    with pytest.raises(ServiceError, match="slow was not ready within"):
-        await supervisor.start(part("slow", tmp_path, "import time; time.sleep(600)", ready_within_seconds=0.5))
+async def test_service_that_exceeds_its_ready_timeout_is_given_up(supervisor: Supervisor, tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="slow was not ready after"):
+        await supervisor.start(service("slow", tmp_path, "import time; time.sleep(600)", ready_timeout_seconds=0.5))
 
 
-async def test_a_part_waits_for_the_ones_it_needs_before_it_starts_again(
-    supervisor: Supervisor, tmp_path: Path, said: list[str]
-) -> None:
-    needed = part("needed", tmp_path)
-    needing = part("needing", tmp_path)
-    await supervisor.start(
-        needed, Service("needing", needing.command, os.environ, needing.readiness, needs=("needed",))
-    )
+async def test_restart_waits_for_the_services_it_needs(supervisor: Supervisor, tmp_path: Path, said: list[str]) -> None:
+    await supervisor.start(service("needed", tmp_path), service("needing", tmp_path, needs=("needed",)))
 
     for name in ("needed", "needing"):
         os.kill(pid_of(name, tmp_path), signal.SIGKILL)
-    await soon(lambda: sum("is back" in line for line in said) == 2, "both are back")
+    await wait_for(lambda: all(is_ready_again(name, said) for name in ("needed", "needing")), "both are ready again")
 
-    back = [line.split()[0] for line in said if "is back" in line]
-    assert back == ["needed", "needing"]
+    restarted = [line.split()[0] for line in said if "is ready again" in line]
+    assert restarted == ["needed", "needing"]
 
 
-def test_no_part_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+def test_services_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
     host = subprocess.Popen([sys.executable, "-c", HOST, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert host.stdout is not None
     assert any(line == "ready\n" for line in host.stdout)
@@ -198,7 +210,7 @@ def test_no_part_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     eventually(lambda: not any(alive(pid) for pid in pids), "every process is gone", within_seconds=10)
 
 
-def test_a_stack_that_ends_with_its_parent_notices_when_that_is_killed() -> None:
+def test_orphaned_process_notices_that_its_parent_was_killed() -> None:
     parent = subprocess.Popen([sys.executable, "-c", PARENT, ORPHAN], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
@@ -211,7 +223,15 @@ def test_a_stack_that_ends_with_its_parent_notices_when_that_is_killed() -> None
     parent.stdout.close()
 
 
-def test_a_state_directory_belongs_to_one_stack_at_a_time(tmp_path: Path) -> None:
+def test_parent_that_has_already_ended_is_noticed() -> None:
+    orphaned = threading.Event()
+
+    parent_death.call_when_orphaned(os.getppid() + 1, orphaned.set)
+
+    assert orphaned.wait(10)
+
+
+def test_state_directory_is_locked_by_one_stack_at_a_time(tmp_path: Path) -> None:
     with (
         state_lock.held(tmp_path),
         pytest.raises(AlreadyRunningError, match=f"process {os.getpid()}") as caught,
@@ -224,14 +244,14 @@ def test_a_state_directory_belongs_to_one_stack_at_a_time(tmp_path: Path) -> Non
         pass
 
 
-def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
+def test_state_directory_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
 
     with pytest.raises(StateError, match="SEQUENCE_STATE_DIR"), state_lock.held(tmp_path / "file" / "state"):
         pass
 
 
-def test_a_port_somebody_listens_on_is_not_free() -> None:
+def test_port_with_a_listener_is_not_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert not is_port_free(server.getsockname()[1])
     assert is_port_free(free_port())

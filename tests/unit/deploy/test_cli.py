@@ -1,48 +1,70 @@
-"""The `sequence` command: arguments and faults in settings, before anything is connected to."""
+"""The `sequence` command: help, arguments and invalid settings, before any connection is made."""
 
 from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner, Result
 
-from deploy.cli import Lifetime, main
+from deploy.cli import Duration, main
 
 
 def run(*arguments: str, **environ: str) -> Result:
     return CliRunner().invoke(main, list(arguments), env=environ)
 
 
-def test_help_names_every_command() -> None:
+def test_help_lists_commands_and_exit_codes() -> None:
     result = run("--help")
 
     assert result.exit_code == 0
     for name in ("up", "gateway", "worker", "topics", "tables", "project", "token"):
         assert f"\n  {name} " in result.output
+    for code in (0, 1, 2, 70, 75, 78):
+        assert f"\n  {code:>4}  " in result.output
+
+
+def test_summaries_of_commands_are_not_truncated() -> None:
+    for group in ((), ("project",), ("token",), ("topics",), ("tables",)):
+        assert "..." not in run(*group, "--help").output.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("command", [("gateway",), ("worker", "dedupe"), ("topics", "apply"), ("up",)])
-def test_faulty_settings_are_all_named_and_end_with_code_2(command: tuple[str, ...]) -> None:
+def test_all_invalid_settings_are_reported_with_exit_code_2(command: tuple[str, ...]) -> None:
     result = run(*command, SEQUENCE_LOG_LEVEL="INFO", SEQUENCE_KAFKA_SECURITY_PROTOCOL="PLAIN", SEQUENCE_PARTITIONS="x")
 
     assert result.exit_code == 2
     assert "SEQUENCE_KAFKA_SECURITY_PROTOCOL: " in result.output
 
 
-def test_an_unknown_worker_is_refused() -> None:
+def test_unknown_worker_kind_is_rejected() -> None:
     result = run("worker", "nobody")
 
     assert result.exit_code == 2
     assert "dedupe" in result.output
 
 
+def test_project_update_without_a_change_is_rejected() -> None:
+    result = run("project", "update", "dev")
+
+    assert result.exit_code == 2
+    assert "Nothing to change" in result.output
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("15m", 900), ("12h", 43_200), ("90d", 7_776_000)])
-def test_a_lifetime_has_a_unit(text: str, seconds: int) -> None:
-    assert Lifetime().convert(text, None, None) == seconds
+def test_duration_has_a_unit(text: str, seconds: int) -> None:
+    assert Duration().convert(text, None, None) == seconds
 
 
 @pytest.mark.parametrize("text", ["90", "d", "0d", "-1d", "1.5h", "9999999999d"])
-def test_a_lifetime_without_a_sound_unit_is_refused(text: str) -> None:
+def test_invalid_duration_is_rejected_with_an_example(text: str) -> None:
     result = run("token", "create", "dev", "--expires-in", text)
 
     assert result.exit_code == 2
-    assert "such as 90d" in result.output
+    assert "for example 90d" in result.output
+
+
+@pytest.mark.parametrize("listing", ["project", "token"])
+def test_every_listing_documents_its_json_fields(listing: str) -> None:
+    output = run(listing, "list", "--help").output
+
+    assert "--json" in output
+    assert "Fields of --json: id, " in output

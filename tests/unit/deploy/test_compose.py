@@ -11,7 +11,7 @@ import pytest
 from check_jsonschema import main as check_jsonschema  # type: ignore[import-untyped]  # it publishes no types
 from click.testing import CliRunner
 
-from deploy.docker.prepare import PrepareSettings, from_outside
+from deploy.docker.prepare import PrepareSettings, published_clickhouse
 from deploy.embedded.kafka import VERSION, Broker
 from deploy.logging import LogSettings
 from deploy.settings import LocalSettings
@@ -90,7 +90,7 @@ def test_every_value_is_text_as_a_process_gets_it() -> None:
     assert [value for value in values if not isinstance(value, str)] == []
 
 
-def test_variables_from_outside_are_settings_with_their_own_defaults() -> None:
+def test_variables_published_clickhouse_are_settings_with_their_own_defaults() -> None:
     declared = {
         setting.variable: str(setting.default)
         for cls in (PrepareSettings, GatewaySettings, WorkerSettings, LocalSettings)
@@ -110,7 +110,7 @@ def test_only_what_talks_to_clickhouse_is_given_its_password() -> None:
     assert given == {"init", "sink"}
 
 
-def test_a_password_from_outside_reaches_server_and_clients() -> None:
+def test_a_password_published_clickhouse_reaches_server_and_clients() -> None:
     found = services({"SEQUENCE_CLICKHOUSE_PASSWORD": "s3cret"})
 
     assert found["clickhouse"]["environment"]["CLICKHOUSE_PASSWORD"] == "s3cret"
@@ -181,7 +181,7 @@ def test_a_port_that_is_moved_moves_with_what_is_said_of_it() -> None:
 
     assert found["gateway"]["ports"] == ["127.0.0.1:18080:8080"]
     assert found["gateway"]["environment"]["SEQUENCE_GATEWAY_PORT"] == "8080"
-    assert found["clickhouse"]["ports"] == [f"127.0.0.1:{told.front.port}:8123"]
+    assert found["clickhouse"]["ports"] == [f"127.0.0.1:{told.embedded_clickhouse.port}:8123"]
     assert told.gateway.port == 18080
     assert found["kafka"]["ports"] == ["127.0.0.1:19999:9092"]
     assert found["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].endswith(",OUTSIDE://127.0.0.1:19999")
@@ -191,7 +191,7 @@ def test_the_lines_to_paste_reach_clickhouse_as_the_analyst_by_its_published_por
     outside = {"SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "a:b/c", "SEQUENCE_LOCAL_CLICKHOUSE_PORT": "18123"}
     told = load(PrepareSettings, services(outside)["init"]["environment"])
 
-    assert from_outside(told).url == "http://analyst:a%3Ab%2Fc@127.0.0.1:18123"
+    assert published_clickhouse(told).url == "http://analyst:a%3Ab%2Fc@127.0.0.1:18123"
 
 
 def test_state_is_kept_in_volumes() -> None:

@@ -8,7 +8,7 @@ import tomllib
 
 import pytest
 
-from deploy.docker.health import host_to_ask
+from deploy.docker.health import host_to_connect
 from gateway.settings import GatewaySettings
 from tests.support.containers import (
     DOCKERFILE,
@@ -75,7 +75,7 @@ def test_the_image_checks_its_health() -> None:
 def test_the_health_check_asks_this_machine_where_the_gateway_listens_on_every_address(
     listens: str, asked: str
 ) -> None:
-    assert host_to_ask(GatewaySettings(host=listens)) == asked
+    assert host_to_connect(GatewaySettings(host=listens)) == asked
 
 
 def test_the_image_is_the_sequence_command_and_a_gateway_by_default() -> None:

@@ -1,4 +1,4 @@
-"""When a part that died starts again."""
+"""Restart policy of the supervisor."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ from deploy.local.backoff import (
     SHOW_LOG_AFTER,
     START_LIMIT_BURST,
     Backoff,
-    cause,
+    describe_exit,
 )
 
-LIVES = st.lists(st.floats(0, 2 * HEALTHY_SECONDS), min_size=1, max_size=200)
+UPTIMES = st.lists(st.floats(0, 2 * HEALTHY_SECONDS), min_size=1, max_size=200)
 
 
-def after(lives: list[float]) -> Backoff:
-    restarts = Backoff()
-    for lived_seconds in lives:
-        restarts = restarts.after_death(lived_seconds)
-    return restarts
+def after(uptimes: list[float]) -> Backoff:
+    backoff = Backoff()
+    for seconds in uptimes:
+        backoff = backoff.after_exit(seconds)
+    return backoff
 
 
-def test_each_death_in_a_row_doubles_the_delay() -> None:
-    delays = [after([0.1] * deaths).delay_seconds for deaths in (1, 2, 3, 4)]
+def test_each_consecutive_failure_doubles_the_delay() -> None:
+    delays = [after([0.1] * failures).delay_seconds for failures in (1, 2, 3, 4)]
 
     assert delays == [0.5, 1.0, 2.0, 4.0]
 
 
-def test_a_long_life_forgives_the_deaths_before_it() -> None:
-    restarts = after([0.1] * 6 + [HEALTHY_SECONDS])
+def test_healthy_uptime_resets_the_failure_count() -> None:
+    backoff = after([0.1] * 6 + [HEALTHY_SECONDS])
 
-    assert restarts.delay_seconds == FIRST_DELAY_SECONDS
-    assert not restarts.keeps_dying
-
-
-@given(LIVES)
-def test_the_delay_is_bounded_whatever_happens(lives: list[float]) -> None:
-    assert FIRST_DELAY_SECONDS <= after(lives).delay_seconds <= LONGEST_DELAY_SECONDS
+    assert backoff.delay_seconds == FIRST_DELAY_SECONDS
+    assert not backoff.should_show_log
 
 
-@given(LIVES)
-def test_one_more_early_death_never_shortens_the_delay(lives: list[float]) -> None:
-    assert after([*lives, 0.0]).delay_seconds >= after(lives).delay_seconds
+@given(UPTIMES)
+def test_delay_is_bounded(uptimes: list[float]) -> None:
+    assert FIRST_DELAY_SECONDS <= after(uptimes).delay_seconds <= LONGEST_DELAY_SECONDS
 
 
-def test_a_part_that_keeps_dying_is_told_from_one_that_died_once() -> None:
-    assert not after([1.0]).keeps_dying
-    assert after([1.0] * SHOW_LOG_AFTER).keeps_dying
-    assert not after([1.0] * (START_LIMIT_BURST - 1)).is_hopeless
-    assert after([1.0] * START_LIMIT_BURST).is_hopeless
+@given(UPTIMES)
+def test_early_exit_never_shortens_the_delay(uptimes: list[float]) -> None:
+    assert after([*uptimes, 0.0]).delay_seconds >= after(uptimes).delay_seconds
 
 
-def test_a_delay_stays_finite_after_thousands_of_deaths() -> None:
-    assert Backoff(deaths=100_000).delay_seconds == LONGEST_DELAY_SECONDS
+def test_log_is_shown_after_three_failures_and_start_given_up_after_four() -> None:
+    assert not after([1.0]).should_show_log
+    assert after([1.0] * SHOW_LOG_AFTER).should_show_log
+    assert not after([1.0] * (START_LIMIT_BURST - 1)).exceeds_start_limit
+    assert after([1.0] * START_LIMIT_BURST).exceeds_start_limit
+
+
+def test_delay_is_finite_after_thousands_of_failures() -> None:
+    assert Backoff(failures=100_000).delay_seconds == LONGEST_DELAY_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_a_delay_stays_finite_after_thousands_of_deaths() -> None:
     [
         (0, "exited with code 0"),
         (2, "exited with code 2"),
-        (-9, "was ended by signal 9"),
-        (137, "was ended by signal 9"),
+        (-9, "was killed by signal 9"),
+        (137, "was killed by signal 9"),
     ],
 )
-def test_an_exit_code_is_put_into_words(exit_code: int, words: str) -> None:
-    assert cause(exit_code) == words
+def test_exit_code_is_described_in_words(exit_code: int, words: str) -> None:
+    assert describe_exit(exit_code) == words

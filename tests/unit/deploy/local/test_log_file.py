@@ -1,43 +1,42 @@
-"""The log of a part is bounded and its end can be shown."""
+"""Rotation of a service's log file, and its last lines."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from deploy.local.log_file import LogFile
 
 
-def test_two_files_of_the_limit_are_all_that_is_kept(tmp_path: Path) -> None:
-    log = LogFile(tmp_path / "part.log", limit_bytes=100)
-
-    for number in range(1000):
-        log.write(b"line %03d\n" % number)
-    log.close()
+def test_rotation_keeps_two_files_within_the_limit(tmp_path: Path) -> None:
+    with closing(LogFile(tmp_path / "service.log", limit_bytes=100)) as log:
+        for number in range(1000):
+            log.write(b"line %03d\n" % number)
 
     kept = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
-    assert kept.keys() == {"part.log", "part.log.1"}
+    assert kept.keys() == {"service.log", "service.log.1"}
     assert max(kept.values()) <= 100
-    assert (tmp_path / "part.log").read_text().endswith("line 999\n")
+    assert (tmp_path / "service.log").read_text().endswith("line 999\n")
 
 
-def test_a_write_beyond_the_limit_is_kept_whole(tmp_path: Path) -> None:
-    log = LogFile(tmp_path / "part.log", limit_bytes=10)
+def test_write_larger_than_the_limit_is_kept_whole(tmp_path: Path) -> None:
+    with closing(LogFile(tmp_path / "service.log", limit_bytes=10)) as log:
+        log.write(b"x" * 50)
 
-    log.write(b"x" * 50)
-
-    assert (tmp_path / "part.log").stat().st_size == 50
-
-
-def test_the_last_lines_are_those_last_written(tmp_path: Path) -> None:
-    log = LogFile(tmp_path / "part.log")
-    log.write("".join(f"line {number} ü\n" for number in range(5000)).encode())
-
-    assert log.last_lines(2) == ["line 4998 ü", "line 4999 ü"]
+    assert (tmp_path / "service.log").stat().st_size == 50
 
 
-def test_a_log_goes_on_where_the_last_run_ended(tmp_path: Path) -> None:
-    LogFile(tmp_path / "part.log").write(b"first\n")
-    log = LogFile(tmp_path / "part.log")
-    log.write(b"second\n")
+def test_last_lines_are_the_newest(tmp_path: Path) -> None:
+    with closing(LogFile(tmp_path / "service.log")) as log:
+        log.write("".join(f"line {number} ü\n" for number in range(5000)).encode())
 
-    assert log.last_lines(5) == ["first", "second"]
+        assert log.last_lines(2) == ["line 4998 ü", "line 4999 ü"]
+
+
+def test_reopened_log_is_appended_to(tmp_path: Path) -> None:
+    for text in (b"first\n", b"second\n"):
+        with closing(LogFile(tmp_path / "service.log")) as log:
+            log.write(text)
+            lines = log.last_lines(5)
+
+    assert lines == ["first", "second"]
