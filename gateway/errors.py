@@ -1,25 +1,38 @@
-"""What can go wrong in the gateway; `gateway.http.responses` alone says which HTTP status each of them is.
+"""Errors of the gateway: the one table of HTTP statuses and error codes.
+
+An `HttpError` becomes a reply with its `status`, `code` and `headers`. `Code` holds the codes of malformed bodies and
+rejected items; the other codes are defined here alone.
 
 GatewayError
-├── RequestError              the caller has to change something
-│   ├── UnauthorizedError     no token, an unknown one, or two different ones
-│   ├── ProjectDisabledError
-│   ├── OriginNotAllowedError     a browser's page that may not send
-│   ├── RateLimitedError      the project's rate is used up
-│   ├── LengthRequiredError
-│   ├── BodyTooLargeError
-│   ├── BodyTimeoutError      the body did not arrive in time
-│   ├── CorruptBodyError      the body is not what its encoding says
-│   ├── UnsupportedEncodingError
-│   └── UnsupportedTypeError
-├── UnavailableError          the same request may be sent again later
-│   ├── DrainingError         the process is about to end
-│   ├── OverloadedError       as many bytes are under way as are allowed
-│   └── PublishError          Kafka did not acknowledge everything
-│       └── PublishTimeoutError   not in time: it may still do so
-├── StartError                the process cannot start
-└── DirectoryError            a change of projects or tokens that is refused
-    ├── InvalidProjectError   an id or a rate that is not allowed
+├── HttpError
+│   ├── RequestError                     4xx: sent again unchanged, the request fails again
+│   │   ├── BadRequestError              400 bad_request
+│   │   ├── MalformedBodyError           400 a `Code` of the body
+│   │   ├── EveryItemRejectedError       400 every_item_rejected
+│   │   ├── CorruptBodyError             400 corrupt_body
+│   │   ├── UnauthorizedError            401 unauthorized
+│   │   ├── ProjectDisabledError         403 project_disabled
+│   │   ├── OriginNotAllowedError        403 origin_not_allowed
+│   │   ├── NotFoundError                404 not_found
+│   │   ├── MethodNotAllowedError        405 method_not_allowed
+│   │   ├── HeadersTimeoutError          408 headers_timeout
+│   │   ├── BodyTimeoutError             408 body_timeout
+│   │   ├── LengthRequiredError          411 length_required
+│   │   ├── BodyTooLargeError            413 body_too_large
+│   │   ├── TooManyItemsError            413 too_many_items
+│   │   ├── UnsupportedEncodingError     415 unsupported_encoding
+│   │   ├── UnsupportedTypeError         415 unsupported_content_type
+│   │   ├── ExpectationFailedError       417 expectation_failed
+│   │   └── RateLimitedError             429 rate_limited
+│   └── UnavailableError                 503 unavailable: the same request can be sent again later
+│       ├── DrainingError                503 shutting_down
+│       ├── OverloadedError              503 overloaded
+│       ├── UnexpectedError              503 unexpected_error
+│       └── PublishError                 503 not_acknowledged
+│           └── PublishTimeoutError      503 not_acknowledged_in_time
+├── StartError                           the process cannot start
+└── AdminError                           a change of projects or tokens is rejected
+    ├── InvalidProjectError
     ├── UnknownProjectError
     ├── ProjectExistsError
     ├── InvalidTokenError
@@ -29,98 +42,257 @@ GatewayError
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+from gateway.ingest.rejections import Code
+
 
 class GatewayError(Exception):
-    """The root. Messages are sentences for the person at the other end and never hold payload or tokens."""
+    """Root of the tree. Messages are shown to users and contain neither payload nor tokens."""
 
 
-class RequestError(GatewayError):
-    """The request is refused; sent again as it is, it will be refused again."""
+class HttpError(GatewayError):
+    """An error that the gateway answers with an HTTP response."""
+
+    status: ClassVar[int]
+    code: str
+    """Stable name for programs. A class attribute, except where each instance has a `Code` of its own."""
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Response headers that belong to the error."""
 
 
-class UnauthorizedError(RequestError):
-    """One message for every reason, so that an answer does not tell which tokens exist."""
-
-    def __init__(self) -> None:
-        super().__init__("The request needs one valid token, as `Authorization: Bearer <token>` for example.")
+class RequestError(HttpError):
+    """The client must change the request before it sends it again."""
 
 
-class ProjectDisabledError(RequestError):
-    """The token is good, its project is switched off."""
+class BadRequestError(RequestError):
+    """The HTTP parser rejected the request."""
 
-    def __init__(self) -> None:
-        super().__init__("The project is disabled.")
-
-
-class OriginNotAllowedError(RequestError):
-    """The origin is not on the allow-list."""
-
-    def __init__(self) -> None:
-        super().__init__("Pages of this origin may not send events here.")
-
-
-class RateLimitedError(RequestError):
-    """Nothing of the request was stored."""
-
-    def __init__(self, retry_after_seconds: float) -> None:
-        super().__init__("The project sends more items than its rate allows; nothing of this request was stored.")
-        self.retry_after_seconds = retry_after_seconds
-
-
-class LengthRequiredError(RequestError):
-    """A POST has neither `Content-Length` nor chunks."""
+    status = 400
+    code = "bad_request"
 
     def __init__(self) -> None:
-        super().__init__("The request has no body: Content-Length is missing.")
+        super().__init__("Invalid HTTP request.")
 
 
-class BodyTooLargeError(RequestError):
-    """The body is longer than a limit, on the wire or decompressed."""
+class MalformedBodyError(RequestError):
+    """The body is not the JSON that the endpoint expects. No item of it was stored."""
+
+    status = 400
+
+    def __init__(self, code: Code, message: str = "") -> None:
+        super().__init__(message or code.message)
+        self.code = code
 
 
-class BodyTimeoutError(RequestError):
-    """The body did not arrive in time."""
+class EveryItemRejectedError(RequestError):
+    """The batch has no valid item. The items are stored on `rejected.v1`."""
+
+    status = 400
+    code = "every_item_rejected"
+
+    def __init__(self, first_reason: str) -> None:
+        super().__init__(f"Every item was rejected. The first reason: {first_reason}")
 
 
 class CorruptBodyError(RequestError):
-    """The bytes are not what `Content-Encoding` says, or end too early."""
+    """The body does not match its `Content-Encoding`, or is truncated."""
+
+    status = 400
+    code = "corrupt_body"
+
+
+class UnauthorizedError(RequestError):
+    """No token, two different tokens, or one that is not valid for writing.
+
+    The message is the same for every cause, so that a reply does not reveal which tokens exist.
+    """
+
+    status = 401
+    code = "unauthorized"
+    headers = MappingProxyType({"WWW-Authenticate": 'Bearer realm="sequence"'})
+
+    def __init__(self) -> None:
+        super().__init__("Missing or invalid token. Send it as `Authorization: Bearer <token>`.")
+
+
+class ProjectDisabledError(RequestError):
+    """The token is valid but its project is disabled."""
+
+    status = 403
+    code = "project_disabled"
+
+    def __init__(self) -> None:
+        super().__init__("The project is disabled. Enable it with `sequence project update --enable`.")
+
+
+class OriginNotAllowedError(RequestError):
+    """The `Origin` of a CORS preflight is not on the allow-list."""
+
+    status = 403
+    code = "origin_not_allowed"
+
+    def __init__(self) -> None:
+        super().__init__("Origin not allowed. Add it to SEQUENCE_GATEWAY_CORS_ORIGINS.")
+
+
+class NotFoundError(RequestError):
+    """No endpoint has this path."""
+
+    status = 404
+    code = "not_found"
+
+    def __init__(self) -> None:
+        super().__init__("No such path. `GET /openapi.json` lists every endpoint.")
+
+
+class MethodNotAllowedError(RequestError):
+    """The endpoint does not support the method; `Allow` lists those it does."""
+
+    status = 405
+    code = "method_not_allowed"
+
+    def __init__(self) -> None:
+        super().__init__("Method not allowed. The `Allow` header lists the methods of this path.")
+
+
+class HeadersTimeoutError(RequestError):
+    """The request's headers did not arrive within `SEQUENCE_GATEWAY_HEAD_TIMEOUT_SECONDS`."""
+
+    status = 408
+    code = "headers_timeout"
+
+    def __init__(self) -> None:
+        super().__init__("The request headers did not arrive in time.")
+
+
+class BodyTimeoutError(RequestError):
+    """The body did not arrive within `SEQUENCE_GATEWAY_BODY_TIMEOUT_SECONDS`."""
+
+    status = 408
+    code = "body_timeout"
+
+
+class LengthRequiredError(RequestError):
+    """A POST has neither `Content-Length` nor `Transfer-Encoding`."""
+
+    status = 411
+    code = "length_required"
+
+    def __init__(self) -> None:
+        super().__init__("Missing body. Send `Content-Length` or use chunked transfer encoding.")
+
+
+class BodyTooLargeError(RequestError):
+    """The body exceeds the limit for compressed or for decompressed bytes."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class TooManyItemsError(RequestError):
+    """The batch exceeds `SEQUENCE_GATEWAY_BATCH_LIMIT_ITEMS`."""
+
+    status = 413
+    code = Code.TOO_MANY_ITEMS
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The batch has more than {limit} items. Split it into smaller batches.")
 
 
 class UnsupportedEncodingError(RequestError):
-    """A `Content-Encoding` that is not understood, or more than one."""
+    """A `Content-Encoding` that the gateway does not support, or more than one."""
+
+    status = 415
+    code = "unsupported_encoding"
+
+    def __init__(self) -> None:
+        super().__init__("Unsupported Content-Encoding. Use gzip, deflate, zstd, br or identity.")
 
 
 class UnsupportedTypeError(RequestError):
-    """A `Content-Type` that is not JSON's."""
+    """A `Content-Type` that is not JSON, or a charset that is not UTF-8."""
+
+    status = 415
+    code = "unsupported_content_type"
+
+    def __init__(self) -> None:
+        super().__init__("Unsupported Content-Type. Use application/json or text/plain, in UTF-8.")
 
 
-class UnavailableError(GatewayError):
-    """The request is good, but cannot be stored now. Sending it again is safe: messageId makes it so."""
+class ExpectationFailedError(RequestError):
+    """An `Expect` header other than `100-continue`."""
+
+    status = 417
+    code = "expectation_failed"
+
+    def __init__(self) -> None:
+        super().__init__("Unsupported Expect header. Use `100-continue`, or leave it out.")
+
+
+class RateLimitedError(RequestError):
+    """The project exceeds its rate. No item of the request was stored."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__("Project rate limit exceeded. No item of this request was stored. Send it again later.")
+        self.retry_after_seconds = retry_after_seconds
+        self.headers = {"Retry-After": str(max(1, math.ceil(retry_after_seconds)))}
+
+
+class UnavailableError(HttpError):
+    """The request is valid but cannot be stored now. `messageId` makes it safe to send again."""
+
+    status = 503
+    code = "unavailable"
+    headers = MappingProxyType({"Retry-After": "1"})
 
 
 class DrainingError(UnavailableError):
-    """The process is about to end."""
+    """The process is shutting down."""
+
+    code = "shutting_down"
 
     def __init__(self) -> None:
-        super().__init__("This gateway is shutting down. Send the request again.")
+        super().__init__("The gateway is shutting down. Send the request again.")
 
 
 class OverloadedError(UnavailableError):
-    """More bytes are under way than the process may hold."""
+    """The request would exceed `SEQUENCE_GATEWAY_IN_FLIGHT_LIMIT_BYTES`."""
+
+    code = "overloaded"
 
     def __init__(self) -> None:
         super().__init__("Too many bytes are waiting for Kafka. Send the request again later.")
 
 
+class UnexpectedError(UnavailableError):
+    """A defect of the gateway. It is retryable: the client keeps its items until the defect is fixed."""
+
+    code = "unexpected_error"
+
+    def __init__(self) -> None:
+        super().__init__("Unexpected gateway error. Send the request again.")
+
+
 class PublishError(UnavailableError):
-    """Kafka did not acknowledge every record; which of them it holds is not known."""
+    """Kafka did not acknowledge every record; some of them may be stored."""
+
+    code = "not_acknowledged"
 
     def __init__(self, message: str = "Kafka did not acknowledge every item. Send the request again.") -> None:
         super().__init__(message)
 
 
 class PublishTimeoutError(PublishError):
-    """Kafka did not acknowledge every record in time."""
+    """Kafka did not acknowledge every record within `SEQUENCE_GATEWAY_PUBLISH_TIMEOUT_SECONDS`."""
+
+    code = "not_acknowledged_in_time"
 
     def __init__(self) -> None:
         super().__init__("Kafka did not acknowledge every item in time. Send the request again.")
@@ -130,34 +302,56 @@ class StartError(GatewayError):
     """The process cannot start; the message says what is missing."""
 
 
-class DirectoryError(GatewayError):
-    """A change of projects or tokens is refused; the message says why."""
+class AdminError(GatewayError):
+    """A change of projects or tokens is rejected; the message says why."""
 
 
-class InvalidProjectError(DirectoryError):
-    """A value that a project may not have."""
+class InvalidProjectError(AdminError):
+    """A project ID, rate or burst that is not allowed."""
 
 
-class UnknownProjectError(DirectoryError):
-    """There is no project with this id."""
+class UnknownProjectError(AdminError):
+    """No project has this ID."""
 
 
-class ProjectExistsError(DirectoryError):
-    """The id is taken."""
+class ProjectExistsError(AdminError):
+    """A project with this ID exists already."""
 
 
-class InvalidTokenError(DirectoryError):
-    """A text that may not be a token, or a time that it may not expire at."""
+class InvalidTokenError(AdminError):
+    """A token that has a wrong form or has expired, or an expiry in the past."""
 
 
-class UnknownTokenError(DirectoryError):
-    """There is no token with this id."""
+class UnknownTokenError(AdminError):
+    """No token has this ID."""
 
 
-class TokenExistsError(DirectoryError):
-    """The token is known already."""
+class TokenExistsError(AdminError):
+    """The token exists already."""
+
+
+_BY_STATUS: dict[int, type[RequestError]] = {
+    error.status: error
+    for error in (
+        BadRequestError,
+        NotFoundError,
+        MethodNotAllowedError,
+        HeadersTimeoutError,
+        LengthRequiredError,
+        ExpectationFailedError,
+    )
+}
+
+
+def from_status(status: int) -> HttpError:
+    """Return the error for a *status* that aiohttp or its HTTP parser chose."""
+    kind = _BY_STATUS.get(status)
+    if kind is not None:
+        return kind()
+    return BadRequestError() if 400 <= status < 500 else UnexpectedError()
 
 
 def describe(error: BaseException) -> str:
-    """Return a line for the log about an error of a client library, whose own text is often empty."""
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+    """Return one log line about an error of a client library: its class name and its text, which may be empty."""
+    name, text = type(error).__name__, str(error)
+    return text if name in text else f"{name}: {text}".rstrip(": ")

@@ -1,41 +1,24 @@
-"""What the gateway answers: always JSON, and for every error the one status and code that belong to it."""
+"""HTTP responses: JSON bodies for accepted batches and for errors.
+
+`gateway.errors` defines the status, code and headers of every error.
+"""
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Mapping
 from operator import attrgetter
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from gateway import errors
-from gateway.ingest.rejections import MalformedBodyError, RejectedItem, TooManyItemsError
+from gateway.errors import EveryItemRejectedError, HttpError, UnexpectedError, from_status
+from gateway.ingest.rejections import RejectedItem
 from gateway.ingest.validate import BatchResult
 
 HEADERS = {"Server": "sequence", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-"""On every reply: the product without the versions that it is built on; nobody may guess its type or keep it."""
+"""Headers of every response: no version, no content sniffing, no caching."""
 _JSON_HEADERS = {"Content-Type": "application/json", **HEADERS}
-_RETRY_AFTER_SECONDS = "1"
-_STATUSES: dict[type[Exception], tuple[int, str]] = {
-    errors.UnauthorizedError: (401, "unauthorized"),
-    errors.ProjectDisabledError: (403, "project_disabled"),
-    errors.OriginNotAllowedError: (403, "origin_not_allowed"),
-    errors.BodyTimeoutError: (408, "body_timeout"),
-    errors.LengthRequiredError: (411, "length_required"),
-    errors.BodyTooLargeError: (413, "body_too_large"),
-    errors.UnsupportedEncodingError: (415, "unsupported_encoding"),
-    errors.UnsupportedTypeError: (415, "unsupported_content_type"),
-    errors.RateLimitedError: (429, "rate_limited"),
-    errors.CorruptBodyError: (400, "corrupt_body"),
-    errors.DrainingError: (503, "shutting_down"),
-    errors.OverloadedError: (503, "overloaded"),
-    errors.PublishTimeoutError: (503, "not_acknowledged_in_time"),
-    errors.PublishError: (503, "not_acknowledged"),
-    errors.UnavailableError: (503, "unavailable"),
-}
-_HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 417: "expectation_failed"}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -54,7 +37,7 @@ class _Rejected(
     field: str | None = None
 
 
-class _Reply(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class _Batch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     success: bool
     accepted: int
     rejected: int
@@ -64,73 +47,69 @@ class _Reply(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     request_id: str | None = msgspec.field(default=None, name="requestId")
 
 
-class _Failure(msgspec.Struct, frozen=True):
+class _Error(msgspec.Struct, frozen=True):
     code: str
     message: str
     request_id: str = msgspec.field(name="requestId")
 
 
 def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return a reply with *body*, which is JSON."""
+    """Return a response with *body*, which is encoded JSON."""
     return web.Response(body=body, status=status, headers={**_JSON_HEADERS, **headers} if headers else _JSON_HEADERS)
 
 
-def batch_response(verdicts: BatchResult, *, verbose: bool) -> web.Response:
-    """Return 200 with the verdict on each item, or only on the refused ones; 400 where every item is refused."""
-    accepted, refused = len(verdicts.items), verdicts.refused
+def batch_response(result: BatchResult, *, verbose: bool) -> web.Response:
+    """Return 200 with the result of each item, or 400 if every item was rejected.
+
+    Without *verbose*, accepted items are counted but not listed.
+    """
+    accepted, rejected = len(result.accepted), result.rejected
     items: list[_Accepted | _Rejected] = []
     if verbose:
-        items = [_Accepted(index, item.message_id) for index, item in verdicts.accepted]
-    if refused:
-        items += map(_rejected, refused)
+        items = [
+            _Accepted(index, item.message_id)
+            for index, item in zip(result.accepted_indexes, result.accepted, strict=True)
+        ]
+    if rejected:
+        items += map(_rejected, rejected)
         items.sort(key=attrgetter("index"))
     if accepted:
-        shown = items if verbose or refused else None
-        return json_response(_encode(_Reply(True, accepted, len(refused), shown)))  # noqa: FBT003
-    first = refused[0]
-    message = f"Every item was refused, the first because of: {first.message}"
-    reply = _Reply(False, 0, len(refused), items, "every_item_refused", message, new_request_id())  # noqa: FBT003
-    return json_response(_encode(reply), 400)
+        shown = items if verbose or rejected else None
+        return json_response(_encode(_Batch(True, accepted, len(rejected), shown)))  # noqa: FBT003  # as by name, faster
+    error = EveryItemRejectedError(rejected[0].message)
+    batch = _Batch(
+        success=False,
+        accepted=0,
+        rejected=len(rejected),
+        items=items,
+        code=error.code,
+        message=str(error),
+        request_id=new_request_id(),
+    )
+    return json_response(_encode(batch), error.status)
 
 
-def error_response(error: Exception, request_id: str) -> web.Response | None:
-    """Return the reply that belongs to *error*, None where none does."""
-    if isinstance(error, web.HTTPException):
-        code = _HTTP_CODES.get(error.status, "http_error")
-        kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
-        return failure(error.status, code, f"{error.reason}.", request_id, kept)
-    if isinstance(error, MalformedBodyError):
-        return failure(400, error.code, error.message, request_id)
-    if isinstance(error, TooManyItemsError):
-        return failure(413, error.code, error.message, request_id)
-    for kind in type(error).__mro__:
-        if kind in _STATUSES:
-            status, code = _STATUSES[kind]
-            return failure(status, code, str(error), request_id, _headers(error, status))
-    return None
+def as_http_error(error: Exception) -> HttpError:
+    """Return the error to answer with: *error* itself, that of aiohttp's status, or `UnexpectedError`."""
+    if isinstance(error, HttpError):
+        return error
+    if not isinstance(error, web.HTTPException):
+        return UnexpectedError()
+    translated = from_status(error.status)
+    if hdrs.ALLOW in error.headers:
+        translated.headers = {hdrs.ALLOW: error.headers[hdrs.ALLOW]}
+    return translated
 
 
-def failure(
-    status: int, code: str, message: str, request_id: str, headers: Mapping[str, str] | None = None
-) -> web.Response:
-    """Return an error in the one form that all errors have."""
-    return json_response(_encode(_Failure(code, message, request_id)), status, headers)
+def error_response(error: HttpError, request_id: str) -> web.Response:
+    """Return the response for *error*."""
+    return json_response(_encode(_Error(error.code, str(error), request_id)), error.status, error.headers)
 
 
 def new_request_id() -> str:
-    """Return a name for a request, to find it by in the log."""
+    """Return a random ID that links an error response to its log line."""
     return secrets.token_hex(8)
 
 
-def _headers(error: Exception, status: int) -> dict[str, str]:
-    if isinstance(error, errors.RateLimitedError):
-        return {"Retry-After": str(max(1, math.ceil(error.retry_after_seconds)))}
-    if status == 503:
-        return {"Retry-After": _RETRY_AFTER_SECONDS}
-    if status == 401:
-        return {"WWW-Authenticate": 'Bearer realm="sequence"'}
-    return {}
-
-
-def _rejected(refusal: RejectedItem) -> _Rejected:
-    return _Rejected(refusal.index, refusal.code, refusal.message, refusal.message_id, refusal.field)
+def _rejected(item: RejectedItem) -> _Rejected:
+    return _Rejected(item.index, item.code, item.message, item.message_id, item.field)

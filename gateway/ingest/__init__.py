@@ -1,1 +1,1 @@
-"""Turns a request body into items: parsing, repair and validation, without I/O."""
+"""From a request body to validated items. Everything but `body` is pure."""

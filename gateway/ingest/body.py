@@ -1,7 +1,7 @@
-"""A request's body: off the wire within its time and limits, and out of its encoding.
+"""Reads and decompresses a request body within its time and size limits.
 
-What is read is held in the `MemoryBudget` for as long as the request lasts, so many large bodies at once are refused
-before they fill the memory. A decompressor is stopped at the limit, never measured afterwards.
+The body's bytes are reserved in the `MemoryBudget` while the request is processed, so that many large bodies at once
+are rejected before they exhaust memory. Decompression stops at the limit.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from gateway.settings import MIB, GatewaySettings
 _TYPES = {"", "application/json", "text/plain"}
 _CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
 _ZSTD_WINDOW_LIMIT_BYTES = 8 * MIB
-"""What RFC 8878 asks every decoder to support; a frame that wants more memory is refused."""
+"""Window that RFC 8878 requires every decoder to support. Frames with a larger window are rejected."""
 _ZSTD_STEP_BYTES = 64
-"""What one step makes of it cannot be bounded, and a block of 128 KiB can come from four bytes: so steps are small."""
-_MOST_PARTS = 32
-"""Streams in one body, each of which costs a copy of the rest; clients send one."""
+"""Input per step. The output of a step has no limit of its own, and four bytes can expand to a block of 128 KiB."""
+_MAX_STREAMS = 32
+"""Concatenated streams in one body. Each costs a copy of the remaining input; clients send one."""
 
 
 class MemoryReservation:
-    """What one request holds of the budget."""
+    """The bytes that one request reserves in the `MemoryBudget`."""
 
     __slots__ = ("_budget", "_count")
 
@@ -45,31 +45,33 @@ class MemoryReservation:
         self._budget = budget
         self._count = 0
 
-    def take(self, count: int) -> None:
-        """Hold *count* bytes more, or raise `OverloadedError`."""
-        self._budget.take(count)
+    def reserve(self, count: int) -> None:
+        """Reserve *count* more bytes, or raise `OverloadedError`."""
+        self._budget.reserve(count)
         self._count += count
 
     def release(self) -> None:
-        """Give everything back."""
+        """Return all reserved bytes to the budget."""
         self._budget.release(self._count)
         self._count = 0
 
 
-async def read_body(request: web.Request, settings: GatewaySettings, held: MemoryReservation) -> bytes:
-    """Return the decompressed body; every way in which it can fail is a `RequestError` or an `OverloadedError`."""
+async def read_body(request: web.Request, settings: GatewaySettings, reservation: MemoryReservation) -> bytes:
+    """Return the decompressed body; raise a `RequestError` or `OverloadedError` if that fails."""
     _check_type(request.headers.get(hdrs.CONTENT_TYPE, ""))
-    # Two headers are as good as one with both encodings.
+    # Repeated headers are equivalent to one header with a list, which is not supported.
     decode = _decoder(",".join(request.headers.getall(hdrs.CONTENT_ENCODING, ())))
     if decode is None:
-        return await _read_wire(request, settings.body_limit_bytes, settings.body_timeout_seconds, held)
-    wire = await _read_wire(request, settings.wire_limit_bytes, settings.body_timeout_seconds, held)
+        return await _read_wire(request, settings.body_limit_bytes, settings.body_timeout_seconds, reservation)
+    wire = await _read_wire(request, settings.wire_limit_bytes, settings.body_timeout_seconds, reservation)
     body = decompress(decode, wire, settings.body_limit_bytes)
-    held.take(len(body))
+    reservation.reserve(len(body))
     return body
 
 
-async def _read_wire(request: web.Request, limit_bytes: int, timeout_seconds: float, held: MemoryReservation) -> bytes:
+async def _read_wire(
+    request: web.Request, limit_bytes: int, timeout_seconds: float, reservation: MemoryReservation
+) -> bytes:
     content = request.content
     length = request.content_length
     if length is None and content.is_eof() and hdrs.TRANSFER_ENCODING not in request.headers:
@@ -77,50 +79,52 @@ async def _read_wire(request: web.Request, limit_bytes: int, timeout_seconds: fl
     if length is not None:
         if length > limit_bytes:
             raise _too_large(limit_bytes)
-        held.take(length)
+        reservation.reserve(length)
         if content.is_eof():
             return content.read_nowait()
     try:
         async with asyncio.timeout(timeout_seconds):
-            return await _collect(content, limit_bytes, None if length is not None else held)
+            return await _collect(content, limit_bytes, None if length is not None else reservation)
     except TimeoutError:
-        raise BodyTimeoutError(f"The body did not arrive within {timeout_seconds:g} s.") from None
+        raise BodyTimeoutError(f"The request body did not arrive within {timeout_seconds:g} s.") from None
     except (web.RequestPayloadError, ConnectionError) as error:
-        raise CorruptBodyError("The body ends too early or is not in the form that its headers say.") from error
+        raise CorruptBodyError(
+            "The body is truncated, or does not match its Content-Length or Transfer-Encoding."
+        ) from error
 
 
-async def _collect(content: StreamReader, limit_bytes: int, held: MemoryReservation | None) -> bytes:
+async def _collect(content: StreamReader, limit_bytes: int, reservation: MemoryReservation | None) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while chunk := await content.readany():
         size += len(chunk)
         if size > limit_bytes:
             raise _too_large(limit_bytes)
-        if held is not None:
-            held.take(len(chunk))
+        if reservation is not None:
+            reservation.reserve(len(chunk))
         chunks.append(chunk)
     return b"".join(chunks)
 
 
 Decoder = Callable[[bytes, int], bytes]
-"""Decompress up to one byte more than a limit; raise `ValueError` for what is corrupt or incomplete below it."""
+"""Decompresses up to one byte beyond a limit. Raises `ValueError` if the input is corrupt or truncated before that."""
 
 
 def decompress(decode: Decoder, wire: bytes, limit_bytes: int) -> bytes:
-    """Return what *wire* is, or raise `CorruptBodyError` or, without making more of it, `BodyTooLargeError`."""
+    """Return *wire* decompressed; raise `CorruptBodyError`, or `BodyTooLargeError` as soon as the limit is exceeded."""
     try:
         body = decode(wire, limit_bytes)
     except (ValueError, zlib.error, brotli.error, zstandard.ZstdError) as error:
-        raise CorruptBodyError("The body is not what its Content-Encoding says, or is incomplete.") from error
+        raise CorruptBodyError("The body does not match its Content-Encoding, or is truncated.") from error
     if len(body) > limit_bytes:
         raise _too_large(limit_bytes)
     return body
 
 
 def inflate_gzip(wire: bytes, limit_bytes: int) -> bytes:
-    """Decompress gzip, of several members too."""
+    """Decompress gzip with one or more members."""
     body = b""
-    for _ in range(_MOST_PARTS):
+    for _ in range(_MAX_STREAMS):
         member = zlib.decompressobj(wbits=31)
         body += member.decompress(wire, limit_bytes + 1 - len(body))
         if len(body) > limit_bytes:
@@ -134,7 +138,7 @@ def inflate_gzip(wire: bytes, limit_bytes: int) -> bytes:
 
 
 def inflate_deflate(wire: bytes, limit_bytes: int) -> bytes:
-    """Decompress deflate, with zlib's header as the standard has it, or without as some clients send it."""
+    """Decompress deflate with a zlib header (RFC 9110), or without one, as some clients send it."""
     has_header = len(wire) > 1 and wire[0] & 0x0F == 8 and (wire[0] * 256 + wire[1]) % 31 == 0
     stream = zlib.decompressobj(wbits=15 if has_header else -15)
     body = stream.decompress(wire, limit_bytes + 1)
@@ -156,12 +160,12 @@ def inflate_brotli(wire: bytes, limit_bytes: int) -> bytes:
 
 
 def inflate_zstd(wire: bytes, limit_bytes: int) -> bytes:
-    """Decompress zstd, of several frames too."""
+    """Decompress zstd with one or more frames."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_LIMIT_BYTES)
     source = BytesIO(wire)
     chunks: list[bytes] = []
     size = 0
-    for _ in range(_MOST_PARTS):
+    for _ in range(_MAX_STREAMS):
         frame = decompressor.decompressobj()
         while not frame.eof and (step := source.read(_ZSTD_STEP_BYTES)):
             chunks.append(frame.decompress(step))
@@ -190,8 +194,7 @@ def _decoder(encoding: str) -> Decoder | None:
     try:
         return _DECODERS[encoding.strip().lower()]
     except KeyError:
-        message = "Content-Encoding has to be one of gzip, deflate, zstd, br and identity."
-        raise UnsupportedEncodingError(message) from None
+        raise UnsupportedEncodingError from None
 
 
 def _check_type(content_type: str) -> None:
@@ -204,8 +207,8 @@ def _check_type(content_type: str) -> None:
         if name.strip().lower() == "charset":
             charset = value.strip().strip('"').lower()
     if kind.strip().lower() not in _TYPES or charset not in _CHARSETS:
-        raise UnsupportedTypeError("Content-Type has to be application/json or text/plain, in UTF-8.")
+        raise UnsupportedTypeError
 
 
 def _too_large(limit_bytes: int) -> BodyTooLargeError:
-    return BodyTooLargeError(f"The body is larger than {limit_bytes} bytes.")
+    return BodyTooLargeError(f"The body is larger than the limit of {limit_bytes} bytes. Send smaller batches.")

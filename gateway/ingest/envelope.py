@@ -1,8 +1,8 @@
-"""A request's body taken apart: its items, not checked yet, and what stands beside them.
+"""Splits a request body into its items, not yet validated, and the fields beside them.
 
-Mostly one decoding reads the items as well. Where they do not all fit their types, another finds them and leaves each
-as the bytes that it is; where that fails, too, `gateway.ingest.lenient_json` finds them, since the fault may be that of one item
-alone.
+The fast path decodes the body and its items at once. If an item does not fit its types, the body is decoded with each
+item left as raw bytes. If that fails, the fault may still be that of a single item, and `gateway.ingest.lenient_json`
+splits the body.
 """
 
 from __future__ import annotations
@@ -15,61 +15,62 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Raw
 
+from gateway.errors import MalformedBodyError, TooManyItemsError
 from gateway.ingest.json_checks import passes_quick_checks
-from gateway.ingest.lenient_json import read_members
-from gateway.ingest.rejections import Code, FaultError, MalformedBodyError, TooManyItemsError
-from gateway.ingest.rules import ABSENT, ITEM_LEVELS, ItemType, WireItem, check_object, read_text
+from gateway.ingest.lenient_json import split_object
+from gateway.ingest.rejections import Code, ValidationError
+from gateway.ingest.rules import ABSENT, ITEM_DEPTH, ItemType, WireItem, check_object, read_text
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_SPACE = b" \t\r\n"
-_CROWDED_FROM_BYTES = 1024 * 1024
-_CROWDED_FROM_COMMAS = 200_000
-"""A body with as many may hold millions of items: then they are counted before they are all in memory."""
+_WHITESPACE = b" \t\r\n"
+_COUNTED_FROM_BYTES = 1024 * 1024
+_COUNTED_FROM_COMMAS = 200_000
+"""A body that reaches both may have millions of items. They are counted while it is split, not after it is decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is taken."""
+    """Size limits of a request."""
 
     batch_items: int = 2500
+    """`SEQUENCE_GATEWAY_BATCH_LIMIT_ITEMS`."""
     item_bytes: int = 32 * 1024
+    """`SEQUENCE_GATEWAY_ITEM_LIMIT_BYTES`."""
 
 
 DEFAULT_LIMITS = Limits()
 
 
-class Request(msgspec.Struct, frozen=True):
-    """A body taken apart."""
+class Envelope(msgspec.Struct, frozen=True):
+    """The parsed body of a request."""
 
     body: bytes
     count: int
-    """Of its items, at least one."""
+    """Number of items, at least 1."""
     wire_items: Sequence[WireItem] | None = None
-    """They, where it is sure that they have the right types, are not too large, and what `passes_quick_checks` asks."""
+    """Decoded items, if the fast path applied: each is within the size limit and passes the quick checks."""
     raw_items: Sequence[Raw] | None = None
-    """They in the other case."""
+    """Undecoded items, if it did not."""
     item_type: ItemType | None = None
-    """The type of the one item, where the path gives it."""
+    """Type of the single item, if the path gives it."""
     write_key: str | None = None
     sent_at: str | None = None
-    """The batch's `sentAt`, as it came."""
+    """The batch's `sentAt` as received."""
     context: Raw = ABSENT
     integrations: Raw = ABSENT
-    plain: bool = False
-    """Whether it is sure for the whole body, and so for each item, what `passes_quick_checks` asks."""
+    passed_quick_checks: bool = False
+    """Whether the whole body passes `passes_quick_checks`, and therefore each item."""
 
     @property
     def items(self) -> Sequence[Raw]:
-        """Each item as the bytes that it is."""
-        return _decode_envelope(self.body).batch if self.raw_items is None else self.raw_items
+        """The JSON text of each item."""
+        return _decode_batch(self.body).batch if self.raw_items is None else self.raw_items
 
 
 T = TypeVar("T")
 
 
-class _Envelope(msgspec.Struct, Generic[T], rename="camel", gc=False):
-    """The body of a batch."""
-
+class _Batch(msgspec.Struct, Generic[T], rename="camel", gc=False):
     batch: list[T]
     write_key: str | None = None
     sent_at: str | None = None
@@ -77,73 +78,73 @@ class _Envelope(msgspec.Struct, Generic[T], rename="camel", gc=False):
     integrations: Raw = ABSENT
 
 
-_decode_envelope = msgspec.json.Decoder(_Envelope[Raw]).decode
-_decode_whole = msgspec.json.Decoder(_Envelope[WireItem]).decode
-_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_batch = msgspec.json.Decoder(_Batch[Raw]).decode
+_decode_batch_and_items = msgspec.json.Decoder(_Batch[WireItem]).decode
+_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
-_BATCH_LEVELS = ITEM_LEVELS + 2
-"""The body's object and its array hold the items."""
+_BATCH_DEPTH = ITEM_DEPTH + 2
+"""The body's object and the `batch` array contain the items."""
 
 
-def read_request(body: bytes, *, item_type: ItemType | None = None, limits: Limits = DEFAULT_LIMITS) -> Request:
-    """Return the request that *body* is: a batch, or one item where the path gives its *item_type*.
+def parse_envelope(body: bytes, *, item_type: ItemType | None = None, limits: Limits = DEFAULT_LIMITS) -> Envelope:
+    """Return the parsed *body*: a batch, or a single item if the path gives its *item_type*.
 
-    Raises `MalformedBodyError` where it is not JSON in UTF-8 (with or without a byte order mark), or not what the
-    contract says about the fields beside the items, and `TooManyItemsError`.
+    The body is JSON in UTF-8, with or without a byte order mark. Raises `MalformedBodyError` if it is not, or if a
+    field beside the items is invalid, and `TooManyItemsError`.
     """
     body = body.removeprefix(_BYTE_ORDER_MARK)
     try:
         if not body.isascii():
             body.decode()
-        return _read_batch(body, limits) if item_type is None else _read_single(body, item_type)
+        return _parse_batch(body, limits) if item_type is None else _parse_single(body, item_type)
     except UnicodeDecodeError as error:
         raise MalformedBodyError(Code.INVALID_ENCODING) from error
-    except FaultError as fault:
-        raise MalformedBodyError(fault.code, fault.message) from fault
+    except ValidationError as error:
+        raise MalformedBodyError(error.code, error.message) from error
 
 
-def _read_batch(body: bytes, limits: Limits) -> Request:
-    # As large as one item may be at most, so that none of them is too large.
-    if len(body) <= limits.item_bytes and passes_quick_checks(body, _BATCH_LEVELS):
+def _parse_batch(body: bytes, limits: Limits) -> Envelope:
+    # No item of a body that is itself within the item limit exceeds that limit.
+    if len(body) <= limits.item_bytes and passes_quick_checks(body, _BATCH_DEPTH):
         with suppress(msgspec.DecodeError):
-            return _request(body, _decode_whole(body), limits, whole=True)
-    envelope = None
-    if len(body) < _CROWDED_FROM_BYTES or body.count(b",") < _CROWDED_FROM_COMMAS:
+            return _envelope(body, _decode_batch_and_items(body), limits, decoded=True)
+    batch = None
+    if len(body) < _COUNTED_FROM_BYTES or body.count(b",") < _COUNTED_FROM_COMMAS:
         with suppress(msgspec.DecodeError, RecursionError):
-            envelope = _decode_envelope(body)
-    if envelope is None:
-        envelope = _split_envelope(body.decode(), limits)
-    return _request(body, envelope, limits, whole=False)
+            batch = _decode_batch(body)
+    if batch is None:
+        batch = _split_batch(body.decode(), limits)
+    return _envelope(body, batch, limits, decoded=False)
 
 
-def _request(body: bytes, envelope: _Envelope[Any], limits: Limits, *, whole: bool) -> Request:
-    count = len(envelope.batch)
+def _envelope(body: bytes, batch: _Batch[Any], limits: Limits, *, decoded: bool) -> Envelope:
+    count = len(batch.batch)
     if not count:
         raise MalformedBodyError(Code.BATCH_EMPTY)
     if count > limits.batch_items:
         raise TooManyItemsError(limits.batch_items)
-    return Request(
+    return Envelope(
         body=body,
         count=count,
-        wire_items=envelope.batch if whole else None,
-        raw_items=None if whole else envelope.batch,
-        write_key=envelope.write_key,
-        sent_at=envelope.sent_at,
-        context=check_object({"context": envelope.context}, "context"),
-        integrations=check_object({"integrations": envelope.integrations}, "integrations"),
-        plain=whole or passes_quick_checks(body, _BATCH_LEVELS),
+        wire_items=batch.batch if decoded else None,
+        raw_items=None if decoded else batch.batch,
+        write_key=batch.write_key,
+        sent_at=batch.sent_at,
+        context=check_object({"context": batch.context}, "context"),
+        integrations=check_object({"integrations": batch.integrations}, "integrations"),
+        passed_quick_checks=decoded or passes_quick_checks(body, _BATCH_DEPTH),
     )
 
 
-def _split_envelope(text: str, limits: Limits) -> _Envelope[Raw]:
-    members = read_members(text, most_items=limits.batch_items)
+def _split_batch(text: str, limits: Limits) -> _Batch[Raw]:
+    members = split_object(text, max_items=limits.batch_items)
     batch = members.get("batch")
     if batch is None:
         raise MalformedBodyError(Code.BATCH_REQUIRED)
     if isinstance(batch, Raw):
         raise MalformedBodyError(Code.BATCH_NOT_AN_ARRAY)
-    fields = _fields(members)
-    return _Envelope(
+    fields = _without_batch(members)
+    return _Batch(
         batch=batch,
         write_key=read_text(fields, "writeKey"),
         sent_at=read_text(fields, "sentAt"),
@@ -152,20 +153,20 @@ def _split_envelope(text: str, limits: Limits) -> _Envelope[Raw]:
     )
 
 
-def _read_single(body: bytes, item_type: ItemType) -> Request:
+def _parse_single(body: bytes, item_type: ItemType) -> Envelope:
     try:
-        fields = _decode_members(body)
+        fields = _decode_object(body)
     except (msgspec.DecodeError, RecursionError):
-        fields = _fields(read_members(body.decode(), most_items=None))
-    return Request(
+        fields = _without_batch(split_object(body.decode(), max_items=None))
+    return Envelope(
         body=body,
         count=1,
-        raw_items=[Raw(body.strip(_SPACE))],
+        raw_items=[Raw(body.strip(_WHITESPACE))],
         item_type=item_type,
         write_key=read_text(fields, "writeKey"),
-        plain=passes_quick_checks(body, ITEM_LEVELS),
+        passed_quick_checks=passes_quick_checks(body, ITEM_DEPTH),
     )
 
 
-def _fields(members: dict[str, Raw | list[Raw]]) -> dict[str, Raw]:
+def _without_batch(members: dict[str, Raw | list[Raw]]) -> dict[str, Raw]:
     return {name: value for name, value in members.items() if isinstance(value, Raw)}

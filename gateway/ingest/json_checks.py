@@ -1,7 +1,7 @@
-"""What can be told of JSON without parsing it: how deep it nests, and whether its numbers surely fit.
+"""Checks of JSON text without parsing it: nesting depth, range of numbers, U+0000.
 
-`passes_quick_checks` is sufficient, not exact: True is a promise, False only means that somebody has to look. It searches in
-translated copies of the text, which takes a tenth of the time of a regular expression over the text itself.
+`passes_quick_checks` has no false positives: True proves that the rules hold, False means that the text needs the
+exact rules. It searches translated copies of the text, which takes a tenth of the time of a regular expression.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_ROUND = bytes.maketrans(b"[]{}", b"()()")
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
-_NO_MARKS = bytes(byte for byte in range(256) if byte not in b'[]{}"')
+_TO_ROUND = bytes.maketrans(b"[]{}", b"()()")
+_ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_ALL_BUT_BRACKETS_AND_QUOTES = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 
-_NUMBERS = bytes(
+_NUMBER_CLASSES = bytes(
     ord("0")
     if byte in b"0123456789"
     else ord("e")
@@ -23,48 +23,58 @@ _NUMBERS = bytes(
     else ord("x")
     for byte in range(256)
 )
-"""What each byte is to a number: a digit, an exponent's letter, what may follow it, or none of these."""
-_LONG_RUN = b"0" * 19
-_EXPONENT = b"0e000"
-_ENDED_EXPONENT = re.compile(rb"0e0+,")
+"""Class of each byte within a number: `0` a digit, `e` an exponent, `,` an end of the number, `x` anything else."""
+_TOO_MANY_DIGITS = b"0" * 19
+"""Integers with fewer digits fit in 64 bits."""
+_LONG_EXPONENT = b"0e000"
+"""Numbers with a shorter exponent are finite, given that they have fewer than 19 digits."""
+_WHOLE_LONG_EXPONENT = re.compile(rb"0e0+,")
 
 
-def passes_quick_checks(text: bytes, levels: int) -> bool:
-    """Return whether *text* surely nests within *levels*, has no number out of range and no escaped U+0000."""
+def passes_quick_checks(text: bytes, max_depth: int) -> bool:
+    """Return whether JSON *text* certainly nests at most *max_depth* deep, has valid numbers and no escaped U+0000.
+
+    Brackets count only outside strings. Of the text, only brackets and quotes are kept, and `""` is counted in them:
+
+        {"a":[1,"b"]}    keeps {""[""]}    4 quotes in 2 pairs: no string contains a bracket
+        {"a":[1,"]"]}    keeps {""["]"]}   4 quotes but 1 pair: a string contains a bracket
+
+    Strings without brackets become runs of an even number of quotes. The first string with a bracket puts an odd number
+    of quotes before that bracket, so one quote is left without a partner and the count falls short.
+    """
     if b"\\" in text:
         if b"\\u0000" in text:
             return False
-        # Without escaped quotes, and escaped backslashes before quotes, every quote begins or ends a string.
+        # Without escaped backslashes and escaped quotes, every quote begins or ends a string.
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # Of a string without brackets two quotes are left, side by side. The first one with a bracket leaves an odd number.
-    marks = text.translate(_ROUND, _NO_MARKS)
+    marks = text.translate(_TO_ROUND, _ALL_BUT_BRACKETS_AND_QUOTES)
     brackets = marks.translate(None, b'"')
-    paired = 2 * marks.count(b'""') == len(marks) - len(brackets)
-    return paired and _reduces(brackets, levels) and _numbers_fit(text)
+    quotes = len(marks) - len(brackets)
+    return 2 * marks.count(b'""') == quotes and _nests_within(brackets, max_depth) and _has_valid_numbers(text)
 
 
-def is_deeper(text: bytes, levels: int) -> bool:
-    """Return whether JSON nests deeper than *levels*, exactly."""
-    return not _reduces(_STRING.sub(b"", text).translate(_ROUND, _NO_BRACKETS), levels)
+def is_deeper(text: bytes, max_depth: int) -> bool:
+    """Return whether JSON *text* nests deeper than *max_depth*, exactly."""
+    return not _nests_within(_STRING.sub(b"", text).translate(_TO_ROUND, _ALL_BUT_BRACKETS), max_depth)
 
 
-def _reduces(brackets: bytes, levels: int) -> bool:
-    """Return whether nothing is left when the innermost brackets are taken away *levels* times."""
-    for _ in range(levels):
+def _nests_within(brackets: bytes, max_depth: int) -> bool:
+    """Return whether *brackets* are gone after the innermost pairs are removed *max_depth* times."""
+    for _ in range(max_depth):
         if not brackets:
             return True
         brackets = brackets.replace(b"()", b"")
     return not brackets
 
 
-def _numbers_fit(text: bytes) -> bool:
-    shape = text.translate(_NUMBERS, b"+")
-    if _LONG_RUN in shape:
+def _has_valid_numbers(text: bytes) -> bool:
+    classes = text.translate(_NUMBER_CLASSES, b"+")
+    if _TOO_MANY_DIGITS in classes:
         return False
-    at = shape.find(_EXPONENT)
+    at = classes.find(_LONG_EXPONENT)
     while at >= 0:
-        # Three digits of an exponent without an end are the middle of a word: one in four UUIDs holds such.
-        if _ENDED_EXPONENT.match(shape, at):
+        # One UUID in four contains such digits, but there they continue instead of ending like a number.
+        if _WHOLE_LONG_EXPONENT.match(classes, at):
             return False
-        at = shape.find(_EXPONENT, at + 1)
+        at = classes.find(_LONG_EXPONENT, at + 1)
     return True

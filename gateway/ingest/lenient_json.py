@@ -1,8 +1,7 @@
-"""Taking a body apart where the strict decoder gives up, so that one bad item does not cost the others.
+"""Splits a body that the strict decoder rejects, so that one bad item does not reject the others.
 
-What is read here is JSON, and beyond that only what some senders write in its place: `NaN`, `Infinity`, half a
-surrogate pair, nesting without end. The parts come out as the bytes that they were; whether a part is acceptable is
-decided by `gateway.ingest.rules`.
+Besides JSON, it accepts what some clients send in its place: `NaN`, `Infinity`, unpaired surrogates and unlimited
+nesting. The parts keep their text; `gateway.ingest.rules` decides whether a part is valid.
 """
 
 from __future__ import annotations
@@ -14,27 +13,28 @@ from typing import Any
 
 from msgspec import Raw
 
-from gateway.ingest.rejections import Code, MalformedBodyError, TooManyItemsError
+from gateway.errors import MalformedBodyError, TooManyItemsError
+from gateway.ingest.rejections import Code
 
 DEEP_VALUE_LIMIT = 256 * 1024
-"""Characters that are searched for the end of a value too deep to parse: the search is slow, so it is bounded."""
+"""Maximum length, in characters, of a value that is too deep for the parser. The search for its end is slow."""
 
-_SPACE = re.compile(r"[ \t\n\r]*")
+_WHITESPACE = re.compile(r"[ \t\n\r]*")
 _STRUCTURE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(?P<open>[\[{])|(?P<close>[\]}])', re.DOTALL)
 
 
-def _forget(_: str) -> None:
-    """Stand in for a number: only its place matters."""
+def _discard(_: str) -> None:
+    """Replace a number: only the positions of values matter."""
 
 
-_scan = json.JSONDecoder(parse_int=_forget, parse_float=_forget, parse_constant=_forget).raw_decode
+_scan = json.JSONDecoder(parse_int=_discard, parse_float=_discard, parse_constant=_discard).raw_decode
 
 
-def read_members(text: str, *, most_items: int | None) -> dict[str, Raw | list[Raw]]:
-    """Return the members of the object that *text* is; of two with one name the last counts.
+def split_object(text: str, *, max_items: int | None) -> dict[str, Raw | list[Raw]]:
+    """Return the members of the JSON object *text* as raw values. The last of several members with one name wins.
 
-    An array named `batch` comes as the list of its elements, unless *most_items* is None. Raises `MalformedBodyError`
-    where it is no object, `TooManyItemsError` as soon as `batch` is longer than *most_items*.
+    An array named `batch` is returned as the list of its elements, unless *max_items* is None. Raises
+    `MalformedBodyError` if *text* is not an object, and `TooManyItemsError` as soon as `batch` exceeds *max_items*.
     """
     reader = _Reader(text)
     if reader.peek() != "{":
@@ -44,8 +44,8 @@ def read_members(text: str, *, most_items: int | None) -> dict[str, Raw | list[R
     members: dict[str, Raw | list[Raw]] = {}
     for _ in reader.elements("}"):
         name = reader.name()
-        if name == "batch" and most_items is not None and reader.peek() == "[":
-            members[name] = reader.batch(most_items)
+        if name == "batch" and max_items is not None and reader.peek() == "[":
+            members[name] = reader.batch(max_items)
         else:
             members[name] = reader.value()
     reader.finish()
@@ -53,19 +53,19 @@ def read_members(text: str, *, most_items: int | None) -> dict[str, Raw | list[R
 
 
 class _Reader:
-    """A place in a text, moving forward."""
+    """A cursor over JSON text."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
 
     def peek(self) -> str:
-        """Return the next character that is no space; empty at the end."""
-        self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # it matches nothing, too
+        """Skip whitespace and return the next character, or an empty string at the end."""
+        self._at = _WHITESPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # always matches
         return self._text[self._at : self._at + 1]
 
     def elements(self, close: str) -> Iterator[None]:
-        """Stop at each element of the array or object that begins here; the caller reads it."""
+        """Yield at each element of the array or object at the cursor; the caller reads the element."""
         self._at += 1
         if self.peek() != close:
             yield
@@ -73,42 +73,42 @@ class _Reader:
                 self._at += 1
                 yield
         if self.peek() != close:
-            raise self._malformed(f"a comma or {close} is missing")
+            raise self._malformed(f"Expecting a comma or {close}")
         self._at += 1
 
     def name(self) -> str:
-        """Read the name of a member and the colon after it."""
+        """Read the name of a member and its colon."""
         if self.peek() != '"':
-            raise self._malformed("a name in quotes is missing")
+            raise self._malformed("Expecting a name in double quotes")
         name, self._at = self._parse()
         if self.peek() != ":":
-            raise self._malformed("a colon is missing")
+            raise self._malformed("Expecting a colon")
         self._at += 1
         return str(name)
 
     def value(self) -> Raw:
-        """Read any value and return it as it is."""
+        """Read a value and return its text."""
         self.peek()
         start = self._at
         try:
             self._at = self._parse()[1]
         except RecursionError:
-            self._at = self._end_of_deep()
+            self._at = self._end_of_deep_value()
         return Raw(self._text[start : self._at].encode())
 
-    def batch(self, most_items: int) -> list[Raw]:
-        """Read an array and return its elements as they are."""
+    def batch(self, max_items: int) -> list[Raw]:
+        """Read an array and return the text of each element."""
         items: list[Raw] = []
         for _ in self.elements("]"):
-            if len(items) == most_items:
-                raise TooManyItemsError(most_items)
+            if len(items) == max_items:
+                raise TooManyItemsError(max_items)
             items.append(self.value())
         return items
 
     def finish(self) -> None:
-        """Make sure that nothing follows."""
+        """Raise `MalformedBodyError` unless only whitespace is left."""
         if self.peek():
-            raise self._malformed("something follows its end")
+            raise self._malformed("Extra data")
 
     def _parse(self) -> tuple[Any, int]:
         try:
@@ -117,7 +117,7 @@ class _Reader:
             self._at = error.pos
             raise self._malformed(error.msg) from error
 
-    def _end_of_deep(self) -> int:
+    def _end_of_deep_value(self) -> int:
         depth = 0
         for match in _STRUCTURE.finditer(self._text, self._at, self._at + DEEP_VALUE_LIMIT):
             if match["open"]:
@@ -129,4 +129,4 @@ class _Reader:
         raise MalformedBodyError(Code.TOO_DEEP)
 
     def _malformed(self, reason: str) -> MalformedBodyError:
-        return MalformedBodyError(Code.INVALID_JSON, f"The body is not JSON: at character {self._at}, {reason}.")
+        return MalformedBodyError(Code.INVALID_JSON, f"Invalid JSON at character {self._at}: {reason}.")

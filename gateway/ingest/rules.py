@@ -1,7 +1,7 @@
-"""The rules of an item, exact and one by one: what decides wherever the fast reading of `gateway.ingest.validate` does not.
+"""The rules of an item: the slow path, which decides where the fast path in `gateway.ingest.validate` is not certain.
 
-Every rule of the contract stands here, in the order in which a caller hears of them. An item that breaks none is
-returned as it was read, never re-written.
+The order of the checks decides which error is reported. Valid items are returned as decoded, with their objects as raw
+JSON.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ import msgspec
 from msgspec import Raw
 
 from gateway.ingest.json_checks import is_deeper
-from gateway.ingest.rejections import Code, FaultError
+from gateway.ingest.rejections import Code, ValidationError
 from schemas.items import MAX_ID_CHARACTERS
 from schemas.times import parse_time
 
 ItemType = Literal["track", "identify"]
 
-DEEPEST = 32
-"""Levels of objects and arrays in a value."""
-ITEM_LEVELS = DEEPEST + 1
-"""The item's own object holds the values."""
+MAX_DEPTH = 32
+"""Maximum nesting of objects and arrays in the value of a field."""
+ITEM_DEPTH = MAX_DEPTH + 1
+"""The item's own object contains the values."""
 ABSENT = Raw()
-"""A field that an item does not have."""
+"""Value of an object field that is missing or null."""
 
-_SMALLEST_INTEGER = -(2**63)
-_LARGEST_INTEGER = 2**64 - 1
+_MIN_INTEGER = -(2**63)
+_MAX_INTEGER = 2**64 - 1
+_MAX_INTEGER_CHARACTERS = 20
 
-
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
+ID = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
 
 
 class WireItem(msgspec.Struct, rename="camel", gc=False):
-    """An item as it is sent; decoding tests the types and the lengths of its texts, and nothing else."""
+    """An item as sent. Decoding checks the types and lengths of its strings only."""
 
     type: ItemType | None = None
-    user_id: Name | None = None
-    event: Name | None = None
-    message_id: Name | None = None
+    user_id: ID | None = None
+    event: ID | None = None
+    message_id: ID | None = None
     timestamp: str | None = None
     original_timestamp: str | None = None
-    """What some SDKs send in place of `timestamp`."""
+    """Sent by some SDKs in place of `timestamp`."""
     sent_at: str | None = None
     anonymous_id: str | None = None
     properties: Raw = ABSENT
@@ -57,12 +57,12 @@ _text: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
 
 
 def read_item(content: bytes, *, item_type: ItemType | None, limit_bytes: int) -> WireItem:
-    """Return the item that *content* is; `FaultError` names the first rule that it breaks.
+    """Return the item in *content*; raise `ValidationError` for the first rule that it breaks.
 
-    *item_type* is the type that the path gives, None where the item gives its own.
+    *item_type* is the type given by the path, or None if the item has its own.
     """
     if len(content) > limit_bytes:
-        raise FaultError(Code.ITEM_TOO_LARGE, f"The item has {len(content)} bytes; {limit_bytes} are allowed.")
+        raise ValidationError(Code.ITEM_TOO_LARGE, f"The item has {len(content)} bytes; the limit is {limit_bytes}.")
     members = _read_members(content)
     kind = item_type or _read_type(members)
     item = WireItem(
@@ -86,30 +86,30 @@ def read_item(content: bytes, *, item_type: ItemType | None, limit_bytes: int) -
 
 
 def read_text(members: dict[str, Raw], name: str) -> str | None:
-    """Return the text of the member *name*, None where it is missing or null."""
+    """Return the string field *name*, or None if it is missing or null."""
     if name not in members:
         return None
     try:
         return _text.decode(members[name])
     except msgspec.ValidationError:
-        raise FaultError(Code.INVALID_TYPE, f"`{name}` must be text.", name) from None
+        raise ValidationError(Code.INVALID_TYPE, f"`{name}` must be a string.", name) from None
     except (msgspec.DecodeError, RecursionError):
         raise _diagnose(bytes(members[name]), name) from None
 
 
 def read_object(members: dict[str, Raw], name: str) -> Raw:
-    """Return the object that the member *name* is, `ABSENT` where it is missing or null."""
+    """Return the object field *name* as raw JSON, or `ABSENT` if it is missing or null."""
     value = members.get(name, ABSENT)
     first = bytes(value)[:1]
     if first in {b"", b"n"}:
         return ABSENT
     if first != b"{":
-        raise FaultError(Code.INVALID_TYPE, f"`{name}` must be an object.", name)
+        raise ValidationError(Code.INVALID_TYPE, f"`{name}` must be an object.", name)
     return value
 
 
 def check_object(members: dict[str, Raw], name: str) -> Raw:
-    """Return what `read_object` does, after every rule for its values."""
+    """Return the object field *name* as `read_object` does, with its content checked."""
     value = read_object(members, name)
     if value is not ABSENT:
         try:
@@ -121,7 +121,7 @@ def check_object(members: dict[str, Raw], name: str) -> Raw:
 
 
 def find_message_id(content: bytes) -> str | None:
-    """Return the messageId of an item that is refused, None where it has none that could stand for it."""
+    """Return the `messageId` of a rejected item, or None if it has no valid one."""
     try:
         item = json.loads(content)
     except (ValueError, RecursionError):
@@ -139,7 +139,7 @@ def _read_members(content: bytes) -> dict[str, Raw]:
     try:
         return _members.decode(content)
     except msgspec.ValidationError:
-        raise FaultError(Code.INVALID_ITEM) from None
+        raise ValidationError(Code.INVALID_ITEM) from None
     except (msgspec.DecodeError, RecursionError):
         raise _diagnose(content, None) from None
 
@@ -147,13 +147,13 @@ def _read_members(content: bytes) -> dict[str, Raw]:
 def _read_type(members: dict[str, Raw]) -> ItemType:
     match read_text(members, "type"):
         case None:
-            raise FaultError(Code.TYPE_REQUIRED, field="type")
+            raise ValidationError(Code.TYPE_REQUIRED, field="type")
         case "track":
             return "track"
         case "identify":
             return "identify"
         case _:
-            raise FaultError(Code.UNSUPPORTED_TYPE, field="type")
+            raise ValidationError(Code.UNSUPPORTED_TYPE, field="type")
 
 
 def _read_id(members: dict[str, Raw], name: str, required: Code | None = None) -> str | None:
@@ -161,15 +161,17 @@ def _read_id(members: dict[str, Raw], name: str, required: Code | None = None) -
     if text is None and required is None:
         return None
     if not text or text.isspace():
-        raise FaultError(required or Code.BLANK, field=name)
+        raise ValidationError(required or Code.BLANK, field=name)
     if len(text) > MAX_ID_CHARACTERS:
-        raise FaultError(Code.TOO_LONG, f"`{name}` has {len(text)} characters; {MAX_ID_CHARACTERS} are allowed.", name)
+        raise ValidationError(
+            Code.TOO_LONG, f"`{name}` has {len(text)} characters; the limit is {MAX_ID_CHARACTERS}.", name
+        )
     return _without_nul(text, name)
 
 
 def _without_nul(text: str | None, name: str) -> str | None:
     if text is not None and "\0" in text:
-        raise FaultError(Code.INVALID_CHARACTER, field=name)
+        raise ValidationError(Code.INVALID_CHARACTER, field=name)
     return text
 
 
@@ -181,40 +183,46 @@ def _read_timestamp(members: dict[str, Raw]) -> str | None:
                 parse_time(text)
                 return text
         except ValueError:
-            raise FaultError(Code.INVALID_TIMESTAMP, field=name) from None
+            raise ValidationError(Code.INVALID_TIMESTAMP, field=name) from None
     return None
 
 
 def _check_value(value: bytes, name: str | None) -> None:
-    if is_deeper(value, DEEPEST):
-        raise FaultError(Code.TOO_DEEP, f"Values may be nested {DEEPEST} levels deep.", name)
+    if is_deeper(value, MAX_DEPTH):
+        raise _too_deep(name)
     _check_numbers(value, name)
 
 
 def _check_numbers(value: bytes, name: str | None) -> None:
     def check_integer(digits: str) -> None:
-        # Longer ones are not even converted: the time for that grows with the square of the length.
-        if len(digits) > 20 or not _SMALLEST_INTEGER <= int(digits) <= _LARGEST_INTEGER:
-            raise FaultError(Code.INVALID_NUMBER, "Integers must fit 64 bits.", name)
+        # The length is checked first because int() takes quadratic time.
+        if len(digits) > _MAX_INTEGER_CHARACTERS or not _MIN_INTEGER <= int(digits) <= _MAX_INTEGER:
+            raise ValidationError(
+                Code.INVALID_NUMBER, "Integers must fit in 64 bits. Send larger ones as strings.", name
+            )
 
     def check_float(digits: str) -> None:
         if math.isinf(float(digits)):
-            raise FaultError(Code.INVALID_NUMBER, "The number is too large.", name)
+            raise ValidationError(Code.INVALID_NUMBER, "Numbers must be finite in double precision.", name)
 
-    def refuse(constant: str) -> Any:
-        raise FaultError(Code.INVALID_NUMBER, f"{constant} is not a JSON number.", name)
+    def reject(constant: str) -> Any:
+        raise ValidationError(Code.INVALID_NUMBER, f"{constant} is not a JSON number. Send null instead.", name)
 
-    json.loads(value, parse_int=check_integer, parse_float=check_float, parse_constant=refuse)
+    json.loads(value, parse_int=check_integer, parse_float=check_float, parse_constant=reject)
 
 
-def _diagnose(value: bytes, name: str | None) -> FaultError:
-    """Return why the strict decoder does not take *value*."""
-    if is_deeper(value, ITEM_LEVELS):
-        return FaultError(Code.TOO_DEEP, f"Values may be nested {DEEPEST} levels deep.", name)
+def _diagnose(value: bytes, name: str | None) -> ValidationError:
+    """Return why the strict decoder rejects *value*."""
+    if is_deeper(value, ITEM_DEPTH):
+        return _too_deep(name)
     try:
         _check_numbers(value, name)
-    except FaultError as fault:
-        return fault
+    except ValidationError as error:
+        return error
     except json.JSONDecodeError:
-        return FaultError(Code.INVALID_JSON, "The item is not JSON.", name)
-    return FaultError(Code.INVALID_UNICODE, field=name)
+        return ValidationError(Code.INVALID_JSON, "The item is not valid JSON.", name)
+    return ValidationError(Code.INVALID_UNICODE, field=name)
+
+
+def _too_deep(name: str | None) -> ValidationError:
+    return ValidationError(Code.TOO_DEEP, f"Values must not nest deeper than {MAX_DEPTH} levels.", name)

@@ -1,12 +1,10 @@
-"""A request's body to items and refusals, in two steps, because the key to the project may stand in the body.
+"""Validates the items of a request: each item is accepted or rejected on its own.
 
-`read_request` takes the body apart; what is wrong with the whole of it is an exception. `check_items` then gives each
-item its verdict, and no item's fault is another's.
+Fast path: items that `parse_envelope` or a single decoding turned into structs, with their objects left as raw bytes.
+Its checks are sufficient, not necessary: it rejects only invalid timestamps and passes everything uncertain on.
 
-Nearly every item is taken on a fast path: one decoding into a struct, mostly that of the whole body, the objects in it
-left as raw bytes, and tests which are cheap because they only have to be sufficient. It refuses nothing but what is no
-time. Whatever else it is not sure of goes through `gateway.ingest.rules`, where every rule is exact, so both ways come to the
-same item. Of two members with one name the last counts.
+Slow path: `gateway.ingest.rules`, where every rule is exact. An item that both paths accept is the same item. The last
+of several members with one name wins.
 """
 
 from __future__ import annotations
@@ -20,34 +18,12 @@ from struct import Struct
 import msgspec
 from msgspec import Raw
 
-from gateway.ingest.envelope import DEFAULT_LIMITS, Limits, Request, read_request
+from gateway.ingest.envelope import DEFAULT_LIMITS, Envelope, Limits
 from gateway.ingest.json_checks import passes_quick_checks
-from gateway.ingest.rejections import (
-    Code,
-    FaultError,
-    MalformedBodyError,
-    RejectedItem,
-    RequestError,
-    TooManyItemsError,
-)
-from gateway.ingest.rules import ABSENT, ITEM_LEVELS, ItemType, WireItem, find_message_id, read_item
+from gateway.ingest.rejections import Code, RejectedItem, ValidationError
+from gateway.ingest.rules import ABSENT, ITEM_DEPTH, ItemType, WireItem, find_message_id, read_item
 from schemas.items import EMPTY_OBJECT, Identify, Item, Track
 from schemas.times import Clock, parse_time
-
-__all__ = [
-    "DEFAULT_LIMITS",
-    "BatchResult",
-    "Code",
-    "ItemType",
-    "Limits",
-    "MalformedBodyError",
-    "RejectedItem",
-    "Request",
-    "RequestError",
-    "TooManyItemsError",
-    "check_items",
-    "read_request",
-]
 
 _OBJECT = ord("{")
 _first_byte = Struct("B").unpack_from
@@ -55,18 +31,12 @@ _decode_wire_item = msgspec.json.Decoder(WireItem).decode
 
 
 class BatchResult(msgspec.Struct, frozen=True):
-    """What became of each item of a batch: it is accepted or refused."""
+    """The result of each item of a batch."""
 
-    items: list[Item]
-    """The accepted ones."""
-    indexes: Sequence[int]
-    """The place of each of them in the batch."""
-    refused: list[RejectedItem]
-
-    @property
-    def accepted(self) -> list[tuple[int, Item]]:
-        """The accepted items with their places."""
-        return list(zip(self.indexes, self.items, strict=True))
+    accepted: list[Item]
+    accepted_indexes: Sequence[int]
+    """Index in the batch of each accepted item."""
+    rejected: list[RejectedItem]
 
 
 class _Sender(msgspec.Struct, frozen=True, gc=False):
@@ -75,55 +45,57 @@ class _Sender(msgspec.Struct, frozen=True, gc=False):
     project_id: str
     item_type: ItemType | None
     sent_at: str | None
-    """As it came."""
+    """The batch's `sentAt` as received."""
     clock: Clock
     context: Raw
     context_bytes: int
-    """How much longer an item without its own gets; 0 where nothing stands beside the batch."""
+    """Size that the batch's `context` adds to an item without its own."""
     integrations: Raw
     integrations_bytes: int
-    plain: bool
-    most_bytes: int
+    passed_quick_checks: bool
+    item_limit_bytes: int
 
 
-def check_items(request: Request, *, project_id: str, received_at: int, limits: Limits = DEFAULT_LIMITS) -> BatchResult:
-    """Return a verdict on each item of *request*, which came for *project_id* at *received_at* (microseconds)."""
-    sender = _sender(request, project_id, received_at, limits)
-    if request.wire_items is not None:
-        with suppress(FaultError):
-            if (items := _items(request.wire_items, sender)) is not None:
+def validate_items(
+    envelope: Envelope, *, project_id: str, received_at: int, limits: Limits = DEFAULT_LIMITS
+) -> BatchResult:
+    """Return the result of each item of *envelope*, sent for *project_id* and received at *received_at* (µs)."""
+    sender = _sender(envelope, project_id, received_at, limits)
+    if envelope.wire_items is not None:
+        with suppress(ValidationError):
+            if (items := _items(envelope.wire_items, sender)) is not None:
                 return BatchResult(items, range(len(items)), [])
     accepted: list[Item] = []
     indexes: list[int] = []
-    refused: list[RejectedItem] = []
-    for index, raw in enumerate(request.items):
+    rejected: list[RejectedItem] = []
+    for index, raw in enumerate(envelope.items):
         content = bytes(raw)
         try:
-            accepted.append(_read_fast(content, index, sender) or _read_exactly(content, index, sender))
+            accepted.append(_read_fast(content, index, sender) or _read_slow(content, index, sender))
             indexes.append(index)
-        except FaultError as fault:
+        except ValidationError as error:
             message_id = find_message_id(content)
-            refused.append(RejectedItem(index, fault.code, fault.message, fault.field, message_id, content))
-    return BatchResult(accepted, indexes, refused)
+            rejected.append(RejectedItem(index, error.code, error.message, error.field, message_id, content))
+    return BatchResult(accepted, indexes, rejected)
 
 
-def _sender(request: Request, project_id: str, received_at: int, limits: Limits) -> _Sender:
+def _sender(envelope: Envelope, project_id: str, received_at: int, limits: Limits) -> _Sender:
     return _Sender(
         project_id=project_id,
-        item_type=request.item_type,
-        sent_at=request.sent_at,
-        clock=_read_clock(request.sent_at, received_at),
-        context=EMPTY_OBJECT if request.context is ABSENT else request.context,
-        context_bytes=len(bytes(request.context)),
-        integrations=EMPTY_OBJECT if request.integrations is ABSENT else request.integrations,
-        integrations_bytes=len(bytes(request.integrations)),
-        plain=request.plain,
-        most_bytes=limits.item_bytes,
+        item_type=envelope.item_type,
+        sent_at=envelope.sent_at,
+        clock=_read_clock(envelope.sent_at, received_at),
+        context=EMPTY_OBJECT if envelope.context is ABSENT else envelope.context,
+        context_bytes=len(bytes(envelope.context)),
+        integrations=EMPTY_OBJECT if envelope.integrations is ABSENT else envelope.integrations,
+        integrations_bytes=len(bytes(envelope.integrations)),
+        passed_quick_checks=envelope.passed_quick_checks,
+        item_limit_bytes=limits.item_bytes,
     )
 
 
 def _read_clock(sent_at: str | None, received_at: int) -> Clock:
-    """Return the clock that wrote `sentAt`. What is no time is left out: it corrects nothing."""
+    """Return the clock that wrote `sentAt`. An invalid `sentAt` is ignored and corrects nothing."""
     sent = None
     if sent_at is not None:
         with suppress(ValueError):
@@ -132,8 +104,10 @@ def _read_clock(sent_at: str | None, received_at: int) -> Clock:
 
 
 def _read_fast(content: bytes, index: int, sender: _Sender) -> Item | None:
-    """Return the item where it surely breaks no rule but that of `timestamp`, None where that is not sure."""
-    if len(content) > sender.most_bytes or not (sender.plain or passes_quick_checks(content, ITEM_LEVELS)):
+    """Return the item if it is certain to be valid apart from its timestamp, otherwise None."""
+    if len(content) > sender.item_limit_bytes:
+        return None
+    if not sender.passed_quick_checks and not passes_quick_checks(content, ITEM_DEPTH):
         return None
     try:
         wire = _decode_wire_item(content)
@@ -143,11 +117,11 @@ def _read_fast(content: bytes, index: int, sender: _Sender) -> Item | None:
     return _single(wire, content, index, sender)
 
 
-def _read_exactly(content: bytes, index: int, sender: _Sender) -> Item:
-    """Return the item; `FaultError` names the first rule that it breaks."""
-    wire = read_item(content, item_type=sender.item_type, limit_bytes=sender.most_bytes)
+def _read_slow(content: bytes, index: int, sender: _Sender) -> Item:
+    """Return the item; raise `ValidationError` for the first rule that it breaks."""
+    wire = read_item(content, item_type=sender.item_type, limit_bytes=sender.item_limit_bytes)
     item = _single(wire, content, index, sender)
-    assert item is not None, "the exact rules let nothing through that the tests of the fast way do not"  # noqa: S101
+    assert item is not None, "every item that passes the rules passes the fast path's checks"  # noqa: S101  # invariant
     return item
 
 
@@ -162,19 +136,20 @@ def _single(wire: WireItem, content: bytes, index: int, sender: _Sender) -> Item
         size += sender.context_bytes
     if wire.integrations is ABSENT:
         size += sender.integrations_bytes
-    if size > sender.most_bytes:
-        raise FaultError(
+    if size > sender.item_limit_bytes:
+        raise ValidationError(
             Code.ITEM_TOO_LARGE,
-            f"With what the batch gives it, the item has {size} bytes; {sender.most_bytes} are allowed.",
+            f"The item has {size} bytes with the batch's `context` and `integrations`; "
+            f"the limit is {sender.item_limit_bytes}.",
         )
     return items[0]
 
 
 def _items(wires: Iterable[WireItem], sender: _Sender) -> list[Item] | None:
-    """Return the items that *wires*, whose texts have the right lengths, become; None where a look is not enough.
+    """Return the items that *wires* become, or None if any of them needs the slow path.
 
-    Raises `FaultError` where a timestamp is none. All of it is one loop, and structs are made by position: calls and
-    names would cost as much as the rest.
+    Raises `ValidationError` for an invalid timestamp. One long loop on purpose: a call per item and step would cost
+    as much as the steps.
     """
     project_id = sender.project_id
     items: list[Item] = []
@@ -206,7 +181,7 @@ def _items(wires: Iterable[WireItem], sender: _Sender) -> list[Item] | None:
                 original, corrected = clock.read(timestamp)
             except ValueError:
                 field = "timestamp" if wire.timestamp is not None else "originalTimestamp"
-                raise FaultError(Code.INVALID_TIMESTAMP, field=field) from None
+                raise ValidationError(Code.INVALID_TIMESTAMP, field=field) from None
         values = EMPTY_OBJECT if values is ABSENT else values
         context = sender.context if context is ABSENT else context
         integrations = sender.integrations if integrations is ABSENT else integrations
@@ -228,9 +203,10 @@ def _items(wires: Iterable[WireItem], sender: _Sender) -> list[Item] | None:
 
 
 def _make_message_id(content: bytes, index: int, sender: _Sender, wire: WireItem) -> str:
-    """Return an id for an item that has none: the same for the same bytes, where a client's clock tells them apart.
+    """Return a `messageId` for an item without one.
 
-    Without one, two equal items may well be two events, so the id is random.
+    If the client sent a time, the ID is a hash of the item, so that a retry of the same bytes gets the same ID. Without
+    a time, equal bytes may be different events, and the ID is random.
     """
     sent_at = wire.sent_at if wire.sent_at is not None else sender.sent_at
     if not sent_at and not (wire.timestamp if wire.timestamp is not None else wire.original_timestamp):

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.ingest.validate import check_items, read_request
+from gateway.ingest.envelope import parse_envelope
+from gateway.ingest.validate import validate_items
 from processors.engine.producer import ChangelogProducer
 from processors.rejected import RejectedTopic
 from processors.sink.rows import blocks, item_rows
@@ -86,9 +87,9 @@ def accepted(texts: list[str]) -> list[Track | Identify]:
         for text in texts
         for kind, name in (("track", "properties"), ("identify", "traits"))
     )
-    request = read_request(f'{{"batch":[{",".join(made)}]}}'.encode())
-    verdicts = check_items(request, project_id="p", received_at=int(time.time() * 1e6))
-    return [item for _, item in verdicts.accepted]
+    envelope = parse_envelope(f'{{"batch":[{",".join(made)}]}}'.encode())
+    result = validate_items(envelope, project_id="p", received_at=int(time.time() * 1e6))
+    return result.accepted
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from gateway.ingest.validate import check_items, read_request
+from gateway.ingest.envelope import parse_envelope
+from gateway.ingest.validate import validate_items
 from processors.engine.producer import Output
 from schemas.items import Identify, Track
 from schemas.records import decode_item, item_key, person_key
@@ -44,9 +45,9 @@ def test_gateway_accepts_every_generated_item_and_made_counts_distinct_ones() ->
     bodies = generator.bodies(20, 100, duplicates=0.1, identifies=0.05)
     accepted = []
     for body in bodies:
-        result = check_items(read_request(body), project_id="p", received_at=1_800_000_000_000_000)
-        assert result.refused == []
-        accepted += [item for _, item in result.accepted]
+        result = validate_items(parse_envelope(body), project_id="p", received_at=1_800_000_000_000_000)
+        assert result.rejected == []
+        accepted += result.accepted
 
     assert len(accepted) == sum(len(json.loads(body)["batch"]) for body in bodies) == 2_000
     assert len({item.message_id for item in accepted}) == generator.made

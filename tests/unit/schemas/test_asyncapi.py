@@ -110,7 +110,7 @@ def test_a_person_is_as_described() -> None:
 @pytest.mark.parametrize("code", Code)
 def test_a_rejection_is_as_described(content: bytes, code: Code) -> None:
     noon = "2026-01-31T12:00:00.000000Z"
-    record = records.rejection_record(Rejection("p", "gateway", code, code.sentence, noon, "userId", "m"), content)
+    record = records.rejection_record(Rejection("p", "gateway", code, code.message, noon, "userId", "m"), content)
 
     assert faults("Rejection", json.loads(record.value)) == []
     assert faults("RejectionKey", record.key.decode()) == []

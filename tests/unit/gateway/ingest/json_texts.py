@@ -1,10 +1,10 @@
-"""JSON as it might be sent: mostly sound, and odd in every way that the rules know of."""
+"""Strategies for JSON text: mostly valid, with every oddity that a rule covers."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 
-SOUND = {
+VALID = {
     "type": ['"track"', '"identify"'],
     "userId": ['"u"', '"' + "é" * 255 + '"'],
     "event": ['"Order Completed"', '"' + "😀" * 255 + '"'],
@@ -73,33 +73,33 @@ BROKEN = [
 REQUIRED = ("type", "userId", "event")
 
 _spaces = st.sampled_from(["", "", "", " ", "\n\t", "\r "])
-_names = st.sampled_from([*SOUND, "batch", "writeKey", "propert\\u0069es", "\\u0074ype", "", "\\ud800"])
+_names = st.sampled_from([*VALID, "batch", "writeKey", "propert\\u0069es", "\\u0074ype", "", "\\ud800"])
 
 
 def values(*, broken: bool = False) -> st.SearchStrategy[str]:
-    """Texts of odd values; with *broken* ones among them that are no JSON at all."""
+    """Return texts of odd values; *broken* adds texts that are not JSON."""
     numbers = st.integers(-(2**70), 2**70).map(str) | st.floats(allow_nan=False, allow_infinity=False).map(repr)
     return st.one_of(st.sampled_from(ODD), numbers, *([st.sampled_from(BROKEN)] if broken else []))
 
 
 @st.composite
 def items(draw: st.DrawFn, *, broken: bool = False) -> str:
-    """Text of an item: sound, with up to two odd members."""
+    """Return the text of a valid item with up to two odd members."""
     optional = draw(
-        st.lists(st.sampled_from([name for name in SOUND if name not in REQUIRED]), unique=True, max_size=5)
+        st.lists(st.sampled_from([name for name in VALID if name not in REQUIRED]), unique=True, max_size=5)
     )
-    members = [(name, draw(st.sampled_from(SOUND[name]))) for name in (*REQUIRED, *optional)]
+    members = [(name, draw(st.sampled_from(VALID[name]))) for name in (*REQUIRED, *optional)]
     members += draw(st.lists(st.tuples(_names, values(broken=broken)), max_size=2))
     return draw(_object(draw(st.permutations(members))))
 
 
 @st.composite
 def bodies(draw: st.DrawFn, *, broken: bool = False) -> str:
-    """Text of a body: a batch, with up to two odd members beside it."""
+    """Return the text of a batch with up to two odd members beside `batch`."""
     elements = draw(st.lists(items(broken=broken) | values(broken=broken), max_size=4))
     joint = draw(_spaces) + "," + draw(_spaces)
     members = [("batch", f"[{draw(_spaces)}{joint.join(elements)}{draw(_spaces)}]")]
-    members += [("sentAt", value) for value in draw(st.lists(st.sampled_from(SOUND["sentAt"]), max_size=1))]
+    members += [("sentAt", value) for value in draw(st.lists(st.sampled_from(VALID["sentAt"]), max_size=1))]
     members += draw(st.lists(st.tuples(_names, values(broken=broken)), max_size=2))
     return draw(_spaces) + draw(_object(draw(st.permutations(members)))) + draw(_spaces)
 

@@ -1,4 +1,4 @@
-"""Bodies out of their encodings: whole, never beyond the limit, and told apart from what is corrupt."""
+"""Decompression of bodies: complete, bounded by the limit, and strict about corrupt input."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def raw_deflate(body: bytes) -> bytes:
 
 
 def streamed_zstd(body: bytes) -> bytes:
-    """Compress without the size in the header, as streaming senders do."""
+    """Compress without the size in the header, as streaming clients do."""
     stream = zstandard.ZstdCompressor().compressobj()
     return stream.compress(body) + stream.flush()
 
@@ -49,13 +49,13 @@ every_encoding = pytest.mark.parametrize(("compress", "decode"), ENCODINGS, ids=
 
 
 @every_encoding
-def test_a_body_comes_out_whole(compress: Callable[[bytes], bytes], decode: Decoder) -> None:
+def test_body_is_decompressed_completely(compress: Callable[[bytes], bytes], decode: Decoder) -> None:
     assert decompress(decode, compress(BODY), LIMIT) == BODY
     assert decompress(decode, compress(b""), LIMIT) == b""
 
 
 @every_encoding
-def test_a_body_of_exactly_the_limit_is_taken_and_one_byte_more_is_not(
+def test_body_at_the_limit_is_accepted_and_one_byte_more_rejected(
     compress: Callable[[bytes], bytes], decode: Decoder
 ) -> None:
     assert len(decompress(decode, compress(b"x" * LIMIT), LIMIT)) == LIMIT
@@ -64,7 +64,7 @@ def test_a_body_of_exactly_the_limit_is_taken_and_one_byte_more_is_not(
 
 
 @every_encoding
-def test_a_bomb_is_stopped_near_the_limit(compress: Callable[[bytes], bytes], decode: Decoder) -> None:
+def test_decompression_bomb_stops_near_the_limit(compress: Callable[[bytes], bytes], decode: Decoder) -> None:
     bomb = compress(b"\0" * (64 * LIMIT))
 
     assert LIMIT < len(decode(bomb, LIMIT)) <= 16 * LIMIT
@@ -73,7 +73,7 @@ def test_a_bomb_is_stopped_near_the_limit(compress: Callable[[bytes], bytes], de
 
 
 @every_encoding
-def test_a_body_that_ends_early_is_corrupt(compress: Callable[[bytes], bytes], decode: Decoder) -> None:
+def test_truncated_body_is_corrupt(compress: Callable[[bytes], bytes], decode: Decoder) -> None:
     wire = compress(BODY)
 
     for length in (0, 1, 4, len(wire) // 2, len(wire) - 1):
@@ -83,7 +83,7 @@ def test_a_body_that_ends_early_is_corrupt(compress: Callable[[bytes], bytes], d
 
 @pytest.mark.parametrize("decode", [inflate_gzip, inflate_deflate, inflate_zstd, inflate_brotli])
 @pytest.mark.parametrize("wire", [b"not compressed", b"\xff" * 100, b'{"batch":[]}'])
-def test_a_body_that_is_something_else_is_corrupt(decode: Decoder, wire: bytes) -> None:
+def test_body_in_another_format_is_corrupt(decode: Decoder, wire: bytes) -> None:
     with pytest.raises(CorruptBodyError):
         decompress(decode, wire, LIMIT)
 
@@ -91,7 +91,7 @@ def test_a_body_that_is_something_else_is_corrupt(decode: Decoder, wire: bytes) 
 @pytest.mark.parametrize(
     ("compress", "decode"), [(gzip.compress, inflate_gzip), (zstandard.compress, inflate_zstd)], ids=["gzip", "zstd"]
 )
-def test_several_streams_one_after_the_other_are_one_body(compress: Callable[[bytes], bytes], decode: Decoder) -> None:
+def test_concatenated_streams_are_one_body(compress: Callable[[bytes], bytes], decode: Decoder) -> None:
     assert decompress(decode, compress(b"one ") + compress(b"") + compress(b"two"), LIMIT) == b"one two"
     with pytest.raises(CorruptBodyError):
         decompress(decode, compress(b"one") + b"rest", LIMIT)
@@ -99,7 +99,7 @@ def test_several_streams_one_after_the_other_are_one_body(compress: Callable[[by
         decompress(decode, compress(b"") * 1000, LIMIT)
 
 
-def test_a_zstd_frame_that_wants_a_large_window_is_refused() -> None:
+def test_zstd_frame_with_a_large_window_is_rejected() -> None:
     parameters = zstandard.ZstdCompressionParameters(window_log=27)
     buffer = BytesIO()
     with zstandard.ZstdCompressor(compression_params=parameters).stream_writer(buffer, closefd=False) as writer:

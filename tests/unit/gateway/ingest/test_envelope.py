@@ -1,12 +1,13 @@
-"""A body is taken apart, or refused as a whole."""
+"""A body is split into items, or rejected as a whole."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.ingest.envelope import Limits, read_request
-from gateway.ingest.rejections import Code, MalformedBodyError, TooManyItemsError
-from tests.unit.gateway.ingest.checking import GOOD, check, raw
+from gateway.errors import MalformedBodyError, TooManyItemsError
+from gateway.ingest.envelope import Limits, parse_envelope
+from gateway.ingest.rejections import Code
+from tests.unit.gateway.ingest.checking import VALID, check, raw
 
 
 @pytest.mark.parametrize(
@@ -49,12 +50,12 @@ from tests.unit.gateway.ingest.checking import GOOD, check, raw
         (b'{"batch":[{}],"context":' + b'{"a":' * 3000 + b"1" + b"}" * 3001, Code.TOO_DEEP),
     ],
 )
-def test_a_body_that_is_none_is_refused_whole(body: bytes, code: Code) -> None:
+def test_malformed_batch_is_rejected_with_its_code(body: bytes, code: Code) -> None:
     with pytest.raises(MalformedBodyError) as caught:
-        read_request(body)
+        parse_envelope(body)
 
     assert caught.value.code == code
-    assert caught.value.message == str(caught.value)
+    assert str(caught.value).endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -67,38 +68,38 @@ def test_a_body_that_is_none_is_refused_whole(body: bytes, code: Code) -> None:
         (b"\xff", Code.INVALID_ENCODING),
     ],
 )
-def test_a_single_item_that_is_none_is_refused_whole(body: bytes, code: Code) -> None:
+def test_malformed_single_item_is_rejected_with_its_code(body: bytes, code: Code) -> None:
     with pytest.raises(MalformedBodyError) as caught:
-        read_request(body, item_type="track")
+        parse_envelope(body, item_type="track")
 
     assert caught.value.code == code
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
-    assert len(check(b'\xef\xbb\xbf{"batch":[' + GOOD.encode() + b"]}").accepted) == 1
+def test_byte_order_mark_is_ignored() -> None:
+    assert len(check(b'\xef\xbb\xbf{"batch":[' + VALID.encode() + b"]}").accepted) == 1
 
 
-def test_as_many_items_as_the_limit_are_taken_and_one_more_is_too_many() -> None:
+def test_batch_at_the_item_limit_is_accepted_and_one_item_more_rejected() -> None:
     limits = Limits(batch_items=3)
 
-    assert len(check(f'{{"batch":[{",".join([GOOD] * 3)}]}}', limits=limits).accepted) == 3
-    for item in (GOOD, "NaN"):
+    assert len(check(f'{{"batch":[{",".join([VALID] * 3)}]}}', limits=limits).accepted) == 3
+    for item in (VALID, "NaN"):
         with pytest.raises(TooManyItemsError, match="more than 3 items"):
             check(f'{{"batch":[{",".join([item] * 4)}]}}', limits=limits)
 
 
-def test_items_beyond_the_limit_are_not_read_where_each_is_read_by_itself() -> None:
+def test_lenient_parser_stops_at_the_item_limit() -> None:
     with pytest.raises(TooManyItemsError):
-        read_request(b'{"batch":[NaN,1,2,3,tru', limits=Limits(batch_items=3))
+        parse_envelope(b'{"batch":[NaN,1,2,3,tru', limits=Limits(batch_items=3))
 
 
-def test_millions_of_items_are_too_many_before_they_are_read() -> None:
+def test_millions_of_items_are_rejected_before_they_are_decoded() -> None:
     with pytest.raises(TooManyItemsError):
-        read_request(b'{"batch":[' + b"0," * 2_000_000 + b"0]}")
+        parse_envelope(b'{"batch":[' + b"0," * 2_000_000 + b"0]}")
 
 
-def test_many_commas_alone_are_no_items() -> None:
+def test_commas_inside_items_do_not_count_as_items() -> None:
     item = raw("properties", '{"a":[' + "1," * 150_000 + "1]}")
-    verdicts = check(f'{{"batch":[{",".join([item] * 4)}]}}', limits=Limits(item_bytes=400_000))
+    result = check(f'{{"batch":[{",".join([item] * 4)}]}}', limits=Limits(item_bytes=400_000))
 
-    assert len(verdicts.accepted) == 4
+    assert len(result.accepted) == 4

@@ -1,4 +1,4 @@
-"""The golden examples hold: what each request becomes, item by item."""
+"""The golden examples: the result of each request, item by item."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from gateway.ingest.envelope import read_request
-from gateway.ingest.rejections import Code, RequestError
+from gateway.errors import HttpError
+from gateway.ingest.envelope import parse_envelope
+from gateway.ingest.rejections import Code
 from gateway.ingest.rules import ItemType
-from gateway.ingest.validate import check_items
+from gateway.ingest.validate import validate_items
 from schemas.items import Item
 from schemas.records import encode_item
 from schemas.times import parse_time
@@ -29,7 +30,7 @@ ITEM_TYPES: dict[str, ItemType] = {
 
 @dataclass(frozen=True)
 class Example:
-    """A request and what it comes to."""
+    """A request and its expected result."""
 
     name: str
     content: dict[str, Any]
@@ -52,7 +53,7 @@ EXAMPLES = load_all()
 
 
 def as_expected(item: Item, expected: dict[str, Any]) -> dict[str, Any]:
-    """Return *item* as its record holds it, without the messageId where none is expected: then it is random."""
+    """Return the record of *item*, without its `messageId` if the example expects a random one."""
     stored: dict[str, Any] = json.loads(encode_item(item))
     if "messageId" not in expected:
         assert uuid.UUID(stored.pop("messageId")).version == 4
@@ -62,30 +63,30 @@ def as_expected(item: Item, expected: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "example", [each for each in EXAMPLES if "error" not in each.content], ids=lambda each: each.name
 )
-def test_an_example_comes_to_the_items_and_refusals_it_says(example: Example) -> None:
-    request = read_request(example.body, item_type=example.item_type)
-    verdicts = check_items(request, project_id="example", received_at=parse_time(example.content["receivedAt"]))
+def test_example_has_the_expected_accepted_and_rejected_items(example: Example) -> None:
+    envelope = parse_envelope(example.body, item_type=example.item_type)
+    result = validate_items(envelope, project_id="example", received_at=parse_time(example.content["receivedAt"]))
     expected = example.content["accepted"]
 
-    assert [index for index, _ in verdicts.accepted] == [each["index"] for each in expected]
-    for (_, item), each in zip(verdicts.accepted, expected, strict=True):
+    assert [*result.accepted_indexes] == [each["index"] for each in expected]
+    for item, each in zip(result.accepted, expected, strict=True):
         assert as_expected(item, each["item"]) == each["item"]
-    refused = [{"index": each.index, "code": each.code, "field": each.field} for each in verdicts.refused]
-    assert refused == example.content["refused"]
+    rejected = [{"index": each.index, "code": each.code, "field": each.field} for each in result.rejected]
+    assert rejected == example.content["rejected"]
     assert example.content["status"] == (200 if expected else 400)
 
 
 @pytest.mark.parametrize("example", [each for each in EXAMPLES if "error" in each.content], ids=lambda each: each.name)
-def test_an_example_that_is_refused_whole_has_its_code(example: Example) -> None:
-    with pytest.raises(RequestError) as caught:
-        read_request(example.body, item_type=example.item_type)
+def test_rejected_body_has_the_expected_status_and_code(example: Example) -> None:
+    with pytest.raises(HttpError) as caught:
+        parse_envelope(example.body, item_type=example.item_type)
 
     assert caught.value.code == example.content["error"]
-    assert example.content["status"] == 400
+    assert example.content["status"] == caught.value.status == 400
 
 
-def test_the_examples_show_every_code_but_those_of_size_and_encoding() -> None:
+def test_examples_cover_every_code_except_size_and_encoding() -> None:
     shown = {each.content.get("error") for each in EXAMPLES}
-    shown |= {refusal["code"] for each in EXAMPLES for refusal in each.content.get("refused", [])}
+    shown |= {item["code"] for each in EXAMPLES for item in each.content.get("rejected", [])}
 
     assert set(Code) - shown == {Code.ITEM_TOO_LARGE, Code.TOO_MANY_ITEMS, Code.INVALID_ENCODING}

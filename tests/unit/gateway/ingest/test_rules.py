@@ -1,4 +1,4 @@
-"""Each rule of an item, and what keeps it at its very edge."""
+"""Every rule of an item, and the values at its boundary."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 
 from gateway.ingest.envelope import Limits
 from gateway.ingest.rejections import Code
-from tests.unit.gateway.ingest.checking import GOOD, accepted, changed, check, check_batch, raw, refused
+from tests.unit.gateway.ingest.checking import VALID, accepted, changed, check, check_batch, raw, rejected
 
-REFUSED = [
+REJECTED = [
     pytest.param("5", Code.INVALID_ITEM, None, id="a number"),
     pytest.param("null", Code.INVALID_ITEM, None, id="null"),
     pytest.param("[]", Code.INVALID_ITEM, None, id="an array"),
@@ -63,9 +63,9 @@ REFUSED = [
     pytest.param(raw("properties", '{"n":' + "9" * 5000 + "}"), Code.INVALID_NUMBER, "properties", id="5000 digits"),
     pytest.param(raw("properties", '{"n":NaN}'), Code.INVALID_NUMBER, None, id="NaN"),
     pytest.param(raw("properties", '{"n":[-Infinity]}'), Code.INVALID_NUMBER, None, id="-Infinity"),
-    pytest.param(raw("properties", '{"n":"\\ud800"}'), Code.INVALID_UNICODE, None, id="half a pair"),
-    pytest.param(raw("properties", '{"\\udc00":1}'), Code.INVALID_UNICODE, None, id="half a pair in a name"),
-    pytest.param(raw("userId", '"\\ud83d"'), Code.INVALID_UNICODE, None, id="half a pair in userId"),
+    pytest.param(raw("properties", '{"n":"\\ud800"}'), Code.INVALID_UNICODE, None, id="unpaired surrogate"),
+    pytest.param(raw("properties", '{"\\udc00":1}'), Code.INVALID_UNICODE, None, id="unpaired surrogate in a name"),
+    pytest.param(raw("userId", '"\\ud83d"'), Code.INVALID_UNICODE, None, id="unpaired surrogate in userId"),
     pytest.param(raw("properties", '{"a":' * 33 + "1" + "}" * 33), Code.TOO_DEEP, "properties", id="33 levels"),
     pytest.param(raw("properties", '{"a":' * 2000 + "1" + "}" * 2000), Code.TOO_DEEP, None, id="2000 levels"),
     *(
@@ -79,20 +79,21 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("item", "code", "field"), REFUSED)
-def test_an_item_that_breaks_a_rule_is_refused_with_its_code(item: str, code: Code, field: str | None) -> None:
-    refusal = refused(check_batch(item))
+@pytest.mark.parametrize(("item", "code", "field"), REJECTED)
+def test_invalid_item_is_rejected_with_the_code_of_its_rule(item: str, code: Code, field: str | None) -> None:
+    found = rejected(check_batch(item))
 
-    assert (refusal.code, refusal.field) == (code, field)
-    assert refusal.content == item.encode()
+    assert (found.code, found.field) == (code, field)
+    assert found.content == item.encode()
 
 
-@pytest.mark.parametrize(("item", "code", "field"), REFUSED)
-def test_one_bad_item_costs_none_of_the_others(item: str, code: Code, field: str | None) -> None:
-    verdicts = check_batch(*[GOOD] * 40, item, *[GOOD] * 59)
+@pytest.mark.parametrize(("item", "code", "field"), REJECTED)
+def test_invalid_item_does_not_affect_the_rest_of_its_batch(item: str, code: Code, field: str | None) -> None:
+    result = check_batch(*[VALID] * 40, item, *[VALID] * 59)
 
-    assert [index for index, _ in verdicts.accepted] == [*range(40), *range(41, 100)]
-    assert [(refusal.index, refusal.code, refusal.field) for refusal in verdicts.refused] == [(40, code, field)]
+    assert [*result.accepted_indexes] == [*range(40), *range(41, 100)]
+    assert len(result.accepted) == 99
+    assert [(each.index, each.code, each.field) for each in result.rejected] == [(40, code, field)]
 
 
 @pytest.mark.parametrize(
@@ -114,30 +115,31 @@ def test_one_bad_item_costs_none_of_the_others(item: str, code: Code, field: str
         raw("properties", '{"a":"\\ud83d\\ude00"}'),
     ],
 )
-def test_what_keeps_the_rules_at_their_very_edge_is_accepted(item: str) -> None:
+def test_item_at_the_boundary_of_a_rule_is_accepted(item: str) -> None:
     accepted(check_batch(item))
 
 
-def test_an_items_limit_counts_its_bytes_as_they_came() -> None:
-    item = GOOD[:-1] + " " * 10 + "}"
+def test_item_limit_counts_bytes_as_received() -> None:
+    item = VALID[:-1] + " " * 10 + "}"
 
     accepted(check(f'{{"batch":[ {item} ]}}', limits=Limits(item_bytes=len(item))))
-    refusal = refused(check(f'{{"batch":[{item}]}}', limits=Limits(item_bytes=len(item) - 1)))
-    assert refusal.code == Code.ITEM_TOO_LARGE
+    too_large = rejected(check(f'{{"batch":[{item}]}}', limits=Limits(item_bytes=len(item) - 1)))
+    assert too_large.code == Code.ITEM_TOO_LARGE
+    assert too_large.message == f"The item has {len(item)} bytes; the limit is {len(item) - 1}."
 
 
-def test_an_items_limit_counts_what_the_batch_gives_it() -> None:
+def test_item_limit_includes_context_and_integrations_of_the_batch() -> None:
     context = '{"a":"' + "x" * 60_000 + '"}'
-    own = GOOD[:-1] + ',"context":{},"integrations":{}}'
-    limits = Limits(item_bytes=len(GOOD) + len(context))
+    own = VALID[:-1] + ',"context":{},"integrations":{}}'
+    limits = Limits(item_bytes=len(VALID) + len(context))
 
-    verdicts = check(f'{{"batch":[{GOOD},{own}],"context":{context}}}', limits=limits)
-    assert len(verdicts.accepted) == 2
-    verdicts = check(f'{{"batch":[{GOOD},{own}],"context":{context},"integrations":{{"A":1}}}}', limits=limits)
-    assert [index for index, _ in verdicts.accepted] == [1]
-    assert [refusal.code for refusal in verdicts.refused] == [Code.ITEM_TOO_LARGE]
+    result = check(f'{{"batch":[{VALID},{own}],"context":{context}}}', limits=limits)
+    assert len(result.accepted) == 2
+    result = check(f'{{"batch":[{VALID},{own}],"context":{context},"integrations":{{"A":1}}}}', limits=limits)
+    assert [*result.accepted_indexes] == [1]
+    assert [item.code for item in result.rejected] == [Code.ITEM_TOO_LARGE]
 
 
-def test_every_code_has_a_sentence() -> None:
-    assert all(code.sentence.endswith(".") for code in Code)
-    assert len({code.sentence for code in Code}) == len(Code)
+def test_every_code_has_its_own_message() -> None:
+    assert all(code.message.endswith(".") for code in Code)
+    assert len({code.message for code in Code}) == len(Code)

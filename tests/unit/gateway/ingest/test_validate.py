@@ -1,4 +1,4 @@
-"""What becomes of an item that keeps the rules, and what is said of one that does not."""
+"""The content of accepted items and of rejected ones."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import uuid
 
 import pytest
 
-from gateway.ingest.envelope import Limits, read_request
+from gateway.ingest.envelope import Limits, parse_envelope
 from gateway.ingest.rejections import Code
 from gateway.ingest.rules import ItemType
-from gateway.ingest.validate import check_items
+from gateway.ingest.validate import validate_items
 from schemas.items import Identify, Track
 from tests.unit.gateway.ingest.checking import (
-    GOOD,
     NOON,
     NOON_TEXT,
+    VALID,
     accepted,
     changed,
     check,
     check_batch,
     raw,
-    refused,
+    rejected,
 )
 
 
-def test_a_track_becomes_what_the_topic_holds() -> None:
+def test_track_has_every_field_of_its_record() -> None:
     item = accepted(
         check_batch(
             '{"type":"track","userId":"u","event":"Order Completed","messageId":"m","anonymousId":"a",'
@@ -45,7 +45,7 @@ def test_a_track_becomes_what_the_topic_holds() -> None:
     assert bytes(item.integrations) == b'{"All":false}'
 
 
-def test_an_identify_keeps_its_traits_as_they_came() -> None:
+def test_identify_keeps_its_traits_as_raw_json() -> None:
     item = accepted(check_batch('{"type":"identify","userId":"u","traits":{"gone":null,"n":1e2}}'))
 
     assert isinstance(item, Identify)
@@ -54,31 +54,31 @@ def test_an_identify_keeps_its_traits_as_they_came() -> None:
 
 
 @pytest.mark.parametrize("null", ["", ',"properties":null,"context":null,"integrations":null,"timestamp":null'])
-def test_what_is_missing_or_null_is_empty(null: str) -> None:
-    item = accepted(check_batch(GOOD[:-1] + null + "}"))
+def test_missing_and_null_objects_are_empty(null: str) -> None:
+    item = accepted(check_batch(VALID[:-1] + null + "}"))
 
     assert isinstance(item, Track)
     assert [bytes(value) for value in (item.properties, item.context, item.integrations)] == [b"{}"] * 3
     assert item.timestamp == NOON_TEXT
 
 
-def test_context_and_integrations_of_the_batch_hold_for_items_without_their_own() -> None:
+def test_items_without_context_and_integrations_get_those_of_the_batch() -> None:
     own = raw("context", '{"own":1}')
-    verdicts = check_batch(GOOD, own, raw("context", "null"), context={"all": 1}, integrations={"X": True})
+    result = check_batch(VALID, own, raw("context", "null"), context={"all": 1}, integrations={"X": True})
 
-    assert [bytes(item.context) for _, item in verdicts.accepted] == [b'{"all": 1}', b'{"own":1}', b'{"all": 1}']
-    assert {bytes(item.integrations) for _, item in verdicts.accepted} == {b'{"X": true}'}
+    assert [bytes(item.context) for item in result.accepted] == [b'{"all": 1}', b'{"own":1}', b'{"all": 1}']
+    assert {bytes(item.integrations) for item in result.accepted} == {b'{"X": true}'}
 
 
-def test_of_two_members_with_one_name_the_last_counts() -> None:
+def test_last_of_two_members_with_one_name_wins() -> None:
     item = accepted(check_batch(raw("userId", '"second"')))
     assert item.user_id == "second"
 
-    item = accepted(check('{"batch":5,"sentAt":"2026-01-31","batch":[' + GOOD + '],"sentAt":null}'))
+    item = accepted(check('{"batch":5,"sentAt":"2026-01-31","batch":[' + VALID + '],"sentAt":null}'))
     assert item.sent_at is None
 
 
-def test_an_items_own_sentat_corrects_its_clock() -> None:
+def test_sentat_of_the_item_overrides_that_of_the_batch() -> None:
     late = changed(timestamp="2026-01-31T08:00:00Z", sentAt="2026-01-31T09:00:00Z")
     item = accepted(check_batch(late, sentAt="2026-01-31T12:00:00Z"))
 
@@ -86,76 +86,76 @@ def test_an_items_own_sentat_corrects_its_clock() -> None:
 
 
 @pytest.mark.parametrize("sent_at", ["no time", "", "2026-01-29T11:59:59Z"])
-def test_a_clock_that_cannot_be_right_corrects_nothing(sent_at: str) -> None:
+def test_invalid_or_distant_sentat_corrects_nothing(sent_at: str) -> None:
     item = accepted(check_batch(changed(timestamp="2026-01-31T08:00:00Z"), sentAt=sent_at))
 
     assert item.timestamp == item.original_timestamp == "2026-01-31T08:00:00.000000Z"
 
 
-def test_a_time_far_ahead_is_the_time_received_and_the_original_is_kept() -> None:
+def test_timestamp_far_in_the_future_becomes_receivedat_and_is_kept_as_original() -> None:
     item = accepted(check_batch(changed(timestamp="2030-01-01")))
 
     assert (item.timestamp, item.original_timestamp) == (NOON_TEXT, "2030-01-01T00:00:00.000000Z")
 
 
-def test_originaltimestamp_stands_in_where_timestamp_is_missing() -> None:
+def test_originaltimestamp_is_used_without_a_timestamp() -> None:
     item = accepted(check_batch(changed(originalTimestamp="2026-01-31T08:00:00Z")))
 
     assert item.timestamp == "2026-01-31T08:00:00.000000Z"
 
 
 @pytest.mark.parametrize("item_type", ["track", "identify"])
-def test_the_path_gives_the_type_of_a_single_item(item_type: ItemType) -> None:
+def test_path_determines_the_type_of_a_single_item(item_type: ItemType) -> None:
     body = '  {"writeKey":"w","type":"page","userId":"u","event":"e","sentAt":"2026-01-31","context":{"a":1}}\n'
     item = accepted(check(body, item_type=item_type))
 
     assert isinstance(item, Track if item_type == "track" else Identify)
     assert (item.sent_at, bytes(item.context)) == ("2026-01-31T00:00:00.000000Z", b'{"a":1}')
-    assert read_request(body.encode(), item_type=item_type).write_key == "w"
+    assert parse_envelope(body.encode(), item_type=item_type).write_key == "w"
 
 
-def test_a_single_bad_item_is_refused_with_its_own_text() -> None:
-    refusal = refused(check('\n{"writeKey":"w","messageId":"m","userId":"u","event":"e","p":NaN} ', item_type="track"))
+def test_rejected_single_item_keeps_its_text() -> None:
+    item = rejected(check('\n{"writeKey":"w","messageId":"m","userId":"u","event":"e","p":NaN} ', item_type="track"))
 
-    assert (refusal.index, refusal.code, refusal.message_id) == (0, Code.INVALID_NUMBER, "m")
-    assert refusal.content == b'{"writeKey":"w","messageId":"m","userId":"u","event":"e","p":NaN}'
+    assert (item.index, item.code, item.message_id) == (0, Code.INVALID_NUMBER, "m")
+    assert item.content == b'{"writeKey":"w","messageId":"m","userId":"u","event":"e","p":NaN}'
 
 
 @pytest.mark.parametrize(
     ("message_id", "known"),
     [('"m-1"', "m-1"), ("7", None), ('""', None), ("null", None), ('"a\\u0000"', None), ('"\\ud800"', None)],
 )
-def test_a_refusal_names_the_messageid_where_it_is_one(message_id: str, known: str | None) -> None:
-    assert refused(check_batch(f'{{"type":"page","messageId":{message_id}}}')).message_id == known
+def test_rejected_item_has_its_messageid_if_valid(message_id: str, known: str | None) -> None:
+    assert rejected(check_batch(f'{{"type":"page","messageId":{message_id}}}')).message_id == known
 
 
-def test_a_refusal_without_json_for_its_messageid_has_none() -> None:
+def test_rejected_item_that_cannot_be_parsed_has_no_messageid() -> None:
     deep = '{"messageId":"m","a":' + "[" * 3000 + "]" * 3000 + "}"
 
-    assert refused(check_batch(deep)).message_id is None
+    assert rejected(check_batch(deep)).message_id is None
 
 
 CLIENT_TIME = '{"type":"track","userId":"u","event":"e","timestamp":"2026-01-31T11:00:00Z"}'
 
 
 def derived(body: str, project_id: str = "p", item_type: ItemType | None = None) -> list[str]:
-    request = read_request(body.encode(), item_type=item_type)
-    verdicts = check_items(request, project_id=project_id, received_at=NOON, limits=Limits())
-    return [item.message_id for _, item in verdicts.accepted]
+    envelope = parse_envelope(body.encode(), item_type=item_type)
+    result = validate_items(envelope, project_id=project_id, received_at=NOON, limits=Limits())
+    return [item.message_id for item in result.accepted]
 
 
 @pytest.mark.parametrize("sent_at", ['"2026-01-31T11:00:01Z"', '"whenever"'])
-def test_the_same_bytes_sent_again_get_the_same_messageid(sent_at: str) -> None:
+def test_same_bytes_get_the_same_messageid(sent_at: str) -> None:
     body = f'{{"batch":[{{"type":"identify","userId":"u"}}],"sentAt":{sent_at}}}'
 
     assert derived(body) == derived(body)
 
 
-def test_a_derived_messageid_stays_what_it_was() -> None:
+def test_derived_messageid_is_stable_across_releases() -> None:
     assert derived(f'{{"batch":[{CLIENT_TIME}]}}') == ["e95bff70ccbe39729cdf2c6cd41b9a84"]
 
 
-def test_what_tells_events_apart_is_in_their_messageid() -> None:
+def test_derived_messageid_depends_on_project_type_time_index_and_content() -> None:
     plain = CLIENT_TIME.replace(',"timestamp":"2026-01-31T11:00:00Z"', "")
     ids = [
         *derived(f'{{"batch":[{CLIENT_TIME},{CLIENT_TIME}]}}'),
@@ -170,7 +170,7 @@ def test_what_tells_events_apart_is_in_their_messageid() -> None:
     assert len(set(ids)) == len(ids) == 8
 
 
-def test_without_a_clients_clock_a_messageid_is_random() -> None:
+def test_messageid_is_random_without_a_client_time() -> None:
     body = '{"batch":[{"type":"identify","userId":"u"}]}'
     [one], [other] = derived(body), derived(body)
 
