@@ -198,7 +198,7 @@ class KafkaSettings:
     )
     username: str = setting("SEQUENCE_KAFKA_USERNAME", "", "User name for SASL")
     password: str = setting("SEQUENCE_KAFKA_PASSWORD", "", "Password for SASL", secret=True)
-    ca_file: str = setting("SEQUENCE_KAFKA_CA_FILE", "", "File of CA certificates that verify the brokers")
+    ca_file: str = setting("SEQUENCE_KAFKA_CA_FILE", "", "File of CA certificates (PEM) that verify the brokers")
     topic_prefix: str = setting("SEQUENCE_TOPIC_PREFIX", "sequence", "First part of every topic name")
 
 
