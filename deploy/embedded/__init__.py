@@ -1,1 +1,1 @@
-"""Servers that come from package registries: Apache Kafka, and the engine of ClickHouse behind an HTTP server."""
+"""Servers that run from Python packages: Apache Kafka, and the ClickHouse engine behind an HTTP server."""

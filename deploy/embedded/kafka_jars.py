@@ -1,36 +1,40 @@
-"""Fetches Kafka's jar files: exact versions, each checked against the SHA-256 in `kafka-jars.txt`.
+"""Downloads Kafka's jar files from a Maven repository: the exact versions of `kafka-jars.txt`, verified by SHA-256.
 
-jgo downloads from a Maven repository but only warns about a wrong checksum, so the check is made here, before a file
-gets its final name. A file that is there is checked again at every start; that costs a tenth of a second.
+pooch downloads each file under a temporary name and renames it once its checksum matches, so a jar file is complete or
+absent. Files that are present are verified at every start, which takes a tenth of a second.
 
-`python -m deploy.embedded.kafka_jars ENDPOINT` prints a new list: jgo's notation, the coordinates joined by `+`. The list names
-its own. The binding for log4j carries a `!`, or its parent's table of versions would decide over Kafka's clients.
+`python -m deploy.embedded.kafka_jars ENDPOINT` prints a new list. ENDPOINT is the first line of the list, in jgo's
+notation: Maven coordinates joined by `+`. The log4j binding is marked with `!`, which makes jgo ignore the dependency
+versions of its parent POM; otherwise they would override those of Kafka's clients.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import jgo
-import requests
-from jgo.maven import MavenContext, PythonResolver
+import pooch  # type: ignore[import-untyped]  # it publishes no types
+from jgo.constants import MAVEN_CENTRAL_URL
 
 from deploy.errors import FetchError
 
 LIST = Path(__file__).with_name("kafka-jars.txt")
-_DOWNLOADS_AT_ONCE = 6
+_PARALLEL_DOWNLOADS = 6
+_TIMEOUT_SECONDS = 30
+_CHUNK_BYTES = 64 * 1024
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")
+"""The user name and password in a URL, which requests shows in errors."""
 
 Progress = Callable[[int], None]
-"""Told of bytes that arrived."""
+"""Called with the number of bytes received since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +42,33 @@ class Jar:
     """One file of the list."""
 
     coordinate: str
+    """`group:artifact:version`."""
     sha256: str
     size_bytes: int
 
     @property
     def file_name(self) -> str:
-        """The name it has in a Maven repository."""
+        """Its file name in a Maven repository."""
         _, artifact, version = self.coordinate.split(":")
         return f"{artifact}-{version}.jar"
 
+    @property
+    def path(self) -> str:
+        """Its path in a Maven repository."""
+        group, artifact, version = self.coordinate.split(":")
+        return f"{group.replace('.', '/')}/{artifact}/{version}/{self.file_name}"
+
 
 def listed(text: str | None = None) -> list[Jar]:
-    """Return the jars of the list, in the order of the class path."""
+    """Return the jars of *text*, by default of `kafka-jars.txt`, in the order of the class path."""
     lines = (LIST.read_text(encoding="ascii") if text is None else text).splitlines()
     fields = (line.split() for line in lines if line and not line.startswith("#"))
     return [Jar(coordinate, sha256, int(size)) for coordinate, sha256, size in fields]
 
 
 def missing(directory: Path, jars: Iterable[Jar]) -> list[Jar]:
-    """Return the jars that are not in *directory* with the content they should have."""
-    return [jar for jar in jars if not _is_right(directory / jar.file_name, jar)]
+    """Return the jars that are absent from *directory* or differ from the list."""
+    return [jar for jar in jars if not _is_valid(directory / jar.file_name, jar)]
 
 
 def class_path(directory: Path, jars: Iterable[Jar]) -> str:
@@ -66,69 +77,74 @@ def class_path(directory: Path, jars: Iterable[Jar]) -> str:
 
 
 def fetch(directory: Path, jars: list[Jar], *, repository: str = "", progress: Progress = lambda _: None) -> None:
-    """Download *jars* into *directory*, several at once; *repository* replaces Maven Central.
+    """Download *jars* into *directory*, several in parallel, from *repository* or else from Maven Central.
 
-    Raises `FetchError` when one cannot be had or differs from the list. What was fetched before that stays.
+    Raises `FetchError` if one cannot be downloaded or stored, or differs from the list. Complete files stay.
     """
+    pooch.get_logger().setLevel("WARNING")
     lock = threading.Lock()
 
-    def one_by_one(arrived: int) -> None:
+    def report(count: int) -> None:
         with lock:
-            progress(arrived)
+            progress(count)
 
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with (
-            tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as staging,
-            ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as threads,
-        ):
-            downloads = [
-                threads.submit(_download, jar, directory, _context(Path(staging), repository, one_by_one))
-                for jar in jars
-            ]
-            try:
-                for download in as_completed(downloads):
-                    download.result()
-            finally:
-                threads.shutdown(cancel_futures=True)
-    except OSError as error:
-        raise FetchError(f"Kafka's files could not be stored in {directory}: {error}") from error
+    base_url = repository.rstrip("/") or MAVEN_CENTRAL_URL
+    with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as threads:
+        downloads = [threads.submit(_download, jar, directory, base_url, report) for jar in jars]
+        try:
+            for download in as_completed(downloads):
+                download.result()
+        finally:
+            threads.shutdown(cancel_futures=True)
 
 
-def _download(jar: Jar, directory: Path, context: MavenContext) -> None:
-    group, artifact, version = jar.coordinate.split(":")
-    try:
-        path = context.project(group, artifact).at_version(version).artifact().resolve()
-    except (requests.RequestException, RuntimeError) as error:
-        raise FetchError(
-            f"{jar.coordinate} could not be fetched: {error}\n"
-            "Is the network up? SEQUENCE_MAVEN_REPOSITORY names another Maven repository, REQUESTS_CA_BUNDLE a file of "
-            "certificates where a proxy brings its own."
-        ) from error
-    if not _is_right(path, jar):
-        raise FetchError(f"{jar.coordinate} as fetched is not the file that {LIST.name} names: its SHA-256 differs")
-    path.replace(directory / jar.file_name)
+class _ProgressBar:
+    """What pooch updates. It counts a last, partial chunk in full and then the whole file once more."""
+
+    total = 0
+
+    def __init__(self, jar: Jar, report: Progress) -> None:
+        self._remaining_bytes = jar.size_bytes
+        self._report = report
+
+    def update(self, count: int) -> None:
+        received = min(count, self._remaining_bytes)
+        self._remaining_bytes -= received
+        self._report(received)
+
+    def reset(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
-def _context(staging: Path, repository: str, progress: Progress) -> MavenContext:
-    @contextmanager
-    def reported(_file_name: str, _size_bytes: int) -> Iterator[Progress]:
-        yield progress
-
-    return MavenContext(
-        resolver=PythonResolver(progress_callback=reported),
-        repo_cache=staging,
-        remote_repos={"repository": repository.rstrip("/")} if repository else None,
-        timeout=30,
+def _download(jar: Jar, directory: Path, base_url: str, report: Progress) -> None:
+    downloader = pooch.HTTPDownloader(
+        progressbar=_ProgressBar(jar, report), chunk_size=_CHUNK_BYTES, timeout=_TIMEOUT_SECONDS
     )
-
-
-def _is_right(path: Path, jar: Jar) -> bool:
     try:
-        if path.stat().st_size != jar.size_bytes:
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == jar.sha256
+        pooch.retrieve(f"{base_url}/{jar.path}", jar.sha256, jar.file_name, directory, downloader=downloader)
+        # A temporary file is readable by its owner alone, but a cache can be shared.
+        (directory / jar.file_name).chmod(0o644)
+    except OSError as error:
+        # Errors of the operating system, such as a full disk, have a number; those of HTTP requests have none.
+        if error.errno is not None:
+            raise FetchError(
+                f"Cannot write Kafka's jar files to {directory}: {error}. SEQUENCE_CACHE_DIR sets another directory."
+            ) from error
+        raise FetchError(
+            f"Cannot download {jar.coordinate}: {_CREDENTIALS.sub('//', str(error))}\n"
+            "Check the network connection. SEQUENCE_MAVEN_REPOSITORY sets another Maven repository. "
+            "REQUESTS_CA_BUNDLE sets the file of CA certificates, which a TLS-inspecting proxy needs."
+        ) from error
+    except ValueError as error:
+        raise FetchError(f"Checksum mismatch for {jar.coordinate}: {error}") from error
+
+
+def _is_valid(path: Path, jar: Jar) -> bool:
+    try:
+        return path.stat().st_size == jar.size_bytes and pooch.file_hash(path) == jar.sha256
     except FileNotFoundError:
         return False
 

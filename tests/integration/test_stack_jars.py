@@ -1,7 +1,8 @@
-"""Fetching Kafka's files from a repository: a small one on this machine."""
+"""Downloads of Kafka's jar files, from a Maven repository on this machine."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.server
 import threading
@@ -39,7 +40,7 @@ def repository(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_what_is_missing_is_fetched_and_progress_adds_up(repository: str, tmp_path: Path) -> None:
+def test_missing_files_are_downloaded_with_progress(repository: str, tmp_path: Path) -> None:
     directory = tmp_path / "cache" / "jars"
     arrived: list[int] = []
 
@@ -48,29 +49,61 @@ def test_what_is_missing_is_fetched_and_progress_adds_up(repository: str, tmp_pa
     assert missing(directory, JARS) == []
     assert sum(arrived) == sum(jar.size_bytes for jar in JARS)
     assert sorted(path.name for path in directory.iterdir()) == sorted(jar.file_name for jar in JARS)
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o644}
 
 
-def test_a_file_that_differs_from_the_list_is_refused_and_not_kept(repository: str, tmp_path: Path) -> None:
+def test_damaged_file_is_downloaded_again(repository: str, tmp_path: Path) -> None:
+    fetch(tmp_path, JARS, repository=repository)
+    damaged = tmp_path / JARS[0].file_name
+    damaged.write_bytes(b"x" * JARS[0].size_bytes)
+
+    assert missing(tmp_path, JARS) == [JARS[0]]
+    fetch(tmp_path, [JARS[0]], repository=repository)
+
+    assert damaged.read_bytes() == CONTENTS[JARS[0].coordinate]
+
+
+def test_file_with_a_wrong_checksum_is_rejected_and_deleted(repository: str, tmp_path: Path) -> None:
     forged = replace(JARS[0], sha256="0" * 64)
 
-    with pytest.raises(FetchError, match=r"part0:1\.0 as fetched is not the file"):
+    expected = rf"Checksum mismatch for org\.example:part0:1\.0: .* expected {forged.sha256} but got {JARS[0].sha256}"
+    with pytest.raises(FetchError, match=expected):
         fetch(tmp_path / "jars", [forged], repository=repository)
 
     assert list((tmp_path / "jars").iterdir()) == []
 
 
-def test_a_file_that_the_repository_lacks_is_named(repository: str, tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match=r"org\.example:absent:1\.0"):
+def test_file_absent_from_the_repository_is_named(repository: str, tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=r"Cannot download org\.example:absent:1\.0: 404"):
         fetch(tmp_path / "jars", [Jar("org.example:absent:1.0", "0" * 64, 1)], repository=repository)
 
 
-def test_without_a_network_the_setting_for_another_repository_is_named(tmp_path: Path) -> None:
+def test_credentials_in_the_url_authenticate_and_stay_out_of_errors(tmp_path: Path) -> None:
+    authorizations: list[str | None] = []
+
+    class Closed(Quiet):
+        def do_GET(self) -> None:
+            authorizations.append(self.headers["Authorization"])
+            self.send_error(403)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Closed) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(FetchError) as caught:
+            fetch(tmp_path, JARS[:1], repository=f"http://user:sesame@127.0.0.1:{server.server_port}")
+        server.shutdown()
+
+    assert authorizations == [f"Basic {base64.b64encode(b'user:sesame').decode()}"]
+    assert "403" in str(caught.value)
+    assert "sesame" not in str(caught.value)
+
+
+def test_unreachable_repository_error_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="SEQUENCE_MAVEN_REPOSITORY"):
         fetch(tmp_path / "jars", JARS, repository=f"http://127.0.0.1:{free_port()}")
 
 
-def test_a_cache_that_cannot_be_written_is_named(repository: str, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
+def test_unwritable_cache_error_names_directory_and_setting(repository: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
 
-    with pytest.raises(FetchError, match="could not be stored in"):
+    with pytest.raises(FetchError, match=r"Cannot write .*file/jars: .* SEQUENCE_CACHE_DIR"):
         fetch(tmp_path / "file" / "jars", JARS, repository=repository)

@@ -1,4 +1,4 @@
-"""Kafka's files are the ones that the list names, or none."""
+"""Kafka's jar files: the list, and which files of a directory match it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONTENT = b"a jar"
 JAR = Jar("org.example:thing:1.0", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
 
 
-def test_the_list_names_the_broker_of_the_version_that_is_run() -> None:
+def test_list_contains_the_configured_kafka_version() -> None:
     jars = listed()
 
     assert jars[0].coordinate == f"org.apache.kafka:kafka_2.13:{VERSION}"
@@ -20,34 +20,34 @@ def test_the_list_names_the_broker_of_the_version_that_is_run() -> None:
     assert all(len(jar.sha256) == 64 and jar.size_bytes > 0 for jar in jars)
 
 
-def test_kafka_has_a_logger_that_its_log_calls_reach() -> None:
+def test_list_contains_the_logging_binding_of_kafkas_slf4j_version() -> None:
     versions = dict(jar.coordinate.split(":")[1:] for jar in listed())
 
-    # The binding of 1.x is `log4j-slf4j-impl`, that of 2.x another artifact: a mismatch would print nothing at all.
+    # The binding of 1.x is `log4j-slf4j-impl`, that of 2.x another artifact: a mismatch would disable logging.
     assert versions["slf4j-api"].startswith("1.7.")
     assert versions["log4j-slf4j-impl"] == versions["log4j-core"] == versions["log4j-api"]
 
 
-def test_a_file_that_is_there_and_right_is_not_fetched_again(tmp_path: Path) -> None:
+def test_valid_file_is_not_missing(tmp_path: Path) -> None:
     (tmp_path / JAR.file_name).write_bytes(CONTENT)
 
     assert missing(tmp_path, [JAR]) == []
 
 
-def test_a_file_with_other_content_counts_as_missing(tmp_path: Path) -> None:
+def test_file_with_a_wrong_checksum_counts_as_missing(tmp_path: Path) -> None:
     (tmp_path / JAR.file_name).write_bytes(b"a hat")
 
     assert missing(tmp_path, [JAR]) == [JAR]
 
 
-def test_a_file_that_was_cut_off_counts_as_missing(tmp_path: Path) -> None:
+def test_truncated_or_absent_file_counts_as_missing(tmp_path: Path) -> None:
     (tmp_path / JAR.file_name).write_bytes(CONTENT[:-1])
 
     assert missing(tmp_path, [JAR]) == [JAR]
     assert missing(tmp_path / "nowhere", [JAR]) == [JAR]
 
 
-def test_the_class_path_keeps_the_order_of_the_list() -> None:
+def test_class_path_keeps_the_order_of_the_list() -> None:
     jars = [Jar(f"org.example:{name}:1.0", "", 0) for name in ("b", "a")]
 
     assert class_path(Path("/jars"), jars) == "/jars/b-1.0.jar:/jars/a-1.0.jar"
