@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest -q -n $(PYTEST_WORKERS) --no-loadscope-reorder
 PRODUCT := gateway processors schemas deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test faults hostile bench lint static format lock
+.PHONY: help run check test faults hostile bench lint format lock
 
 help:
 	@echo "make run      start the whole pipeline on this machine"
@@ -18,41 +18,40 @@ help:
 	@echo "make faults   kill, pause and disconnect each service under load, and count; ONLY=name selects"
 	@echo "make hostile  attack a gateway with malformed, slow, random and 10,000 connections"
 	@echo "make bench    measure each stage beside the naive implementation; ONLY=name selects"
-	@echo "make lint     check style, types, imports, secrets and known vulnerabilities"
+	@echo "make lint     check style, types, imports and secrets"
 	@echo "make format   format the code and apply safe fixes"
 	@echo "make lock     update the lock files after a change of dependencies; needs uv"
 
 run: $(STAMP)
 	@exec $(BIN)/sequence up --parent $$PPID
 
-check: static
+check: lint
 	$(PYTEST) -m "not (services or faults or hostile or bench)" tests/contracts tests/unit
 
 # Includes everything that `make check` runs.
 test: lint
+	$(BIN)/python -m tests.support.inspection vulnerabilities
 	$(PYTEST)
 
 faults: $(STAMP)
-	$(BIN)/pytest -q -m faults
+	$(if $(ONLY),,$(BIN)/pytest -q -m faults)
 	$(BIN)/python -m tests.faults.run --only "$(ONLY)"
 
 hostile: $(STAMP)
 	$(BIN)/pytest -q -m "" tests/hostile
 
 bench: $(STAMP)
+	$(if $(ONLY),,$(BIN)/pytest -q -m bench)
 	$(BIN)/python -m tests.benchmarks --only "$(ONLY)"
 
-static: $(STAMP)
+# Tests import development dependencies (DEP004) and leave out those of the product (DEP002).
+lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/deptry $(PRODUCT)
-	# Tests import development dependencies (DEP004) and need not use all of them (DEP002).
 	$(BIN)/deptry tests --ignore DEP002,DEP004
 	$(BIN)/python -m tests.support.inspection secrets
-
-lint: static
-	$(BIN)/python -m tests.support.inspection vulnerabilities
 
 LOCK := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 

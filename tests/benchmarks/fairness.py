@@ -21,7 +21,7 @@ import aiohttp
 
 from gateway.projects.admin import create_project, create_token, update_project
 from schemas.settings import KafkaSettings
-from tests.hostile.target import attacked
+from tests.hostile.target import running_gateway
 from tests.support.services import kafka_server
 
 LIMIT_ITEMS_PER_SECOND = 2_000
@@ -127,7 +127,7 @@ def main() -> None:
         place = Path(directory)
         with kafka_server(place / "kafka") as address:
             kafka = KafkaSettings(bootstrap_servers=address, topic_prefix="fairness")
-            with attacked(kafka, place) as target:
+            with running_gateway(kafka, place) as target:
                 loud = asyncio.run(prepare(kafka))
                 url = f"http://127.0.0.1:{target.port}/event/batch"
                 with ProcessPoolExecutor(1) as pool:

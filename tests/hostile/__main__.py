@@ -1,4 +1,4 @@
-"""`python -m tests.hostile`: attacks on a gateway of its own, as a table; with `--minutes N` requests by chance."""
+"""`python -m tests.hostile`: a table of attacks and replies; with `--minutes N`, random requests instead."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import requests
 from hypothesis import HealthCheck, Phase, given, settings
 
 from schemas.settings import KafkaSettings
-from tests.hostile.attacks import ATTACKS, VARIABLES, carry_out
-from tests.hostile.chance import judge
-from tests.hostile.requests_by_chance import Chance, chances
-from tests.hostile.target import Target, attacked
+from tests.hostile.attacks import ATTACKS, CONNECTION_ATTACKS, SLOW_CLIENTS, VARIABLES, Attacks, carry_out
+from tests.hostile.fuzzer import check_reply
+from tests.hostile.random_requests import RandomRequest, random_requests
+from tests.hostile.target import Target, running_gateway
 from tests.support.services import kafka_server
 
 
-async def show(target: Target) -> int:
-    """Print a line for each attack and return how many were not answered as expected."""
+async def show(target: Target, attacks: Attacks) -> int:
+    """Print a row for each attack and return the number of unexpected replies."""
     wrong = 0
-    sys.stdout.write("| Input | Answer | ms | MiB before | after |\n| --- | --- | ---: | ---: | ---: |\n")
-    for name, (expected, make) in ATTACKS.items():
+    for name, (expected, make) in attacks.items():
         outcome = await carry_out(target, make())
-        wrong += not outcome.is_as(expected)
-        mark = "" if outcome.is_as(expected) else f", expected {expected}"
+        wrong += not outcome.matches(expected)
+        mark = "" if outcome.matches(expected) else f", expected {expected}"
         memory = f"{outcome.before_mib:.0f} | {outcome.after_mib:.0f}"
-        sys.stdout.write(f"| {name} | {outcome.told}{mark} | {outcome.seconds * 1000:.0f} | {memory} |\n")
+        sys.stdout.write(f"| {name} | {outcome.answer}{mark} | {outcome.seconds * 1000:.0f} | {memory} |\n")
     return wrong
 
 
-def send_by_chance(target: Target, minutes: float) -> int:
-    """Send requests by chance and print what came of them, minute by minute; return how many were answered wrongly."""
+def fuzz(target: Target, minutes: float) -> int:
+    """Send random requests for *minutes*, print the replies by status every minute, and return 1 after an error."""
     statuses: Counter[int] = Counter()
-    ending = time.monotonic() + minutes * 60
+    end = time.monotonic() + minutes * 60
     shown_at = time.monotonic()
-    while time.monotonic() < ending:
+    while time.monotonic() < end:
 
-        @given(chance=chances())
+        @given(request=random_requests())
         @settings(
             max_examples=500,
             deadline=None,
@@ -49,32 +49,40 @@ def send_by_chance(target: Target, minutes: float) -> int:
             database=None,
             phases=[Phase.generate],
         )
-        def send(chance: Chance) -> None:
-            statuses[judge(target, chance)] += 1
+        def send(request: RandomRequest) -> None:
+            statuses[check_reply(target, request)] += 1
 
         send()
-        if time.monotonic() - shown_at > 60 or time.monotonic() >= ending:
+        if time.monotonic() - shown_at > 60 or time.monotonic() >= end:
             shown_at = time.monotonic()
-            told = ", ".join(f"{status or 'none'}: {count}" for status, count in sorted(statuses.items()))
-            sys.stdout.write(f"{statuses.total()} requests, {target.memory_mib():.0f} MiB; {told}\n")
+            replies = ", ".join(f"{status or 'none'}: {count}" for status, count in sorted(statuses.items()))
+            sys.stdout.write(f"{statuses.total()} requests, {target.memory_mib():.0f} MiB; {replies}\n")
             sys.stdout.flush()
-    numbers = requests.get(f"http://127.0.0.1:{target.port}/metrics", timeout=10).text
-    return "sequence_gateway_unexpected_errors_total 0.0" not in numbers
+    metrics = requests.get(f"http://127.0.0.1:{target.port}/metrics", timeout=10).text
+    return "sequence_gateway_unexpected_errors_total 0.0" not in metrics
 
 
 def main() -> int:
-    """Return 1 where an answer was not the expected one."""
+    """Return 1 after an unexpected reply."""
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=0.0, help="send requests by chance for so long")
+    parser.add_argument("--minutes", type=float, default=0.0, help="send random requests for so many minutes")
     minutes = parser.parse_args().minutes
+    wrong = 0
     with tempfile.TemporaryDirectory(prefix="sequence-hostile-") as directory:
-        place = Path(directory)
-        with (
-            kafka_server(place / "kafka") as address,
-            attacked(KafkaSettings(bootstrap_servers=address, topic_prefix="hostile"), place, **VARIABLES) as target,
-        ):
-            wrong = send_by_chance(target, minutes) if minutes else asyncio.run(show(target))
-            return int(wrong > 0)
+        path = Path(directory)
+        with kafka_server(path / "kafka") as address:
+            kafka = KafkaSettings(bootstrap_servers=address, topic_prefix="hostile")
+            if minutes:
+                with running_gateway(kafka, path, **VARIABLES) as target:
+                    return fuzz(target, minutes)
+            sys.stdout.write("| Attack | Reply | ms | MiB before | after |\n| --- | --- | ---: | ---: | ---: |\n")
+            for prefix, attacks, variables in (
+                ("hostile", ATTACKS, VARIABLES),
+                ("connections", CONNECTION_ATTACKS, SLOW_CLIENTS),
+            ):
+                with running_gateway(replace(kafka, topic_prefix=prefix), path, **variables) as target:
+                    wrong += asyncio.run(show(target, attacks))
+    return int(wrong > 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One attack after the other: what was answered, how long it took, and what it left in memory."""
+"""The attacks: the reply of each, its duration and its effect on the memory of the gateway."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import resource
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +15,9 @@ from tests.hostile.target import Pause, Reply, Target, read_reply
 from tests.hostile.wire import WIRES, Wire
 
 VARIABLES = {"SEQUENCE_GATEWAY_HEAD_TIMEOUT_SECONDS": "8", "SEQUENCE_GATEWAY_BODY_TIMEOUT_SECONDS": "2"}
-"""Of the gateway under attack, so that the slow attacks are over soon."""
+"""Settings of the gateway under attack: short timeouts keep the slow attacks short."""
+SLOW_CLIENTS = {"SEQUENCE_GATEWAY_HEAD_TIMEOUT_SECONDS": "600"}
+"""For `attack_with_connections`: every connection stays open, however long opening all of them takes."""
 CONNECTIONS = 10_000
 OPENED_AT_ONCE = 200
 PIPELINED = 500
@@ -23,7 +25,7 @@ PIPELINED = 500
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an attack came to."""
+    """The result of an attack."""
 
     reply: Reply
     seconds: float
@@ -31,13 +33,13 @@ class Outcome:
     after_mib: float
 
     @property
-    def told(self) -> str:
-        """The status and the code."""
+    def answer(self) -> str:
+        """Status and code."""
         return f"{self.reply.status} {self.reply.code}".strip()
 
-    def is_as(self, expected: str) -> bool:
-        """Return whether it is what was *expected*: a status alone leaves the code open."""
-        return self.told == expected or (" " not in expected and str(self.reply.status) == expected)
+    def matches(self, expected: str) -> bool:
+        """Return whether the reply is the *expected* one; a status without a code allows every code."""
+        return self.answer == expected or (" " not in expected and str(self.reply.status) == expected)
 
 
 Attack = Callable[[Target], Awaitable[Reply]]
@@ -63,7 +65,7 @@ def with_body(body: Body) -> Attack:
 
 
 def on_wire(wire: Wire) -> Attack:
-    """Return the attack that sends what *wire* says."""
+    """Return the attack that sends the parts of *wire*."""
 
     async def attack(target: Target) -> Reply:
         return await target.exchange(*wire.parts(target))
@@ -71,8 +73,11 @@ def on_wire(wire: Wire) -> Attack:
     return attack
 
 
-async def many_connections(target: Target) -> Reply:
-    """Open thousands of connections, half of which say nothing and half begin a request, and ask beside them."""
+async def attack_with_connections(target: Target) -> Reply:
+    """Open 10,000 connections, half of them idle and half with an unfinished request, and send one request more.
+
+    The gateway runs with `SLOW_CLIENTS`.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     wanted = CONNECTIONS if hard == resource.RLIM_INFINITY else min(CONNECTIONS, hard - 1000)
@@ -96,7 +101,7 @@ async def many_connections(target: Target) -> Reply:
 
 
 async def pipelined(target: Target) -> Reply:
-    """Send hundreds of requests at once on one connection; return the last reply, every one before it being 200."""
+    """Send `PIPELINED` requests at once on one connection, expect 200 for each and return the last reply."""
     reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
     try:
         writer.write(target.post(GOOD) * PIPELINED)
@@ -108,8 +113,8 @@ async def pipelined(target: Target) -> Reply:
         writer.close()
 
 
-async def left_alone(target: Target) -> Reply:
-    """Begin hundreds of requests and go in the middle of them; then ask."""
+async def aborted(target: Target) -> Reply:
+    """Abort 1,000 requests in the middle of their bodies, then send one request."""
     for _ in range(5):
         connections = [asyncio.open_connection("127.0.0.1", target.port) for _ in range(OPENED_AT_ONCE)]
         for _, writer in await asyncio.gather(*connections):
@@ -118,11 +123,14 @@ async def left_alone(target: Target) -> Reply:
     return await target.exchange(Pause(0), target.post(GOOD))
 
 
-ATTACKS: dict[str, tuple[str, Callable[[], Attack]]] = {
+Attacks = Mapping[str, tuple[str, Callable[[], Attack]]]
+"""By name: the expected reply, and what makes the attack."""
+
+ATTACKS: Attacks = {
     **{body.name: (body.expected, partial(with_body, body)) for body in BODIES},
     **{wire.name: (wire.expected, partial(on_wire, wire)) for wire in WIRES},
-    "500 requests in one go": ("200", lambda: pipelined),
-    "1,000 requests that are left in the middle": ("200", lambda: left_alone),
-    "10,000 connections": ("200", lambda: many_connections),
+    "500 pipelined requests": ("200", lambda: pipelined),
+    "1,000 aborted requests": ("200", lambda: aborted),
 }
-"""By name: what is expected, and what makes the attack."""
+CONNECTION_ATTACKS: Attacks = {"10,000 connections": ("200", lambda: attack_with_connections)}
+"""Attacks on a gateway with the settings `SLOW_CLIENTS`."""

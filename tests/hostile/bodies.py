@@ -1,4 +1,4 @@
-"""Bodies that mean harm, each with the reply that it has to get: the status, and the code of the error or the item."""
+"""Hostile bodies, each with its expected reply: the status, and the code of the error or of the first item."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body and what has to come of it."""
+    """A body and the expected reply."""
 
     name: str
     expected: str
@@ -39,7 +39,7 @@ def batch(*items: str, more: str = "") -> bytes:
 
 
 def value(text: str) -> bytes:
-    """Return a batch of one item, of whose properties one is *text*."""
+    """Return a batch of one item with the property `v`, its JSON value *text*."""
     return batch(item(properties={"v": "VALUE"}).replace('"VALUE"', text))
 
 
@@ -80,10 +80,10 @@ def _broken() -> Iterator[Body]:
     text = batch(*[item(number=number) for number in range(50)])
     for encoding, compress in COMPRESS.items():
         whole = compress(text)
-        yield Body(f"{encoding}, cut short", "400 corrupt_body", partial(bytes, whole[:-9]), encoding)
+        yield Body(f"{encoding}, truncated", "400 corrupt_body", partial(bytes, whole[:-9]), encoding)
         flipped = bytes([*whole[:12], whole[12] ^ 0xFF, *whole[13:]])
         yield Body(f"{encoding}, a byte flipped", "400", partial(bytes, flipped), encoding)
-        yield Body(f"{encoding}, something behind", "400", partial(bytes, whole + b"garbage"), encoding)
+        yield Body(f"{encoding}, trailing garbage", "400", partial(bytes, whole + b"garbage"), encoding)
         yield Body(f"{encoding}, empty", "400", lambda: b"", encoding)
 
 
@@ -91,7 +91,7 @@ BOMBS = [
     Body("gzip bomb, 440 MiB", "413 body_too_large", _gzip_bomb, "gzip"),
     Body("deflate bomb, 440 MiB", "413 body_too_large", _deflate_bomb, "deflate"),
     Body("zstd bomb, 15,000 MiB", "413 body_too_large", _zstd_bomb, "zstd"),
-    Body("zstd frame that wants a large window", "400 corrupt_body", _zstd_window_bomb, "zstd"),
+    Body("zstd frame with a large window", "400 corrupt_body", _zstd_window_bomb, "zstd"),
     Body("br bomb, 1000 MiB", "413 body_too_large", _brotli_bomb, "br"),
     Body("gzip in gzip", "400", lambda: gzip.compress(gzip.compress(GOOD)), "gzip"),
     Body("10,000 gzip members", "400 corrupt_body", lambda: gzip.compress(b"") * 10_000, "gzip"),
@@ -102,7 +102,7 @@ ENCODINGS = [
     Body("the same encoding twice", "415 unsupported_encoding", lambda: GOOD, "gzip, gzip"),
     Body("unknown encoding", "415 unsupported_encoding", lambda: GOOD, "compress"),
     Body("encoding with a parameter", "415 unsupported_encoding", lambda: GOOD, "gzip;q=1"),
-    Body("encoding that lies", "400 corrupt_body", lambda: GOOD, "gzip"),
+    Body("wrong encoding", "400 corrupt_body", lambda: GOOD, "gzip"),
     *_broken(),
 ]
 

@@ -1,4 +1,4 @@
-"""A gateway of its own process, on a real broker, and what can be seen of it from outside: replies, memory, its log."""
+"""A gateway process on a real broker, seen from outside: its replies, memory and log."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from schemas.settings import KafkaSettings, TopicSettings, environment
 from tests.support.services import eventually
 
 CANARY = "canary-7d1f"
-"""In every payload; it must be in no log."""
+"""Part of every payload; no log may contain it."""
 LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
 REPLY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back."""
+    """A reply."""
 
     status: int
     head: bytes
@@ -37,29 +37,29 @@ class Reply:
 
     @property
     def code(self) -> str:
-        """The code of the error: the one item's where every item was refused, empty for a success."""
+        """The error code, that of the first item when every item is rejected; empty for a success."""
         try:
-            told = json.loads(self.body)
+            body = json.loads(self.body)
         except ValueError:
             return "(no JSON)"
-        if "items" in told and told.get("success") is False:
-            return str(told["items"][0]["code"])
-        return str(told.get("code", ""))
+        if "items" in body and body.get("success") is False:
+            return str(body["items"][0]["code"])
+        return str(body.get("code", ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Seconds between two parts of what is sent."""
+    """A pause between two parts of a request."""
 
     seconds: float
 
 
-Services = Sequence[bytes | Pause]
+Parts = Sequence[bytes | Pause]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The gateway that is attacked."""
+    """The gateway under attack."""
 
     port: int
     token: str
@@ -71,21 +71,21 @@ class Target:
         return float(psutil.Process(self.pid).memory_info().rss / 2**20)
 
     def open_files(self) -> int:
-        """Return how many files and connections it has open."""
+        """Return the number of its open files and connections."""
         return int(psutil.Process(self.pid).num_fds())
 
     def head(self, *lines: str, path: str = "/event/batch", token: str | None = None) -> bytes:
-        """Return the head of a POST with the right token, and *lines* at its end."""
+        """Return the head of a POST with a valid token, unless *token* is given, and *lines* at its end."""
         named = f"Authorization: Bearer {self.token if token is None else token}"
         return "\r\n".join([f"POST {path} HTTP/1.1", "Host: gateway", named, *lines, "", ""]).encode()
 
     def post(self, body: bytes, *lines: str) -> bytes:
-        """Return a whole request."""
+        """Return a complete request."""
         return self.head(f"Content-Length: {len(body)}", *lines) + body
 
     async def exchange(self, *parts: bytes | Pause) -> Reply:
-        """Send *parts* until a reply comes, and return it; what is sent never ends the connection."""
-        # Not by asyncio's streams, which lose a reply that has come when a later part cannot be sent any more.
+        """Send *parts* until a reply arrives and return it; the sender does not close the connection before."""
+        # asyncio's streams lose a reply that has arrived when sending a later part fails.
         with socket.create_connection(("127.0.0.1", self.port)) as connection:
             connection.settimeout(0.0)
             reader = asyncio.StreamReader()
@@ -99,7 +99,7 @@ class Target:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _send(connection: socket.socket, parts: Services) -> None:
+async def _send(connection: socket.socket, parts: Parts) -> None:
     loop = asyncio.get_running_loop()
     for part in parts:
         if isinstance(part, Pause):
@@ -128,14 +128,14 @@ async def read_reply(reader: asyncio.StreamReader) -> Reply:
 
 
 @contextmanager
-def attacked(kafka: KafkaSettings, directory: Path, **variables: str) -> Iterator[Target]:
-    """Run a gateway on *kafka*, where nothing is yet, for the block."""
+def running_gateway(kafka: KafkaSettings, directory: Path, **variables: str) -> Iterator[Target]:
+    """Run a gateway on *kafka* with new topics, and settings from *variables*, for the block."""
     token = asyncio.run(_prepare(kafka))
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SEQUENCE_")}
     environ |= {**environment(kafka), "SEQUENCE_GATEWAY_PORT": "0", **variables}
     log = directory / "gateway.log"
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "gateway"], env=environ, stderr=output)
+        process = subprocess.Popen([sys.executable, "-m", "deploy.cli", "gateway"], env=environ, stderr=output)
     try:
         eventually(lambda: LISTENING.search(log.read_text()) is not None, "the gateway listens")
         found = LISTENING.search(log.read_text())

@@ -1,44 +1,57 @@
-"""Whatever is sent is answered with a reason, and costs neither the process nor its memory."""
+"""Hostile requests get a reply with a code, and cost neither the process nor its memory."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from schemas.settings import KafkaSettings
-from tests.hostile.attacks import ATTACKS, VARIABLES, carry_out
+from tests.hostile.attacks import ATTACKS, SLOW_CLIENTS, VARIABLES, Outcome, attack_with_connections, carry_out
 from tests.hostile.bodies import GOOD
-from tests.hostile.target import CANARY, Target, attacked
+from tests.hostile.target import CANARY, Target, running_gateway
 
 GROWTH_MIB = 64.0
-"""What one attack may add to the memory: a body's limit several times, far from what the bombs would unpack to."""
+"""Memory that one attack may add: several times the body limit, far below the unpacked size of the bombs."""
 CONNECTIONS_MIB = 384.0
-"""For ten thousand connections."""
+"""Memory that 10,000 connections may add."""
 
 
 @pytest.fixture(scope="module")
 def target(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"hostile-{secrets.token_hex(4)}")
-    with attacked(settings, tmp_path_factory.mktemp("hostile"), **VARIABLES) as running:
+    with running_gateway(settings, tmp_path_factory.mktemp("hostile"), **VARIABLES) as running:
         yield running
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-async def test_an_attack_is_answered_with_its_reason(target: Target, name: str) -> None:
-    expected, make = ATTACKS[name]
-
-    outcome = await carry_out(target, make())
-
-    assert outcome.is_as(expected), (outcome.told, outcome.reply)
+def check(target: Target, outcome: Outcome, expected: str, *, growth_mib: float) -> None:
+    assert outcome.matches(expected), (outcome.answer, outcome.reply)
     assert outcome.reply.status < 500 or outcome.reply.status == 503
     assert b"Traceback" not in outcome.reply.body
     assert b"Server: sequence\r\n" in outcome.reply.head
-    limit = CONNECTIONS_MIB if "connections" in name else GROWTH_MIB
-    assert outcome.after_mib - outcome.before_mib < limit
+    assert outcome.after_mib - outcome.before_mib < growth_mib
     log = target.log.read_text()
     assert CANARY not in log
     assert target.token not in log
     assert "ERROR" not in log
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+async def test_attack_is_answered_with_its_code(target: Target, name: str) -> None:
+    expected, make = ATTACKS[name]
+
+    outcome = await carry_out(target, make())
+
+    check(target, outcome, expected, growth_mib=GROWTH_MIB)
     assert (await target.exchange(target.post(GOOD))).status == 200
+
+
+@pytest.mark.hostile
+async def test_gateway_answers_beside_10000_open_connections(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+    with running_gateway(kafka_settings, tmp_path, **SLOW_CLIENTS) as target:
+        outcome = await carry_out(target, attack_with_connections)
+
+        check(target, outcome, "200", growth_mib=CONNECTIONS_MIB)
+        assert (await target.exchange(target.post(GOOD))).status == 200

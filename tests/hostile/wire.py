@@ -1,4 +1,4 @@
-"""Requests that are wrong below the body: headers, lengths, chunks, time."""
+"""Requests that are invalid below the body: headers, lengths, chunks, timing."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.hostile.bodies import GOOD
-from tests.hostile.target import Pause, Services, Target
+from tests.hostile.target import Parts, Pause, Target
 
 SLOW_SECONDS = 0.1
-"""Between two bytes of those that are slow; the limits of the gateway under test are shorter than the whole."""
+"""Pause between two bytes of a slow request; the timeouts of the gateway under test are shorter than the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What is sent, part by part, and what has to come of it."""
+    """The parts of a request and the expected reply."""
 
     name: str
     expected: str
-    parts: Callable[[Target], Services]
+    parts: Callable[[Target], Parts]
 
 
-def _lengths(*lines: str, body: bytes = GOOD) -> Callable[[Target], Services]:
+def _lengths(*lines: str, body: bytes = GOOD) -> Callable[[Target], Parts]:
     return lambda target: [target.head(*lines) + body]
 
 
-def _start(line: str, *, host: str = "Host: gateway\r\n") -> Callable[[Target], Services]:
+def _start(line: str, *, host: str = "Host: gateway\r\n") -> Callable[[Target], Parts]:
     return lambda _: [f"{line}\r\n{host}Content-Length: 0\r\n\r\n".encode()]
 
 
-def _slowly(data: bytes) -> Services:
+def _slowly(data: bytes) -> Parts:
     return [part for byte in data for part in (bytes([byte]), Pause(SLOW_SECONDS))]
 
 
-def _chunks(*chunks: bytes | Pause) -> Callable[[Target], Services]:
+def _chunks(*chunks: bytes | Pause) -> Callable[[Target], Parts]:
     return lambda target: [target.head("Transfer-Encoding: chunked"), *chunks]
 
 

@@ -35,15 +35,20 @@ def environ(directory: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("gateway", ["an aiohttp handler with `send` per item", "one gateway", "two gateways"]),
         ("recovery", ["0 entries", "1,000 entries"]),
-        (
+        pytest.param(
+            "gateway",
+            ["an aiohttp handler with `send` per item", "one gateway", "two gateways"],
+            marks=pytest.mark.bench,
+        ),
+        pytest.param(
             "end-to-end",
             [
                 "at 100 items/s",
                 "the naive pipeline, 10 % duplicates, 5 % identifies",
                 "500 items/s offered for 2 s, 10 % duplicates, 5 % identifies",
             ],
+            marks=pytest.mark.bench,
         ),
     ],
 )

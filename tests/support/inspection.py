@@ -1,4 +1,4 @@
-"""The checks of `make check` and `make lint` beside style and types: secrets, known vulnerabilities.
+"""Checks for secrets (`make lint`) and known vulnerabilities (`make test`).
 
 `python -m tests.support.inspection secrets` looks for secrets in the files of the repository, and `… vulnerabilities`
 looks up the locked packages. Each exits with 1 when it finds one. When the vulnerability database is unreachable, it

@@ -1,4 +1,4 @@
-"""Requests made by chance: heads, lengths, encodings and bodies, mostly sound, and odd in every place."""
+"""Random requests for the fuzzer: heads, lengths, encodings and bodies, mostly valid, with faults in every position."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.hostile.target import CANARY
 from tests.unit.gateway.ingest.json_texts import bodies, items
 
 TOKEN = "seq_token_to_be_replaced"
+"""Placeholder for the token of the gateway under test."""
 PATHS = ["/event/batch", "/v1/batch", "/b", "/v1/track", "/v1/t", "/v1/identify", "/v1/i"]
 ODD_PATHS = ["/", "/metrics", "/health/ready", "/openapi.json", "//b", "/b/", "/%62", "/b?verbose=0", "/b?verbose=%ff&"]
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
@@ -42,14 +43,14 @@ AUTHORIZATIONS = [
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
-    """A request in the pieces that it is sent in; `whole` says whether HTTP asks for a reply to it."""
+class RandomRequest:
+    """A request in pieces, each one write to the socket; `complete` when HTTP requires a reply."""
 
     pieces: tuple[bytes, ...]
-    whole: bool
+    complete: bool
 
     def with_token(self, token: str) -> list[bytes]:
-        """Return the pieces with a real token in them; a piece may have to be sent as it is where it was cut in it."""
+        """Return the pieces with *token* in place of `TOKEN`; a placeholder that is cut in two stays as it is."""
         basic = base64.b64encode(TOKEN.encode() + b":")
         return [
             piece.replace(TOKEN.encode(), token.encode()).replace(basic, base64.b64encode(f"{token}:".encode()))
@@ -58,25 +59,25 @@ class Chance:
 
 
 def authorizations() -> st.SearchStrategy[list[str]]:
-    """Return headers with the token, mostly a right one."""
-    right = st.sampled_from(AUTHORIZATIONS[:4])
-    return st.one_of(*[st.tuples(right).map(list)] * 8, st.lists(st.sampled_from(AUTHORIZATIONS), max_size=2))
+    """Return authorization headers, mostly valid."""
+    valid = st.sampled_from(AUTHORIZATIONS[:4])
+    return st.one_of(*[st.tuples(valid).map(list)] * 8, st.lists(st.sampled_from(AUTHORIZATIONS), max_size=2))
 
 
 @st.composite
 def contents(draw: st.DrawFn) -> bytes:
-    """Return a body before it is encoded."""
+    """Return a body before compression."""
     text = draw(bodies() | bodies(broken=True) | items() | items(broken=True) | st.text(max_size=50))
     content = text.replace('"u"', f'"{CANARY}"').encode("utf-8", "surrogatepass")
-    sound = [st.just(content)] * 8
-    strange = (st.just(b"\xef\xbb\xbf" + content), flipped(content), st.binary(max_size=200))
-    made: bytes = draw(st.one_of(*sound, *strange))
+    valid = [st.just(content)] * 8
+    invalid = (st.just(b"\xef\xbb\xbf" + content), flipped(content), st.binary(max_size=200))
+    made: bytes = draw(st.one_of(*valid, *invalid))
     return made
 
 
 @st.composite
 def flipped(draw: st.DrawFn, content: bytes) -> bytes:
-    """Return *content* with a byte of it changed, or with its end missing."""
+    """Return *content* with one byte changed or removed, or cut off."""
     if not content:
         return content
     at = draw(st.integers(0, len(content) - 1))
@@ -86,7 +87,7 @@ def flipped(draw: st.DrawFn, content: bytes) -> bytes:
 
 @st.composite
 def framed(draw: st.DrawFn, body: bytes) -> tuple[list[str], bytes, bool]:
-    """Return the header lines that say how long *body* is, the body on the wire, and whether that is the truth."""
+    """Return the headers that frame *body*, the body on the wire, and whether both agree."""
     match draw(st.sampled_from(["length"] * 6 + ["chunks"] * 3 + ["short", "long", "both", "none"])):
         case "length":
             return [f"Content-Length: {len(body)}"], body, True
@@ -106,15 +107,15 @@ def framed(draw: st.DrawFn, body: bytes) -> tuple[list[str], bytes, bool]:
 
 
 @st.composite
-def chances(draw: st.DrawFn) -> Chance:
+def random_requests(draw: st.DrawFn) -> RandomRequest:
     """Return a request."""
     if draw(st.integers(0, 19)) == 0:
-        return Chance((draw(st.binary(min_size=1, max_size=500)) + b"\r\n\r\n",), whole=False)
+        return RandomRequest((draw(st.binary(min_size=1, max_size=500)) + b"\r\n\r\n",), complete=False)
     content = draw(contents())
     encoding = draw(st.sampled_from([*COMPRESS, *COMPRESS, *ENCODINGS]))
     compress = COMPRESS.get(encoding.lower(), bytes)
     body = draw(st.one_of(*[st.just(compress(content))] * 8, flipped(compress(content)), st.just(content)))
-    lines, wire, true = draw(framed(body))
+    lines, wire, agrees = draw(framed(body))
     path = draw(st.sampled_from([*PATHS * 8, *ODD_PATHS]))
     method = draw(st.sampled_from(["POST"] * 60 + ["GET", "PUT", "OPTIONS", "HEAD", "BREW"]))
     head = [f"{method} {path} HTTP/1.1", "Host: gateway", *lines]
@@ -124,4 +125,4 @@ def chances(draw: st.DrawFn) -> Chance:
     head += draw(st.lists(st.sampled_from(["Expect: 100-continue", "Connection: close", "X: \xff", "Upgrade: x"])))[:2]
     request = "\r\n".join([*head, "", ""]).encode("latin-1") + wire
     cut = draw(st.integers(0, len(request)))
-    return Chance(tuple(piece for piece in (request[:cut], request[cut:]) if piece), whole=true)
+    return RandomRequest(tuple(piece for piece in (request[:cut], request[cut:]) if piece), complete=agrees)

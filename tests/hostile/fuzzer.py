@@ -1,4 +1,4 @@
-"""The fuzzer: requests by chance against a gateway, one connection each, judged by what must hold for any."""
+"""The fuzzer: sends random requests to a gateway, one connection each, and checks what must hold for every reply."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import json
 import re
 import socket
 
-from tests.hostile.requests_by_chance import Chance
+from tests.hostile.random_requests import RandomRequest
 from tests.hostile.target import Target
 
 REPLIES = {100, 200, 204, 400, 401, 404, 405, 408, 411, 413, 415, 417}
-PATIENCE_SECONDS = 10.0
-BRIEF_SECONDS = 0.05
-"""For a reply that need not come."""
+REPLY_TIMEOUT_SECONDS = 10.0
+OPTIONAL_REPLY_TIMEOUT_SECONDS = 0.05
+"""For a request that HTTP requires no reply to."""
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
-def judge(target: Target, chance: Chance) -> int:
-    """Send *chance* and return the status of its reply, 0 for none; fail where a reply is none of the contract."""
-    with socket.create_connection(("127.0.0.1", target.port), timeout=PATIENCE_SECONDS) as connection:
-        for piece in chance.with_token(target.token):
+def check_reply(target: Target, request: RandomRequest) -> int:
+    """Send *request* and return the status of the reply, 0 for none; fail when the reply breaks the HTTP contract."""
+    with socket.create_connection(("127.0.0.1", target.port), timeout=REPLY_TIMEOUT_SECONDS) as connection:
+        for piece in request.with_token(target.token):
             try:
                 connection.sendall(piece)
             except (BrokenPipeError, ConnectionResetError):
                 break
-        if not chance.whole:
-            connection.settimeout(BRIEF_SECONDS)
-        status, body = _reply(connection, has_body=not b"".join(chance.pieces).startswith(b"HEAD"))
-    assert status or not chance.whole, ("no reply", chance.pieces)
-    assert status in REPLIES | {0}, (status, body, chance.pieces)
+        if not request.complete:
+            connection.settimeout(OPTIONAL_REPLY_TIMEOUT_SECONDS)
+        status, body = _reply(connection, has_body=not b"".join(request.pieces).startswith(b"HEAD"))
+    assert status or not request.complete, ("no reply", request.pieces)
+    assert status in REPLIES | {0}, (status, body, request.pieces)
     assert b"Traceback" not in body
     if status >= 400 and body:
         assert {"code", "message", "requestId"} <= json.loads(body).keys()
@@ -37,7 +37,7 @@ def judge(target: Target, chance: Chance) -> int:
 
 
 def _reply(connection: socket.socket, *, has_body: bool) -> tuple[int, bytes]:
-    """Return the status and the body of the first reply that is not an interim one."""
+    """Return status and body of the first reply after interim ones."""
     received = b""
     try:
         while True:
