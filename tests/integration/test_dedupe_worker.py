@@ -16,6 +16,7 @@ from schemas.records import Record, identify_record, item_record
 from schemas.settings import KafkaSettings, kafka_arguments
 from schemas.topics import Topics
 from tests.support import logs
+from tests.support.marks import in_make_faults
 from tests.support.records import identify, track
 from tests.support.worker_process import Worker
 
@@ -62,7 +63,9 @@ def committed(settings: KafkaSettings, topics: Topics) -> int:
     return logs.committed(settings, f"{topics.prefix}-{GROUP}", topics.items)
 
 
-@pytest.mark.parametrize("point", ["decided:2", "produced:1", "produced:3", "applied:2", "processed:2"])
+@pytest.mark.parametrize(
+    "point", ["produced:1", "applied:2", *in_make_faults("decided:2", "produced:3", "processed:2")]
+)
 def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(
     settings: KafkaSettings, topics: Topics, tmp_path: Path, point: str
 ) -> None:
@@ -74,7 +77,7 @@ def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(
     check(settings, topics, COUNT)
 
 
-@pytest.mark.parametrize("point", ["decided:2", "produced:1", "applied:2", "processed:2"])
+@pytest.mark.parametrize("point", ["produced:1", "applied:2", *in_make_faults("decided:2", "processed:2")])
 def test_a_worker_killed_between_two_steps_keeps_no_identify_from_its_person(
     settings: KafkaSettings, topics: Topics, tmp_path: Path, point: str
 ) -> None:
@@ -89,7 +92,7 @@ def test_a_worker_killed_between_two_steps_keeps_no_identify_from_its_person(
     for item in made:
         event = events[b"p/" + item.message_id.encode()]
         origin = int(dict(event.headers)["origin"])
-        record = identify_record(item, event.value, origin=origin, partition=event.partition)
+        record = identify_record(item, event.value, source_offset=origin, partition=event.partition)
         expected[record.key] = (record.value, record.headers)
     found = logs.read(settings, topics.identifies)
     assert {record.key: (record.value, record.headers) for record in found} == expected

@@ -17,6 +17,7 @@ from schemas.records import Record, encode_item, identify_record, person_key
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
 from tests.support import logs
+from tests.support.marks import in_make_faults
 from tests.support.records import identify
 from tests.support.services import eventually
 from tests.support.worker_process import Worker
@@ -37,7 +38,7 @@ def history() -> list[Identify]:
 
 def records_of(identifies: Sequence[Identify]) -> list[Record]:
     """Return *identifies* as the dedupe worker writes them."""
-    return [identify_record(item, encode_item(item), origin=n, partition=0) for n, item in enumerate(identifies)]
+    return [identify_record(item, encode_item(item), source_offset=n, partition=0) for n, item in enumerate(identifies)]
 
 
 def reference(identifies: Sequence[Identify]) -> dict[bytes, Person]:
@@ -64,7 +65,7 @@ def run_until_folded(settings: KafkaSettings, topics: Topics, worker: Worker, co
     worker.until(lambda: logs.committed(settings, group, topics.identifies) == count, "all identifies are folded")
 
 
-@pytest.mark.parametrize("point", ["produced:2", "applied:1", "processed:3"])
+@pytest.mark.parametrize("point", ["produced:2", "applied:1", *in_make_faults("processed:3")])
 def test_a_killed_worker_changes_no_person(
     kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path, point: str
 ) -> None:

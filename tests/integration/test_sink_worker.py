@@ -27,6 +27,7 @@ from schemas.topics import Topics
 from tests.fakes.kafka_proxy import KafkaProxy
 from tests.support import logs
 from tests.support.insert_proxy import InsertProxy
+from tests.support.marks import in_make_faults
 from tests.support.records import identify, track
 from tests.support.services import Service, embedded_clickhouse, eventually, running
 from tests.support.worker_process import Worker
@@ -142,7 +143,7 @@ def own_pipeline(server: Service, kafka_settings: KafkaSettings, topics: Topics)
     return made
 
 
-@pytest.mark.parametrize("point", ["inserted:1", "inserted:3", "processed:2"])
+@pytest.mark.parametrize("point", ["inserted:1", "processed:2", *in_make_faults("inserted:3")])
 def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(
     pipeline: Pipeline, tmp_path: Path, point: str
 ) -> None:
@@ -177,13 +178,13 @@ def test_while_clickhouse_is_down_events_wait_and_soon_afterwards_all_are_there(
 
 def test_inserts_that_are_done_without_an_answer_lose_and_double_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
     with InsertProxy(pipeline.clickhouse.url) as proxy:
-        proxy.answers_to_lose = 5
+        proxy.responses_to_lose = 5
         pipeline.send()
         with pipeline.worker(tmp_path, url=proxy.address) as worker:
             worker.until(pipeline.done, "all events are written")
             pipeline.send(200)
             worker.until(pipeline.done, "what comes afterwards is written")
-            assert (worker.ends, proxy.answers_lost) == (0, 5)
+            assert (worker.ends, proxy.responses_lost) == (0, 5)
     pipeline.check()
 
 
