@@ -1,9 +1,9 @@
-"""Projects and their tokens, as records on the compacted topic `projects.v1`.
+"""Projects and tokens: the records of the compacted topic `projects.v1`.
 
-Keys are `project/<id>`, `token/<SHA-256 of the token, hex>` and `use/<the same>`. A token itself is stored nowhere.
-Revoked and expired tokens stay on the topic: a tombstone could be compacted away before a gateway that was cut off has
-seen it. The day of a token's last use is a record of its own, so that no gateway writes over what was decided of it.
-Times are microseconds since 1970.
+Keys are `project/<id>`, `token/<SHA-256 of the token, hex>` and `use/<SHA-256 of the token, hex>`. The token itself is
+not stored. Revoked and expired tokens stay on the topic, because compaction could remove a tombstone before a
+disconnected gateway has read it. The day of a token's last use has a record of its own, so that a gateway never
+overwrites a change of the token. Times are microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
-_T = TypeVar("_T")
-
 Scope = Literal["write", "read"]
-"""What a token is for: to send items, or to look at what came."""
+"""What a token permits: sending items (`write`) or reading stored data (`read`)."""
+EntryKind = Literal["project", "token", "use"]
+"""The part of a key before `/`."""
 
 _PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TOKEN = re.compile(r"[!-~]{16,256}")
@@ -27,78 +27,80 @@ _HINT_CHARACTERS = 4
 
 
 class Project(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Whom items belong to."""
+    """A tenant: the owner of items, persons and tokens."""
 
     id: str
     name: str
     created_at: int
     disabled: bool = False
     items_per_second: float | None = None
-    """The rate that each gateway allows; None is no limit."""
+    """Rate limit of each gateway process; None means unlimited."""
     burst: float | None = None
-    """Items that may come at once; None is one second's worth."""
+    """Items that may arrive at once; None means the items of one second."""
 
     def rate(self) -> tuple[float, float] | None:
-        """Return items per second and burst, None where there is no limit."""
+        """Return items per second and burst, or None without a limit."""
         if self.items_per_second is None:
             return None
         return self.items_per_second, self.burst if self.burst is not None else self.items_per_second
 
 
 class Token(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What is known of a token."""
+    """A token, without its secret."""
 
     id: str
-    """The first 16 digits of its SHA-256: the name by which it is listed and revoked."""
+    """First 16 hex digits of the token's SHA-256. `sequence token` lists and revokes tokens by it."""
     project_id: str
     hint: str
-    """How it begins, to recognise it by."""
+    """First characters of the token, for people to recognize it."""
     created_at: int
     expires_at: int | None = None
     revoked_at: int | None = None
     scope: Scope = "write"
 
     def is_valid(self, now: int) -> bool:
-        """Return whether it opens its project at *now*."""
+        """Return whether the token is neither revoked nor expired at *now*."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 class Use(msgspec.Struct, frozen=True, rename="camel"):
-    """That a token was used."""
+    """The last use of a token."""
 
     day: str
-    """The last day of it that is known, in UTC: `2026-01-31`."""
+    """In UTC: `2026-01-31`."""
 
 
 class InvalidEntryError(ValueError):
-    """A record is not one of a project or a token."""
+    """A record of the topic that is neither a project, a token nor a use."""
 
 
 _encode = msgspec.json.Encoder().encode
-_project_decoder = msgspec.json.Decoder(Project)
-_token_decoder = msgspec.json.Decoder(Token)
-_use_decoder = msgspec.json.Decoder(Use)
+_decoders: dict[EntryKind, msgspec.json.Decoder[Project] | msgspec.json.Decoder[Token] | msgspec.json.Decoder[Use]] = {
+    "project": msgspec.json.Decoder(Project),
+    "token": msgspec.json.Decoder(Token),
+    "use": msgspec.json.Decoder(Use),
+}
 
 
 def is_project_id(text: str) -> bool:
-    """Return whether *text* may be a project's id: 1 to 64 letters, digits, `_` and `-`."""
+    """Return whether *text* is a valid project ID: 1-64 letters, digits, `_` or `-`."""
     return _PROJECT_ID.fullmatch(text) is not None
 
 
 def is_token(text: str) -> bool:
-    """Return whether *text* may be a token: 16 to 256 visible ASCII characters."""
+    """Return whether *text* has the form of a token: 16-256 visible ASCII characters."""
     return _TOKEN.fullmatch(text) is not None
 
 
 def new_token(project_id: str) -> str:
-    """Return a new token: 256 random bits after a prefix that says what it is and whose."""
+    """Return a new token: 256 random bits after the prefix `seq_<project>_`."""
     return f"seq_{project_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
 
 
 def describe_token(
     token: str, project_id: str, *, created_at: int, expires_at: int | None = None, scope: Scope = "write"
 ) -> Token:
-    """Return what is kept of *token*."""
+    """Return the record of *token*."""
     prefix = f"seq_{project_id}_"
     shown = len(prefix) + _HINT_CHARACTERS if token.startswith(prefix) else _HINT_CHARACTERS
     return Token(digest(token)[:16], project_id, token[:shown] + "…", created_at, expires_at, scope=scope)
@@ -124,53 +126,13 @@ def use_entry(token_digest: str, day: str) -> tuple[bytes, bytes]:
     return f"use/{token_digest}".encode(), _encode(Use(day))
 
 
-class Directory:
-    """Every project and token that the topic holds, up to the last record applied, and the tokens that were used."""
-
-    def __init__(self) -> None:
-        self.projects: dict[str, Project] = {}
-        self.tokens: dict[str, Token] = {}
-        """By digest."""
-        self.uses: dict[str, Use] = {}
-        """By digest, too."""
-        self._found: set[str] = set()
-
-    def apply(self, key: bytes | None, value: bytes | None) -> None:
-        """Take in one record, a tombstone included; `InvalidEntryError` leaves everything as it was."""
-        kind, _, name = (key or b"").decode("utf-8", "replace").partition("/")
-        if kind not in {"project", "token", "use"} or not name:
-            raise InvalidEntryError("the key is neither a project's nor a token's")
-        try:
-            if kind == "project":
-                _put(self.projects, name, _project_decoder.decode(value) if value is not None else None)
-            elif kind == "token":
-                _put(self.tokens, name, _token_decoder.decode(value) if value is not None else None)
-            else:
-                _put(self.uses, name, _use_decoder.decode(value) if value is not None else None)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InvalidEntryError(str(error)) from error
-
-    def find(self, token: str, now: int, scope: Scope = "write") -> Project | None:
-        """Return the project that *token* opens for *scope* at *now*.
-
-        None for a token that is unknown, revoked, expired or for something else. The look-up is by SHA-256, so its time
-        tells nothing about tokens that exist.
-        """
-        token_digest = digest(token)
-        known = self.tokens.get(token_digest)
-        if known is None or known.scope != scope or not known.is_valid(now):
-            return None
-        self._found.add(token_digest)
-        return self.projects.get(known.project_id)
-
-    def unrecorded_uses(self, day: str) -> list[str]:
-        """Return the digests that were found since this was asked last and have no record of *day* yet."""
-        found, self._found = self._found, set()
-        return [name for name in found if name not in self.uses or self.uses[name].day < day]
-
-
-def _put(entries: dict[str, _T], name: str, entry: _T | None) -> None:
-    if entry is None:
-        entries.pop(name, None)
-    else:
-        entries[name] = entry
+def decode_entry(key: bytes | None, value: bytes | None) -> tuple[EntryKind, str, Project | Token | Use | None]:
+    """Return kind, name and entry of a record; the entry of a tombstone is None. Raises `InvalidEntryError`."""
+    prefix, _, name = (key or b"").decode("utf-8", "replace").partition("/")
+    kind = next((known for known in _decoders if known == prefix), None)
+    if kind is None or not name:
+        raise InvalidEntryError("the key is not `project/…`, `token/…` or `use/…`")
+    try:
+        return kind, name, _decoders[kind].decode(value) if value is not None else None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidEntryError(str(error)) from error

@@ -1,1 +1,1 @@
-"""Projects and tokens: authentication, the registry that every gateway follows, administration."""
+"""Projects and tokens: authentication, the registry that every gateway keeps, and administration."""

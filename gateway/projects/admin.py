@@ -1,7 +1,8 @@
-"""Changes to projects and tokens: what the `sequence` command calls. Times are microseconds since 1970.
+"""Administration of projects and tokens: the operations behind `sequence project` and `sequence token`.
 
-Each function reads the topic, checks and writes; the write is acknowledged by all in-sync replicas when it returns.
-Refusals are `DirectoryError`s; `UnavailableError` and `StartError` say that Kafka or the topic is not there.
+Each operation reads the topic, validates the change and writes it. When it returns, all in-sync replicas have the
+record. A rejected change raises an `AdminError`, unreachable Kafka `UnavailableError`, a missing topic `StartError`.
+Times are microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from gateway.errors import (
     UnknownTokenError,
     describe,
 )
-from gateway.projects.registry import close_consumer, open_topic, read_to_end
+from gateway.kafka.aiokafka_private import close
+from gateway.projects.registry import CLOSE_TIMEOUT_SECONDS, open_topic, read_to_end
+from gateway.projects.table import ProjectTable
 from schemas.projects import (
-    Directory,
     Project,
     Scope,
     Token,
@@ -42,11 +44,11 @@ from schemas.topics import Topics
 
 
 async def create_project(kafka: KafkaSettings, project_id: str, name: str) -> None:
-    """Make a project."""
+    """Create an enabled project without a rate limit."""
     if not is_project_id(project_id):
-        raise InvalidProjectError(f"{project_id!r} is no project id: 1 to 64 letters, digits, `_` and `-` are")
-    if project_id in (await read_directory(kafka)).projects:
-        raise ProjectExistsError(f"the project {project_id} exists already")
+        raise InvalidProjectError(f"Invalid project ID {project_id!r}: use 1-64 letters, digits, `_` or `-`.")
+    if project_id in (await read_table(kafka)).projects:
+        raise ProjectExistsError(f"Project {project_id} already exists.")
     await _write(kafka, *project_entry(Project(project_id, name, _now())))
 
 
@@ -58,10 +60,10 @@ async def update_project(
     items_per_second: float | None = None,
     burst: float | None = None,
 ) -> None:
-    """Change what is given and leave the rest; `items_per_second=0` takes the rate away again."""
-    project = _project(await read_directory(kafka), project_id)
+    """Change the given fields of a project. `items_per_second=0` removes the rate limit."""
+    project = _project(await read_table(kafka), project_id)
     if (items_per_second or 0) < 0 or (burst is not None and burst <= 0):
-        raise InvalidProjectError("a rate and a burst are above zero")
+        raise InvalidProjectError("`items_per_second` and `burst` must be greater than zero.")
     if disabled is not None:
         project = msgspec.structs.replace(project, disabled=disabled)
     if items_per_second is not None:
@@ -72,8 +74,8 @@ async def update_project(
 
 
 async def list_projects(kafka: KafkaSettings) -> list[Project]:
-    """Return every project, by id."""
-    return sorted((await read_directory(kafka)).projects.values(), key=lambda project: project.id)
+    """Return every project, ordered by ID."""
+    return sorted((await read_table(kafka)).projects.values(), key=lambda project: project.id)
 
 
 async def create_token(
@@ -84,35 +86,37 @@ async def create_token(
     token: str | None = None,
     scope: Scope = "write",
 ) -> str:
-    """Make a token for the project and return it: this is the only time that it can be seen.
+    """Create a token for the project and return it. Its secret is not stored and cannot be shown again.
 
-    *token* takes an existing one over, a write key that clients already hold for example.
+    *token* registers an existing secret instead, for example a write key that clients already have.
     """
     now = _now()
-    directory = await read_directory(kafka)
-    _project(directory, project_id)
+    table = await read_table(kafka)
+    _project(table, project_id)
     if expires_at is not None and expires_at <= now:
-        raise InvalidTokenError("the token would have expired already")
+        raise InvalidTokenError("The expiry of the token is in the past.")
     token = token or new_token(project_id)
     if not is_token(token):
-        raise InvalidTokenError("a token has 16 to 256 visible ASCII characters")
-    if digest(token) in directory.tokens:
-        raise TokenExistsError("the token exists already")
+        raise InvalidTokenError("Invalid token: use 16-256 visible ASCII characters.")
+    if digest(token) in table.tokens:
+        raise TokenExistsError("The token already exists.")
     described = describe_token(token, project_id, created_at=now, expires_at=expires_at, scope=scope)
     await _write(kafka, *token_entry(digest(token), described))
     return token
 
 
 async def rotate_token(kafka: KafkaSettings, token_id: str, *, overlap_seconds: int) -> str:
-    """Make a token like the one that `list_tokens` shows as *token_id* and return it.
+    """Replace the token with the ID *token_id*: create and return a successor, and expire the old token.
 
-    The old one goes on for *overlap_seconds*, or up to the end that it had where that comes sooner. The new one has the
-    old one's project, scope and lifetime.
+    The old token stays valid for *overlap_seconds*, or until its own expiry if that is sooner. The successor has the
+    same project, scope and lifetime.
     """
     now = _now()
-    old_digest, old = _token(await read_directory(kafka), token_id)
+    old_digest, old = _token(await read_table(kafka), token_id)
     if not old.is_valid(now):
-        raise InvalidTokenError(f"the token {token_id} is revoked or expired: make a new one")
+        raise InvalidTokenError(
+            f"Token {token_id} is revoked or expired. Create a new one with `sequence token create`."
+        )
     lifetime = None if old.expires_at is None else old.expires_at - old.created_at
     token = new_token(old.project_id)
     new = describe_token(
@@ -129,36 +133,36 @@ async def rotate_token(kafka: KafkaSettings, token_id: str, *, overlap_seconds: 
 
 
 async def list_tokens(kafka: KafkaSettings, project_id: str | None = None) -> list[Token]:
-    """Return the tokens of a project or of all, revoked and expired ones included, oldest first."""
+    """Return the tokens of one project or of all, including revoked and expired ones, oldest first."""
     return [token for token, _ in await list_uses(kafka, project_id)]
 
 
 async def list_uses(kafka: KafkaSettings, project_id: str | None = None) -> list[tuple[Token, str | None]]:
-    """Return what `list_tokens` does, each with the last day of its use, in UTC; None for one never used."""
-    directory = await read_directory(kafka)
+    """Return the tokens of `list_tokens` with the day of their last use, in UTC; None for an unused token."""
+    table = await read_table(kafka)
     if project_id is not None:
-        _project(directory, project_id)
-    uses = {name: use.day for name, use in directory.uses.items()}
-    found = [(token, uses.get(name)) for name, token in directory.tokens.items()]
+        _project(table, project_id)
+    uses = {name: use.day for name, use in table.uses.items()}
+    found = [(token, uses.get(name)) for name, token in table.tokens.items()]
     chosen = [entry for entry in found if project_id in (None, entry[0].project_id)]
     return sorted(chosen, key=lambda entry: (entry[0].project_id, entry[0].created_at, entry[0].id))
 
 
 async def revoke_token(kafka: KafkaSettings, token_id: str) -> None:
-    """Take back the token that `list_tokens` shows as *token_id*. Revoking it again changes nothing."""
-    token_digest, token = _token(await read_directory(kafka), token_id)
+    """Revoke the token with the ID *token_id*. Revoking it again changes nothing."""
+    token_digest, token = _token(await read_table(kafka), token_id)
     if token.revoked_at is None:
         await _write(kafka, *token_entry(token_digest, msgspec.structs.replace(token, revoked_at=_now())))
 
 
-async def read_directory(kafka: KafkaSettings) -> Directory:
-    """Return every project and token as they are now."""
+async def read_table(kafka: KafkaSettings) -> ProjectTable:
+    """Return every project and token as of now."""
     try:
         consumer = await open_topic(kafka)
         try:
             return await read_to_end(consumer)
         finally:
-            await close_consumer(consumer)
+            await close(consumer, timeout_seconds=CLOSE_TIMEOUT_SECONDS)
     except (KafkaError, OSError) as error:
         raise _unavailable(kafka, error) from error
 
@@ -175,22 +179,24 @@ async def _write(kafka: KafkaSettings, key: bytes, value: bytes) -> None:
 
 
 def _unavailable(kafka: KafkaSettings, error: Exception) -> UnavailableError:
-    return UnavailableError(f"Kafka at {kafka.bootstrap_servers}: {describe(error)}")
+    return UnavailableError(f"Kafka at {kafka.bootstrap_servers} is unreachable: {describe(error)}")
 
 
-def _project(directory: Directory, project_id: str) -> Project:
+def _project(table: ProjectTable, project_id: str) -> Project:
     try:
-        return directory.projects[project_id]
+        return table.projects[project_id]
     except KeyError:
-        raise UnknownProjectError(f"there is no project {project_id}") from None
+        raise UnknownProjectError(
+            f"Unknown project {project_id}. `sequence project list` shows every project."
+        ) from None
 
 
-def _token(directory: Directory, token_id: str) -> tuple[str, Token]:
-    """Return the digest and what is known of the token with the id."""
-    for token_digest, token in directory.tokens.items():
+def _token(table: ProjectTable, token_id: str) -> tuple[str, Token]:
+    """Return the digest and the record of the token with the ID."""
+    for token_digest, token in table.tokens.items():
         if token.id == token_id:
             return token_digest, token
-    raise UnknownTokenError(f"there is no token {token_id}")
+    raise UnknownTokenError(f"Unknown token {token_id}. `sequence token list` shows every token.")
 
 
 def _now() -> int:

@@ -1,5 +1,7 @@
-"""Finds the token of a request: in `Authorization`, in `Authentication` as the documentation once spelt it, or in the
-body's `writeKey`. Where there are several they have to be the same.
+"""Reads the token of a request from its headers and body.
+
+The token is in `Authorization`, in `Authentication` or in the body's `writeKey`. If there are several, they must be
+equal.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from multidict import MultiMapping
 from gateway.errors import UnauthorizedError
 
 _AUTHENTICATION = "Authentication"
+"""Earlier documentation named this header instead of `Authorization`."""
 
 
 def read_token(headers: MultiMapping[str]) -> str | None:
-    """Return the token of the headers, None where they have none; raise `UnauthorizedError` for two different ones."""
+    """Return the token of the headers, or None; raise `UnauthorizedError` if they hold two different tokens."""
     token = None
     for name in (hdrs.AUTHORIZATION, _AUTHENTICATION):
         for value in headers.getall(name, ()):
@@ -25,14 +28,14 @@ def read_token(headers: MultiMapping[str]) -> str | None:
 
 
 def agree(token: str | None, other: str | None) -> str | None:
-    """Return the one token that both are, or the one that is there."""
+    """Return the token that is present in either argument; raise `UnauthorizedError` if the two differ."""
     if token is None or other is None or token == other:
         return token if token is not None else other
     raise UnauthorizedError
 
 
 def _bearer_or_basic(value: str | None) -> str | None:
-    """Return the token of a header's *value*. A scheme that is neither holds none; what is malformed is refused."""
+    """Return the token of a header *value*, None for another scheme; raise `UnauthorizedError` if malformed."""
     if value is None:
         return None
     scheme, _, rest = value.partition(" ")

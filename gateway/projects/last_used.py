@@ -1,7 +1,7 @@
-"""Writes down on which day each token was last used: one record for a token and a day, and none while requests wait.
+"""Records the day of each token's last use on `projects.v1`, with at most about one record per token and day.
 
-Each gateway notes what it has found, looks once a minute which of that no record tells of yet, its own or another
-gateway's, and writes those. Gateways look at moments of their own, so that rarely two write the same.
+About once a minute each gateway writes the uses that it has seen and that no gateway has recorded yet. The interval is
+random, so that two gateways rarely write the same record. Requests do not wait for these writes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from gateway.kafka.publisher import Publisher
 from gateway.projects.registry import ProjectSource
 from schemas.projects import use_entry
 
-_EVERY_SECONDS = 60.0
-_LAST_SECONDS = 1.0
-"""For what is left when the process ends: a day is not worth more."""
+_INTERVAL_SECONDS = 60.0
+_CLOSE_TIMEOUT_SECONDS = 1.0
+"""For the last write before exit. A lost day of last use is not worth a longer shutdown."""
 
 
 class TokenLastUsed:
-    """Records the last day of each token. What cannot be written is written after the token's next use."""
+    """Records last uses periodically. A use whose write fails is recorded after the token's next use."""
 
     def __init__(self, publisher: Publisher, projects: ProjectSource, topic: str) -> None:
         self._publisher = publisher
@@ -31,26 +31,26 @@ class TokenLastUsed:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Look from now on."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="token use")
+        """Start recording periodically."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="token last used")
 
     async def record(self) -> None:
-        """Write what is not recorded yet."""
+        """Write every use that is not recorded yet."""
         day = datetime.now(UTC).date().isoformat()
-        used = self._projects.unrecorded_uses(day)
+        used = self._projects.pop_unrecorded_uses(day)
         with contextlib.suppress(UnavailableError):
             await self._publisher.publish({self._topic: [use_entry(name, day) for name in used]})
 
     async def close(self) -> None:
-        """Write what is left and look no more."""
+        """Stop, and write the remaining uses."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_SECONDS):
+                async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
                     await self.record()
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(_EVERY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  # moments, no secrets
+            await asyncio.sleep(_INTERVAL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, not a secret
             await self.record()

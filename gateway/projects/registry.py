@@ -1,153 +1,151 @@
-"""Follows the topic of projects and tokens, so that a change counts within a second and without a restart."""
+"""Project registry: a global table of `projects.v1` that every gateway keeps in memory.
+
+The topic is read completely at startup and followed from there, so a change takes effect within a second.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
 from gateway.errors import StartError, UnavailableError, describe
+from gateway.kafka.aiokafka_private import close
+from gateway.kafka.producer import require_topics
 from gateway.metrics import GatewayMetrics
-from schemas.projects import Directory, InvalidEntryError, Project
+from gateway.projects.table import ProjectTable
+from schemas.projects import InvalidEntryError, Project
 from schemas.settings import KafkaSettings, kafka_arguments
 from schemas.topics import Topics
 
 log = logging.getLogger(__name__)
 
-_PAUSE_SECONDS = 1.0
-_CHECK_EVERY_SECONDS = 5.0
+_BACKOFF = wait_fixed(1.0)
+CLOSE_TIMEOUT_SECONDS = 5.0
+_LAG_CHECK_INTERVAL_SECONDS = 5.0
 
 
 class ProjectSource(Protocol):
-    """Knows which project a token opens."""
+    """Authenticates tokens."""
 
     async def start(self) -> None:
-        """Learn every project and token; raise `StartError` where that is not possible."""
+        """Load every project and token; raise `StartError` if that is not possible."""
 
-    def find(self, token: str) -> Project | None:
-        """Return the project that *token* opens now, None for one that is unknown, revoked or expired."""
+    def find_and_record_use(self, token: str) -> Project | None:
+        """Return the project of a valid *token* and record its use; None if it is unknown, revoked or expired."""
 
-    def unrecorded_uses(self, day: str) -> list[str]:
-        """Return the digests of tokens that were used since this was asked last and have no record of *day* yet."""
+    def pop_unrecorded_uses(self, day: str) -> list[str]:
+        """Return the digests of tokens used since the last call whose use on *day* is not recorded."""
 
     def check(self) -> None:
         """Raise `UnavailableError` while changes may be missed."""
 
     async def close(self) -> None:
-        """Stop following."""
+        """Stop following changes."""
 
 
 class ProjectRegistry:
-    """The topic, read whole at the start and followed from there.
-
-    When it cannot be followed, what is known goes on to count and the topic is read whole again as soon as possible.
-    """
+    """Follows the topic. While it is disconnected, the known projects and tokens stay valid; then it reloads all."""
 
     def __init__(self, kafka: KafkaSettings, metrics: GatewayMetrics, *, start_timeout_seconds: float) -> None:
         self._kafka = kafka
         self._metrics = metrics
-        self._start_timeout_seconds = start_timeout_seconds
-        self._directory = Directory()
-        self._follows = False
+        self._load_timeout_seconds = start_timeout_seconds
+        self._table = ProjectTable()
+        self._is_current = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Read the topic up to its present end."""
-        limit = self._start_timeout_seconds
+        limit = self._load_timeout_seconds
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((KafkaError, OSError)), wait=_BACKOFF, before_sleep=_log_retry, reraise=True
+        )
         try:
             async with asyncio.timeout(limit):
-                consumer = await self._read_whole()
+                consumer: AIOKafkaConsumer = await retrying(self._load)
         except TimeoutError:
-            servers = f"{self._kafka.bootstrap_servers} (SEQUENCE_KAFKA_SERVERS)"
-            raise StartError(f"projects could not be read from Kafka at {servers} within {limit:g} s") from None
-        known = self._directory
-        log.info("%d projects and %d tokens read", len(known.projects), len(known.tokens))
-        self._task = asyncio.get_running_loop().create_task(self._run(consumer), name="projects")
+            raise StartError(
+                f"Could not read projects from Kafka at {self._kafka.bootstrap_servers} within {limit:g} s. "
+                "Check SEQUENCE_KAFKA_SERVERS."
+            ) from None
+        log.info("project registry loaded: %d projects, %d tokens", len(self._table.projects), len(self._table.tokens))
+        self._task = asyncio.get_running_loop().create_task(self._run(consumer), name="project registry")
 
-    def find(self, token: str) -> Project | None:
-        """Return the project that *token* opens now."""
-        return self._directory.find(token, time.time_ns() // 1000)
+    def find_and_record_use(self, token: str) -> Project | None:
+        """Return the project of a valid *token* and record its use."""
+        return self._table.find_and_record_use(token, time.time_ns() // 1000)
 
-    def unrecorded_uses(self, day: str) -> list[str]:
-        """Return the digests of tokens used here since this was asked last that have no record of *day* yet."""
-        return self._directory.unrecorded_uses(day)
+    def pop_unrecorded_uses(self, day: str) -> list[str]:
+        """Return the digests of tokens used here since the last call whose use on *day* is not recorded."""
+        return self._table.pop_unrecorded_uses(day)
 
     def check(self) -> None:
-        """Raise `UnavailableError` while the topic is not followed."""
-        if not self._follows:
-            raise UnavailableError("Projects and tokens are not followed at the moment.")
+        """Raise `UnavailableError` while the consumer is disconnected."""
+        if not self._is_current:
+            raise UnavailableError("Project registry is stale: the `projects.v1` consumer is disconnected.")
 
     async def close(self) -> None:
-        """Stop following."""
+        """Stop following the topic."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _read_whole(self) -> AIOKafkaConsumer:
-        while True:
-            try:
-                consumer = await open_topic(self._kafka)
-            except (KafkaError, OSError) as error:
-                log.warning("projects cannot be read, trying again: %s", describe(error))
-                await asyncio.sleep(_PAUSE_SECONDS)
-                continue
-            try:
-                self._directory = await read_to_end(consumer)
-            except BaseException:
-                await close_consumer(consumer)
-                raise
-            self._follows = True
-            return consumer
+    async def _load(self) -> AIOKafkaConsumer:
+        """Read the whole topic, replace the table and return the consumer, positioned at the end."""
+        consumer = await open_topic(self._kafka)
+        try:
+            self._table = await read_to_end(consumer)
+        except BaseException:
+            await close(consumer, timeout_seconds=CLOSE_TIMEOUT_SECONDS)
+            raise
+        self._is_current = True
+        return consumer
 
-    async def _run(self, consumer: AIOKafkaConsumer) -> None:
-        while True:
-            try:
-                await self._follow(consumer)
-            except Exception as error:  # noqa: BLE001  # whatever it was, what is known counts on and is read again
-                log.warning("projects are not followed: %s", describe(error))
-            finally:
-                self._follows = False
-                await close_consumer(consumer)
-            await asyncio.sleep(_PAUSE_SECONDS)
-            consumer = await self._read_again()
-            log.info("projects are followed again")
-
-    async def _read_again(self) -> AIOKafkaConsumer:
-        while True:
-            try:
-                async with asyncio.timeout(self._start_timeout_seconds):
-                    return await self._read_whole()
-            except Exception as error:  # noqa: BLE001
-                log.warning("projects cannot be read, trying again: %s", describe(error))
-                await asyncio.sleep(_PAUSE_SECONDS)
+    async def _run(self, loaded: AIOKafkaConsumer) -> None:
+        """Follow the topic for the life of the process; after any error reload the table and follow again."""
+        consumer: AIOKafkaConsumer | None = loaded
+        async for attempt in AsyncRetrying(wait=_BACKOFF, before_sleep=_log_retry):
+            with attempt:
+                if consumer is None:
+                    async with asyncio.timeout(self._load_timeout_seconds):
+                        consumer = await self._load()
+                    log.info("project registry reloaded, following changes again")
+                try:
+                    await self._follow(consumer)
+                finally:
+                    self._is_current = False
+                    await close(consumer, timeout_seconds=CLOSE_TIMEOUT_SECONDS)
+                    consumer = None
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
-        """Apply what comes, and make sure now and then that nothing is missed; raises when the broker is away."""
+        """Apply new records. Raises when the broker is unreachable or the consumer makes no progress."""
         (partition,) = consumer.assignment()
         checked_at = time.monotonic()
-        behind_at = -1
+        lagging_at = -1
         while True:
             for records in (await consumer.getmany(timeout_ms=1000)).values():
-                _apply(self._directory, records)
-                self._metrics.directory_changes.inc(len(records))
-            if time.monotonic() - checked_at < _CHECK_EVERY_SECONDS:
+                _apply(self._table, records)
+                self._metrics.project_changes.inc(len(records))
+            if time.monotonic() - checked_at < _LAG_CHECK_INTERVAL_SECONDS:
                 continue
             checked_at = time.monotonic()
-            async with asyncio.timeout(_CHECK_EVERY_SECONDS):
+            async with asyncio.timeout(_LAG_CHECK_INTERVAL_SECONDS):
                 end = (await consumer.end_offsets([partition]))[partition]
                 position = await consumer.position(partition)
-            if position < end and position == behind_at:
-                raise KafkaError(f"records from offset {position} on do not come")
-            behind_at = position if position < end else -1
+            if position < end and position == lagging_at:
+                raise KafkaError(f"no records received past offset {position}, the topic ends at {end}")
+            lagging_at = position if position < end else -1
 
 
 async def open_topic(kafka: KafkaSettings) -> AIOKafkaConsumer:
-    """Return a consumer at the beginning of the topic; `StartError` where the topic is missing."""
+    """Return a consumer at the beginning of the topic; `StartError` if the topic is missing."""
     topic = Topics(kafka.topic_prefix).projects
     consumer = AIOKafkaConsumer(
         **kafka_arguments(kafka),
@@ -159,46 +157,34 @@ async def open_topic(kafka: KafkaSettings) -> AIOKafkaConsumer:
     )
     try:
         await consumer.start()
-        _require(topic, await consumer.topics())
+        require_topics([topic], await consumer.topics())
         consumer.assign([TopicPartition(topic, 0)])
         await consumer.seek_to_beginning()
     except BaseException:
-        await close_consumer(consumer)
+        await close(consumer, timeout_seconds=CLOSE_TIMEOUT_SECONDS)
         raise
     return consumer
 
 
-def _require(topic: str, existing: Collection[str]) -> None:
-    if topic not in existing:
-        raise StartError(f"topics are missing: {topic}; make them with `sequence topics apply`")
-
-
-async def close_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Stop *consumer*, whatever state it is in.
-
-    While the broker is away, aiokafka's `stop` can end early with the cancellation of one of its own tasks.
-    """
-    stopping = asyncio.ensure_future(consumer.stop())
-    await asyncio.wait([stopping], timeout=5.0)
-    if not stopping.done() or stopping.cancelled() or stopping.exception() is not None:
-        stopping.cancel()
-        await consumer._client.close()  # noqa: SLF001
-
-
-async def read_to_end(consumer: AIOKafkaConsumer) -> Directory:
-    """Return what the topic holds up to the end that it has now."""
-    directory = Directory()
+async def read_to_end(consumer: AIOKafkaConsumer) -> ProjectTable:
+    """Return the table of the topic up to its present end."""
+    table = ProjectTable()
     (partition,) = consumer.assignment()
     end = (await consumer.end_offsets([partition]))[partition]
     while await consumer.position(partition) < end:
         for records in (await consumer.getmany(timeout_ms=500)).values():
-            _apply(directory, records)
-    return directory
+            _apply(table, records)
+    return table
 
 
-def _apply(directory: Directory, records: Iterable[Any]) -> None:
+def _apply(table: ProjectTable, records: Iterable[Any]) -> None:
     for record in records:
         try:
-            directory.apply(record.key, record.value)
+            table.apply(record.key, record.value)
         except InvalidEntryError as error:
-            log.warning("the record at offset %d of projects is left out: %s", record.offset, error)
+            log.warning("ignoring the record at offset %d of `projects.v1`: %s", record.offset, error)
+
+
+def _log_retry(state: RetryCallState) -> None:
+    error = state.outcome and state.outcome.exception()
+    log.warning("projects consumer failed, restarting in %.1f s: %s", state.upcoming_sleep, error and describe(error))

@@ -1,4 +1,4 @@
-"""Projects and tokens on a real topic: what the command writes counts in a running gateway."""
+"""Projects and tokens on a real topic: changes made by the CLI take effect in a running gateway."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gateway.projects.admin import (
     list_projects,
     list_tokens,
     list_uses,
-    read_directory,
+    read_table,
     revoke_token,
     rotate_token,
     update_project,
@@ -49,11 +49,11 @@ def settings(kafka_settings: KafkaSettings, topics: Topics) -> KafkaSettings:
 
 
 @pytest.fixture
-async def followed(settings: KafkaSettings) -> AsyncIterator[ProjectRegistry]:
-    directory = ProjectRegistry(settings, GatewayMetrics(), start_timeout_seconds=10)
-    await directory.start()
-    yield directory
-    await directory.close()
+async def registry(settings: KafkaSettings) -> AsyncIterator[ProjectRegistry]:
+    registry = ProjectRegistry(settings, GatewayMetrics(), start_timeout_seconds=10)
+    await registry.start()
+    yield registry
+    await registry.close()
 
 
 async def within(seconds: float, condition: Callable[[], bool]) -> None:
@@ -62,60 +62,58 @@ async def within(seconds: float, condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_new_token_counts_within_a_second(settings: KafkaSettings, followed: ProjectRegistry) -> None:
+async def test_new_token_is_valid_within_a_second(settings: KafkaSettings, registry: ProjectRegistry) -> None:
     await create_project(settings, "dev", "Development")
     token = await create_token(settings, "dev")
 
-    await within(1, lambda: followed.find(token) is not None)
+    await within(1, lambda: registry.find_and_record_use(token) is not None)
 
-    project = followed.find(token)
+    project = registry.find_and_record_use(token)
     assert project is not None
     assert (project.id, project.name) == ("dev", "Development")
 
 
-async def test_a_revoked_token_stops_counting_within_a_second(
-    settings: KafkaSettings, followed: ProjectRegistry
-) -> None:
+async def test_revoked_token_is_invalid_within_a_second(settings: KafkaSettings, registry: ProjectRegistry) -> None:
     await create_project(settings, "dev", "Development")
     kept, revoked = await create_token(settings, "dev"), await create_token(settings, "dev")
-    await within(1, lambda: followed.find(kept) is not None and followed.find(revoked) is not None)
+    await within(
+        1, lambda: registry.find_and_record_use(kept) is not None and registry.find_and_record_use(revoked) is not None
+    )
     tokens = await list_tokens(settings, "dev")
 
     await revoke_token(settings, next(token.id for token in tokens if revoked.startswith(token.hint[:-1])))
 
-    await within(1, lambda: followed.find(revoked) is None)
-    assert followed.find(kept) is not None
+    await within(1, lambda: registry.find_and_record_use(revoked) is None)
+    assert registry.find_and_record_use(kept) is not None
     assert sorted(token.revoked_at is None for token in await list_tokens(settings)) == [False, True]
 
 
-async def test_a_gateway_that_starts_knows_what_was_written_before(settings: KafkaSettings) -> None:
+async def test_registry_loads_existing_projects_at_startup(settings: KafkaSettings) -> None:
     await create_project(settings, "dev", "Development")
     token = await create_token(settings, "dev")
-    directory = ProjectRegistry(settings, GatewayMetrics(), start_timeout_seconds=10)
+    registry = ProjectRegistry(settings, GatewayMetrics(), start_timeout_seconds=10)
 
-    await directory.start()
+    await registry.start()
 
     try:
-        assert directory.find(token) is not None
-        directory.check()
+        assert registry.find_and_record_use(token) is not None
+        registry.check()
     finally:
-        await directory.close()
+        await registry.close()
 
 
-async def test_an_expired_token_opens_nothing(settings: KafkaSettings, followed: ProjectRegistry) -> None:
+async def test_expired_token_is_invalid(settings: KafkaSettings, registry: ProjectRegistry) -> None:
     await create_project(settings, "dev", "Development")
     expires_at = time.time_ns() // 1000 + 1_500_000
     token = await create_token(settings, "dev", expires_at=expires_at)
-    await within(1, lambda: followed.find(token) is not None)
+    await within(1, lambda: registry.find_and_record_use(token) is not None)
 
-    await within(3, lambda: followed.find(token) is None)
+    await within(3, lambda: registry.find_and_record_use(token) is None)
 
     assert time.time_ns() // 1000 >= expires_at
 
 
-async def test_a_rotated_token_goes_on_for_the_overlap_beside_its_successor(
-    settings: KafkaSettings, followed: ProjectRegistry
-) -> None:
+async def test_rotated_token_stays_valid_for_the_overlap(settings: KafkaSettings, registry: ProjectRegistry) -> None:
     await create_project(settings, "dev", "Development")
     old = await create_token(settings, "dev")
     (known,) = await list_tokens(settings)
@@ -123,16 +121,16 @@ async def test_a_rotated_token_goes_on_for_the_overlap_beside_its_successor(
     new = await rotate_token(settings, known.id, overlap_seconds=2)
     rotated_at = time.monotonic()
 
-    await within(1, lambda: followed.find(new) is not None)
-    assert followed.find(old) is not None
-    await within(4, lambda: followed.find(old) is None)
+    await within(1, lambda: registry.find_and_record_use(new) is not None)
+    assert registry.find_and_record_use(old) is not None
+    await within(4, lambda: registry.find_and_record_use(old) is None)
     assert time.monotonic() - rotated_at > 1
-    assert followed.find(new) is not None
+    assert registry.find_and_record_use(new) is not None
     with pytest.raises(InvalidTokenError, match="expired"):
         await rotate_token(settings, known.id, overlap_seconds=1)
 
 
-async def test_a_successor_has_scope_and_lifetime_of_its_token_and_does_not_prolong_it(settings: KafkaSettings) -> None:
+async def test_rotation_keeps_scope_and_lifetime_and_does_not_extend_the_old_token(settings: KafkaSettings) -> None:
     await create_project(settings, "dev", "Development")
     expires_at = time.time_ns() // 1000 + 3_600_000_000
     await create_token(settings, "dev", expires_at=expires_at, scope="read")
@@ -146,8 +144,8 @@ async def test_a_successor_has_scope_and_lifetime_of_its_token_and_does_not_prol
     assert (second.expires_at or 0) - second.created_at == expires_at - old.created_at
 
 
-async def test_the_last_day_of_a_token_is_written_once_by_all_gateways(
-    settings: KafkaSettings, topics: Topics, followed: ProjectRegistry
+async def test_last_use_of_a_token_is_recorded_once_by_all_gateways(
+    settings: KafkaSettings, topics: Topics, registry: ProjectRegistry
 ) -> None:
     await create_project(settings, "dev", "Development")
     used, unused = await create_token(settings, "dev"), await create_token(settings, "dev")
@@ -157,8 +155,10 @@ async def test_the_last_day_of_a_token_is_written_once_by_all_gateways(
         GatewaySettings(kafka=settings), [topics.projects], GatewayMetrics(), MemoryBudget(2**20)
     )
     await publisher.start()
-    first, second = (TokenLastUsed(publisher, source, topics.projects) for source in (followed, other))
-    await within(1, lambda: followed.find(used) is not None and other.find(used) is not None)
+    first, second = (TokenLastUsed(publisher, source, topics.projects) for source in (registry, other))
+    await within(
+        1, lambda: registry.find_and_record_use(used) is not None and other.find_and_record_use(used) is not None
+    )
 
     await first.record()
     today = datetime.now(UTC).date().isoformat()
@@ -168,7 +168,7 @@ async def test_the_last_day_of_a_token_is_written_once_by_all_gateways(
     await within(2, lambda: used_days(other) == [today])
     written = len(await asyncio.to_thread(logs.read, settings, topics.projects))
     await second.record()
-    followed.find(used)
+    registry.find_and_record_use(used)
     await first.record()
 
     assert len(await asyncio.to_thread(logs.read, settings, topics.projects)) == written
@@ -177,11 +177,11 @@ async def test_the_last_day_of_a_token_is_written_once_by_all_gateways(
     await other.close()
 
 
-def used_days(directory: ProjectRegistry) -> list[str]:
-    return [use.day for use in directory._directory.uses.values()]
+def used_days(registry: ProjectRegistry) -> list[str]:
+    return [use.day for use in registry._table.uses.values()]
 
 
-async def test_a_token_from_elsewhere_is_taken_over_once(settings: KafkaSettings) -> None:
+async def test_existing_secret_can_be_registered_once(settings: KafkaSettings) -> None:
     await create_project(settings, "dev", "Development")
 
     assert await create_token(settings, "dev", token="an-old-write-key") == "an-old-write-key"
@@ -194,20 +194,20 @@ async def test_a_token_from_elsewhere_is_taken_over_once(settings: KafkaSettings
         await create_token(settings, "dev", expires_at=1)
 
 
-async def test_what_names_no_project_or_token_is_refused(settings: KafkaSettings) -> None:
+async def test_unknown_projects_and_tokens_are_rejected(settings: KafkaSettings) -> None:
     await create_project(settings, "dev", "Development")
 
     with pytest.raises(ProjectExistsError):
         await create_project(settings, "dev", "Again")
     with pytest.raises(InvalidProjectError):
         await create_project(settings, "a/b", "Slash")
-    for refused in (
+    for rejected in (
         create_token(settings, "other"),
         list_tokens(settings, "other"),
         update_project(settings, "other", disabled=True),
     ):
         with pytest.raises(UnknownProjectError):
-            await refused
+            await rejected
     with pytest.raises(UnknownTokenError):
         await revoke_token(settings, "0" * 16)
     with pytest.raises(InvalidProjectError):
@@ -215,19 +215,19 @@ async def test_what_names_no_project_or_token_is_refused(settings: KafkaSettings
     assert [project.name for project in await list_projects(settings)] == ["Development"]
 
 
-async def test_a_change_of_a_project_keeps_the_rest_of_it(settings: KafkaSettings) -> None:
+async def test_update_keeps_the_other_fields_of_a_project(settings: KafkaSettings) -> None:
     await create_project(settings, "dev", "Development")
 
     await update_project(settings, "dev", items_per_second=5, burst=50)
     await update_project(settings, "dev", disabled=True)
 
-    project = (await read_directory(settings)).projects["dev"]
+    project = (await read_table(settings)).projects["dev"]
     assert (project.name, project.disabled, project.rate()) == ("Development", True, (5, 50))
     await update_project(settings, "dev", items_per_second=0)
-    assert (await read_directory(settings)).projects["dev"].rate() is None
+    assert (await read_table(settings)).projects["dev"].rate() is None
 
 
-async def test_without_the_topic_it_is_named(kafka: str, topic_prefix: str) -> None:
+async def test_missing_topic_is_named(kafka: str, topic_prefix: str) -> None:
     settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=topic_prefix)
 
     with pytest.raises(StartError, match=rf"{topic_prefix}\.projects\.v1"):
@@ -236,7 +236,7 @@ async def test_without_the_topic_it_is_named(kafka: str, topic_prefix: str) -> N
         await ProjectRegistry(settings, GatewayMetrics(), start_timeout_seconds=10).start()
 
 
-async def test_without_a_broker_its_address_is_named(unused_tcp_port: int) -> None:
+async def test_unreachable_broker_is_named(unused_tcp_port: int) -> None:
     settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{unused_tcp_port}")
 
     with pytest.raises(UnavailableError, match=str(unused_tcp_port)):
@@ -245,7 +245,7 @@ async def test_without_a_broker_its_address_is_named(unused_tcp_port: int) -> No
         await ProjectRegistry(settings, GatewayMetrics(), start_timeout_seconds=1).start()
 
 
-async def test_what_is_known_counts_through_an_outage_and_what_was_missed_counts_after_it(
+async def test_known_tokens_stay_valid_in_an_outage_and_missed_changes_apply_after_it(
     kafka: str, settings: KafkaSettings
 ) -> None:
     await create_project(settings, "dev", "Development")
@@ -253,26 +253,26 @@ async def test_what_is_known_counts_through_an_outage_and_what_was_missed_counts
     proxy = KafkaProxy(kafka)
     await proxy.open()
     behind_proxy = KafkaSettings(bootstrap_servers=proxy.address, topic_prefix=settings.topic_prefix)
-    directory = ProjectRegistry(behind_proxy, GatewayMetrics(), start_timeout_seconds=10)
-    await directory.start()
+    registry = ProjectRegistry(behind_proxy, GatewayMetrics(), start_timeout_seconds=10)
+    await registry.start()
     try:
         await proxy.cut()
         later = await create_token(settings, "dev")
-        await within(20, lambda: not follows(directory))
-        assert directory.find(token) is not None
-        assert directory.find(later) is None
+        await within(20, lambda: not is_current(registry))
+        assert registry.find_and_record_use(token) is not None
+        assert registry.find_and_record_use(later) is None
 
         await proxy.open()
 
-        await within(20, lambda: directory.find(later) is not None and follows(directory))
+        await within(20, lambda: registry.find_and_record_use(later) is not None and is_current(registry))
     finally:
-        await directory.close()
+        await registry.close()
         await proxy.cut()
 
 
-def follows(directory: ProjectRegistry) -> bool:
+def is_current(registry: ProjectRegistry) -> bool:
     try:
-        directory.check()
+        registry.check()
     except UnavailableError:
         return False
     return True

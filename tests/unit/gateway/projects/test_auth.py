@@ -1,4 +1,4 @@
-"""Tokens are found where they may stand, and two have to be one."""
+"""Tokens in headers and body: several must be equal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def basic(text: str) -> str:
         ({"Authorization": "Negotiate abc", "Authentication": "Bearer T"}, "T"),
     ],
 )
-def test_the_token_of_the_headers(headers: dict[str, str], token: str | None) -> None:
+def test_token_of_the_headers(headers: dict[str, str], token: str | None) -> None:
     assert read_token(CIMultiDict(headers)) == token
 
 
@@ -47,18 +47,18 @@ def test_the_token_of_the_headers(headers: dict[str, str], token: str | None) ->
         {"Authorization": basic("T:"), "Authentication": "Bearer U"},
     ],
 )
-def test_headers_that_hold_no_one_token_are_refused(headers: dict[str, str]) -> None:
+def test_malformed_or_different_tokens_are_unauthorized(headers: dict[str, str]) -> None:
     with pytest.raises(UnauthorizedError):
         read_token(CIMultiDict(headers))
 
 
-def test_a_header_that_comes_twice_has_to_say_the_same() -> None:
+def test_repeated_header_must_have_equal_tokens() -> None:
     assert read_token(CIMultiDict([("Authorization", "Bearer T"), ("authorization", basic("T:"))])) == "T"
     with pytest.raises(UnauthorizedError):
         read_token(CIMultiDict([("Authorization", "Bearer T"), ("authorization", "Bearer U")]))
 
 
-def test_the_token_of_the_body_agrees_with_that_of_the_headers() -> None:
+def test_tokens_of_body_and_headers_must_be_equal() -> None:
     assert agree("T", None) == agree(None, "T") == agree("T", "T") == "T"
     assert agree(None, None) is None
     with pytest.raises(UnauthorizedError):
