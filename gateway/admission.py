@@ -1,59 +1,116 @@
-"""What the gateway lets in: bytes under way, and items per second of a project. Clocks are passed in."""
+"""Admission control: the memory of requests in progress, the item rate of each project, and validation per tick."""
 
 from __future__ import annotations
+
+import asyncio
+from collections import deque
 
 from gateway.errors import OverloadedError, RateLimitedError
 
 
 class MemoryBudget:
-    """Bytes of bodies and records that the process holds. Refusing early is what keeps its memory bounded."""
+    """Bytes of request bodies and pending records. Rejecting requests above the limit bounds the process's memory."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self.held_bytes = 0
+        self.reserved_bytes = 0
 
-    def take(self, count: int) -> None:
-        """Hold *count* bytes more, or raise `OverloadedError` and hold none of them."""
-        if self.held_bytes + count > self._limit_bytes:
+    def check(self) -> None:
+        """Raise `OverloadedError` while more than the limit is reserved."""
+        self.reserve(0)
+
+    def reserve(self, count: int) -> None:
+        """Reserve *count* bytes; raise `OverloadedError` and reserve nothing if the limit would be exceeded."""
+        if self.reserved_bytes + count > self._limit_bytes:
             raise OverloadedError
-        self.held_bytes += count
+        self.reserved_bytes += count
+
+    def charge(self, count: int) -> None:
+        """Reserve *count* bytes that are in memory already, even above the limit; later requests are rejected."""
+        self.reserved_bytes += count
 
     def release(self, count: int) -> None:
-        """Give back bytes that `take` held."""
-        self.held_bytes -= count
+        """Return *count* bytes that were reserved or charged."""
+        self.reserved_bytes -= count
 
 
 class TokenBucket:
-    """A rate with a burst. A request is let in while one item is left and may then leave a debt.
+    """A rate with a burst. A request is admitted while at least one item is left, and may leave a debt.
 
-    So a batch larger than the burst is not refused for ever, and the rate holds over time all the same.
+    A batch larger than the burst is therefore accepted once the bucket allows it, and the average rate still holds.
     """
 
     def __init__(self, per_second: float, burst: float, now: float) -> None:
         self.per_second = per_second
         self.burst = burst
-        self._most = max(burst, 1.0)
-        self._left = self._most
-        self._at = now
+        self._capacity = max(burst, 1.0)
+        self._available = self._capacity
+        self._updated_at = now
 
-    def take(self, count: int, now: float) -> None:
-        """Take *count* at *now* (seconds of any steady clock), or raise `RateLimitedError` and take none."""
-        self._left = min(self._most, self._left + (now - self._at) * self.per_second)
-        self._at = now
-        if self._left < 1:
-            raise RateLimitedError((1 - self._left) / self.per_second)
-        self._left -= count
+    def check(self, now: float) -> None:
+        """Raise `RateLimitedError` if no item is left at *now* (seconds of a monotonic clock)."""
+        self._available = min(self._capacity, self._available + (now - self._updated_at) * self.per_second)
+        self._updated_at = now
+        if self._available < 1:
+            raise RateLimitedError((1 - self._available) / self.per_second)
+
+    def spend(self, count: int, now: float) -> None:
+        """Spend *count* items at *now*; raise `RateLimitedError` and spend nothing if no item is left."""
+        self.check(now)
+        self._available -= count
 
 
 class ProjectRates:
-    """One bucket for each project that has a rate, in this process alone: two gateways allow twice the rate."""
+    """One token bucket per rate-limited project. Each gateway process counts alone: two gateways admit twice the rate.
+
+    A *rate* is items per second and burst.
+    """
 
     def __init__(self) -> None:
         self._buckets: dict[str, TokenBucket] = {}
 
-    def take(self, project_id: str, rate: tuple[float, float], count: int, now: float) -> None:
-        """Take *count* items for the project; *rate* is its items per second and its burst."""
+    def check(self, project_id: str, rate: tuple[float, float], now: float) -> None:
+        """Raise `RateLimitedError` if the project may send no item at *now*."""
+        self._bucket(project_id, rate, now).check(now)
+
+    def spend(self, project_id: str, rate: tuple[float, float], count: int, now: float) -> None:
+        """Spend *count* items of the project at *now*, or raise `RateLimitedError`."""
+        self._bucket(project_id, rate, now).spend(count, now)
+
+    def _bucket(self, project_id: str, rate: tuple[float, float], now: float) -> TokenBucket:
         bucket = self._buckets.get(project_id)
         if bucket is None or (bucket.per_second, bucket.burst) != rate:
             bucket = self._buckets[project_id] = TokenBucket(*rate, now)
-        bucket.take(count, now)
+        return bucket
+
+
+class LoopThrottle:
+    """Admits one caller per iteration of the event loop, in order of arrival.
+
+    Validating one request takes about as long as the rest of an iteration. An acknowledgement from Kafka needs several
+    iterations to become a reply, so validating every waiting request in one iteration would delay all replies.
+    """
+
+    def __init__(self) -> None:
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._occupied = False
+
+    async def next_tick(self) -> None:
+        """Return at once if this iteration is free, otherwise in the iteration assigned to the caller."""
+        loop = asyncio.get_running_loop()
+        if self._occupied:
+            waiter: asyncio.Future[None] = loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+        else:
+            self._occupied = True
+            loop.call_soon(self._admit_next, loop)
+
+    def _admit_next(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                loop.call_soon(self._admit_next, loop)
+                return
+        self._occupied = False

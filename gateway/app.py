@@ -1,4 +1,4 @@
-"""Puts the parts of the gateway together; what it is given decides whether they are real."""
+"""Assembles the gateway: which parts an application has, and in which order they start and close."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from aiohttp import web
 from gateway.admission import MemoryBudget
 from gateway.http.cors import Cors
 from gateway.http.health import Health
-from gateway.http.ingest_handler import IngestHandler, Shared
+from gateway.http.ingest_handler import IngestHandler
 from gateway.http.middleware import METRICS, answer_errors
-from gateway.http.protocol import CONNECTIONS
 from gateway.http.routes import routes
 from gateway.http.tls import Hsts
 from gateway.kafka.publisher import KafkaPublisher, Publisher
@@ -27,13 +26,11 @@ HEALTH = web.AppKey("HEALTH", Health)
 def create_app(settings: GatewaySettings) -> web.Application:
     """Return the gateway on the Kafka of *settings*."""
     metrics = GatewayMetrics()
-    shared = Shared(MemoryBudget(settings.in_flight_limit_bytes))
+    budget = MemoryBudget(settings.in_flight_limit_bytes)
     topics = Topics(settings.kafka.topic_prefix)
-    publisher = KafkaPublisher(
-        settings, [topics.items, topics.rejected, topics.projects], metrics, shared.budget, shared.connections.count
-    )
+    publisher = KafkaPublisher(settings, [topics.items, topics.rejected, topics.projects], metrics, budget)
     projects = ProjectRegistry(settings.kafka, metrics, start_timeout_seconds=settings.start_timeout_seconds)
-    return assemble(settings, publisher, projects, metrics, shared)
+    return assemble(settings, publisher, projects, metrics, budget)
 
 
 def assemble(
@@ -41,33 +38,32 @@ def assemble(
     publisher: Publisher,
     projects: ProjectSource,
     metrics: GatewayMetrics,
-    shared: Shared,
+    budget: MemoryBudget,
 ) -> web.Application:
-    """Return the gateway on the given parts, which it starts and closes."""
-    metrics.watch_in_flight_bytes(lambda: shared.budget.held_bytes)
+    """Return the gateway on the given parts; the application starts and closes them."""
+    metrics.watch_in_flight_bytes(lambda: budget.reserved_bytes)
     health = Health(publisher, projects)
-    use = TokenLastUsed(publisher, projects, Topics(settings.kafka.topic_prefix).projects)
+    last_used = TokenLastUsed(publisher, projects, Topics(settings.kafka.topic_prefix).projects)
     cors = Cors(settings.cors_origins)
     app = web.Application(middlewares=[answer_errors])
     app[METRICS] = metrics
     app[HEALTH] = health
-    app[CONNECTIONS] = shared.connections
-    app.add_routes(routes(IngestHandler(settings, publisher, projects, metrics, shared), health, metrics, cors))
+    app.add_routes(routes(IngestHandler(settings, publisher, projects, metrics, budget), health, metrics, cors))
     if cors:
-        app.on_response_prepare.append(cors.mark)
-    if tls_only := Hsts(settings):
-        app.on_response_prepare.append(tls_only.mark)
+        app.on_response_prepare.append(cors.add_headers)
+    if hsts := Hsts(settings):
+        app.on_response_prepare.append(hsts.add_header)
 
-    async def connections(_: web.Application) -> AsyncIterator[None]:
+    async def start_and_close(_: web.Application) -> AsyncIterator[None]:
         try:
             await projects.start()
             await publisher.start()
-            use.start()
+            last_used.start()
             yield
         finally:
-            await use.close()
+            await last_used.close()
             await publisher.close()
             await projects.close()
 
-    app.cleanup_ctx.append(connections)
+    app.cleanup_ctx.append(start_and_close)
     return app

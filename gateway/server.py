@@ -1,4 +1,4 @@
-"""The process `sequence gateway`: listens, and on SIGTERM finishes what is under way and leaves within 20 s."""
+"""The process `sequence gateway`. On SIGTERM it finishes the requests in flight and exits within 20 s."""
 
 from __future__ import annotations
 
@@ -20,38 +20,39 @@ from gateway.settings import GatewaySettings
 log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
-_COLLECT_AFTER = (10_000, 5, 5)
-"""New objects before the garbage collector looks for cycles, and how often until it looks among the older ones, too.
+_GC_THRESHOLDS = (10_000, 5, 5)
+"""Thresholds of the garbage collector's three generations.
 
-Items have none, so Python's own 700 cost more than they find; but refusals leave some, which may not pile up.
+Items contain no reference cycles, so Python's default of 700 costs more than it frees. Exceptions of rejected requests
+do contain some, so the collector stays on.
 """
 
 
 def run(settings: GatewaySettings) -> None:
-    """Serve until SIGTERM or SIGINT; raise `StartError` where the process cannot start."""
-    # It has a line for each retry; what has become of Kafka is said once, by the publisher and its producer.
+    """Serve until SIGTERM or SIGINT; raise `StartError` if the process cannot start."""
+    # aiokafka logs every retry; the publisher and its producer log each change of Kafka's state once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
+    gc.set_threshold(*_GC_THRESHOLDS)
     uvloop.run(serve(settings))
 
 
 async def serve(settings: GatewaySettings) -> None:
-    """Serve until the process is told to end."""
-    ending = asyncio.Event()
+    """Serve until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ending.set)
+        loop.add_signal_handler(number, stop.set)
     app = create_app(settings)
     runner = make_runner(app, settings)
     starting = asyncio.ensure_future(_start(runner, settings))
     try:
-        await _first(starting, ending)
+        await _wait_for_either(starting, stop)
         if starting.done():
             starting.result()
             log.info("listening on %s://%s:%d", settings.scheme, settings.host, _port(runner, settings))
-            await ending.wait()
-            log.info("draining: no new connections, requests under way are finished")
+            await stop.wait()
+            log.info("draining: no new connections, requests in flight will finish")
             app[HEALTH].drain()
     finally:
         starting.cancel()
@@ -61,13 +62,13 @@ async def serve(settings: GatewaySettings) -> None:
 
 
 def make_runner(app: web.Application, settings: GatewaySettings) -> GatewayRunner:
-    """Return what serves *app*: bodies as they come, no access log, and a bounded time for requests to end."""
+    """Return the runner of *app*: no automatic decompression, no access log, a bounded time to drain."""
     return GatewayRunner(
         app,
         access_log=None,
         auto_decompress=False,
         head_timeout_seconds=settings.head_timeout_seconds,
-        most_connections=settings.connection_limit,
+        connection_limit=settings.connection_limit,
         keepalive_timeout=settings.keepalive_timeout_seconds,
         shutdown_timeout=settings.drain_timeout_seconds,
     )
@@ -87,19 +88,21 @@ async def _start(runner: GatewayRunner, settings: GatewaySettings) -> None:
         await site.start()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise StartError(f"{settings.host}:{settings.port} (SEQUENCE_GATEWAY_PORT): {reason}") from error
+        raise StartError(
+            f"Cannot listen on {settings.host}:{settings.port} (SEQUENCE_GATEWAY_HOST, SEQUENCE_GATEWAY_PORT): {reason}"
+        ) from error
 
 
 def _port(runner: GatewayRunner, settings: GatewaySettings) -> int:
-    """Return the port, which the system chose where the setting is 0."""
+    """Return the listening port; the system chooses one if the setting is 0."""
     return int(runner.addresses[0][1]) if runner.addresses else settings.port
 
 
-async def _first(starting: asyncio.Future[None], ending: asyncio.Event) -> None:
-    """Return when the start is over or the process is told to end."""
-    told = asyncio.ensure_future(ending.wait())
-    awaited: list[asyncio.Future[Any]] = [starting, told]
+async def _wait_for_either(starting: asyncio.Future[None], stop: asyncio.Event) -> None:
+    """Return when the start has finished or *stop* is set."""
+    stopping = asyncio.ensure_future(stop.wait())
+    awaited: list[asyncio.Future[Any]] = [starting, stopping]
     try:
         await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        told.cancel()
+        stopping.cancel()

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it should get requests."""
+"""Liveness and readiness probes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gateway.kafka.publisher import Publisher
 from gateway.projects.registry import ProjectSource
 
 _CHECK_TIMEOUT_SECONDS = 2.0
-_CHECK_LASTS_SECONDS = 1.0
+_CHECK_CACHED_SECONDS = 1.0
 
 
 class Health:
-    """Knows whether requests can be served. Kafka is asked once a second at most, however often anybody asks here."""
+    """Answers the probes. Kafka is checked at most once per second, however many probes arrive."""
 
     def __init__(self, publisher: Publisher, projects: ProjectSource) -> None:
         self._publisher = publisher
@@ -27,19 +27,19 @@ class Health:
         self._checking: asyncio.Task[None] | None = None
 
     def drain(self) -> None:
-        """From now on the process is not ready."""
+        """Report the process as not ready from now on."""
         self._draining = True
 
     async def live(self, _: web.Request) -> web.Response:
-        """Answer as long as the event loop turns."""
+        """Answer 200 while the event loop runs."""
         return json_response(b'{"status":"alive"}')
 
     async def ready(self, _: web.Request) -> web.Response:
-        """Answer 200 while items can be stored, else what stands against it."""
+        """Answer 200 if items can be stored; otherwise 503 with the reason."""
         if self._draining:
             raise DrainingError
         self._projects.check()
-        if self._checking is None or time.monotonic() - self._checked_at > _CHECK_LASTS_SECONDS:
+        if self._checking is None or time.monotonic() - self._checked_at > _CHECK_CACHED_SECONDS:
             self._checked_at = time.monotonic()
             self._checking = asyncio.ensure_future(self._check())
         await asyncio.shield(self._checking)
@@ -50,4 +50,4 @@ class Health:
             async with asyncio.timeout(_CHECK_TIMEOUT_SECONDS):
                 await self._publisher.check()
         except TimeoutError:
-            raise UnavailableError("Kafka does not answer.") from None
+            raise UnavailableError(f"Kafka did not answer within {_CHECK_TIMEOUT_SECONDS:g} s.") from None

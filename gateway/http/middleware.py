@@ -1,4 +1,4 @@
-"""The one place where errors become replies, and where requests are counted."""
+"""Turns every exception of a handler into a response, and counts requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import traceback
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.http.responses import error_response, failure, new_request_id
+from gateway.errors import UnexpectedError
+from gateway.http.responses import as_http_error, error_response, new_request_id
 from gateway.metrics import GatewayMetrics
 
 log = logging.getLogger(__name__)
@@ -18,29 +19,26 @@ METRICS = web.AppKey("METRICS", GatewayMetrics)
 
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever a handler raises into a reply.
+    """Return the handler's response, or the response that belongs to its exception.
 
-    What nobody foresaw is answered 503 and logged: the sender keeps its items and tries again, so nothing is lost while
-    the fault is found. The log has where it happened and never what the exception says, which could quote the payload.
+    An unexpected exception is answered with 503, so that the client keeps its items and retries while the defect is
+    fixed. The log has the traceback without the exception's message, which could quote the payload.
     """
     metrics = request.app[METRICS]
     try:
         response = await handler(request)
     except Exception as error:  # noqa: BLE001  # the outermost place of a request
         request_id = new_request_id()
-        reply = error_response(error, request_id)
-        if reply is None:
+        answer = as_http_error(error)
+        if isinstance(answer, UnexpectedError):
             metrics.unexpected_errors.inc()
             frames = "".join(traceback.format_tb(error.__traceback__))
-            log.error("request %s met an unexpected %s\n%s", request_id, type(error).__name__, frames)  # noqa: TRY400
-            message = "The gateway met an unexpected error. Send the request again."
-            reply = failure(503, "unexpected_error", message, request_id, {"Retry-After": "1"})
-        if reply.status == 408:
-            reply.force_close()
-        metrics.requests.labels(str(reply.status)).inc()
-        return reply
+            log.error("request %s failed with an unexpected %s\n%s", request_id, type(error).__name__, frames)  # noqa: TRY400
+        response = error_response(answer, request_id)
+        if response.status == 408:
+            response.force_close()
     if response.status == 200:
-        metrics.answered_ok.inc()
+        metrics.requests_ok.inc()
     else:
         metrics.requests.labels(str(response.status)).inc()
     return response

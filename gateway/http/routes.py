@@ -1,4 +1,4 @@
-"""Which path leads where."""
+"""The table of routes: paths and their handlers."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from gateway.http.responses import HEADERS, json_response
 from gateway.metrics import GatewayMetrics
 
 
-def routes(collector: IngestHandler, health: Health, metrics: GatewayMetrics, cors: Cors) -> list[web.RouteDef]:
-    """Return every route of the gateway."""
+def routes(ingest: IngestHandler, health: Health, metrics: GatewayMetrics, cors: Cors) -> list[web.RouteDef]:
+    """Return every route of the gateway; preflight routes only if an origin is allowed."""
     posts: dict[str, Handler] = {
-        "/event/batch": collector.collect_batch,
-        "/v1/batch": collector.collect_batch,
-        "/b": collector.collect_batch,
-        "/v1/track": collector.collect_track,
-        "/v1/t": collector.collect_track,
-        "/v1/identify": collector.collect_identify,
-        "/v1/i": collector.collect_identify,
+        "/event/batch": ingest.handle_batch,
+        "/v1/batch": ingest.handle_batch,
+        "/b": ingest.handle_batch,
+        "/v1/track": ingest.handle_track,
+        "/v1/t": ingest.handle_track,
+        "/v1/identify": ingest.handle_identify,
+        "/v1/i": ingest.handle_identify,
     }
     table = [web.post(path, handler) for path, handler in posts.items()]
     if cors:
-        table += [web.options(path, cors.answer_preflight) for path in posts]
+        table += [web.options(path, cors.handle_preflight) for path in posts]
     return [
         *table,
         web.get("/health/live", health.live),
@@ -38,17 +38,17 @@ def routes(collector: IngestHandler, health: Health, metrics: GatewayMetrics, co
 
 
 def _metrics_handler(metrics: GatewayMetrics) -> Handler:
-    async def show(_: web.Request) -> web.Response:
+    async def handle(_: web.Request) -> web.Response:
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8", **HEADERS}
         return web.Response(body=metrics.render(), headers=headers)
 
-    return show
+    return handle
 
 
 def _openapi_handler() -> Handler:
     document = files("schemas").joinpath("openapi.json").read_bytes()
 
-    async def show(_: web.Request) -> web.Response:
+    async def handle(_: web.Request) -> web.Response:
         return json_response(document)
 
-    return show
+    return handle

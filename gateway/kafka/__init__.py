@@ -1,1 +1,1 @@
-"""Writes accepted items to Kafka, in batches shared by all requests."""
+"""Publishes records to Kafka, in batches shared by all requests."""

@@ -1,34 +1,34 @@
-"""An aiokafka producer that is replaced when it can no longer be relied upon.
+"""An aiokafka producer that is recreated after any permanent failure.
 
-An idempotent producer numbers the batches of a partition before it sends them. A batch that fails for good leaves a gap
-in the numbers, and the broker refuses every later batch of that partition; a sender task that ended sends nothing any
-more. aiokafka does not recover from either, so any failure for good means a new producer, with a new identity.
+An idempotent producer numbers the batches of a partition before it sends them. A batch that fails permanently leaves a
+gap in the sequence, and the broker rejects every later batch of that partition. A producer whose sender task has ended
+sends nothing. aiokafka recovers from neither; a new producer has a new identity and a new sequence.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
-from itertools import chain
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
 from gateway.errors import PublishError, StartError, UnavailableError, describe
+from gateway.kafka.aiokafka_private import close, sender_task
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
 from schemas.settings import kafka_arguments
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 2.0
+_BACKOFF = wait_exponential(multiplier=0.2, max=2.0)
 
 
 class RecreatingProducer:
-    """Delivers batches through one producer after another; every batch that is acknowledged is so by all replicas."""
+    """Delivers batches through one producer at a time. Every acknowledged batch is on all in-sync replicas."""
 
     def __init__(self, settings: GatewaySettings, topics: Collection[str], metrics: GatewayMetrics) -> None:
         self._settings = settings
@@ -43,23 +43,23 @@ class RecreatingProducer:
         self._records = {topic: metrics.published_records.labels(topic) for topic in topics}
 
     async def start(self) -> Mapping[str, int]:
-        """Connect and return the number of partitions of every topic; `StartError` says what is missing."""
+        """Connect and return the number of partitions of each topic; `StartError` says what is missing."""
         limit = self._settings.start_timeout_seconds
         try:
             async with asyncio.timeout(limit):
-                return await self._connect(retried=(KafkaError, OSError))
+                return await self._connect(retry_on=(KafkaError, OSError))
         except TimeoutError:
             servers = self._settings.kafka.bootstrap_servers
             raise StartError(
-                f"Kafka at {servers} (SEQUENCE_KAFKA_SERVERS) was not reached within {limit:g} s"
+                f"Could not connect to Kafka at {servers} within {limit:g} s. Check SEQUENCE_KAFKA_SERVERS."
             ) from None
 
     def create_batch(self) -> Any:
-        """Return an empty batch. It belongs to no producer before it is sent, so a replaced one's is as good."""
+        """Return an empty batch. It belongs to no producer until it is sent, so it may outlive its creator."""
         return self._create_batch()
 
     async def deliver(self, batch: Any, topic: str, partition: int) -> None:
-        """Return when *batch* is acknowledged by all in-sync replicas; raise `PublishError` when it was given up."""
+        """Return when all in-sync replicas have acknowledged *batch*; raise `PublishError` if delivery fails."""
         producer: AIOKafkaProducer | None = None
         records = batch.record_count()
         try:
@@ -70,57 +70,54 @@ class RecreatingProducer:
                 await delivery
         except Exception as error:  # whatever aiokafka raises, this batch was not acknowledged
             self._metrics.failed_batches.labels(topic).inc()
-            self._retire(producer, error)
+            self._replace(producer, error)
             raise PublishError from error
         self._batches[topic].inc()
         self._records[topic].inc(records)
 
     async def check(self) -> None:
-        """Return when a broker answers; raise `UnavailableError` when there is no producer or no answer."""
+        """Return when a broker answers; raise `UnavailableError` without a producer or an answer."""
         if self._producer is None:
-            raise UnavailableError("The connection to Kafka is being made anew.")
+            raise UnavailableError("The gateway is reconnecting to Kafka. Send the request again later.")
         try:
             await self._producer.client.fetch_all_metadata()
         except (KafkaError, OSError) as error:
-            raise UnavailableError("Kafka cannot be reached.") from error
+            raise UnavailableError("Kafka is unreachable. Send the request again later.") from error
 
     async def close(self) -> None:
-        """Let go of the producer; batches that are still under way fail."""
+        """Close the producer; batches in flight fail."""
         self._closing = True
         producer, self._producer = self._producer, None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if producer is not None:
-            await _dispose(producer, patience_seconds=0.5)
+            await close(producer, timeout_seconds=0.5)
 
-    async def _connect(self, retried: tuple[type[Exception], ...]) -> Mapping[str, int]:
-        """Make a producer that works, trying again after the errors in *retried*; return the partitions by topic."""
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                return await self._connect_once()
-            except retried as error:
-                log.warning("Kafka cannot be used, trying again in %.1f s: %s", pause, describe(error))
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    async def _connect(self, retry_on: tuple[type[Exception], ...]) -> Mapping[str, int]:
+        """Start a producer, retrying after the errors in *retry_on*; return the number of partitions by topic."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(retry_on), wait=_BACKOFF, before_sleep=_log_retry, reraise=True
+        )
+        partitions: Mapping[str, int] = await retrying(self._connect_once)
+        return partitions
 
     async def _connect_once(self) -> Mapping[str, int]:
-        producer = self._make()
+        producer = self._new_producer()
         try:
             await producer.start()
             partitions = await self._partitions(producer)
         except BaseException:
-            await _dispose(producer, patience_seconds=1.0)
+            await close(producer, timeout_seconds=1.0)
             raise
         # The only sign of a producer that has stopped sending.
-        producer._sender.sender_task.add_done_callback(lambda _: self._retire(producer, None))  # noqa: SLF001
+        sender_task(producer).add_done_callback(lambda _: self._replace(producer, None))
         self._create_batch = producer.create_batch
         self._producer = producer
         self._ready.set()
         return partitions
 
-    def _make(self) -> AIOKafkaProducer:
+    def _new_producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
             **kafka_arguments(self._settings.kafka),
             client_id="sequence-gateway",
@@ -132,58 +129,41 @@ class RecreatingProducer:
         )
 
     async def _partitions(self, producer: AIOKafkaProducer) -> dict[str, int]:
-        """Return the number of partitions by topic. Asking for all topics never makes one, unlike asking by name."""
+        """Return the number of partitions by topic. Metadata of all topics never creates one, a request by name can."""
         metadata = await producer.client.fetch_all_metadata()
         partitions = {topic: len(metadata.partitions_for_topic(topic) or ()) for topic in self._topics}
-        missing = [topic for topic, count in partitions.items() if not count]
-        if missing:
-            raise StartError(f"topics are missing: {', '.join(missing)}; make them with `sequence topics apply`")
+        require_topics(self._topics, [topic for topic, count in partitions.items() if count])
         for topic in self._topics:
             await producer.partitions_for(topic)
         return partitions
 
-    def _retire(self, producer: AIOKafkaProducer | None, error: BaseException | None) -> None:
-        """Replace *producer*, unless that is done already. What it has under way may still be acknowledged."""
+    def _replace(self, producer: AIOKafkaProducer | None, error: BaseException | None) -> None:
+        """Replace *producer*, unless that has happened. Its batches in flight may still be acknowledged."""
         if producer is None or producer is not self._producer or self._closing:
             return
         self._producer = None
         self._ready.clear()
         self._metrics.producers_replaced.inc()
-        log.warning("replacing the Kafka producer: %s", describe(error) if error else "its sender has ended")
-        self._spawn(_dispose(producer, patience_seconds=self._settings.delivery_timeout_seconds))
-        self._spawn(self._replace())
+        log.warning("replacing the Kafka producer: %s", describe(error) if error else "its sender task ended")
+        self._spawn(close(producer, timeout_seconds=self._settings.delivery_timeout_seconds))
+        self._spawn(self._reconnect())
 
-    async def _replace(self) -> None:
-        await self._connect(retried=(KafkaError, OSError, StartError))
-        log.info("the Kafka producer is replaced")
+    async def _reconnect(self) -> None:
+        await self._connect(retry_on=(KafkaError, OSError, StartError))
+        log.info("Kafka producer replaced")
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-async def _dispose(producer: AIOKafkaProducer, *, patience_seconds: float) -> None:
-    """Stop *producer*, giving what it has under way *patience_seconds*; then fail that.
-
-    aiokafka's own `stop` waits for as long as the broker is away, and leaves its connections open when it is cancelled.
-    """
-    stopping = asyncio.ensure_future(producer.stop())
-    try:
-        await asyncio.wait([stopping], timeout=patience_seconds)
-    finally:
-        _fail_the_rest(producer._message_accumulator)  # noqa: SLF001
-        if not stopping.done() or stopping.cancelled() or stopping.exception() is not None:
-            stopped = asyncio.gather(stopping, producer._sender.close(), return_exceptions=True)  # noqa: SLF001
-            await asyncio.wait([stopped], timeout=1.0)
-            await producer.client.close()
+def require_topics(topics: Iterable[str], existing: Collection[str]) -> None:
+    """Raise a `StartError` that names the *topics* missing from *existing* and the command that creates them."""
+    if missing := [topic for topic in topics if topic not in existing]:
+        raise StartError(f"Topics missing: {', '.join(missing)}. Create them with `sequence topics apply`.")
 
 
-def _fail_the_rest(accumulator: Any) -> None:
-    """Fail every batch that is not settled: a producer whose sender has ended would never do so."""
-    batches = [*accumulator._pending_batches, *chain.from_iterable(accumulator._batches.values())]  # noqa: SLF001
-    accumulator.fail_all(KafkaError("the producer was given up"))
-    for future in chain.from_iterable((batch.future, batch._drain_waiter) for batch in batches):  # noqa: SLF001
-        # Where nobody waits for it any more, asyncio would complain at length that nobody has asked.
-        if future.done() and not future.cancelled():
-            future.exception()
+def _log_retry(state: RetryCallState) -> None:
+    error = state.outcome and state.outcome.exception()
+    log.warning("cannot connect to Kafka, retrying in %.1f s: %s", state.upcoming_sleep, error and describe(error))

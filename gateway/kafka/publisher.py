@@ -1,7 +1,7 @@
-"""Puts records on topics: returns when all of them are acknowledged, and says so when they are not.
+"""Publishes records to Kafka and reports whether all of them are acknowledged.
 
-`KafkaPublisher` is the real one; what any publisher promises is in the `Publisher` protocol and tested in
-`tests/contracts/test_publisher.py`, which the fake one passes too.
+`Publisher` is the contract, `KafkaPublisher` the implementation. `tests/contracts/test_publisher.py` checks it and the
+in-memory fake against the same tests.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.admission import MemoryBudget
 from gateway.errors import DrainingError, UnavailableError
-from gateway.kafka.accumulator import DeliveryTimeouts, Linger, Outlet, PartitionBatches, PendingDelivery
+from gateway.kafka.accumulator import DeliveryTimeouts, PartitionBatches, PendingDelivery
+from gateway.kafka.linger import Linger
 from gateway.kafka.producer import RecreatingProducer
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
@@ -22,113 +23,124 @@ from schemas.records import KeyValue, partitions_for
 
 log = logging.getLogger(__name__)
 
+_CLOSE_TIMEOUT_SECONDS = 2.0
+
 
 class Publisher(Protocol):
-    """Writes records durably. Every record goes to the partition that `schemas.records` gives for its key."""
+    """Writes records durably, each to the partition that `schemas.records` assigns to its key."""
 
     async def start(self) -> None:
-        """Connect; raise `StartError` where something is missing."""
+        """Connect; raise `StartError` if something is missing."""
 
     def publish(self, records: Mapping[str, Sequence[KeyValue]]) -> Awaitable[None]:
-        """Take *records*, by topic, and return what waits until all in-sync replicas hold every one of them.
+        """Accept *records*, by topic; the awaitable returns when all in-sync replicas hold every one of them.
 
-        Raises `UnavailableError` otherwise, at once or from there. Then any of the records may be written or not, also
-        later: the caller sends all of them again, and readers drop the repeats.
+        Raises `UnavailableError` otherwise, at once or from the awaitable. Any of the records may then be written, even
+        later: the caller sends all of them again, and dedupe drops the duplicates.
         """
 
     async def check(self) -> None:
-        """Return when records can be written now; raise `UnavailableError` when not."""
+        """Return if records can be written now; raise `UnavailableError` otherwise."""
 
     async def close(self) -> None:
-        """Wait a little for what is under way, refuse anything new, disconnect."""
+        """Reject new records, wait briefly for batches in flight, and disconnect."""
 
 
 class KafkaPublisher:
-    """Publishes through one `PartitionBatches` a partition, each of which shares its batches between all requests."""
+    """Publishes through one `PartitionBatches` per partition. Requests share the batches of a partition."""
 
     def __init__(
-        self,
-        settings: GatewaySettings,
-        topics: Sequence[str],
-        metrics: GatewayMetrics,
-        budget: MemoryBudget,
-        connections: Callable[[], int] = lambda: 0,
+        self, settings: GatewaySettings, topics: Sequence[str], metrics: GatewayMetrics, budget: MemoryBudget
     ) -> None:
-        """*connections* tells how many may bring requests, each one at a time."""
-        self._settings = settings
+        self._timeout_seconds = settings.publish_timeout_seconds
         self._producer = RecreatingProducer(settings, topics, metrics)
         self._budget = budget
-        self._pace = Linger(connections)
-        self._deadlines = DeliveryTimeouts(settings.publish_timeout_seconds)
-        self._lanes: dict[str, list[PartitionBatches]] = {}
+        self._linger = Linger()
+        self._timeouts = DeliveryTimeouts(settings.publish_timeout_seconds)
+        self._partitions: dict[str, list[PartitionBatches]] = {}
         self._closed = False
-        self._silent = False
+        self._stalled_at: float | None = None
 
     async def start(self) -> None:
-        """Connect and make a lane for every partition."""
-        outlet = Outlet(self._producer.deliver, self._producer.create_batch, self._budget, self._pace)
-        for topic, partitions in (await self._producer.start()).items():
-            self._lanes[topic] = [PartitionBatches(topic, partition, outlet) for partition in range(partitions)]
+        """Connect and open an accumulator for every partition."""
+        for topic, count in (await self._producer.start()).items():
+            self._partitions[topic] = [
+                PartitionBatches(
+                    topic,
+                    partition,
+                    deliver=self._producer.deliver,
+                    create_batch=self._producer.create_batch,
+                    budget=self._budget,
+                    linger=self._linger,
+                )
+                for partition in range(count)
+            ]
 
     def publish(self, records: Mapping[str, Sequence[KeyValue]]) -> Awaitable[None]:
-        """Copy *records* into the open batches, and return what waits until these are acknowledged.
+        """Copy *records* into the open batches; the awaitable returns when these are acknowledged.
 
-        What is under way goes on when the time for it is over.
+        After the publish timeout the awaitable raises, and the batches stay in flight.
         """
         if self._closed:
             raise DrainingError
-        self._budget.take(0)
-        shares = [share for topic, of_topic in records.items() for share in self._shares(topic, of_topic)]
-        self._refuse_while_silent([lane for lane, _ in shares])
-        ticket = PendingDelivery(asyncio.get_running_loop().create_future())
+        self._budget.check()
+        shares = [share for topic, of_topic in records.items() for share in self._by_partition(topic, of_topic)]
+        self._fail_fast_if_stalled([batches for batches, _ in shares])
+        delivery = PendingDelivery(asyncio.get_running_loop().create_future())
         if not shares:
-            ticket.future.set_result(None)
-            return ticket.future
+            delivery.future.set_result(None)
+            return delivery.future
         timestamp_ms = time.time_ns() // 1_000_000
-        for lane, share in shares:
-            lane.add(share, ticket, timestamp_ms)
-        self._deadlines.add(ticket)
-        self._pace.joined()
-        return ticket.future
+        for batches, share in shares:
+            batches.add(share, delivery, timestamp_ms)
+        self._timeouts.add(delivery)
+        return delivery.future
 
     async def check(self) -> None:
-        """Return when a broker answers and no batch is overdue."""
-        self._refuse_while_silent(self._all_lanes())
+        """Return if a broker answers and no batch is stalled; raise `UnavailableError` otherwise."""
+        self._fail_fast_if_stalled(self._all_partitions())
         await self._producer.check()
 
     async def close(self) -> None:
-        """Wait for the batches under way, two seconds at most, and disconnect."""
+        """Wait at most two seconds for batches in flight and disconnect."""
         self._closed = True
-        lanes = self._all_lanes()
+        partitions = self._all_partitions()
         try:
-            async with asyncio.timeout(2.0):
-                await asyncio.gather(*(lane.drain() for lane in lanes))
+            async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
+                await asyncio.gather(*(batches.drain() for batches in partitions))
         except TimeoutError:
-            log.warning("Kafka has not acknowledged every batch; their requests were answered 503")
-        await asyncio.gather(*(lane.close() for lane in lanes))
-        self._deadlines.close()
+            log.warning("closing with unacknowledged batches; their requests were answered with 503")
+        await asyncio.gather(*(batches.close() for batches in partitions))
+        self._timeouts.close()
         await self._producer.close()
 
-    def _all_lanes(self) -> list[PartitionBatches]:
-        return [lane for lanes in self._lanes.values() for lane in lanes]
+    def _all_partitions(self) -> list[PartitionBatches]:
+        return [batches for partitions in self._partitions.values() for batches in partitions]
 
-    def _shares(self, topic: str, records: Sequence[KeyValue]) -> list[tuple[PartitionBatches, list[KeyValue]]]:
-        """Return which lane takes which of *records*."""
-        lanes = self._lanes[topic]
-        shares: list[list[KeyValue]] = [[] for _ in lanes]
-        partitions = partitions_for([key for key, _ in records], len(lanes))
-        for record, partition in zip(records, partitions, strict=True):
-            shares[partition].append(record)
-        return [(lane, share) for lane, share in zip(lanes, shares, strict=True) if share]
+    def _by_partition(self, topic: str, records: Sequence[KeyValue]) -> list[tuple[PartitionBatches, list[KeyValue]]]:
+        """Return *records* grouped by the partition of their keys."""
+        partitions = self._partitions[topic]
+        shares: list[list[KeyValue]] = [[] for _ in partitions]
+        numbers = partitions_for([key for key, _ in records], len(partitions))
+        for record, number in zip(records, numbers, strict=True):
+            shares[number].append(record)
+        return [(batches, share) for batches, share in zip(partitions, shares, strict=True) if share]
 
-    def _refuse_while_silent(self, lanes: Iterable[PartitionBatches]) -> None:
-        """Refuse at once while a batch is overdue: what cannot be written must not pile up, or be written twice."""
-        limit = self._settings.publish_timeout_seconds
-        if any(lane.is_overdue(limit) for lane in lanes):
-            if not self._silent:
-                self._silent = True
-                log.warning("Kafka does not acknowledge: requests get 503")
-            raise UnavailableError("Kafka does not acknowledge anything at the moment. Send the request again later.")
-        if self._silent and not any(lane.is_overdue(limit) for lane in self._all_lanes()):
-            self._silent = False
-            log.info("Kafka acknowledges again")
+    def _fail_fast_if_stalled(self, partitions: Iterable[PartitionBatches]) -> None:
+        """Circuit breaker: raise `UnavailableError` while a batch of *partitions* is stalled.
+
+        Records that cannot be written must not pile up in memory, nor be written twice once Kafka recovers.
+        """
+        if any(batches.is_stalled(self._timeout_seconds) for batches in partitions):
+            if self._stalled_at is None:
+                self._stalled_at = time.monotonic()
+                log.warning(
+                    "Kafka stalled: no acknowledgement for %g s, rejecting requests with 503", self._timeout_seconds
+                )
+            raise UnavailableError("Kafka is not acknowledging writes. Send the request again later.")
+        if self._stalled_at is None or any(
+            batches.is_stalled(self._timeout_seconds) for batches in self._all_partitions()
+        ):
+            return
+        log.info("Kafka recovered after %.1f s", time.monotonic() - self._stalled_at + self._timeout_seconds)
+        self._stalled_at = None

@@ -1,4 +1,4 @@
-"""What every publisher promises, the fake and the real one."""
+"""The contract of a publisher, checked on the fake and on Kafka."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PUBLISH_TIMEOUT_SECONDS = 1.5
 
 
 @dataclass
-class BenchCluster:
-    """A publisher, what can be read of its topic, and the switch between it and the broker."""
+class PublisherUnderTest:
+    """A publisher, a reader of its topic, and a switch for the connection to the broker."""
 
     publisher: Publisher
     topic: str
@@ -55,7 +55,7 @@ async def read_topic(servers: str, topic: str) -> dict[int, list[KeyValue]]:
 
 
 @pytest.fixture
-async def memory_world() -> BenchCluster:
+async def memory_publisher() -> PublisherUnderTest:
     fake = MemoryPublisher(publish_timeout_seconds=PUBLISH_TIMEOUT_SECONDS)
 
     async def read() -> dict[int, list[KeyValue]]:
@@ -67,11 +67,11 @@ async def memory_world() -> BenchCluster:
     async def restore() -> None:
         fake.reachable = True
 
-    return BenchCluster(fake, "t", read, cut, restore)
+    return PublisherUnderTest(fake, "t", read, cut, restore)
 
 
 @pytest.fixture
-async def kafka_world(kafka: str, topics: Topics) -> AsyncIterator[BenchCluster]:
+async def kafka_publisher(kafka: str, topics: Topics) -> AsyncIterator[PublisherUnderTest]:
     proxy = KafkaProxy(kafka)
     await proxy.open()
     settings = GatewaySettings(
@@ -84,15 +84,17 @@ async def kafka_world(kafka: str, topics: Topics) -> AsyncIterator[BenchCluster]
     publisher = KafkaPublisher(settings, [topics.items], GatewayMetrics(), MemoryBudget(2**30))
     await publisher.start()
     try:
-        yield BenchCluster(publisher, topics.items, lambda: read_topic(kafka, topics.items), proxy.cut, proxy.open)
+        yield PublisherUnderTest(
+            publisher, topics.items, lambda: read_topic(kafka, topics.items), proxy.cut, proxy.open
+        )
     finally:
         await publisher.close()
         await proxy.cut()
 
 
-@pytest.fixture(params=["memory_world", pytest.param("kafka_world", marks=pytest.mark.services)])
-def world(request: pytest.FixtureRequest) -> BenchCluster:
-    chosen: BenchCluster = request.getfixturevalue(request.param)
+@pytest.fixture(params=["memory_publisher", pytest.param("kafka_publisher", marks=pytest.mark.services)])
+def under_test(request: pytest.FixtureRequest) -> PublisherUnderTest:
+    chosen: PublisherUnderTest = request.getfixturevalue(request.param)
     return chosen
 
 
@@ -101,79 +103,79 @@ def records(count: int, *, size: int = 20) -> list[KeyValue]:
     return [(b"p/%s-%d" % (prefix.encode(), number), b"v" * size) for number in range(count)]
 
 
-async def test_a_record_is_written_whole_to_the_partition_of_its_key(world: BenchCluster) -> None:
+async def test_record_is_written_to_the_partition_of_its_key(under_test: PublisherUnderTest) -> None:
     record = (b"p/m-1", b'{"a":1}')
 
-    await world.publisher.publish({world.topic: [record]})
+    await under_test.publisher.publish({under_test.topic: [record]})
 
-    written = await world.read()
+    written = await under_test.read()
     assert written[partition_for(b"p/m-1", 4)] == [record]
     assert sum(map(len, written.values())) == 1
 
 
-async def test_records_of_one_request_keep_their_order_in_a_partition(world: BenchCluster) -> None:
+async def test_records_of_a_request_keep_their_order_in_a_partition(under_test: PublisherUnderTest) -> None:
     sent = records(500)
 
-    await world.publisher.publish({world.topic: sent})
+    await under_test.publisher.publish({under_test.topic: sent})
 
-    for partition, written in (await world.read()).items():
+    for partition, written in (await under_test.read()).items():
         assert written == [record for record in sent if partition_for(record[0], 4) == partition]
 
 
-async def test_requests_at_the_same_time_are_written_once_each(world: BenchCluster) -> None:
+async def test_concurrent_requests_are_written_once_each(under_test: PublisherUnderTest) -> None:
     requests = [records(37) for _ in range(40)]
 
-    await asyncio.gather(*(world.publisher.publish({world.topic: sent}) for sent in requests))
+    await asyncio.gather(*(under_test.publisher.publish({under_test.topic: sent}) for sent in requests))
 
-    written = [record[0] for partition in (await world.read()).values() for record in partition]
+    written = [record[0] for partition in (await under_test.read()).values() for record in partition]
     assert sorted(written) == sorted(record[0] for sent in requests for record in sent)
 
 
-async def test_a_request_larger_than_a_batch_is_written_whole(world: BenchCluster) -> None:
+async def test_request_larger_than_a_batch_is_written_completely(under_test: PublisherUnderTest) -> None:
     sent = records(100, size=10 * KIB)
 
-    await world.publisher.publish({world.topic: sent})
+    await under_test.publisher.publish({under_test.topic: sent})
 
-    assert sum(map(len, (await world.read()).values())) == 100
-
-
-async def test_no_records_are_nothing_to_write(world: BenchCluster) -> None:
-    await world.publisher.publish({world.topic: []})
-
-    assert not any((await world.read()).values())
+    assert sum(map(len, (await under_test.read()).values())) == 100
 
 
-async def test_without_a_broker_records_are_not_acknowledged_in_time_and_later_ones_are(world: BenchCluster) -> None:
-    await world.publisher.check()
-    await world.cut()
+async def test_empty_request_writes_nothing(under_test: PublisherUnderTest) -> None:
+    await under_test.publisher.publish({under_test.topic: []})
+
+    assert not any((await under_test.read()).values())
+
+
+async def test_outage_fails_publish_and_check_until_the_broker_returns(under_test: PublisherUnderTest) -> None:
+    await under_test.publisher.check()
+    await under_test.cut()
 
     async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS + 1):
         with pytest.raises(UnavailableError):
-            await world.publisher.publish({world.topic: records(10)})
+            await under_test.publisher.publish({under_test.topic: records(10)})
     with pytest.raises(UnavailableError):
-        await world.publisher.check()
+        await under_test.publisher.check()
 
-    await world.restore()
+    await under_test.restore()
     sent = records(10)
     async with asyncio.timeout(30):
-        await until_accepted(world, sent)
-    written = {record[0] for partition in (await world.read()).values() for record in partition}
+        await until_accepted(under_test, sent)
+    written = {record[0] for partition in (await under_test.read()).values() for record in partition}
     assert written >= {record[0] for record in sent}
-    await world.publisher.check()
+    await under_test.publisher.check()
 
 
-async def until_accepted(world: BenchCluster, sent: list[KeyValue]) -> None:
+async def until_accepted(under_test: PublisherUnderTest, sent: list[KeyValue]) -> None:
     while True:
         try:
-            await world.publisher.publish({world.topic: sent})
+            await under_test.publisher.publish({under_test.topic: sent})
         except UnavailableError:
             await asyncio.sleep(0.05)
         else:
             return
 
 
-async def test_a_closed_publisher_refuses(world: BenchCluster) -> None:
-    await world.publisher.close()
+async def test_closed_publisher_rejects_records(under_test: PublisherUnderTest) -> None:
+    await under_test.publisher.close()
 
     with pytest.raises(UnavailableError):
-        await world.publisher.publish({world.topic: records(1)})
+        await under_test.publisher.publish({under_test.topic: records(1)})

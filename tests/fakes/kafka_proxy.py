@@ -1,6 +1,6 @@
-"""A proxy before a real broker, which can be cut, made to swallow everything, and made to hide leaders or topics.
+"""A proxy in front of a real broker that can drop connections, withhold all traffic, and hide leaders or topics.
 
-The broker's own address in its metadata is replaced by the proxy's, so that clients stay on it.
+It replaces the broker's address in metadata responses by its own, so that clients stay connected to it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LEADER_NOT_AVAILABLE = 5
 
 
 class KafkaProxy:
-    """One listening address for a broker with one address."""
+    """A proxy for one broker, listening on one address."""
 
     def __init__(self, upstream: str) -> None:
         host, port = upstream.rsplit(":", 1)
@@ -49,16 +49,16 @@ class KafkaProxy:
 
     @property
     def address(self) -> str:
-        """Where clients connect."""
+        """The address that clients connect to."""
         return f"127.0.0.1:{self._port}"
 
     async def open(self) -> None:
-        """Listen, on the same port as before."""
+        """Listen on the same port as before."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        """Break every connection and refuse new ones."""
+        """Close every connection and refuse new ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -66,12 +66,12 @@ class KafkaProxy:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    def swallow(self) -> None:
-        """Keep connections open and let nothing through."""
+    def withhold(self) -> None:
+        """Keep connections open and withhold all traffic."""
         self._flowing.clear()
 
-    def flow(self) -> None:
-        """Let through again what `swallow` held."""
+    def resume(self) -> None:
+        """Forward traffic again, including what `withhold` held back."""
         self._flowing.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

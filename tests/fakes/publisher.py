@@ -1,4 +1,4 @@
-"""A publisher that keeps records in memory."""
+"""A publisher that keeps its records in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.records import KeyValue, partitions_for
 
 
 class MemoryPublisher:
-    """Holds what is published; `reachable` and `answering` are for the test to switch."""
+    """Keeps what is published; `reachable` and `overloaded` are for the test to switch."""
 
     def __init__(self, *, partitions: int = 4, publish_timeout_seconds: float = 5.0) -> None:
         self.written: dict[tuple[str, int], list[KeyValue]] = defaultdict(list)
@@ -36,10 +36,10 @@ class MemoryPublisher:
         self._answering.set()
 
     async def start(self) -> None:
-        """Do nothing: memory is always there."""
+        """Do nothing: memory is always available."""
 
     def publish(self, records: Mapping[str, Sequence[KeyValue]]) -> Awaitable[None]:
-        """Keep *records*, as the protocol says."""
+        """Keep *records*, as the protocol promises."""
         if self._closed:
             raise DrainingError
         if self.overloaded:
@@ -55,15 +55,15 @@ class MemoryPublisher:
         if not self.reachable:
             raise PublishError
         for topic, of_topic in records.items():
-            places = partitions_for([key for key, _ in of_topic], self._partitions)
-            for record, partition in zip(of_topic, places, strict=True):
-                self.written[topic, partition].append(record)
+            numbers = partitions_for([key for key, _ in of_topic], self._partitions)
+            for record, number in zip(of_topic, numbers, strict=True):
+                self.written[topic, number].append(record)
 
     async def check(self) -> None:
-        """Raise while the test has switched it off."""
+        """Raise `PublishError` while switched off."""
         if not self.reachable:
             raise PublishError
 
     async def close(self) -> None:
-        """Refuse from now on."""
+        """Reject records from now on."""
         self._closed = True

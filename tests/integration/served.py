@@ -1,4 +1,4 @@
-"""A gateway on loopback, on the parts that a test gives it."""
+"""A gateway on loopback, with a publisher and projects in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from multidict import CIMultiDict
 
 from gateway.admission import MemoryBudget
 from gateway.app import assemble
-from gateway.http.ingest_handler import Shared
 from gateway.http.tls import tls_context
 from gateway.metrics import GatewayMetrics
 from gateway.server import make_runner
@@ -32,7 +31,7 @@ REJECTED = "sequence.rejected.v1"
 
 @dataclass
 class Answer:
-    """A reply, read."""
+    """A response, read completely."""
 
     status: int
     headers: CIMultiDict[str]
@@ -59,7 +58,7 @@ class Served:
     async def post(
         self, path: str, body: object, *, headers: Mapping[str, str] | None = None, method: str = "POST"
     ) -> Answer:
-        """Send *body*, which is made JSON unless it is bytes; *headers* take the place of the token's."""
+        """Send *body*, encoded as JSON unless it is bytes; *headers* replace those with the token."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         sent = self.headers if headers is None else headers
         url = f"http://127.0.0.1:{self.port}{path}"
@@ -68,24 +67,24 @@ class Served:
             return Answer(reply.status, CIMultiDict(reply.headers), await reply.read())
 
     async def get(self, path: str) -> Answer:
-        """Fetch *path*, without a token."""
+        """Fetch *path* without a token."""
         return await self.post(path, None, headers={}, method="GET")
 
     def written(self, topic: str = ITEMS) -> list[Any]:
-        """Return the values on *topic*."""
+        """Return the decoded values on *topic*."""
         return [json.loads(value) for _, value in self.publisher.records(topic)]
 
 
 @asynccontextmanager
 async def serving(settings: GatewaySettings | None = None) -> AsyncIterator[Served]:
-    """Serve on a free port, with a project `dev` and a project `other`."""
+    """Serve on a free port, with the projects `dev` and `other`."""
     settings = replace(settings or GatewaySettings(), port=0)
     publisher = MemoryPublisher(publish_timeout_seconds=settings.publish_timeout_seconds)
     projects = MemoryProjects()
     projects.add(Project("dev", "Development", 0), TOKEN)
     projects.add(Project("other", "Other", 0), OTHER_TOKEN)
     metrics, budget = GatewayMetrics(), MemoryBudget(settings.in_flight_limit_bytes)
-    app = assemble(settings, publisher, projects, metrics, Shared(budget))
+    app = assemble(settings, publisher, projects, metrics, budget)
     runner = make_runner(app, settings)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls_context(settings)).start()

@@ -1,4 +1,4 @@
-"""The HTTP contract, request by request; records go to memory."""
+"""The HTTP contract, request by request, with an in-memory publisher."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def basic(user: str, password: str = "") -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", ["/event/batch", "/v1/batch", "/b"])
-async def test_a_batch_is_written_and_answered_item_by_item(gateway: Served, path: str) -> None:
+async def test_batch_is_published_and_each_item_has_its_result(gateway: Served, path: str) -> None:
     answer = await gateway.post(path, {"batch": [track(messageId="m-1", properties={"price": 1.50}), identify()]})
 
     assert answer.status == 200
@@ -41,7 +41,7 @@ async def test_a_batch_is_written_and_answered_item_by_item(gateway: Served, pat
 @pytest.mark.parametrize(
     ("path", "kind"), [("/v1/track", "track"), ("/v1/t", "track"), ("/v1/identify", "identify"), ("/v1/i", "identify")]
 )
-async def test_the_path_gives_the_type_of_a_single_item(gateway: Served, path: str, kind: str) -> None:
+async def test_path_determines_the_type_of_a_single_item(gateway: Served, path: str, kind: str) -> None:
     answer = await gateway.post(path, {"userId": "u", "event": "Clicked", "messageId": "m"})
 
     assert answer.status == 200
@@ -59,11 +59,11 @@ async def test_the_path_gives_the_type_of_a_single_item(gateway: Served, path: s
         {"Authorization": "Digest x", "Authentication": f"Bearer {TOKEN}"},
     ],
 )
-async def test_a_token_is_found_in_every_header(gateway: Served, headers: dict[str, str]) -> None:
+async def test_token_is_accepted_in_every_header(gateway: Served, headers: dict[str, str]) -> None:
     assert (await gateway.post("/b", {"batch": [track()]}, headers=headers)).status == 200
 
 
-async def test_a_token_is_found_in_the_body(gateway: Served) -> None:
+async def test_token_is_accepted_in_the_body(gateway: Served) -> None:
     body = {"batch": [track()], "writeKey": TOKEN}
 
     assert (await gateway.post("/b", body, headers={})).status == 200
@@ -87,7 +87,7 @@ async def test_a_token_is_found_in_the_body(gateway: Served) -> None:
         ({"Authorization": "Bearer \udcff0123456789abcdef"}, None),
     ],
 )
-async def test_without_one_valid_token_the_answer_is_always_the_same(
+async def test_every_invalid_token_gets_the_same_401(
     gateway: Served, headers: dict[str, str], write_key: str | None
 ) -> None:
     answer = await gateway.post("/b", {"batch": [track()], "writeKey": write_key}, headers=headers)
@@ -102,17 +102,17 @@ async def test_without_one_valid_token_the_answer_is_always_the_same(
     assert gateway.written() == []
 
 
-async def test_a_token_for_reading_does_not_write(gateway: Served) -> None:
+async def test_read_only_token_is_unauthorized(gateway: Served) -> None:
     token = "seq_dev_reads-0123456789"
     entry = describe_token(token, "dev", created_at=0, scope="read")
-    gateway.projects.directory.apply(*token_entry(digest(token), entry))
+    gateway.projects.table.apply(*token_entry(digest(token), entry))
 
     answer = await gateway.post("/b", {"batch": [track()]}, headers={"Authorization": f"Bearer {token}"})
 
     assert (answer.status, answer.json["code"]) == (401, "unauthorized")
 
 
-async def test_expired_tokens_and_disabled_projects_are_refused(gateway: Served) -> None:
+async def test_expired_tokens_and_disabled_projects_are_rejected(gateway: Served) -> None:
     gateway.projects.add(Project("old", "Old", 0), "seq_old_0123456789abcdef", expires_at=1)
     gateway.projects.add(Project("off", "Off", 0, disabled=True), "seq_off_0123456789abcdef")
 
@@ -127,7 +127,7 @@ async def test_expired_tokens_and_disabled_projects_are_refused(gateway: Served)
     assert (disabled.status, disabled.json["code"]) == (403, "project_disabled")
 
 
-async def test_one_bad_item_of_a_hundred_is_refused_alone_and_kept(gateway: Served) -> None:
+async def test_invalid_item_of_a_batch_is_rejected_and_stored_alone(gateway: Served) -> None:
     items = [track(messageId=f"m-{number}") for number in range(100)]
     items[42] = {"type": "track", "event": "No user", "messageId": "bad", "properties": {"kept": "whole"}}
 
@@ -136,16 +136,16 @@ async def test_one_bad_item_of_a_hundred_is_refused_alone_and_kept(gateway: Serv
     assert answer.status == 200
     assert (answer.json["accepted"], answer.json["rejected"]) == (99, 1)
     assert [item["index"] for item in answer.json["items"]] == list(range(100))
-    refused = answer.json["items"][42]
-    assert (refused["status"], refused["code"], refused["field"]) == ("rejected", "user_id_required", "userId")
-    assert refused["messageId"] == "bad"
+    rejected = answer.json["items"][42]
+    assert (rejected["status"], rejected["code"], rejected["field"]) == ("rejected", "user_id_required", "userId")
+    assert rejected["messageId"] == "bad"
     assert len(gateway.written()) == 99
     (rejection,) = gateway.written(REJECTED)
     assert (rejection["projectId"], rejection["stage"], rejection["code"]) == ("dev", "gateway", "user_id_required")
     assert '"kept": "whole"' in rejection["content"]
 
 
-async def test_a_terse_reply_lists_refused_items_only(gateway: Served) -> None:
+async def test_verbose_0_lists_rejected_items_only(gateway: Served) -> None:
     good = await gateway.post("/b?verbose=0", {"batch": [track(), track()]})
     mixed = await gateway.post("/b?verbose=0", {"batch": [track(), {"type": "page", "userId": "u"}]})
 
@@ -153,12 +153,12 @@ async def test_a_terse_reply_lists_refused_items_only(gateway: Served) -> None:
     assert [item["code"] for item in mixed.json["items"]] == ["unsupported_type"]
 
 
-async def test_a_batch_of_refused_items_alone_is_a_bad_request_and_is_kept(gateway: Served) -> None:
+async def test_batch_of_rejected_items_is_a_400_and_is_stored(gateway: Served) -> None:
     answer = await gateway.post("/b", {"batch": [{"type": "page", "userId": "u"}, 7]})
 
     assert answer.status == 400
     assert (answer.json["success"], answer.json["accepted"], answer.json["rejected"]) == (False, 0, 2)
-    assert answer.json["code"] == "every_item_refused"
+    assert answer.json["code"] == "every_item_rejected"
     assert answer.json["message"]
     assert answer.json["requestId"]
     assert [item["index"] for item in answer.json["items"]] == [0, 1]
@@ -168,7 +168,7 @@ async def test_a_batch_of_refused_items_alone_is_a_bad_request_and_is_kept(gatew
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"{}", b'{"batch":{}}', b'{"batch":[]}', b'{"batch":["\xff"]}', b'{"batch":[1]} x']
 )
-async def test_a_body_that_is_no_batch_is_a_bad_request(gateway: Served, body: bytes) -> None:
+async def test_malformed_batch_is_a_400(gateway: Served, body: bytes) -> None:
     answer = await gateway.post("/event/batch", body)
 
     assert answer.status == 400
@@ -176,7 +176,7 @@ async def test_a_body_that_is_no_batch_is_a_bad_request(gateway: Served, body: b
     assert gateway.publisher.written == {}
 
 
-async def test_more_items_than_allowed_are_too_many() -> None:
+async def test_batch_above_the_item_limit_is_a_413() -> None:
     async with serving(GatewaySettings(batch_limit_items=3)) as gateway:
         answer = await gateway.post("/b", {"batch": [track()] * 4})
 
@@ -185,7 +185,7 @@ async def test_more_items_than_allowed_are_too_many() -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=UTF-8", "text/plain", "text/plain;charset=utf-8"])
-async def test_the_types_that_sdks_and_browsers_send_are_taken(gateway: Served, content_type: str) -> None:
+async def test_content_types_of_sdks_and_browsers_are_accepted(gateway: Served, content_type: str) -> None:
     headers = BEARER | {"Content-Type": content_type}
 
     assert (await gateway.post("/b", {"batch": [track()]}, headers=headers)).status == 200
@@ -194,13 +194,13 @@ async def test_the_types_that_sdks_and_browsers_send_are_taken(gateway: Served, 
 @pytest.mark.parametrize(
     "content_type", ["application/xml", "multipart/form-data", "application/json; charset=latin-1"]
 )
-async def test_other_types_are_refused(gateway: Served, content_type: str) -> None:
+async def test_other_content_types_are_a_415(gateway: Served, content_type: str) -> None:
     answer = await gateway.post("/b", {"batch": [track()]}, headers=BEARER | {"Content-Type": content_type})
 
     assert (answer.status, answer.json["code"]) == (415, "unsupported_content_type")
 
 
-async def test_paths_and_methods_that_are_none_are_told_in_the_form_of_all_errors(gateway: Served) -> None:
+async def test_unknown_paths_and_methods_have_the_json_form_of_errors(gateway: Served) -> None:
     missing = await gateway.get("/nothing")
     wrong = await gateway.get("/event/batch")
 
@@ -209,7 +209,7 @@ async def test_paths_and_methods_that_are_none_are_told_in_the_form_of_all_error
     assert set(missing.json) == set(wrong.json) == {"code", "message", "requestId"}
 
 
-async def test_a_project_over_its_rate_is_told_when_to_come_back_and_nothing_is_stored(gateway: Served) -> None:
+async def test_project_above_its_rate_gets_retry_after_and_nothing_is_stored(gateway: Served) -> None:
     gateway.projects.add(Project("slow", "Slow", 0, items_per_second=0.1, burst=2), "seq_slow_0123456789abcdef")
     headers = {"Authorization": "Bearer seq_slow_0123456789abcdef"}
 
@@ -222,7 +222,7 @@ async def test_a_project_over_its_rate_is_told_when_to_come_back_and_nothing_is_
     assert (await gateway.post("/b", {"batch": [track()]})).status == 200
 
 
-async def test_what_kafka_does_not_take_is_unavailable_and_may_be_sent_again(gateway: Served) -> None:
+async def test_unreachable_or_overloaded_kafka_is_a_503_with_retry_after(gateway: Served) -> None:
     gateway.publisher.reachable = False
     answer = await gateway.post("/b", {"batch": [track()]})
     assert (answer.status, answer.json["code"]) == (503, "not_acknowledged")
@@ -234,7 +234,7 @@ async def test_what_kafka_does_not_take_is_unavailable_and_may_be_sent_again(gat
     assert (answer.status, answer.json["code"]) == (503, "overloaded")
 
 
-async def test_what_kafka_does_not_acknowledge_in_time_is_unavailable() -> None:
+async def test_missing_acknowledgement_is_a_503_after_the_timeout() -> None:
     async with serving(GatewaySettings(publish_timeout_seconds=0.2)) as gateway:
         gateway.publisher.hold()
 
@@ -243,17 +243,17 @@ async def test_what_kafka_does_not_acknowledge_in_time_is_unavailable() -> None:
         assert (answer.status, answer.json["code"]) == (503, "not_acknowledged_in_time")
 
 
-async def test_health_tells_what_can_be_served(gateway: Served) -> None:
+async def test_gateway_is_alive_but_not_ready_with_a_stale_registry(gateway: Served) -> None:
     assert (await gateway.get("/health/live")).status == 200
     assert (await gateway.get("/health/ready")).status == 200
 
-    gateway.projects.followed = False
+    gateway.projects.is_current = False
 
     assert (await gateway.get("/health/live")).status == 200
     assert (await gateway.get("/health/ready")).status == 503
 
 
-async def test_it_is_not_ready_without_kafka(gateway: Served) -> None:
+async def test_gateway_is_not_ready_without_kafka(gateway: Served) -> None:
     gateway.publisher.reachable = False
 
     answer = await gateway.get("/health/ready")
@@ -262,20 +262,20 @@ async def test_it_is_not_ready_without_kafka(gateway: Served) -> None:
     assert answer.json["code"]
 
 
-async def test_numbers_are_published(gateway: Served) -> None:
+async def test_metrics_count_requests_and_items(gateway: Served) -> None:
     await gateway.post("/b", {"batch": [track(), {"type": "page", "userId": "u"}]})
     await gateway.post("/b", b"{")
 
-    numbers = (await gateway.get("/metrics")).body.decode()
+    metrics = (await gateway.get("/metrics")).body.decode()
 
-    assert 'sequence_gateway_requests_total{status="200"} 1.0' in numbers
-    assert 'sequence_gateway_requests_total{status="400"} 1.0' in numbers
-    assert "sequence_gateway_accepted_items_total 1.0" in numbers
-    assert 'sequence_gateway_refused_items_total{code="unsupported_type"} 1.0' in numbers
-    assert "sequence_gateway_in_flight_bytes 0.0" in numbers
+    assert 'sequence_gateway_requests_total{status="200"} 1.0' in metrics
+    assert 'sequence_gateway_requests_total{status="400"} 1.0' in metrics
+    assert "sequence_gateway_accepted_items_total 1.0" in metrics
+    assert 'sequence_gateway_rejected_items_total{code="unsupported_type"} 1.0' in metrics
+    assert "sequence_gateway_in_flight_bytes 0.0" in metrics
 
 
-async def test_every_reply_names_no_version_and_may_not_be_guessed_at_or_kept(gateway: Served) -> None:
+async def test_every_response_has_the_common_headers(gateway: Served) -> None:
     answers = [
         await gateway.get("/health/live"),
         await gateway.get("/nothing"),
@@ -283,12 +283,12 @@ async def test_every_reply_names_no_version_and_may_not_be_guessed_at_or_kept(ga
         await gateway.post("/b", {"batch": [track()]}),
     ]
 
-    told = {tuple(answer.headers[name] for name in HEADERS) for answer in answers}
-    assert told == {("sequence", "nosniff", "no-store")}
+    headers = {tuple(answer.headers[name] for name in HEADERS) for answer in answers}
+    assert headers == {("sequence", "nosniff", "no-store")}
     assert "Strict-Transport-Security" not in answers[0].headers
 
 
-async def test_browsers_are_not_let_in_by_default(gateway: Served) -> None:
+async def test_cors_is_off_by_default(gateway: Served) -> None:
     preflight = await gateway.post("/b", None, headers={"Origin": "https://a.example"}, method="OPTIONS")
     answer = await gateway.post("/b", {"batch": [track()]}, headers=BEARER | {"Origin": "https://a.example"})
 
@@ -296,11 +296,11 @@ async def test_browsers_are_not_let_in_by_default(gateway: Served) -> None:
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-async def test_pages_of_listed_origins_may_send_and_read_the_reply() -> None:
+async def test_cors_allows_the_listed_origins() -> None:
     async with serving(GatewaySettings(cors_origins="https://a.example, https://b.example/")) as gateway:
         listed, unlisted = {"Origin": "https://b.example"}, {"Origin": "https://c.example"}
         preflight = await gateway.post("/event/batch", None, headers=listed, method="OPTIONS")
-        refused = await gateway.post("/event/batch", None, headers=unlisted, method="OPTIONS")
+        rejected = await gateway.post("/event/batch", None, headers=unlisted, method="OPTIONS")
         answer = await gateway.post("/event/batch", {"batch": [track()]}, headers=BEARER | listed)
         error = await gateway.post("/event/batch", b"{", headers=BEARER | listed)
         other = await gateway.post("/event/batch", {"batch": [track()]}, headers=BEARER | unlisted)
@@ -308,7 +308,7 @@ async def test_pages_of_listed_origins_may_send_and_read_the_reply() -> None:
         assert preflight.status == 204
         assert preflight.headers["Access-Control-Allow-Methods"] == "POST"
         assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
-        assert (refused.status, refused.json["code"]) == (403, "origin_not_allowed")
+        assert (rejected.status, rejected.json["code"]) == (403, "origin_not_allowed")
         for allowed in (preflight, answer, error):
             assert allowed.headers["Access-Control-Allow-Origin"] == "https://b.example"
             assert allowed.headers["Vary"] == "Origin"
@@ -316,7 +316,7 @@ async def test_pages_of_listed_origins_may_send_and_read_the_reply() -> None:
         assert "Access-Control-Allow-Origin" not in other.headers
 
 
-async def test_a_fault_of_the_gateway_is_unavailable_counted_and_logged_without_what_it_says(
+async def test_unexpected_error_is_a_503_counted_and_logged_without_its_message(
     gateway: Served, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_down(records: object) -> None:

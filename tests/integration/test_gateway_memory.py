@@ -1,4 +1,4 @@
-"""What a request keeps in memory while it waits."""
+"""Memory of a request that waits for Kafka."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.settings import GatewaySettings
 from tests.integration.served import serving, track
 
 
-async def test_a_request_that_waits_for_kafka_has_let_go_of_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_request_that_waits_for_kafka_has_freed_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
     bodies: list[bytes] = []
 
     async def read(*arguments: Any) -> bytes:
@@ -26,11 +26,11 @@ async def test_a_request_that_waits_for_kafka_has_let_go_of_its_body(monkeypatch
         gateway.publisher.hold()
         request = asyncio.create_task(gateway.post("/b", {"batch": [track()]}))
         async with asyncio.timeout(5):
-            while not bodies or gateway.budget.held_bytes:  # noqa: ASYNC110  # the other side of a socket counts it
+            while not bodies or gateway.budget.reserved_bytes:  # noqa: ASYNC110  # the other side of a socket counts it
                 await asyncio.sleep(0.005)
 
         references = sys.getrefcount(bodies[0])
         assert not request.done()
-        assert references == 2, "the list's, and that of the question"
+        assert references == 2, "one of the list, one of getrefcount"
         gateway.publisher.resume()
         assert (await request).status == 200

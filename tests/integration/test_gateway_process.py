@@ -1,4 +1,4 @@
-"""The gateway as a process, on a real broker."""
+"""`sequence gateway` as a process, on a real broker."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ LISTENING = re.compile(r"listening on (http://\S+)")
 
 
 @dataclass
-class SupervisedService:
-    """A gateway that listens."""
+class GatewayProcess:
+    """A listening gateway."""
 
     process: Process
     url: str
@@ -38,7 +38,7 @@ class SupervisedService:
 
 
 @asynccontextmanager
-async def gateway(kafka: KafkaSettings, **variables: str) -> AsyncIterator[SupervisedService]:
+async def gateway(kafka: KafkaSettings, **variables: str) -> AsyncIterator[GatewayProcess]:
     process = await start({**environment(kafka), "SEQUENCE_GATEWAY_PORT": "0", **variables})
     assert process.stderr is not None
     lines: list[str] = []
@@ -49,7 +49,7 @@ async def gateway(kafka: KafkaSettings, **variables: str) -> AsyncIterator[Super
                 assert line, lines
                 lines.append(line)
         reading = asyncio.create_task(collect_lines(process.stderr, lines))
-        yield SupervisedService(process, found.group(1), lines)
+        yield GatewayProcess(process, found.group(1), lines)
         reading.cancel()
     finally:
         if process.returncode is None:
@@ -60,7 +60,7 @@ async def gateway(kafka: KafkaSettings, **variables: str) -> AsyncIterator[Super
 async def start(variables: Mapping[str, str]) -> Process:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SEQUENCE_")}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", env={**environ, **variables}, stderr=PIPE
+        sys.executable, "-m", "deploy.cli", "gateway", env={**environ, **variables}, stderr=PIPE
     )
 
 
@@ -85,7 +85,7 @@ async def token(kafka_settings: KafkaSettings, topics: Topics) -> str:
     return await create_token(kafka_settings, "dev")
 
 
-async def test_items_and_refusals_are_on_their_topics_when_the_reply_comes(
+async def test_accepted_and_rejected_items_are_on_their_topics_at_the_response(
     kafka_settings: KafkaSettings, topics: Topics, token: str
 ) -> None:
     batch = [track(messageId="m-1", properties={"price": 1.50}), identify(messageId="m-2"), {"type": "page"}]
@@ -105,7 +105,7 @@ async def test_items_and_refusals_are_on_their_topics_when_the_reply_comes(
     assert (rejection["code"], rejection["content"]) == ("unsupported_type", '{"type": "page"}')
 
 
-async def test_a_revoked_token_stops_counting_while_the_process_runs(kafka_settings: KafkaSettings, token: str) -> None:
+async def test_revoked_token_is_rejected_within_a_second(kafka_settings: KafkaSettings, token: str) -> None:
     async with gateway(kafka_settings) as running:
         assert (await post(running.url, token, {"batch": [track()]}))[0] == 200
 
@@ -117,16 +117,14 @@ async def test_a_revoked_token_stops_counting_while_the_process_runs(kafka_setti
                 pass
 
 
-async def test_on_sigterm_a_request_under_way_is_finished_and_the_process_leaves(
-    kafka: str, token: str, topics: Topics
-) -> None:
+async def test_sigterm_finishes_requests_in_flight_and_exits(kafka: str, token: str, topics: Topics) -> None:
     proxy = KafkaProxy(kafka)
     await proxy.open()
     behind_proxy = KafkaSettings(bootstrap_servers=proxy.address, topic_prefix=topics.prefix)
     async with gateway(behind_proxy) as running, aiohttp.ClientSession() as session:
         async with session.get(f"{running.url}/health/ready") as ready:
             assert ready.status == 200
-        proxy.swallow()
+        proxy.withhold()
         request = asyncio.create_task(post(running.url, token, {"batch": [track(messageId="last")]}))
         await until_held(session, running.url)
 
@@ -136,7 +134,7 @@ async def test_on_sigterm_a_request_under_way_is_finished_and_the_process_leaves
                 await asyncio.sleep(0.01)
         with pytest.raises(aiohttp.ClientConnectionError):
             await post(running.url, token, {"batch": [track()]})
-        proxy.flow()
+        proxy.resume()
 
         status, _ = await request
         async with asyncio.timeout(20):
@@ -148,7 +146,7 @@ async def test_on_sigterm_a_request_under_way_is_finished_and_the_process_leaves
 
 
 async def until_held(session: aiohttp.ClientSession, url: str) -> None:
-    """Wait until a request is under way."""
+    """Wait until a request is in flight."""
     async with asyncio.timeout(10):
         while True:
             async with session.get(f"{url}/metrics") as reply:
@@ -156,7 +154,7 @@ async def until_held(session: aiohttp.ClientSession, url: str) -> None:
                     return
 
 
-async def test_on_sigterm_without_a_broker_it_leaves_within_20_seconds_and_answers_what_is_under_way(
+async def test_sigterm_without_a_broker_answers_requests_and_exits_within_20_seconds(
     kafka: str, token: str, topics: Topics
 ) -> None:
     proxy = KafkaProxy(kafka)
@@ -176,9 +174,7 @@ async def test_on_sigterm_without_a_broker_it_leaves_within_20_seconds_and_answe
         assert time.monotonic() - started < 20
 
 
-async def test_it_is_not_ready_while_the_broker_is_away_and_ready_again_by_itself(
-    kafka: str, token: str, topics: Topics
-) -> None:
+async def test_readiness_follows_the_availability_of_the_broker(kafka: str, token: str, topics: Topics) -> None:
     proxy = KafkaProxy(kafka)
     await proxy.open()
     async with (
@@ -214,9 +210,7 @@ async def until_ready(session: aiohttp.ClientSession, url: str, status: int) -> 
         ({"SEQUENCE_KAFKA_SERVERS": "127.0.0.1:1", "SEQUENCE_GATEWAY_START_TIMEOUT_SECONDS": "1"}, 1, "127.0.0.1:1"),
     ],
 )
-async def test_what_keeps_it_from_starting_is_said_and_told_by_its_code(
-    variables: dict[str, str], code: int, said: str
-) -> None:
+async def test_start_failure_has_a_message_and_an_exit_code(variables: dict[str, str], code: int, said: str) -> None:
     process = await start(variables)
 
     _, error = await process.communicate()
@@ -226,7 +220,7 @@ async def test_what_keeps_it_from_starting_is_said_and_told_by_its_code(
     assert "Traceback" not in error.decode()
 
 
-async def test_a_port_that_is_taken_is_named_with_its_setting(kafka_settings: KafkaSettings, topics: Topics) -> None:
+async def test_port_in_use_is_named_with_its_setting(kafka_settings: KafkaSettings, topics: Topics) -> None:
     assert topics.prefix == kafka_settings.topic_prefix
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = str(server.sockets[0].getsockname()[1])
@@ -236,4 +230,4 @@ async def test_a_port_that_is_taken_is_named_with_its_setting(kafka_settings: Ka
     server.close()
 
     assert process.returncode == 1
-    assert f"127.0.0.1:{port} (SEQUENCE_GATEWAY_PORT)" in error.decode()
+    assert f"127.0.0.1:{port} (SEQUENCE_GATEWAY_HOST, SEQUENCE_GATEWAY_PORT)" in error.decode()

@@ -1,6 +1,6 @@
-"""The publisher against a real broker that goes away, loses its leaders, or refuses a batch for good.
+"""The publisher on a real broker that becomes unreachable, loses its leaders, or rejects a batch permanently.
 
-Each fault has a control: with the mechanism switched off, the same fault leaves the publisher unusable.
+Each fault has a control: with the mechanism disabled, the same fault leaves the publisher unusable.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def spread(count: int = 40, size: int = 10) -> list[KeyValue]:
 
 
 @asynccontextmanager
-async def rig(kafka: str, topics: Topics, **changes: Any) -> AsyncIterator[Rig]:
+async def running(kafka: str, topics: Topics, **changes: Any) -> AsyncIterator[Rig]:
     proxy = KafkaProxy(kafka)
     await proxy.open()
     settings = GatewaySettings(
@@ -105,172 +105,170 @@ async def limit_records(kafka: str, topic: str, limit_bytes: int) -> None:
         await admin.close()
 
 
-async def test_it_recovers_by_itself_from_an_outage_longer_than_every_timeout(kafka: str, topics: Topics) -> None:
-    async with rig(kafka, topics) as world:
-        first = await world.recover(5)
-        await world.proxy.cut()
+async def test_publisher_recovers_from_an_outage_longer_than_every_timeout(kafka: str, topics: Topics) -> None:
+    async with running(kafka, topics) as rig:
+        first = await rig.recover(5)
+        await rig.proxy.cut()
         with pytest.raises(UnavailableError):
-            await world.publish(*spread())
+            await rig.publish(*spread())
         async with asyncio.timeout(15):
-            while not world.replaced():  # noqa: ASYNC110  # an outage has no event for its length
+            while not rig.replaced():  # noqa: ASYNC110  # an outage has no event for its length
                 await asyncio.sleep(0.05)
 
-        await world.proxy.open()
+        await rig.proxy.open()
 
-        last = await world.recover(15)
-        keys = await world.keys()
+        last = await rig.recover(15)
+        keys = await rig.keys()
         assert {record[0] for record in first + last} <= set(keys)
-        assert world.budget.held_bytes == 0
+        assert rig.budget.reserved_bytes == 0
 
 
-async def test_during_an_outage_requests_are_refused_at_once_and_nothing_piles_up(kafka: str, topics: Topics) -> None:
-    async with rig(kafka, topics, delivery_timeout_seconds=30.0) as world:
-        await world.recover(5)
-        world.proxy.swallow()
+async def test_outage_rejects_requests_immediately_and_holds_no_memory(kafka: str, topics: Topics) -> None:
+    async with running(kafka, topics, delivery_timeout_seconds=30.0) as rig:
+        await rig.recover(5)
+        rig.proxy.withhold()
         with pytest.raises(PublishError):
-            await world.publish(*spread())
-        held = world.budget.held_bytes
+            await rig.publish(*spread())
+        held = rig.budget.reserved_bytes
 
         async with asyncio.timeout(1.0):
             for _ in range(200):
                 with pytest.raises(UnavailableError):
-                    await world.publish(*spread())
+                    await rig.publish(*spread())
 
-        assert world.budget.held_bytes == held
-        world.proxy.flow()
-        await world.recover(15)
-
-
-async def test_a_batch_whose_leader_stays_unknown_costs_the_producer_and_not_the_partition(
-    kafka: str, topics: Topics
-) -> None:
-    async with rig(kafka, topics) as world:
-        await world.recover(5)
-
-        await lose_leaders(world)
-
-        sent = await world.recover(15)
-        assert world.replaced() >= 1
-        assert {record[0] for record in sent} <= set(await world.keys())
+        assert rig.budget.reserved_bytes == held
+        rig.proxy.resume()
+        await rig.recover(15)
 
 
-async def test_control_without_replacement_a_batch_whose_leader_stays_unknown_kills_its_partition(
+async def test_batch_without_a_leader_replaces_the_producer_and_keeps_the_partition(kafka: str, topics: Topics) -> None:
+    async with running(kafka, topics) as rig:
+        await rig.recover(5)
+
+        await lose_leaders(rig)
+
+        sent = await rig.recover(15)
+        assert rig.replaced() >= 1
+        assert {record[0] for record in sent} <= set(await rig.keys())
+
+
+async def test_control_without_replacement_a_batch_without_a_leader_stops_its_partition(
     kafka: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(RecreatingProducer, "_retire", lambda *_: None)
-    async with rig(kafka, topics) as world:
-        await world.recover(5)
+    monkeypatch.setattr(RecreatingProducer, "_replace", lambda *_: None)
+    async with running(kafka, topics) as rig:
+        await rig.recover(5)
 
-        await lose_leaders(world)
+        await lose_leaders(rig)
 
         with pytest.raises(TimeoutError):
-            await world.recover(6)
+            await rig.recover(6)
 
 
-async def lose_leaders(world: Rig) -> None:
-    """Hide the leaders until a batch has failed for it."""
-    world.proxy.hides_leaders = True
-    await world.publisher._producer._producer.client.force_metadata_update()  # type: ignore[union-attr]
+async def lose_leaders(rig: Rig) -> None:
+    """Hide the leaders until a batch has failed without one."""
+    rig.proxy.hides_leaders = True
+    await rig.publisher._producer._producer.client.force_metadata_update()  # type: ignore[union-attr]
     with pytest.raises(UnavailableError):
-        await world.publish(*spread())
+        await rig.publish(*spread())
     async with asyncio.timeout(10):
-        while not failed_batches(world):  # noqa: ASYNC110
+        while not failed_batches(rig):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    world.proxy.hides_leaders = False
+    rig.proxy.hides_leaders = False
 
 
-def failed_batches(world: Rig) -> float:
-    labels = {"topic": world.topic}
-    return world.metrics.registry.get_sample_value("sequence_gateway_failed_batches_total", labels) or 0
+def failed_batches(rig: Rig) -> float:
+    labels = {"topic": rig.topic}
+    return rig.metrics.registry.get_sample_value("sequence_gateway_failed_batches_total", labels) or 0
 
 
-async def refuse(world: Rig) -> KeyValue:
-    """Publish records that are too large until the broker applies the limit; return the one that it refused."""
+async def reject_one(rig: Rig) -> KeyValue:
+    """Publish oversized records until the broker applies the limit; return the record that it rejected."""
     async with asyncio.timeout(10):
         while True:
             large = (f"p/large-{secrets.token_hex(4)}".encode(), b"v" * 3000)
             try:
-                await world.publish(large)
+                await rig.publish(large)
             except PublishError:
                 return large
 
 
-async def test_a_batch_that_the_broker_refuses_for_good_fails_alone(kafka: str, topics: Topics) -> None:
+async def test_batch_rejected_permanently_fails_alone(kafka: str, topics: Topics) -> None:
     await limit_records(kafka, topics.items, 2000)
-    async with rig(kafka, topics) as world:
-        refused = await refuse(world)
+    async with running(kafka, topics) as rig:
+        rejected = await reject_one(rig)
 
-        sent = await world.recover(15)
-        keys = await world.keys()
-        assert refused[0] not in keys
+        sent = await rig.recover(15)
+        keys = await rig.keys()
+        assert rejected[0] not in keys
         assert {record[0] for record in sent} <= set(keys)
-        assert world.replaced() >= 1
+        assert rig.replaced() >= 1
 
 
-async def test_control_without_replacement_a_batch_refused_for_good_kills_its_partition(
+async def test_control_without_replacement_a_rejected_batch_stops_its_partition(
     kafka: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(RecreatingProducer, "_retire", lambda *_: None)
+    monkeypatch.setattr(RecreatingProducer, "_replace", lambda *_: None)
     await limit_records(kafka, topics.items, 2000)
-    async with rig(kafka, topics) as world:
-        await world.recover(5)
-        refused = await refuse(world)
+    async with running(kafka, topics) as rig:
+        await rig.recover(5)
+        rejected = await reject_one(rig)
 
-        same_partition = [record for record in spread() if partition_for(record[0], 4) == partition_for(refused[0], 4)]
+        same_partition = [record for record in spread() if partition_for(record[0], 4) == partition_for(rejected[0], 4)]
         for record in same_partition[:3]:
             with pytest.raises(PublishError):
-                await world.publish(record)
+                await rig.publish(record)
 
 
-async def test_a_producer_whose_sender_has_ended_is_replaced(kafka: str, topics: Topics) -> None:
-    async with rig(kafka, topics) as world:
-        await world.recover(5)
-        producer = world.publisher._producer._producer
+async def test_producer_whose_sender_task_ended_is_replaced(kafka: str, topics: Topics) -> None:
+    async with running(kafka, topics) as rig:
+        await rig.recover(5)
+        producer = rig.publisher._producer._producer
         assert producer is not None
 
         producer._sender.sender_task.cancel()
 
-        await world.recover(10)
-        assert world.replaced() == 1
+        await rig.recover(10)
+        assert rig.replaced() == 1
 
 
-async def test_bytes_under_way_are_bounded_and_given_back(kafka: str, topics: Topics) -> None:
+async def test_bytes_in_flight_are_bounded_and_released(kafka: str, topics: Topics) -> None:
     limit = 256 * KIB
-    async with rig(kafka, topics, in_flight_limit_bytes=limit, publish_timeout_seconds=5.0) as world:
-        await world.recover(5)
-        world.proxy.swallow()
+    async with running(kafka, topics, in_flight_limit_bytes=limit, publish_timeout_seconds=5.0) as rig:
+        await rig.recover(5)
+        rig.proxy.withhold()
         request = spread(count=40, size=KIB)
-        requests = [asyncio.create_task(world.publish(*request)) for _ in range(20)]
+        requests = [asyncio.create_task(rig.publish(*request)) for _ in range(20)]
         done, waiting = await asyncio.wait(requests, timeout=0.2)
 
         assert done
         assert all(isinstance(task.exception(), OverloadedError) for task in done)
-        assert limit < world.budget.held_bytes < 2 * limit
+        assert limit < rig.budget.reserved_bytes < 2 * limit
 
-        world.proxy.flow()
+        rig.proxy.resume()
         await asyncio.gather(*waiting)
-        assert world.budget.held_bytes == 0
-        keys = await world.keys()
+        assert rig.budget.reserved_bytes == 0
+        keys = await rig.keys()
         assert [keys.count(record[0]) for record in request] == [len(waiting)] * len(request)
 
 
-async def test_a_request_is_acknowledged_no_sooner_than_its_records_can_be_read(kafka: str, topics: Topics) -> None:
-    async with rig(kafka, topics, publish_timeout_seconds=5.0) as world:
-        await world.recover(5)
-        world.proxy.swallow()
+async def test_request_is_acknowledged_after_its_records_are_durable(kafka: str, topics: Topics) -> None:
+    async with running(kafka, topics, publish_timeout_seconds=5.0) as rig:
+        await rig.recover(5)
+        rig.proxy.withhold()
         sent = spread()
         references = [sys.getrefcount(value) for _, value in sent]
-        request = asyncio.ensure_future(world.publisher.publish({world.topic: sent}))
+        request = asyncio.ensure_future(rig.publisher.publish({rig.topic: sent}))
         await asyncio.wait([request], timeout=0.3)
         assert not request.done()
-        assert [sys.getrefcount(value) for _, value in sent] == references, "they are in their batches alone"
+        assert [sys.getrefcount(value) for _, value in sent] == references, "only the batches hold the records"
 
-        world.proxy.flow()
+        rig.proxy.resume()
 
         await request
 
 
-async def test_it_refuses_to_start_without_its_topics_and_names_them(kafka: str, topic_prefix: str) -> None:
+async def test_start_without_topics_fails_and_names_them(kafka: str, topic_prefix: str) -> None:
     settings = GatewaySettings(kafka=KafkaSettings(bootstrap_servers=kafka, topic_prefix=topic_prefix))
     missing = f"{topic_prefix}.items.v1"
     publisher = KafkaPublisher(settings, [missing], GatewayMetrics(), MemoryBudget(1))
@@ -281,7 +279,7 @@ async def test_it_refuses_to_start_without_its_topics_and_names_them(kafka: str,
     await publisher.close()
 
 
-async def test_it_refuses_to_start_without_a_broker_and_names_the_setting(unused_tcp_port: int) -> None:
+async def test_start_without_a_broker_fails_and_names_the_setting(unused_tcp_port: int) -> None:
     kafka = KafkaSettings(bootstrap_servers=f"127.0.0.1:{unused_tcp_port}")
     settings = GatewaySettings(kafka=kafka, start_timeout_seconds=1.0)
     publisher = KafkaPublisher(settings, ["t"], GatewayMetrics(), MemoryBudget(1))

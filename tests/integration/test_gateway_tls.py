@@ -1,4 +1,4 @@
-"""The gateway with a certificate of its own."""
+"""The gateway with a TLS certificate, and HSTS behind a proxy."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def settings(authority: trustme.CA, tmp_path: Path) -> GatewaySettings:
     return GatewaySettings(tls_certificate_file=str(certificate), tls_key_file=str(key))
 
 
-async def test_items_are_taken_by_tls_alone(settings: GatewaySettings, authority: trustme.CA) -> None:
+async def test_gateway_with_a_certificate_accepts_tls_only(settings: GatewaySettings, authority: trustme.CA) -> None:
     trusted = ssl.create_default_context()
     authority.configure_trust(trusted)
     async with serving(settings) as gateway:
@@ -50,16 +50,16 @@ async def test_items_are_taken_by_tls_alone(settings: GatewaySettings, authority
     assert len(gateway.written()) == 1
 
 
-async def test_the_health_check_of_the_container_asks_by_tls(settings: GatewaySettings) -> None:
+async def test_container_health_check_uses_tls(settings: GatewaySettings) -> None:
     async with serving(settings) as gateway:
         assert await asyncio.to_thread(fault, replace(settings, port=gateway.port)) == ""
-        gateway.projects.followed = False
+        gateway.projects.is_current = False
         assert "503" in await asyncio.to_thread(fault, replace(settings, port=gateway.port))
         plain = GatewaySettings(port=gateway.port)
         assert "no answer" in await asyncio.to_thread(fault, plain)
 
 
-async def test_the_stack_asks_a_gateway_with_a_certificate_by_tls(settings: GatewaySettings, tmp_path: Path) -> None:
+async def test_stack_probes_a_gateway_with_a_certificate_by_tls(settings: GatewaySettings, tmp_path: Path) -> None:
     environ = {"SEQUENCE_STATE_DIR": str(tmp_path), **environment(settings)}
     async with serving(settings) as gateway:
         [service] = Services({**environ, "SEQUENCE_GATEWAY_PORT": str(gateway.port)}).gateways()
@@ -71,7 +71,7 @@ async def test_the_stack_asks_a_gateway_with_a_certificate_by_tls(settings: Gate
 
 
 @pytest.mark.parametrize(
-    ("trusted", "told", "asked"),
+    ("trusted", "forwarded_proto", "hsts"),
     [
         ("127.0.0.1", "https", True),
         ("10.0.0.0/8, 127.0.0.0/8", "https", True),
@@ -80,37 +80,37 @@ async def test_the_stack_asks_a_gateway_with_a_certificate_by_tls(settings: Gate
         ("", "https", False),
     ],
 )
-async def test_a_trusted_proxy_alone_is_believed_that_it_was_asked_by_tls(
-    trusted: str, told: str, *, asked: bool
+async def test_forwarded_proto_is_trusted_from_trusted_proxies_only(
+    trusted: str, forwarded_proto: str, *, hsts: bool
 ) -> None:
     async with serving(GatewaySettings(trusted_proxies=trusted)) as gateway:
-        answer = await gateway.post("/b", {"batch": [track()]}, headers=BEARER | {"X-Forwarded-Proto": told})
+        answer = await gateway.post("/b", {"batch": [track()]}, headers=BEARER | {"X-Forwarded-Proto": forwarded_proto})
 
     assert answer.status == 200
-    assert ("Strict-Transport-Security" in answer.headers) is asked
+    assert ("Strict-Transport-Security" in answer.headers) is hsts
 
 
 @pytest.mark.parametrize("text", ["proxy.example", "10.0.0.1/8", "127.0.0.1;::1"])
-def test_what_is_no_address_of_a_proxy_is_refused(text: str) -> None:
+def test_invalid_proxy_address_is_rejected(text: str) -> None:
     with pytest.raises(SettingsError, match="SEQUENCE_GATEWAY_TRUSTED_PROXIES"):
         load(GatewaySettings, {"SEQUENCE_GATEWAY_TRUSTED_PROXIES": text})
 
 
-def test_one_file_may_hold_both(settings: GatewaySettings, tmp_path: Path) -> None:
+def test_one_file_may_contain_certificate_and_key(settings: GatewaySettings, tmp_path: Path) -> None:
     both = tmp_path / "both.pem"
     both.write_text(Path(settings.tls_key_file).read_text() + Path(settings.tls_certificate_file).read_text())
 
     assert tls_context(GatewaySettings(tls_certificate_file=str(both))) is not None
 
 
-def test_old_versions_of_tls_are_not_spoken(settings: GatewaySettings) -> None:
+def test_tls_below_1_2_is_disabled(settings: GatewaySettings) -> None:
     context = tls_context(settings)
 
     assert context is not None
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
-def test_a_file_that_cannot_be_used_is_named(settings: GatewaySettings, tmp_path: Path) -> None:
+def test_unusable_file_is_named(settings: GatewaySettings, tmp_path: Path) -> None:
     (tmp_path / "empty.pem").touch()
     for wrong in (
         replace(settings, tls_certificate_file=str(tmp_path / "missing.pem")),

@@ -1,4 +1,4 @@
-"""What comes over the wire: encodings, limits, time, and bytes that are not HTTP."""
+"""Requests on the wire: encodings, limits, timeouts, and bytes that are not HTTP."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def gateway() -> AsyncIterator[Served]:
 
 
 async def exchange(gateway: Served, *parts: bytes, within_seconds: float = 5.0) -> bytes:
-    """Send *parts*, close nothing, and return what comes until the gateway closes the connection or falls silent."""
+    """Send *parts* on one connection and return the complete response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     received = b""
     try:
@@ -68,7 +68,7 @@ def code_of(reply: bytes) -> str:
         ("br", brotli.compress),
     ],
 )
-async def test_a_body_is_taken_in_every_encoding(
+async def test_body_is_accepted_in_every_encoding(
     gateway: Served, encoding: str, compress: Callable[[bytes], bytes]
 ) -> None:
     answer = await gateway.post(
@@ -80,30 +80,30 @@ async def test_a_body_is_taken_in_every_encoding(
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "br"])
-async def test_a_body_that_is_not_in_its_encoding_is_corrupt(gateway: Served, encoding: str) -> None:
+async def test_body_that_does_not_match_its_encoding_is_corrupt(gateway: Served, encoding: str) -> None:
     answer = await gateway.post("/b", BATCH, headers=BEARER | {"Content-Encoding": encoding})
 
     assert (answer.status, answer.json["code"]) == (400, "corrupt_body")
 
 
 @pytest.mark.parametrize("encoding", ["compress", "gzip, br", "gzip, gzip", "utf-8"])
-async def test_an_encoding_that_is_unknown_or_stacked_is_not_supported(gateway: Served, encoding: str) -> None:
+async def test_unknown_and_stacked_encodings_are_unsupported(gateway: Served, encoding: str) -> None:
     answer = await gateway.post("/b", BATCH, headers=BEARER | {"Content-Encoding": encoding})
 
     assert (answer.status, answer.json["code"]) == (415, "unsupported_encoding")
 
 
-async def test_a_bomb_is_too_large(gateway: Served) -> None:
+async def test_decompression_bomb_is_too_large(gateway: Served) -> None:
     bomb = gzip.compress(b" " * 5_000_000)
     assert len(bomb) < SETTINGS.wire_limit_bytes
 
     answer = await gateway.post("/b", bomb, headers=BEARER | {"Content-Encoding": "gzip"})
 
     assert (answer.status, answer.json["code"]) == (413, "body_too_large")
-    assert gateway.budget.held_bytes == 0
+    assert gateway.budget.reserved_bytes == 0
 
 
-async def test_a_body_is_measured_on_the_wire_when_compressed_and_as_it_is_when_not(gateway: Served) -> None:
+async def test_limit_applies_to_compressed_and_to_plain_bodies(gateway: Served) -> None:
     padding = {"padding": "x" * (SETTINGS.wire_limit_bytes + 1)}
     plain = await gateway.post("/b", BATCH | padding)
     long = await gateway.post("/b", BATCH | {"padding": "x" * SETTINGS.body_limit_bytes})
@@ -113,13 +113,13 @@ async def test_a_body_is_measured_on_the_wire_when_compressed_and_as_it_is_when_
     assert (long.status, wire.status) == (413, 413)
 
 
-async def test_a_body_that_is_announced_too_large_is_not_waited_for(gateway: Served) -> None:
+async def test_body_announced_too_large_is_rejected_before_it_arrives(gateway: Served) -> None:
     reply = await exchange(gateway, HEAD + b"Content-Length: 100001\r\n\r\n")
 
     assert (status_of(reply), code_of(reply)) == (413, "body_too_large")
 
 
-async def test_chunks_are_taken_and_counted(gateway: Served) -> None:
+async def test_chunked_bodies_are_accepted_and_limited(gateway: Served) -> None:
     body = json.dumps(BATCH).encode()
     chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -130,29 +130,29 @@ async def test_chunks_are_taken_and_counted(gateway: Served) -> None:
     assert status_of(good) == 200
     assert (status_of(long), code_of(long)) == (413, "body_too_large")
     assert status_of(broken) == 400
-    assert gateway.budget.held_bytes == 0
+    assert gateway.budget.reserved_bytes == 0
 
 
-async def test_a_post_without_a_body_needs_a_length(gateway: Served) -> None:
+async def test_post_without_a_body_requires_a_length(gateway: Served) -> None:
     reply = await exchange(gateway, HEAD + b"\r\n")
 
     assert (status_of(reply), code_of(reply)) == (411, "length_required")
 
 
-async def test_a_body_that_does_not_arrive_is_given_up(gateway: Served) -> None:
+async def test_body_that_does_not_arrive_times_out(gateway: Served) -> None:
     reply = await exchange(gateway, HEAD + b"Content-Length: 1000\r\n\r\n", b"{")
 
     assert (status_of(reply), code_of(reply)) == (408, "body_timeout")
-    assert gateway.budget.held_bytes == 0
+    assert gateway.budget.reserved_bytes == 0
 
 
-async def test_a_wrong_token_is_told_before_the_body_is_sent(gateway: Served) -> None:
+async def test_invalid_token_is_rejected_before_the_body_is_sent(gateway: Served) -> None:
     head = b"POST /b HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer wrong\r\nContent-Length: 1000\r\n\r\n"
 
     assert status_of(await exchange(gateway, head)) == 401
 
 
-async def test_a_rate_that_is_used_up_is_told_before_the_body_is_sent(gateway: Served) -> None:
+async def test_exceeded_rate_is_rejected_before_the_body_is_sent(gateway: Served) -> None:
     gateway.projects.add(Project("dev", "Development", 0, items_per_second=0.1, burst=1))
     assert (await gateway.post("/b", BATCH)).status == 200
 
@@ -172,7 +172,7 @@ async def test_a_rate_that_is_used_up_is_told_before_the_body_is_sent(gateway: S
     ],
     ids=["TLS", "space before a colon", "two lengths", "long header"],
 )
-async def test_what_is_not_http_is_answered_like_every_error_and_not_quoted(
+async def test_invalid_http_gets_a_json_error_and_is_not_quoted(
     gateway: Served, request_bytes: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     reply = await exchange(gateway, request_bytes)
@@ -183,22 +183,22 @@ async def test_what_is_not_http_is_answered_like_every_error_and_not_quoted(
     assert caplog.text == ""
 
 
-async def test_bodies_under_way_are_bounded(gateway: Served) -> None:
+async def test_bytes_of_bodies_in_flight_are_bounded(gateway: Served) -> None:
     length = b"Content-Length: 99000\r\n\r\n"
     waiting = [asyncio.create_task(exchange(gateway, HEAD + length, b"{")) for _ in range(3)]
     async with asyncio.timeout(5):
-        while gateway.budget.held_bytes < 3 * 99_000:  # noqa: ASYNC110  # the other side of a socket counts it
+        while gateway.budget.reserved_bytes < 3 * 99_000:  # noqa: ASYNC110  # the other side of a socket counts it
             await asyncio.sleep(0.005)
 
-    refused = await exchange(gateway, HEAD + length, b"{")
+    rejected = await exchange(gateway, HEAD + length, b"{")
 
-    assert (status_of(refused), code_of(refused)) == (503, "overloaded")
+    assert (status_of(rejected), code_of(rejected)) == (503, "overloaded")
     assert [status_of(reply) for reply in await asyncio.gather(*waiting)] == [408, 408, 408]
-    assert gateway.budget.held_bytes == 0
+    assert gateway.budget.reserved_bytes == 0
     assert (await gateway.post("/b", BATCH)).status == 200
 
 
-async def test_a_connection_serves_one_request_after_the_other(gateway: Served) -> None:
+async def test_pipelined_requests_are_answered_in_order(gateway: Served) -> None:
     body = json.dumps(BATCH).encode()
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
@@ -213,7 +213,7 @@ async def test_a_connection_serves_one_request_after_the_other(gateway: Served) 
     assert len(gateway.written()) == 3
 
 
-async def test_headers_that_do_not_arrive_are_given_up() -> None:
+async def test_headers_that_do_not_arrive_time_out() -> None:
     async with serving(replace(SETTINGS, head_timeout_seconds=0.3)) as gateway:
         reply = await exchange(gateway, HEAD[:40])
         silent, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
@@ -224,7 +224,7 @@ async def test_headers_that_do_not_arrive_are_given_up() -> None:
     assert (status_of(reply), code_of(reply)) == (408, "headers_timeout")
 
 
-async def test_a_connection_that_rests_between_requests_is_not_ended_by_the_time_for_headers() -> None:
+async def test_idle_connection_is_not_closed_by_the_header_timeout() -> None:
     body = json.dumps(BATCH).encode()
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
     async with serving(replace(SETTINGS, head_timeout_seconds=0.2)) as gateway:
@@ -238,11 +238,11 @@ async def test_a_connection_that_rests_between_requests_is_not_ended_by_the_time
         writer.close()
 
 
-async def test_of_too_many_connections_the_oldest_idle_one_ends() -> None:
+async def test_connection_limit_closes_the_oldest_idle_connection() -> None:
     async with serving(replace(SETTINGS, connection_limit=3)) as gateway:
         busy = asyncio.create_task(exchange(gateway, HEAD + b"Content-Length: 9\r\n\r\n{"))
         async with asyncio.timeout(5):
-            while gateway.budget.held_bytes == 0:  # noqa: ASYNC110  # the other side of a socket counts it
+            while gateway.budget.reserved_bytes == 0:  # noqa: ASYNC110  # the other side of a socket counts it
                 await asyncio.sleep(0.005)
         idle = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(2)]
 
@@ -257,12 +257,12 @@ async def test_of_too_many_connections_the_oldest_idle_one_ends() -> None:
             writer.close()
 
 
-async def test_a_body_that_breaks_off_its_form_is_answered_at_once(gateway: Served) -> None:
+async def test_malformed_chunk_is_answered_immediately(gateway: Served) -> None:
     head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(head)
     async with asyncio.timeout(SETTINGS.body_timeout_seconds * 0.8):
-        await asyncio.sleep(0.05)  # the gateway waits for the body by then
+        await asyncio.sleep(0.05)  # by then the gateway waits for the body
         writer.write(b"-1\r\n")
         reply = await reader.read()
     writer.close()
@@ -270,7 +270,7 @@ async def test_a_body_that_breaks_off_its_form_is_answered_at_once(gateway: Serv
     assert (status_of(reply), code_of(reply)) == (400, "corrupt_body")
 
 
-async def test_an_expectation_is_refused_in_the_form_of_all_errors(gateway: Served) -> None:
+async def test_unsupported_expectation_gets_a_json_error(gateway: Served) -> None:
     reply = await exchange(gateway, HEAD + b"Content-Length: 2\r\nExpect: more\r\n\r\n{}")
 
     assert (status_of(reply), code_of(reply)) == (417, "expectation_failed")

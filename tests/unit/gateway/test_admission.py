@@ -1,79 +1,136 @@
-"""What is let in, on clocks of the test's own."""
+"""Admission control, with clocks that the tests set."""
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from gateway.admission import MemoryBudget, ProjectRates, TokenBucket
+from gateway.admission import LoopThrottle, MemoryBudget, ProjectRates, TokenBucket
 from gateway.errors import OverloadedError, RateLimitedError
 
 
-def test_a_budget_refuses_what_would_exceed_it_and_holds_none_of_that() -> None:
+def test_budget_rejects_a_reservation_above_its_limit_and_reserves_none_of_it() -> None:
     budget = MemoryBudget(10)
-    budget.take(8)
+    budget.reserve(8)
 
     with pytest.raises(OverloadedError):
-        budget.take(3)
+        budget.reserve(3)
 
-    assert budget.held_bytes == 8
-    budget.take(2)
+    assert budget.reserved_bytes == 8
+    budget.reserve(2)
     budget.release(10)
-    assert budget.held_bytes == 0
+    assert budget.reserved_bytes == 0
 
 
-def test_a_burst_is_let_in_and_then_the_rate_holds() -> None:
+def test_budget_charged_above_its_limit_rejects_requests_until_released() -> None:
+    budget = MemoryBudget(10)
+    budget.charge(11)
+
+    with pytest.raises(OverloadedError):
+        budget.check()
+
+    budget.release(1)
+    budget.check()
+
+
+def test_burst_is_admitted_and_then_the_rate_holds() -> None:
     bucket = TokenBucket(per_second=10, burst=5, now=0)
-    bucket.take(5, now=0)
+    bucket.spend(5, now=0)
 
-    with pytest.raises(RateLimitedError) as refused:
-        bucket.take(1, now=0)
+    with pytest.raises(RateLimitedError) as rejected:
+        bucket.spend(1, now=0)
 
-    assert refused.value.retry_after_seconds == pytest.approx(0.1)
-    bucket.take(1, now=0.1)
+    assert rejected.value.retry_after_seconds == pytest.approx(0.1)
+    bucket.spend(1, now=0.1)
 
 
-def test_a_batch_larger_than_the_burst_is_let_in_and_paid_for_afterwards() -> None:
+def test_batch_larger_than_the_burst_is_admitted_and_leaves_a_debt() -> None:
     bucket = TokenBucket(per_second=10, burst=5, now=0)
-    bucket.take(100, now=0)
+    bucket.spend(100, now=0)
 
-    with pytest.raises(RateLimitedError) as refused:
-        bucket.take(1, now=1)
+    with pytest.raises(RateLimitedError) as rejected:
+        bucket.spend(1, now=1)
 
-    assert refused.value.retry_after_seconds == pytest.approx(8.6)
-    bucket.take(1, now=1 + 8.6)
+    assert rejected.value.retry_after_seconds == pytest.approx(8.6)
+    bucket.spend(1, now=1 + 8.6)
 
 
-def test_time_without_requests_fills_the_bucket_no_further_than_its_burst() -> None:
+def test_idle_time_fills_the_bucket_no_further_than_its_burst() -> None:
     bucket = TokenBucket(per_second=10, burst=5, now=0)
-    bucket.take(5, now=0)
-    bucket.take(5, now=1000)
+    bucket.spend(5, now=0)
+    bucket.spend(5, now=1000)
 
     with pytest.raises(RateLimitedError):
-        bucket.take(1, now=1000)
+        bucket.spend(1, now=1000)
 
 
-def test_a_rate_below_one_a_second_lets_single_items_in() -> None:
+def test_rate_below_one_per_second_admits_single_items() -> None:
     bucket = TokenBucket(per_second=0.5, burst=0.5, now=0)
-    bucket.take(1, now=0)
+    bucket.spend(1, now=0)
 
     with pytest.raises(RateLimitedError):
-        bucket.take(1, now=1.9)
+        bucket.spend(1, now=1.9)
 
-    bucket.take(1, now=2)
+    bucket.spend(1, now=2)
 
 
-def test_projects_have_rates_of_their_own() -> None:
-    rates = ProjectRates()
-    rates.take("a", (1, 1), 1, now=0)
+def test_check_spends_nothing() -> None:
+    bucket = TokenBucket(per_second=1, burst=1, now=0)
+    bucket.check(now=0)
+    bucket.spend(1, now=0)
 
     with pytest.raises(RateLimitedError):
-        rates.take("a", (1, 1), 1, now=0)
-
-    rates.take("b", (1, 1), 1, now=0)
+        bucket.check(now=0)
 
 
-def test_a_changed_rate_counts_at_once() -> None:
+def test_projects_are_limited_separately() -> None:
     rates = ProjectRates()
-    rates.take("a", (1, 1), 1, now=0)
+    rates.spend("a", (1, 1), 1, now=0)
 
-    rates.take("a", (100, 100), 100, now=0)
+    with pytest.raises(RateLimitedError):
+        rates.spend("a", (1, 1), 1, now=0)
+    with pytest.raises(RateLimitedError):
+        rates.check("a", (1, 1), now=0)
+
+    rates.spend("b", (1, 1), 1, now=0)
+
+
+def test_changed_rate_applies_immediately() -> None:
+    rates = ProjectRates()
+    rates.spend("a", (1, 1), 1, now=0)
+
+    rates.spend("a", (100, 100), 100, now=0)
+
+
+async def test_throttle_admits_one_caller_per_loop_iteration_in_order() -> None:
+    throttle, admitted = LoopThrottle(), list[int]()
+
+    async def work(number: int) -> None:
+        await throttle.next_tick()
+        admitted.append(number)
+
+    tasks = [asyncio.create_task(work(number)) for number in range(5)]
+    counts = []
+    while len(admitted) < len(tasks):
+        await asyncio.sleep(0)
+        counts.append(len(admitted))
+
+    assert admitted == [0, 1, 2, 3, 4]
+    assert all(later - earlier <= 1 for earlier, later in zip([0, *counts], counts, strict=False))
+    await asyncio.sleep(0)
+    with pytest.raises(StopIteration):  # the throttle is free again, so this returns without waiting
+        throttle.next_tick().send(None)
+
+
+async def test_cancelled_waiter_releases_its_slot() -> None:
+    throttle = LoopThrottle()
+    await throttle.next_tick()
+    cancelled, waiting = asyncio.create_task(throttle.next_tick()), asyncio.create_task(throttle.next_tick())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    cancelled.cancel()
+
+    await asyncio.wait_for(waiting, 1)
+    await asyncio.sleep(0)
+    await asyncio.wait_for(throttle.next_tick(), 1)

@@ -1,0 +1,129 @@
+"""Canaries: one test for each private name of aiohttp that the gateway uses.
+
+A failure after an upgrade of aiohttp names the private name that changed. Read the new source of aiohttp, adapt
+`gateway/http/protocol.py`, then run `tests/integration/test_gateway_wire.py`, which checks the behavior on sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import _ErrInfo
+
+from gateway.http.protocol import GatewayRunner, HardenedRequestHandler, _Server
+
+
+class Transport(asyncio.Transport):
+    """A connection in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self.closing = asyncio.Event()
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        self.sent += bytes(data)
+
+    def close(self) -> None:
+        self.closing.set()
+
+    def is_closing(self) -> bool:
+        return self.closing.is_set()
+
+
+async def connect(**settings: float) -> tuple[HardenedRequestHandler, Transport]:
+    """Return a connection of a server whose handler waits for the body, after aiohttp began to wait for a request."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=await request.read())
+
+    server = _Server(handle, head_timeout_seconds=settings.get("head_timeout_seconds", 60.0), connection_limit=10)
+    connection, transport = server(), Transport()
+    assert isinstance(connection, HardenedRequestHandler)
+    connection.connection_made(transport)
+    await asyncio.sleep(0)
+    return connection, transport
+
+
+async def test_waiter_is_a_pending_future_while_the_connection_is_idle() -> None:
+    """`_waiter`. If it fails: find what aiohttp awaits between requests; idle connections are closed at the limit."""
+    connection, _ = await connect()
+    assert isinstance(connection._waiter, asyncio.Future)
+    assert connection.is_idle
+
+    connection.data_received(b"POST / HTTP/1.1\r\nHost: g\r\nContent-Length: 1\r\n\r\n")
+
+    assert not connection.is_idle
+    connection.connection_lost(None)
+
+
+async def test_request_count_grows_with_each_complete_head() -> None:
+    """`_request_count`. If it fails: find how aiohttp tells that headers are complete; it stops the header timeout."""
+    connection, _ = await connect()
+    counts = [connection._request_count]
+    for data in (b"GET / HTTP/1.1\r\n", b"Host: g\r\n\r\n", b"GET / HTTP/1.1\r\nHost: g\r\n\r\n" * 2):
+        connection.data_received(data)
+        counts.append(connection._request_count)
+
+    assert counts == [0, 0, 1, 3]
+    connection.connection_lost(None)
+
+
+async def test_messages_queue_the_parsed_requests_with_their_bodies() -> None:
+    """`_messages`. If it fails: find the queue of parsed requests; a body that the parser rejects is failed there."""
+    connection, _ = await connect()
+    connection.data_received(b"POST / HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n")
+
+    ((message, body),) = connection._messages
+
+    assert not isinstance(message, _ErrInfo)
+    assert body is connection._body
+    assert not body.is_eof()
+    connection.connection_lost(None)
+
+
+async def test_err_info_makes_aiohttp_answer_with_its_status() -> None:
+    """`_ErrInfo`. If it fails: find how the parser reports an error to `handle_error`; 408 is answered through it."""
+    connection, transport = await connect(head_timeout_seconds=0.01)
+    connection.data_received(b"GET / HT")
+
+    async with asyncio.timeout(10):
+        await transport.closing.wait()
+
+    assert transport.sent.startswith(b"HTTP/1.0 408 ")
+    assert b'"code":"headers_timeout"' in transport.sent
+    connection.connection_lost(None)
+
+
+async def test_server_keeps_its_connections_oldest_first() -> None:
+    """`_connections`. If it fails: find where the server keeps its connections; the oldest idle one is closed."""
+
+    async def handle(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response()
+
+    server = _Server(handle, head_timeout_seconds=60.0, connection_limit=10)
+    connections = [server() for _ in range(3)]
+    for connection in connections:
+        connection.connection_made(Transport())
+
+    assert list(server._connections) == connections
+    for connection in connections:
+        connection.connection_lost(None)
+
+
+async def test_make_server_and_kwargs_configure_the_connections() -> None:
+    """`_make_server`, `_kwargs`. If it fails: find where the runner creates its server and passes its options."""
+    assert inspect.iscoroutinefunction(web.AppRunner._make_server)
+    runner = GatewayRunner(
+        web.Application(), head_timeout_seconds=60.0, connection_limit=10, keepalive_timeout=7.0, access_log=None
+    )
+    await runner.setup()
+
+    connection = runner.server() if runner.server else None
+
+    assert isinstance(connection, HardenedRequestHandler)
+    assert connection._keepalive_timeout == 7.0
+    await runner.cleanup()
