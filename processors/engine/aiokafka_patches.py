@@ -1,15 +1,23 @@
-"""Records as they are read, with what stages ask for and no more: aiokafka's own cost a third of a slice's reading."""
+"""Everything of the engine that depends on the inside of aiokafka: two process-wide patches and some private names.
+
+`tests/unit/processors/engine/test_private_names.py` has a canary for each name: what to do if an upgrade breaks it.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
+from aiokafka.errors import IllegalStateError, KafkaConnectionError
 
 
 class SlimRecord(msgspec.Struct, frozen=True, gc=False):
-    """A record in the shape of `processors.engine.stage.SourceRecord`; the garbage collector need not look into it."""
+    """A record with what stages use; the garbage collector need not track it."""
 
     offset: int
     timestamp: int
@@ -19,7 +27,7 @@ class SlimRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class SlimRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka publishes no types
-    """aiokafka's reading of what a fetch brought for a partition, making records of ours."""
+    """aiokafka's decoder of a fetched partition, making `SlimRecord`s: its own records cost a third of reading."""
 
     def _consumer_record(self, tp: object, record: Any) -> SlimRecord:
         del tp
@@ -27,5 +35,80 @@ class SlimRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka p
 
 
 def patch_consumer_records() -> None:
-    """Let every consumer of this process read `SlimRecord`s: aiokafka finds the class by its name alone."""
+    """Make every consumer of this process read `SlimRecord`s: aiokafka looks the class up by its name."""
     fetcher.PartitionRecords = SlimRecords
+
+
+_send = AIOKafkaConnection.send
+
+
+def patch_closed_transport_error() -> None:
+    """Make a request to a closed connection fail with `KafkaConnectionError`, which aiokafka retries, under uvloop.
+
+    Between a broker's death and the moment when aiokafka notices it, a request may be written to a closed transport.
+    asyncio drops it and reports the lost connection. uvloop raises `RuntimeError`, which would end aiokafka's fetching
+    or sending task for good (https://github.com/aio-libs/aiokafka/issues/1038).
+    """
+    AIOKafkaConnection.send = _send_or_close
+
+
+def _send_or_close(connection: Any, *arguments: Any, **named: Any) -> Any:
+    try:
+        return _send(connection, *arguments, **named)
+    except RuntimeError as error:
+        connection.close(reason=CloseReason.CONNECTION_BROKEN)
+        raise KafkaConnectionError(f"the connection is closed: {error}") from error
+
+
+def set_initial_fetch_wait(consumer: Any, max_wait_ms: int) -> None:
+    """Set how long the broker holds a fetch without data, before *consumer* is started."""
+    consumer._fetch_max_wait_ms = max_wait_ms  # noqa: SLF001  # Faust fixes this argument
+
+
+def set_fetch_wait(consumer: Any, min_bytes: int, max_wait_ms: int) -> None:
+    """Make the broker hold the next fetches until *min_bytes* are there, at most *max_wait_ms*."""
+    consumer._fetcher._fetch_min_bytes = min_bytes  # noqa: SLF001  # read anew for each request
+    consumer._fetcher._fetch_max_wait_ms = max_wait_ms  # noqa: SLF001
+
+
+def observe_heartbeats(consumer: Any, clock: Callable[[], float], acknowledged: Callable[[float], None]) -> None:
+    """Call *acknowledged* for each heartbeat that the group coordinator accepts, with the *clock* when it was sent."""
+    coordinator = consumer._coordinator  # noqa: SLF001  # aiokafka keeps the time of the last heartbeat to itself
+    beat = coordinator._do_heartbeat  # noqa: SLF001
+
+    async def observed() -> bool:
+        sent_at = clock()
+        accepted: bool = await beat()
+        if accepted:
+            acknowledged(sent_at)
+        return accepted
+
+    coordinator._do_heartbeat = observed  # noqa: SLF001
+
+
+@contextmanager
+def connection_errors() -> Iterator[list[str]]:
+    """Collect what aiokafka logs about connections that fail, in place of its log lines.
+
+    `AIOKafkaClient.bootstrap` logs the reason for each address, and raises an error without it.
+    """
+    messages: list[str] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        messages.append(record.getMessage())
+        return False
+
+    logger = logging.getLogger("aiokafka")
+    logger.addFilter(collect)
+    try:
+        yield messages
+    finally:
+        logger.removeFilter(collect)
+
+
+def current_assignment(consumer: Any) -> object:
+    """Return the object that identifies the present assignment; `IllegalStateError` during a rebalance."""
+    subscription = consumer._subscription  # noqa: SLF001
+    if subscription.reassignment_in_progress:
+        raise IllegalStateError("a rebalance has begun")
+    return subscription.subscription.assignment

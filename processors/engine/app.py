@@ -1,25 +1,31 @@
-"""A worker process: a Faust app with the settings that keep the promise, its tables and its stages.
+"""A worker process: a Faust app with the settings that the guarantee needs, its tables and its stages.
 
-Each setting that differs from Faust's default says why. Faust's web server stays off, because it serves table data;
-topics are created by `sequence topics apply` and never by a worker.
+Each setting that differs from Faust's default has its reason. Faust's web server stays off, because it serves table
+data. `sequence topics apply` creates topics; a worker never does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential
 
+from processors.engine.aiokafka_patches import connection_errors
 from processors.engine.changelog_table import ChangelogTable
 from processors.engine.consumer import BatchSchema
-from processors.engine.exit import FAILED, exit_after, fail_fast
+from processors.engine.errors import KafkaUnavailableError
+from processors.engine.exit import exit_after, fail_fast
 from processors.engine.offsets import OffsetReader
 from processors.engine.producer import ChangelogProducer
 from processors.engine.runner import Runner
@@ -30,13 +36,15 @@ from schemas.settings import KafkaSettings, kafka_arguments
 
 REQUEST_TIMEOUT_SECONDS = 40.0
 FETCH_BYTES = 2 * 1024 * 1024
-"""What one fetch brings of one partition: some five thousand events, so that slices are worth their overhead."""
+"""Bytes of one fetch of one partition: some five thousand events, so that batches are worth their fixed cost."""
 METADATA_AGE_MS = 10_000
-"""What a leader does not know of its topics it learns so soon; aiokafka's default is five minutes."""
+"""Age at which a group leader reads topic metadata again; aiokafka's default is five minutes."""
+START_SECONDS = 30.0
+"""How long a worker waits for Kafka at its start."""
 STOP_SECONDS = 20.0
-"""Without Kafka neither the last commit nor the farewell to the group comes to an end."""
-LEAST_REBALANCE_SECONDS = 20.0
-"""A slice in work may finish for 5 s, and an INSERT that was sent is waited for."""
+"""Limit of a shutdown: without Kafka neither the last commit nor leaving the group completes."""
+MIN_REBALANCE_SECONDS = 20.0
+"""A batch in process may finish for 5 s, and an INSERT that was sent is waited for."""
 UNLIMITED_SECONDS = 7 * 24 * 60 * 60.0
 
 log = logging.getLogger(__name__)
@@ -55,80 +63,89 @@ class EngineSettings:
 
 
 class SteadyFlow(FlowControlEvent):
-    """Faust's flow into its queues, which it resumes several times for one rebalance."""
+    """Faust's flow control of its queues, which Faust resumes several times in one rebalance."""
 
     def resume(self) -> None:
-        """Go on, with empty queues after a suspension and only then: nobody fetches again what they hold later."""
+        """Resume with empty queues, but only after a suspension: nothing fetches again what they hold later."""
         if not self.is_active():
             super().resume()
 
 
 class BatchApp(faust.App):
-    """A Faust app that hands its slices to a runner and lets it finish before it stops."""
+    """A Faust app that passes its batches to a runner and lets the runner finish before it stops."""
 
-    # Faust's services tell each step of their life; they tell it under Faust's name.
+    # Service events are logged under Faust's name, which `deploy.logging` sets to WARNING.
     logger = logging.getLogger("faust.app")
 
     runner: Runner
     watchdog: Watchdog
-    outputs: ChangelogProducer
-    written: Sequence[str] = ()
-    """Topics that are written beside the tables' own."""
-    logs: OffsetReader
+    changelog_producer: ChangelogProducer
+    offsets: OffsetReader
+    kafka: KafkaSettings
+    other_outputs: Sequence[str] = ()
+    """Output topics beside the tables' changelogs."""
     tables: Any
 
     async def on_first_start(self) -> None:
-        """Connect the outputs and check the topics before anything is read."""
+        """Connect and check the topics before anything is read."""
         try:
-            await self.logs.start()
-            await self.logs.require_same_partitions(
-                [*self.runner.stages, *(table.changelog_topic_name for table in self.tables.values()), *self.written]
-            )
-            await self.outputs.start()
-        except Exception as error:  # noqa: BLE001  # whatever keeps it from starting, the process ends
+            await connect(self._connect, self.kafka.bootstrap_servers)
+        except Exception as error:  # noqa: BLE001  # any error exits the process
             fail_fast(error)
         await super().on_first_start()
         self.watchdog.start()
 
+    async def _connect(self) -> None:
+        changelogs = [table.changelog_topic_name for table in self.tables.values()]
+        await self.offsets.start()
+        await self.offsets.require_topics([*self.runner.stages, *changelogs, *self.other_outputs])
+        await self.changelog_producer.start()
+
     @cached_property
     def flow_control(self) -> FlowControlEvent:
-        """What holds slices back during a rebalance."""
+        """Flow control of the queues."""
         return SteadyFlow(loop=self.loop)
 
-    def settling(self) -> object:
-        """Return how far joining and recovering has come, None when the worker is at work."""
+    def recovery_progress(self) -> object:
+        """Return a value that changes while the worker joins its group and recovers its tables, None afterwards."""
         if self.consumer_generation_id and not self.rebalancing and not self.in_recovery:
             return None
         return self.consumer_generation_id, tuple(self.tables.recovery.active_offsets.items())
 
+    def loops(self) -> Sequence[asyncio.AbstractEventLoop]:
+        """Return the main event loop and that of the consumer's thread."""
+        consumer: Any = self.consumer
+        return [self.loop, consumer.thread.thread_loop]
+
     async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
-        # A Faust app that is stopping lets partitions go at once, whatever is in work.
+        # A Faust app that is stopping revokes partitions at once, without waiting for batches in process.
         if self.should_stop:
             await self.runner.revoke()
         await super()._on_partitions_revoked(revoked)
 
     def _on_rebalance_when_stopped(self) -> None:
-        """Go on: Faust would close the consumer in the middle of the farewell, from another thread than its own."""
+        """Do nothing: Faust would close the consumer while it leaves the group, from another thread than its own."""
 
     async def on_stop(self) -> None:
-        """Finish what is in work, commit, leave; without that where it takes too long."""
-        exit_after(STOP_SECONDS, FAILED if self.crashed else 0)
+        """Finish batches in process, commit and leave the group; exit if that takes longer than `STOP_SECONDS`."""
+        exit_after(STOP_SECONDS, os.EX_SOFTWARE if self.crashed else os.EX_OK)
         self.watchdog.stop()
         await self.runner.stop()
         await super().on_stop()
-        await self.outputs.stop()
-        await self.logs.stop()
+        await self.changelog_producer.stop()
+        await self.offsets.stop()
 
 
 class WorkerBuilder:
-    """Puts a worker together: first its tables, then the stages that use them."""
+    """Assembles a worker: first its tables, then the stages that use them."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         settings.directory.mkdir(parents=True, exist_ok=True)
         self.app = _faust_app(settings)
-        self.outputs = self.app.outputs = ChangelogProducer(settings.kafka)
-        self._logs = self.app.logs = OffsetReader(settings.kafka)
+        self.app.kafka = settings.kafka
+        self.producer = self.app.changelog_producer = ChangelogProducer(settings.kafka)
+        self._offsets = self.app.offsets = OffsetReader(settings.kafka)
         self._tables: list[ChangelogTable] = []
 
     def table(self, name: str, *, topic: str, options: StoreOptions) -> ChangelogTable:
@@ -139,24 +156,24 @@ class WorkerBuilder:
             changelog_topic=changelog,
             key_type=bytes,
             value_type=bytes,
-            # Faust applies recovered events in groups; a group of one would also make it go on reading after recovery.
+            # Faust applies recovered events in groups. With a group of one it would continue to read after recovery.
             recovery_buffer_size=2,
             options={"sequence": options},
         )
-        self._tables.append(ChangelogTable(table, self.outputs, self._logs))
+        self._tables.append(ChangelogTable(table, self.producer, self._offsets))
         return self._tables[-1]
 
-    def run(self, stages: Sequence[Stage], *, written: Sequence[str] = ()) -> None:
-        """Run *stages*, which write to the topics *written* as well, until the process is told to stop.
+    def run(self, stages: Sequence[Stage], *, other_outputs: Sequence[str] = ()) -> None:
+        """Run *stages* until SIGTERM or SIGINT; any error exits the process, as `processors.engine.exit` says.
 
-        Any error ends the process with its own code.
+        They also write to the topics *other_outputs*.
         """
         app = self.app
-        app.written = written
-        runner = app.runner = Runner(stages, self._logs, fail_fast)
+        app.other_outputs = other_outputs
+        runner = app.runner = Runner(stages, self._offsets, fail_fast)
         stall_seconds = self._settings.stall_seconds
         limits = Limits(stall_seconds, max(stall_seconds, 2 * _rebalance_seconds(self._settings)))
-        app.watchdog = Watchdog(runner, self._tables, app.settling, limits, fail_fast)
+        app.watchdog = Watchdog(runner, self._tables, app, limits, fail_fast)
         for stage in stages:
             app.agent(app.topic(stage.topic, schema=BatchSchema()), name=f"{self._settings.name}-{stage.topic}")(
                 _agent(runner)
@@ -166,6 +183,44 @@ class WorkerBuilder:
         worker = faust.Worker(app, loglevel=None, quiet=True, redirect_stdouts=False, override_logging=False)
         worker.spinner = None
         worker.execute_from_commandline()
+
+
+async def connect(attempt: Callable[[], Awaitable[None]], servers: str) -> None:
+    """Await *attempt* until Kafka answers; `KafkaUnavailableError` after `START_SECONDS`."""
+
+    def log_retry(state: RetryCallState) -> None:
+        wait = state.upcoming_sleep
+        log.warning("Kafka at %s does not answer, retrying in %.1f s: %s", servers, wait, _reason(state, reasons))
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(_is_unavailable),
+        stop=stop_after_delay(START_SECONDS),
+        wait=wait_exponential(multiplier=0.5, max=5.0),
+        before_sleep=log_retry,
+        reraise=True,
+    )
+    with connection_errors() as reasons:
+        try:
+            await retrying(attempt)
+        except Exception as error:
+            if not _is_unavailable(error):
+                raise
+            raise KafkaUnavailableError(
+                f"Kafka at {servers} did not answer for {START_SECONDS:.0f} s. Check that it runs and that "
+                f"SEQUENCE_KAFKA_SERVERS and the other SEQUENCE_KAFKA_* settings are right."
+            ) from error
+
+
+def _reason(state: RetryCallState, reasons: list[str]) -> str:
+    """Return why the last attempt failed: what aiokafka has logged says more than its error."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    reason = reasons[-1] if reasons else str(error)
+    reasons.clear()
+    return reason
+
+
+def _is_unavailable(error: BaseException) -> bool:
+    return isinstance(error, OSError | TimeoutError) or (isinstance(error, KafkaError) and error.retriable)
 
 
 def _faust_app(settings: EngineSettings) -> BatchApp:
@@ -186,19 +241,19 @@ def _faust_app(settings: EngineSettings) -> BatchApp:
         broker_heartbeat_interval=settings.session_timeout_seconds / 5,
         broker_rebalance_timeout=_rebalance_seconds(settings),
         broker_request_timeout=REQUEST_TIMEOUT_SECONDS,
-        # A stage may wait for ClickHouse for hours; the watchdog looks after what hangs.
+        # A stage may wait for ClickHouse for hours; the watchdog detects what hangs.
         broker_max_poll_interval=UNLIMITED_SECONDS,
         broker_commit_interval=1.0,
         broker_commit_every=None,
         broker_max_poll_records=None,
         consumer_max_fetch_size=FETCH_BYTES,
-        # A leader that a starting broker told of no topics gives nobody a partition, until it asks again.
+        # A group leader that got no topics from a starting broker assigns nothing until it reads metadata again.
         consumer_metadata_max_age_ms=METADATA_AGE_MS,
         consumer_auto_offset_reset="earliest",
-        # A store ahead of its log crashes Faust without a reason; the stage's own check refuses to run and says why.
+        # A store ahead of its changelog crashes Faust without a reason; `ChangelogTable` checks and says why.
         recovery_consistency_check=False,
         stream_buffer_maxsize=1024,
-        # The runner waits for what is in work itself, and bounded.
+        # The runner itself waits for batches in process, with a limit.
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         worker_redirect_stdouts=False,
@@ -206,8 +261,8 @@ def _faust_app(settings: EngineSettings) -> BatchApp:
 
 
 def _rebalance_seconds(settings: EngineSettings) -> float:
-    """Return how long the group waits for a member to come to a rebalance: longer than slices in work may take."""
-    return max(LEAST_REBALANCE_SECONDS, settings.stall_seconds / 2)
+    """Return how long the group waits for a member in a rebalance: longer than batches in process may take."""
+    return max(MIN_REBALANCE_SECONDS, settings.stall_seconds / 2)
 
 
 def _credentials(arguments: dict[str, Any]) -> Any:
@@ -225,7 +280,7 @@ def _credentials(arguments: dict[str, Any]) -> Any:
 
 def _agent(runner: Runner) -> Any:
     async def forward(stream: Any) -> None:
-        # `noack`: a slice is acknowledged when it is durable, by the runner alone.
+        # `noack`: the runner alone acknowledges a batch, when it is durable.
         async for event in stream.noack().events():
             runner.submit(event)
 

@@ -1,8 +1,8 @@
-"""A table whose changelog is the stage's output log: what DESIGN calls 'the log is the state'.
+"""A table whose changelog is the stage's output log: the log is the truth, the local store is a cache of it.
 
 `write` is the rule for every stage in one place: the outputs first, acknowledged by all in-sync replicas; then the
-local state, with the positions they were given, in one atomic write. That they were given the positions that were due
-shows that nobody else wrote in between; anything else ends the process, and recovery reads what was missed.
+local state, with the offset that the outputs got, in one atomic write. An unexpected offset shows that another worker
+wrote in between: it exits the process, and recovery reads what was missed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from processors.engine.store import PartitionedStore
 class ChangelogTable:
     """A Faust table with its output log."""
 
-    def __init__(self, table: Any, outputs: ChangelogProducer, logs: OffsetReader) -> None:
+    def __init__(self, table: Any, producer: ChangelogProducer, offsets: OffsetReader) -> None:
         self._table = table
-        self._logs = logs
-        self._outputs = outputs
-        self._numbers: frozenset[int] = frozenset()
+        self._offsets = offsets
+        self._producer = producer
+        self._assigned: frozenset[int] = frozenset()
         self._checked = False
         self.source = ""
-        """The topic whose records decide what is written, once a partition of it was here."""
+        """The input topic of the stage, once a partition of it was assigned here."""
 
     @property
     def topic(self) -> str:
@@ -48,49 +48,58 @@ class ChangelogTable:
         return self.store.partition(number)
 
     async def positions(self, source: str, numbers: Iterable[int]) -> Positions:
-        """Return how far each partition of the *source* topic is decided; check that its log was read to its end."""
-        await self._refuse_logs_made_again()
+        """Return the processed offset of each partition of the *source* topic.
+
+        Raises `LocalStateError` if an output log was not recovered to its end, `TruncatedLogError` if one ends below
+        the local state.
+        """
+        await self._check_recreated_logs()
         self.source = source
-        self._numbers = frozenset(numbers)
-        numbers = sorted(self._numbers)
-        bounds = await self._logs.bounds(TP(self.topic, number) for number in numbers)
-        for tp, log in bounds.items():
-            self.store.verify_recovered(tp.partition, log)
-        processed_offset = {number: self.partition(number).processed_offset for number in numbers}
+        self._assigned = frozenset(numbers)
+        assigned = sorted(self._assigned)
+        for tp, offsets in (await self._offsets.read(TP(self.topic, number) for number in assigned)).items():
+            self.store.verify_recovered(tp.partition, offsets)
+        processed = {number: self.partition(number).processed_offset for number in assigned}
         return Positions(
-            {number: offset for number, offset in processed_offset.items() if offset >= 0},
-            {(source, number): offset for number, offset in processed_offset.items()},
+            {number: offset for number, offset in processed.items() if offset >= 0},
+            {(source, number): offset for number, offset in processed.items()},
         )
 
-    async def _refuse_logs_made_again(self) -> None:
-        """Refuse to start if any log that there is local state of ends below it, whoever has its partition now.
+    async def _check_recreated_logs(self) -> None:
+        """Raise `TruncatedLogError` if a log ends below the local state, even if its partition is assigned elsewhere.
 
         Kafka forgets what groups have committed of a topic when it is deleted, so local state alone remembers.
         """
         if self._checked:
             return
-        partitions = await self._outputs.partitions(self.topic)
-        remembered = {number: position for number, position in self.store.remembered().items() if number < partitions}
-        for tp, log in (await self._logs.bounds(TP(self.topic, number) for number in remembered)).items():
-            self.store.refuse_if_made_again(tp.partition, remembered[tp.partition], log)
+        partitions = await self._producer.partitions(self.topic)
+        stored = {number: offset for number, offset in self.store.stored_offsets().items() if number < partitions}
+        for tp, offsets in (await self._offsets.read(TP(self.topic, number) for number in stored)).items():
+            self.store.check_not_recreated(tp.partition, stored[tp.partition], offsets)
         self._checked = True
 
-    def applied(self) -> dict[TP, int]:
-        """Return the position of each partition that was asked about last and is still here."""
-        found = ((TP(self.topic, number), self.store.position(number)) for number in self._numbers)
-        return {tp: position for tp, position in found if position is not None}
+    def applied_offsets(self) -> dict[TP, int]:
+        """Return the changelog offset of each assigned partition that is open here."""
+        found = ((TP(self.topic, number), self.store.changelog_offset(number)) for number in self._assigned)
+        return {tp: offset for tp, offset in found if offset is not None}
 
     async def write(
         self, number: int, outputs: Sequence[Output], puts: Iterable[Put], *, processed_offset: int
     ) -> None:
-        """Write *outputs*, wait until they are durable, and then apply *puts*; *decided* is the last input offset."""
+        """Write *outputs*, wait until they are durable, then apply *puts* and the last input offset atomically."""
         state = self.partition(number)
-        position = state.position
         failpoints.hit("decided")
-        if outputs:
-            base = await self._outputs.append(self.topic, number, outputs)
-            contiguous.check_output(TP(self.topic, number), base, expected=position + 1, applied=state.position)
-            position = base + len(outputs) - 1
+        last = await self.append(number, outputs)
         failpoints.hit("produced")
-        state.apply(puts, position=position, processed_offset=processed_offset)
+        state.apply(puts, changelog_offset=last, processed_offset=processed_offset)
         failpoints.hit("applied")
+
+    async def append(self, number: int, outputs: Sequence[Output]) -> int:
+        """Write *outputs* to the log and return its last offset; `InterleavedWriterError` if another worker wrote."""
+        state = self.partition(number)
+        before = state.changelog_offset
+        if not outputs:
+            return before
+        first = await self._producer.append(self.topic, number, outputs)
+        contiguous.check_output(TP(self.topic, number), first, expected=before + 1, applied=state.changelog_offset)
+        return first + len(outputs) - 1

@@ -1,9 +1,10 @@
-"""Faust's Kafka transport, delivering a run of consecutive records of one partition as one event.
+"""Faust's Kafka transport `sequence://`: delivers consecutive records of one partition as one event.
 
-Faust spends more on a record than the pipeline's work on it; here it handles a slice as it would a record. What that
-changes in its consumer is overridden and nothing else: how fetched records become events (`getmany`), what is known of
-acknowledged offsets (`_new_offset`, `_add_gap`), and waiting for room (`_wait_next_records`). The consumer still runs
-in Faust's own thread, so heartbeats go on while the main loop is busy.
+Faust spends more on a record than the pipeline's work on it; here it handles a batch as it would a record. Overridden:
+how fetched records become events (`getmany`), the tracking of acknowledged offsets (`_new_offset`, `_add_gap`), and
+waiting for room (`_wait_next_records`). The consumer still runs in Faust's own thread, so heartbeats continue while the
+main loop is busy. `app.py` and this module alone use private names of Faust, `aiokafka_patches.py` those of aiokafka;
+`tests/unit/processors/engine/test_private_names.py` has a canary for each.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from processors.engine.aiokafka_patches import patch_consumer_records
+from processors.engine import aiokafka_patches
 from processors.engine.fetch_epochs import Fetched, FetchEpochs
 from processors.engine.stage import RecordBatch
 
 FETCH_WAIT_MS = 250
-"""How long the broker holds a fetch for which there is no data."""
+"""How long the broker holds a fetch without data. Faust fixes 1.5 s, and later requests of the connection wait."""
 GATHER_MS = 40
-"""How long at most it holds one that follows so soon on another: each costs its request, however little it brings."""
+"""How long the broker holds a fetch that follows closely on another, because each has a fixed cost."""
 GATHER_BYTES = 1024 * 1024
-"""What it need not hold any longer."""
+"""Bytes at which it answers sooner."""
 _ROOM_SECONDS = 0.05
-"""How long a fetch may wait for news while a partition is held back for want of room: bounds the stall after it."""
+"""Longest wait of a fetch while a partition is paused for want of room: bounds the delay after it has room."""
 
 
-class Active:
-    """The partitions that are read: none where there are none, which aiokafka would take for all."""
+class ActivePartitions:
+    """The partitions to fetch. Unlike an empty set, which aiokafka takes for all partitions, it is always true."""
 
     def __init__(self, tps: Container[TP]) -> None:
         self._tps = tps
@@ -44,7 +45,7 @@ class Active:
 
 
 class BatchSchema(Schema[Any, Any]):
-    """Passes a slice through: there is nothing to decode."""
+    """Passes a batch through without decoding."""
 
     def compile(self, app: Any, **_: Any) -> Any:
         """Return the function that turns a message into an event."""
@@ -59,39 +60,37 @@ class BatchSchema(Schema[Any, Any]):
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that owns the aiokafka consumer."""
 
-    # Faust's services tell each step of their life; they tell it under Faust's name.
+    # Service events are logged under Faust's name, which `deploy.logging` sets to WARNING.
     logger = driver.logger
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.places = FetchEpochs()
+        self.epochs = FetchEpochs()
         self.last_heartbeat = 0.0
         self._fetched_at = 0.0
 
     def _create_worker_consumer(self, transport: Any) -> Any:
-        patch_consumer_records()
+        aiokafka_patches.patch_consumer_records()
         consumer = super()._create_worker_consumer(transport)
-        # Faust fixes 1.5 s; whatever else is asked on the connection waits that long behind an idle fetch.
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        aiokafka_patches.set_initial_fetch_wait(consumer, FETCH_WAIT_MS)
         return consumer
 
     async def on_start(self) -> None:
-        """Connect, and note when each good heartbeat was sent."""
+        """Connect, and record when each accepted heartbeat was sent."""
         await super().on_start()
-        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  # aiokafka keeps this time to itself
-        beat = coordinator._do_heartbeat  # noqa: SLF001
+        aiokafka_patches.observe_heartbeats(self._ensure_consumer(), time.monotonic, self._on_heartbeat)
 
-        async def noted_heartbeat() -> bool:
-            sent_at = time.monotonic()
-            good: bool = await beat()
-            if good:
-                self.last_heartbeat = sent_at
-            return good
+    def _on_heartbeat(self, sent_at: float) -> None:
+        self.last_heartbeat = sent_at
 
-        coordinator._do_heartbeat = noted_heartbeat  # noqa: SLF001
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Do nothing: Faust logs an ERROR every 2.5 s for each paused changelog partition of a healthy worker.
+
+        `processors.engine.watchdog` detects consumers that have stopped.
+        """
 
     async def committed(self, partitions: Iterable[TP]) -> dict[TP, int | None]:
-        """Return the committed offset of each partition, None where there is none."""
+        """Return the committed offset of each partition, None if there is none."""
         consumer = self._ensure_consumer()
 
         async def read() -> dict[TP, int | None]:
@@ -100,83 +99,71 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return await self.call_thread(read)  # type: ignore[no-any-return]
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Forget where partitions are read, before anybody else hears of it."""
-        self.places.forget()
+        """End the fetch epochs before Faust handles the revocation."""
+        self.epochs.clear()
         await super().on_partitions_revoked(revoked)
 
     async def seek_to_committed(self) -> Any:
         """Seek every partition to its committed offset, or to its start, and return the committed offsets.
 
         Faust drops what it had fetched when a rebalance or a recovery began and relies on this seek to fetch it again.
-        aiokafka's leaves a partition alone where nothing is committed yet, so its first records would stay dropped.
+        Faust's own leaves out partitions without a commit, so their first records would stay dropped.
         """
         return await self.call_thread(self._seek_to_committed_or_start)
 
     def seek(self, partition: TP, offset: int) -> None:
-        """Refuse: reading would begin where nobody has noted it."""
-        raise NotImplementedError("seek_wait notes where reading begins")
+        """Not supported: it would start no fetch epoch. Use `seek_wait`."""
+        raise NotImplementedError("use seek_wait, which starts a fetch epoch")
 
     async def _seek_to_committed_or_start(self) -> Any:
         consumer = self._ensure_consumer()
-        assignment = self._assignment()
+        # A rebalance may overtake a recovery: its seeks say nothing about the next assignment.
+        assignment = aiokafka_patches.current_assignment(consumer)
         offsets = {tp: await consumer.committed(tp) for tp in consumer.assignment()}
-        if self._assignment() is not assignment:
-            raise IllegalStateError("the partitions were assigned anew")
+        if aiokafka_patches.current_assignment(consumer) is not assignment:
+            raise IllegalStateError("the partitions were reassigned")
         known = {tp: offset for tp, offset in offsets.items() if offset is not None}
-        self.places.seek(known)
+        self.epochs.seek(known)
         for tp, offset in known.items():
             consumer.seek(tp, offset)
         fresh = [
             tp for tp, offset in offsets.items() if offset is None and tp.topic not in self.app.tables.changelog_topics
         ]
         if fresh:
-            # Marks the partitions before it waits for anything, so that nothing is fetched of them in between.
-            self.places.seek(dict.fromkeys(fresh, 0))
+            # Resets the partitions before it first awaits, so that nothing is fetched of them in between.
+            self.epochs.seek(dict.fromkeys(fresh, 0))
             await consumer.seek_to_beginning(*fresh)
         return offsets
 
     async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
-        self._assignment()
-        # Seeks before it waits for anything. Faust asks for the offset before the first one, too.
-        self.places.seek({tp: max(offset, 0) for tp, offset in partitions.items()})
+        aiokafka_patches.current_assignment(consumer)
+        # Faust seeks before it first awaits. It also asks for the offset before the first one.
+        self.epochs.seek({tp: max(offset, 0) for tp, offset in partitions.items()})
         await super()._seek_wait(consumer, partitions)
 
-    def _assignment(self) -> Any:
-        """Return what stands for this assignment in aiokafka; `IllegalStateError` where a rebalance has begun.
-
-        A recovery that the rebalance overtook ends by it: what it seeks says nothing of where the next one is read.
-        """
-        subscription = self._ensure_consumer()._subscription  # noqa: SLF001
-        if subscription.reassignment_in_progress:
-            raise IllegalStateError("a rebalance has begun")
-        return subscription.subscription.assignment
-
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
-        """Return by partition a slice of what was fetched, with its place.
+        """Return one batch for each fetched partition, with its epoch.
 
-        Where each begins is noted here, in the consumer's own thread and at the moment that its position moves: a slice
-        that is dropped on its way from here on leaves a gap that shows.
+        The start of each batch is noted here, in the consumer's thread and when the position moves: any later loss of a
+        batch leaves a gap that the runner sees.
         """
         fetched = await super()._fetch_records(*args, **kwargs)
-        self._gather(found=bool(fetched))
-        return self.places.read(fetched)
+        self._adapt_fetch_wait(found=bool(fetched))
+        return self.epochs.batches(fetched)
 
-    def _gather(self, *, found: bool) -> None:
-        """Let the next fetch bring whatever comes first, or more at once where records follow close on each other.
-
-        aiokafka reads both numbers when it asks the broker, which it does as soon as the records of this one are taken.
-        """
+    def _adapt_fetch_wait(self, *, found: bool) -> None:
+        """Let the next fetch gather records if records follow closely on each other, otherwise return the first."""
         now = time.monotonic()
-        close = found and now - self._fetched_at < GATHER_MS / 1000
+        gather = found and now - self._fetched_at < GATHER_MS / 1000
         if found:
             self._fetched_at = now
-        fetcher = self._ensure_consumer()._fetcher  # noqa: SLF001
-        fetcher._fetch_min_bytes = GATHER_BYTES if close else 1  # noqa: SLF001
-        fetcher._fetch_max_wait_ms = GATHER_MS if close else FETCH_WAIT_MS  # noqa: SLF001
+        aiokafka_patches.set_fetch_wait(
+            self._ensure_consumer(), GATHER_BYTES if gather else 1, GATHER_MS if gather else FETCH_WAIT_MS
+        )
 
 
 class BatchConsumer(driver.Consumer):
-    """Faust's consumer, in slices."""
+    """Faust's consumer, in batches."""
 
     logger = driver.logger
 
@@ -184,61 +171,62 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._room = asyncio.Event()
         self.log_starts: dict[TP, int] = {}
+        """First offset of each log, read at the start of recovery."""
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         self.thread = BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
         return self.thread
 
     def lease_until(self) -> float:
-        """Return until when, on `time.monotonic`, the group surely still counts us in."""
+        """Return until when, on `time.monotonic`, the group surely counts this worker as a member."""
         return self.thread.last_heartbeat + float(self.app.conf.broker_session_timeout)
 
     async def earliest_offsets(self, *partitions: TP) -> Any:
-        """Return the first offset of each log, and keep it for recovery's check."""
+        """Return the first offset of each log, and keep it for the contiguity check of recovery."""
         offsets = await super().earliest_offsets(*partitions)
         self.log_starts.update(offsets)
         return offsets
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Begin a lease and forget what was held back."""
+        """Start a lease and forget which partitions were paused."""
         self.thread.last_heartbeat = time.monotonic()
         self._buffered_partitions.clear()
-        # What was cut off by the rebalance has noted its offset here, and Faust drops what is below.
+        # A batch that the rebalance cut off has noted its offset here, and Faust would drop what is below.
         self._read_offset.clear()
         await super().on_partitions_assigned(assigned, generation_id)
 
     def on_buffer_drop(self, tp: TP) -> None:
-        """Fetch from *tp* again."""
+        """Resume fetching from *tp*."""
         super().on_buffer_drop(tp)
         self._room.set()
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109  # Faust's signature
         """Yield one message for each partition that has records: its value is a `RecordBatch`.
 
-        A fetch may be under way while a rebalance begins, ends, or both. Its slices go on if their partitions are still
-        read where they were read, and then they have to: nothing fetches them again. The others are fetched again.
+        A rebalance may begin and end during a fetch. A batch of the current fetch epoch must be delivered, because
+        nothing fetches it again; a stale one is dropped and fetched again.
         """
         fetched: dict[TP, Fetched] = await self._wait_next_records(timeout)
-        for tp, (run, place) in fetched.items():
+        for tp, (batch, epoch) in fetched.items():
             if not self.flow_active:
                 await self.wait(self.can_resume_flow.wait())
             if self.should_stop:
                 return
-            wanted = tp in self._get_active_partitions() or tp in self._buffered_partitions
-            if wanted and self.thread.places.hold(tp, place):
-                yield tp, self._slice_message(tp, run)
+            assigned = tp in self._get_active_partitions() or tp in self._buffered_partitions
+            if assigned and self.thread.epochs.is_current(tp, epoch):
+                yield tp, self._message(tp, batch)
 
-    def _slice_message(self, tp: TP, run: RecordBatch) -> ConsumerMessage:
-        # The offset of a slice is that of its last record: acknowledging it commits all of it.
+    def _message(self, tp: TP, batch: RecordBatch) -> ConsumerMessage:
+        # The offset of a batch is that of its last record: acknowledging it commits all of it.
         return ConsumerMessage(
-            run.topic,
-            run.partition,
-            run.last_offset,
-            run.records[-1].timestamp / 1000.0,
+            batch.topic,
+            batch.partition,
+            batch.last_offset,
+            batch.records[-1].timestamp / 1000.0,
             0,
             None,
             None,
-            run,  # type: ignore[arg-type]  # a slice stands where Faust has a record's bytes
+            batch,  # type: ignore[arg-type]  # Faust declares a record's bytes here
             None,
             0,
             0,
@@ -246,24 +234,24 @@ class BatchConsumer(driver.Consumer):
             generation_id=self.app.consumer_generation_id,
         )
 
-    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109  # Faust's signature
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
         active = self._get_active_partitions()
         if not active:
-            # Faust sleeps a second here, with every partition merely held back for want of room.
+            # Faust sleeps a second here, although all partitions may only be paused for want of room.
             self._room.clear()
             await self.wait_first(self._room.wait(), timeout=_ROOM_SECONDS)
             return {}
         wait = min(timeout, _ROOM_SECONDS) if self._buffered_partitions else timeout
-        return await self._getmany(active_partitions=Active(active), timeout=wait)  # type: ignore[arg-type]
+        return await self._getmany(active_partitions=ActivePartitions(active), timeout=wait)  # type: ignore[arg-type]
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Do nothing: between the offsets of two slices lie the records of the second, not a gap."""
+        """Do nothing: the offsets between those of two batches are the records of the second, not a gap."""
 
     def _new_offset(self, tp: TP) -> int | None:
-        # Slices of a partition are worked on one after another and acknowledged in order, so the highest one covers
-        # all before it; the runner has checked that none is missing.
+        # Batches of a partition are processed and acknowledged in order, so the highest one covers all before it; the
+        # runner has checked that none is missing.
         acked = self._acked[tp]
         if not acked:
             return None

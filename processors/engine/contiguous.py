@@ -18,7 +18,7 @@ def check_input(tp: TP, batch: RecordBatch, expected: int, *, compacted: bool) -
     It may begin earlier. In a *compacted* topic, offsets between two records may not exist; in any other, none is
     missing.
     """
-    first = batch.begin if compacted else batch.first_offset
+    first = batch.complete_from if compacted else batch.first_offset
     complete = compacted or batch.last_offset - batch.first_offset + 1 == len(batch.records)
     if first > expected or not complete:
         raise SkippedRecordsError(

@@ -1,40 +1,55 @@
-"""Why a worker ends its process.
+"""Why a worker exits.
 
 EngineError
-├── SkippedRecordsError       the input has a gap: something between broker and stage let records fall
-├── InterleavedWriterError    another writer wrote into an output log that has one owner
-├── LocalStateError           the local store does not match its log
-└── RefusedStartError         going on would lose or double; only a person can decide
+├── SkippedRecordsError       gap in the input: records were skipped between the broker and the stage
+├── InterleavedWriterError    another worker wrote to an output log that has one owner
+├── LocalStateError           the local store does not match its changelog
+├── StalledError              lag, and no progress
+├── KafkaUnavailableError     Kafka did not answer at the start
+└── RefusedStartError         continuing would lose or double events; a person must act
+    ├── TopicsError           topics are missing or differ in their number of partitions
     ├── ExpiredInputError     records expired before they were read
-    └── TruncatedLogError     a log ends below what is remembered of it: the topic was made anew
+    └── TruncatedLogError     a log ends below an offset that was processed: the topic was recreated
 """
 
 from __future__ import annotations
 
 
 class EngineError(Exception):
-    """The worker cannot go on in this process."""
+    """The worker cannot continue in this process."""
 
 
 class SkippedRecordsError(EngineError):
-    """A slice begins after the offset that was due."""
+    """A batch begins after the expected offset."""
 
 
 class InterleavedWriterError(EngineError):
-    """An output was acknowledged at another offset than the one that was due."""
+    """An output was acknowledged at an unexpected offset."""
 
 
 class LocalStateError(EngineError):
-    """The local store does not match its log; it is rebuilt at the next start."""
+    """The local store does not match its changelog; the next start rebuilds it."""
+
+
+class StalledError(EngineError):
+    """A partition has lag and has made no progress for too long."""
+
+
+class KafkaUnavailableError(EngineError):
+    """Kafka did not answer within the time that a worker waits for it at its start."""
 
 
 class RefusedStartError(EngineError):
-    """Going on would lose or double events."""
+    """Continuing would lose or double events."""
+
+
+class TopicsError(RefusedStartError):
+    """Topics are missing, or differ in their number of partitions."""
 
 
 class ExpiredInputError(RefusedStartError):
-    """Records were deleted by retention before they were read."""
+    """Retention deleted records before they were read."""
 
 
 class TruncatedLogError(RefusedStartError):
-    """A log ends below an offset that is remembered of it."""
+    """A log ends below an offset that was processed."""

@@ -1,7 +1,12 @@
-"""The one way a worker ends on an error: at once, with a clear line and a code that is not zero.
+"""How a worker exits on an error: at once, with one clear line and a code that says whether a restart helps.
 
-Faust would acknowledge what was in hand and restart the agent at the next event, which loses the one that failed; so
-no handler of its shutdown gets a chance to run.
+| code | `os` constant | meaning |
+|---|---|---|
+| 0 | `EX_OK` | stopped by SIGTERM or SIGINT |
+| 70 | `EX_SOFTWARE` | Kafka did not answer at the start, or a fatal error; a restart retries and recovers |
+| 78 | `EX_CONFIG` | continuing would lose or double events; a restart does not help before a person has acted |
+
+`os._exit` skips every shutdown handler on purpose: Faust's would acknowledge the batch that failed, which loses it.
 """
 
 from __future__ import annotations
@@ -11,34 +16,40 @@ import os
 import threading
 from typing import NoReturn
 
-from processors.engine.errors import RefusedStartError
-
-FAILED = 70
-"""Exit code: something unexpected; starting again recovers."""
-REFUSED = 78
-"""Exit code: starting again will say the same until a person has acted."""
+from processors.engine.errors import KafkaUnavailableError, RefusedStartError
 
 log = logging.getLogger(__name__)
 
 
+def exit_code(error: BaseException) -> int:
+    """Return the exit code for *error*."""
+    return os.EX_CONFIG if isinstance(error, RefusedStartError) else os.EX_SOFTWARE
+
+
 def fail_fast(error: BaseException) -> NoReturn:
-    """End this process because of *error*."""
+    """Exit this process because of *error*, with a traceback if the error is unexpected."""
+    code = exit_code(error)
     if isinstance(error, RefusedStartError):
-        log.critical("refusing to run: %s", error)
+        log.critical("refused to start, exiting with code %d (a person must act): %s", code, error)
+    elif isinstance(error, KafkaUnavailableError):
+        log.critical("cannot start, exiting with code %d (a restart retries): %s", code, error)
     else:
-        log.critical("ending the process: %s: %s", type(error).__name__, error, exc_info=error)
+        kind = type(error).__name__
+        log.critical(
+            "fatal error, exiting with code %d (a restart recovers): %s: %s", code, kind, error, exc_info=error
+        )
     logging.shutdown()
-    os._exit(REFUSED if isinstance(error, RefusedStartError) else FAILED)
+    os._exit(code)
 
 
 def exit_after(seconds: float, code: int) -> None:
-    """End this process with *code* after *seconds* if it is still there; what is in work is done again later."""
+    """Exit this process with *code* if it still runs after *seconds*."""
 
-    def end() -> None:
-        log.warning("ending now: not done after %.0f s; what is in work is done again at the next start", seconds)
+    def give_up() -> None:
+        log.warning("shutdown timed out after %.0f s; uncommitted work will be reprocessed", seconds)
         logging.shutdown()
         os._exit(code)
 
-    timer = threading.Timer(seconds, end)
+    timer = threading.Timer(seconds, give_up)
     timer.daemon = True
     timer.start()

@@ -1,8 +1,7 @@
-"""Where the partitions of an assignment are read: what tells a slice that goes on from one that is fetched again.
+"""Fetch epochs. A seek starts a new epoch for a partition; batches fetched in an older epoch are stale.
 
-aiokafka moves a partition's position when it hands records out, and Faust seeks when it has recovered. A slice counts
-if its partition was sought in this assignment and not again since; then it has to go on, because nobody fetches it a
-second time. Any other is fetched again.
+A stale batch is dropped, because the seek fetches its records again. A current batch must be processed, because nothing
+fetches it a second time. aiokafka moves a partition's position when it returns records, so the epoch is noted there.
 """
 
 from __future__ import annotations
@@ -18,43 +17,43 @@ from processors.engine.stage import RecordBatch, SourceRecord
 
 @dataclass(slots=True, eq=False)
 class FetchEpoch:
-    """Where a partition is read since it was sought."""
+    """The time between two seeks of a partition."""
 
     next_offset: int
-    """Every offset from here to the next record is known not to exist."""
+    """No record exists from here to the next record that is fetched."""
 
 
 class Fetched(NamedTuple):
-    """A slice, and the place that it was read at."""
+    """A batch and the epoch in which it was fetched."""
 
-    run: RecordBatch
-    place: FetchEpoch
+    batch: RecordBatch
+    epoch: FetchEpoch
 
 
 class FetchEpochs:
-    """The places of one consumer. They change in the consumer's own thread, at the moment that positions do."""
+    """The current epoch of each partition of one consumer. They change in the consumer's thread, with its positions."""
 
     def __init__(self) -> None:
-        self._places: dict[TP, FetchEpoch] = {}
+        self._epochs: dict[TP, FetchEpoch] = {}
 
-    def forget(self) -> None:
-        """The partitions are given up: whatever is read of them now, a seek brings again."""
-        self._places.clear()
+    def clear(self) -> None:
+        """End all epochs: the partitions are revoked."""
+        self._epochs.clear()
 
     def seek(self, offsets: Mapping[TP, int]) -> None:
-        """Partitions are read from *offsets* on; what was fetched of them and is on its way is old."""
-        self._places.update({tp: FetchEpoch(offset) for tp, offset in offsets.items()})
+        """Start an epoch at *offsets*."""
+        self._epochs.update({tp: FetchEpoch(offset) for tp, offset in offsets.items()})
 
-    def read(self, fetched: Mapping[TP, Sequence[SourceRecord]]) -> dict[TP, Fetched]:
-        """Return the slices of what was *fetched*, without partitions that are still to be sought."""
-        return {tp: _read(tp, run, self._places[tp]) for tp, run in fetched.items() if tp in self._places}
+    def batches(self, fetched: Mapping[TP, Sequence[SourceRecord]]) -> dict[TP, Fetched]:
+        """Return what was *fetched* as batches, without partitions that were not sought since their assignment."""
+        return {tp: _batch(tp, records, self._epochs[tp]) for tp, records in fetched.items() if tp in self._epochs}
 
-    def hold(self, tp: TP, place: FetchEpoch) -> bool:
-        """Return whether *tp* is read at *place* still; any thread may ask."""
-        return self._places.get(tp) is place
+    def is_current(self, tp: TP, epoch: FetchEpoch) -> bool:
+        """Return whether *epoch* is still the one of *tp*; any thread may ask."""
+        return self._epochs.get(tp) is epoch
 
 
-def _read(tp: TP, records: Sequence[SourceRecord], place: FetchEpoch) -> Fetched:
-    run = RecordBatch(tp.topic, tp.partition, records, place.next_offset)
-    place.next_offset = run.last_offset + 1
-    return Fetched(run, place)
+def _batch(tp: TP, records: Sequence[SourceRecord], epoch: FetchEpoch) -> Fetched:
+    batch = RecordBatch(tp.topic, tp.partition, records, epoch.next_offset)
+    epoch.next_offset = batch.last_offset + 1
+    return Fetched(batch, epoch)

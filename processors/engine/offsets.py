@@ -1,79 +1,89 @@
-"""Where logs begin and end, asked over a connection of its own.
+"""Start and end offsets of logs, read over a connection of its own.
 
-On the consumer's connection such a question waits behind the fetch that is under way, and a consumer whose fetching has
-died is the very one that the watchdog asks about.
+On the consumer's connection such a request waits behind the pending fetch. The watchdog also asks because of consumers
+whose fetching has died.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from faust.types import TP
 
-from processors.engine.errors import RefusedStartError
+from processors.engine.errors import TopicsError
 from schemas.settings import KafkaSettings, kafka_arguments
 
 TIMEOUT_SECONDS = 20.0
 
 
 class LogOffsets(NamedTuple):
-    """A log's first offset, and the one that its next record gets."""
+    """Bounds of a log."""
 
-    start: int
-    end: int
+    log_start: int
+    """First offset that retention has left."""
+    log_end: int
+    """Offset of the next record."""
 
 
 class OffsetReader:
-    """Answers questions about logs."""
+    """Reads start and end offsets of logs."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._client: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
-        """Connect."""
-        self._client = AIOKafkaConsumer(**kafka_arguments(self._settings))
-        await self._client.start()
+        """Connect; KafkaConnectionError if Kafka does not answer."""
+        client = AIOKafkaConsumer(**kafka_arguments(self._settings))
+        try:
+            await client.start()
+        except BaseException:
+            await client.stop()
+            raise
+        self._client = client
 
     async def stop(self) -> None:
         """Disconnect."""
         if self._client is not None:
             await self._client.stop()
 
-    async def bounds(self, partitions: Iterable[TP]) -> dict[TP, LogOffsets]:
-        """Return the bounds of each log; KafkaError or TimeoutError where Kafka does not say."""
+    async def read(self, partitions: Iterable[TP]) -> dict[TP, LogOffsets]:
+        """Return the offsets of each log; KafkaError or TimeoutError if Kafka does not answer."""
         tps = list(partitions)
         if not tps:
             return {}
-        client = self._connected
+        if self._client is None:
+            raise RuntimeError("the offset reader is not started")
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            starts = await client.beginning_offsets(tps)
-            ends = await client.end_offsets(tps)
+            starts = await self._client.beginning_offsets(tps)
+            ends = await self._client.end_offsets(tps)
         return {tp: LogOffsets(starts[tp], ends[tp]) for tp in tps}
 
-    async def require_same_partitions(self, topics: Iterable[str]) -> None:
-        """Refuse to start unless all *topics* exist and have the same number of partitions."""
+    async def require_topics(self, topics: Iterable[str]) -> None:
+        """Raise `TopicsError` unless all *topics* exist and have the same number of partitions."""
         admin = AIOKafkaAdminClient(**kafka_arguments(self._settings))
         try:
             await admin.start()
-            # Asking for all topics makes none, unlike asking for one by its name.
+            # A request for all topics creates none, unlike one for a topic by its name.
             counts = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
         finally:
             await admin.close()
-        names = sorted(set(topics))
-        missing = [name for name in names if name not in counts]
-        if missing:
-            raise RefusedStartError(f"topics are missing: {', '.join(missing)}. `sequence topics apply` makes them")
-        if len({counts[name] for name in names}) > 1:
-            listed = ", ".join(f"{name} has {counts[name]}" for name in names)
-            raise RefusedStartError(f"these topics must have the same number of partitions: {listed}")
+        check_topics(topics, counts)
 
-    @property
-    def _connected(self) -> AIOKafkaConsumer:
-        if self._client is None:
-            raise RuntimeError("not started")
-        return self._client
+
+def check_topics(topics: Iterable[str], counts: Mapping[str, int]) -> None:
+    """Raise `TopicsError` unless *counts*, partitions by topic, has all *topics* with one number of partitions."""
+    names = sorted(set(topics))
+    missing = [name for name in names if name not in counts]
+    if missing:
+        raise TopicsError(f"Topics missing: {', '.join(missing)}. Create them with `sequence topics apply`.")
+    if len({counts[name] for name in names}) > 1:
+        listed = ", ".join(f"{name} has {counts[name]}" for name in names)
+        raise TopicsError(
+            f"Topics must have the same number of partitions: {listed}. A partition count cannot be changed after "
+            f"creation: recreate the topics that differ while they are empty, or use another SEQUENCE_TOPIC_PREFIX."
+        )

@@ -1,20 +1,22 @@
-"""Where outputs go: whole slices as record batches, returned when every record is acknowledged by all in-sync replicas.
+"""Writes outputs to Kafka: whole batches, returned when every record is acknowledged by all in-sync replicas.
 
-A failure for good is not retried here. It ends the process, and recovery finds out from the log what was written; so
-none of an idempotent producer's broken states is ever carried on with.
+A failed write is not retried here. It exits the process, and recovery learns from the log what was written; an
+idempotent producer whose batch failed for good has a gap in its sequence and cannot be used any more.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from processors.engine.coalescer import Coalescer
 from processors.engine.errors import InterleavedWriterError
 from schemas.records import Headers, Record, partitions_for
 from schemas.settings import KafkaSettings, kafka_arguments
@@ -24,7 +26,7 @@ BATCH_BYTES = 768 * 1024
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):
-    """A record to be written; *timestamp_ms* None takes the time of writing."""
+    """A record to write; *timestamp_ms* None takes the time of writing."""
 
     key: bytes
     value: bytes | None
@@ -33,16 +35,16 @@ class Output(msgspec.Struct, frozen=True, gc=False):
 
 
 class ChangelogProducer:
-    """An idempotent producer that writes runs of records."""
+    """An idempotent producer that writes batches of records."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
-        self._joint: dict[str, _JointSends] = {}
+        self._coalescers: dict[str, Coalescer[Sequence[Record]]] = {}
 
     async def start(self) -> None:
-        """Connect."""
-        self._producer = AIOKafkaProducer(
+        """Connect; KafkaConnectionError if Kafka does not answer."""
+        producer = AIOKafkaProducer(
             **kafka_arguments(self._settings),
             enable_idempotence=True,
             acks="all",
@@ -51,7 +53,12 @@ class ChangelogProducer:
             max_request_size=8 * BATCH_BYTES,
             request_timeout_ms=30_000,
         )
-        await self._producer.start()
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        self._producer = producer
 
     async def stop(self) -> None:
         """Disconnect; nothing is pending, because every write was awaited."""
@@ -61,43 +68,49 @@ class ChangelogProducer:
     async def append(self, topic: str, partition: int, outputs: Sequence[Output]) -> int:
         """Write *outputs* in order and return the offset of the first; the partition must have no other writer."""
         acknowledged = await self._write(topic, partition, outputs)
-        base: int = acknowledged[0][0].offset
-        due = base
+        first: int = acknowledged[0][0].offset
+        expected = first
         for metadata, count in acknowledged:
-            if metadata.offset != due:
+            if metadata.offset != expected:
                 raise InterleavedWriterError(
-                    f"{topic}[{partition}]: a batch was acknowledged at {metadata.offset}, due was {due}"
+                    f"{topic}[{partition}]: outputs were acknowledged at offset {metadata.offset}, expected "
+                    f"{expected}: another worker wrote in between."
                 )
-            due += count
-        return base
+            expected += count
+        return first
 
     async def send(self, topic: str, records: Sequence[Record]) -> None:
-        """Write *records*, each into the partition of its key. Repeats are possible after a failure."""
-        if records:
-            if topic not in self._joint:
-                self._joint[topic] = _JointSends(partial(self._spread, topic))
-            await self._joint[topic].send(records)
+        """Write *records*, each to the partition of its key, at least once.
 
-    async def _spread(self, topic: str, records: Sequence[Record]) -> None:
-        runs: dict[int, list[Output]] = defaultdict(list)
-        placed = partitions_for([record.key for record in records], await self.partitions(topic))
-        for record, partition in zip(records, placed, strict=True):
-            runs[partition].append(Output(record.key, record.value, record.headers))
-        await asyncio.gather(*(self._write(topic, partition, run) for partition, run in runs.items()))
+        All partitions of a worker send a few records each at the same time. aiokafka has one batch of a partition in
+        flight, so they are coalesced: each alone would wait for all the others.
+        """
+        if records:
+            if topic not in self._coalescers:
+                self._coalescers[topic] = Coalescer(partial(self._write_by_key, topic))
+            await self._coalescers[topic].submit(records)
+
+    async def _write_by_key(self, topic: str, submitted: Sequence[Sequence[Record]]) -> None:
+        records = list(chain.from_iterable(submitted))
+        outputs: dict[int, list[Output]] = defaultdict(list)
+        numbers = partitions_for([record.key for record in records], await self.partitions(topic))
+        for record, partition in zip(records, numbers, strict=True):
+            outputs[partition].append(Output(record.key, record.value, record.headers))
+        await asyncio.gather(*(self._write(topic, partition, batch) for partition, batch in outputs.items()))
 
     async def partitions(self, topic: str) -> int:
-        """Return how many partitions *topic* has."""
-        return len(await self._connected.partitions_for(topic))
+        """Return the number of partitions of *topic*."""
+        return len(await self._started.partitions_for(topic))
 
     @property
-    def _connected(self) -> AIOKafkaProducer:
+    def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
-            raise RuntimeError("the output log is not started")
+            raise RuntimeError("the producer is not started")
         return self._producer
 
     async def _write(self, topic: str, partition: int, outputs: Sequence[Output]) -> list[tuple[Any, int]]:
-        """Return each batch's metadata and number of records."""
-        producer = self._connected
+        """Return the metadata and the number of records of each batch."""
+        producer = self._started
         pending = []
         builder = producer.create_batch()
         for output in outputs:
@@ -108,44 +121,3 @@ class ChangelogProducer:
                 builder.append(timestamp=output.timestamp_ms, key=key, value=value, headers=headers)
         pending.append((await producer.send_batch(builder, topic, partition=partition), builder.record_count()))
         return [(await future, count) for future, count in pending]
-
-
-class _JointSends:
-    """Sends to one topic: what waits while others are under way goes together, in one batch for each partition.
-
-    Slices of all partitions send a few records each, mostly at once. aiokafka has one batch of a partition under way,
-    so each on its own would wait for all the others.
-    """
-
-    def __init__(self, write: Callable[[Sequence[Record]], Awaitable[None]]) -> None:
-        self._write = write
-        self._waiting: list[tuple[Sequence[Record], asyncio.Future[None]]] = []
-        self._task: asyncio.Task[None] | None = None
-
-    async def send(self, records: Sequence[Record]) -> None:
-        """Return when *records* are durable, or raise what sending them, or those with them, raised."""
-        loop = asyncio.get_running_loop()
-        sent: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((records, sent))
-        if self._task is None:
-            self._task = loop.create_task(self._run())
-        await sent
-
-    async def _run(self) -> None:
-        try:
-            while self._waiting:
-                together, self._waiting = self._waiting, []
-                outcome: Exception | None = None
-                try:
-                    await self._write([record for records, _ in together for record in records])
-                except Exception as error:  # noqa: BLE001  # whoever waits hears of it
-                    outcome = error
-                for _, sent in together:
-                    if sent.done():
-                        continue  # who waited was cancelled
-                    if outcome is None:
-                        sent.set_result(None)
-                    else:
-                        sent.set_exception(outcome)
-        finally:
-            self._task = None

@@ -1,4 +1,4 @@
-"""What a step of the pipeline has to be, for the engine to run it: one method that makes a run of records durable."""
+"""What a pipeline step must be for the engine to run it: one method that makes a batch durable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class SourceRecord(Protocol):
 
     @property
     def offset(self) -> int:
-        """Position in its partition."""
+        """Offset in its partition."""
 
     @property
     def timestamp(self) -> int:
@@ -37,18 +37,18 @@ Lease = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
-    """A run of consecutive records of one partition; never empty. Offsets may have holes where a topic is compacted."""
+    """Consecutive records of one partition; never empty. Offsets may have holes where a topic is compacted."""
 
     topic: str
     partition: int
     records: Sequence[SourceRecord]
-    start: int = -1
-    """Where reading began: every offset from here to `first_offset` is known not to exist. -1: not known."""
+    fetch_offset: int = -1
+    """Where the fetch began: no record exists from here to `first_offset`. -1 if unknown."""
 
     @property
-    def begin(self) -> int:
-        """The lowest offset from which on nothing is missing."""
-        return self.first_offset if self.start < 0 else self.start
+    def complete_from(self) -> int:
+        """The lowest offset from which the batch holds every record."""
+        return self.first_offset if self.fetch_offset < 0 else self.fetch_offset
 
     @property
     def size_bytes(self) -> int:
@@ -71,47 +71,47 @@ class Positions:
     """What a stage knows of its partitions when they are assigned to it."""
 
     processed_offsets: Mapping[int, int] = field(default_factory=dict)
-    """By partition, the highest offset of the input whose outputs are durable; input up to there is skipped."""
+    """By partition, the highest input offset whose outputs are durable; input up to there is skipped."""
     remembered_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
-    """By topic and partition, the highest offset that is remembered anywhere. A log that ends below was made anew."""
+    """By topic and partition, the highest offset known from any source. A log that ends below was recreated."""
 
 
 class Stage(Protocol):
-    """One step, reading one topic.
+    """One step of the pipeline, reading one topic.
 
-    The engine calls `process` slice by slice in offset order, one slice of a partition at a time and the partitions
-    side by side. When it returns, every output of the slice is durable and the engine acknowledges the input. Whatever
-    it raises ends the process: recovery and the supervisor do the rest.
+    The engine calls `process` batch by batch in offset order: one batch of a partition at a time, partitions
+    concurrently. When it returns, every output of the batch is durable and the engine acknowledges the input. Any
+    exception exits the process; recovery and the supervisor do the rest.
     """
 
     @property
     def topic(self) -> str:
-        """The topic that it reads."""
+        """The input topic."""
 
     @property
     def compacted(self) -> bool:
-        """Whether that topic is compacted, so that holes between offsets are no loss."""
+        """Whether the input topic is compacted, so that holes between offsets are no loss."""
 
     @property
     def max_records(self) -> int:
-        """How many records a slice may hold; pending runs are joined up to here."""
+        """Maximum number of records of a batch; pending batches are merged up to here."""
 
     @property
     def linger_seconds(self) -> float:
-        """How long at least from slice to slice, unless one is full; all partitions together. 0 takes what is there."""
+        """Minimum time between batches of all partitions, unless one is full. 0 takes what is pending at once."""
 
     @property
     def waiting(self) -> bool:
-        """Whether it waits for a system that is down, so that standing still is no fault of this process."""
+        """Whether the stage waits for a system that is down, so that a lack of progress is no fault of this process."""
 
     async def start(self, lease: Lease) -> None:
         """Connect. Called once, before the first assignment."""
 
     async def assigned(self, partitions: frozenset[int]) -> Positions:
-        """Return the positions of *partitions*, the whole new assignment, before the first of their slices comes."""
+        """Return the positions of *partitions*, the whole new assignment, before their first batches."""
 
     async def process(self, batch: RecordBatch) -> None:
-        """Decide, write, wait, apply: return when every output of the slice is durable."""
+        """Decide, write, wait, apply: return when every output of the batch is durable."""
 
     async def stop(self) -> None:
-        """Let go of what `start` took."""
+        """Release what `start` took."""

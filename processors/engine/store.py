@@ -1,8 +1,7 @@
-"""The store that `sequence://` names for Faust's tables: one `PartitionStore` for each partition that is here.
+"""Faust's store `sequence://`: one `PartitionStore` for each assigned partition of a table.
 
-Faust reads the table's changelog, which is the output log of the stage, and hands its slices to
-`apply_changelog_batch`. The store turns them into entries and positions with the table's own `Replay`, so recovery
-writes what the stage itself would have written.
+In recovery, Faust reads the table's changelog, which is the stage's output log, and passes its batches to
+`apply_changelog_batch`. The table's `Replay` turns them into the entries and offsets that the stage itself wrote.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ from processors.engine.rocksdb import PartitionStore, Put, StoreConfig
 from processors.engine.stage import RecordBatch, SourceRecord
 
 Known = Callable[[Sequence[bytes]], list[bytes | None]]
-"""Returns the entry of each key as it stands, None where there is none."""
+"""Returns the current entry of each key, None for a missing key."""
 Replay = Callable[[Sequence[SourceRecord], int, Known], tuple[list[Put], int]]
-"""Turns records of the output log and the highest decided input offset into entries and the new highest offset."""
+"""Turns changelog records and the processed offset before them into entries and the new processed offset."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """What a table tells its store."""
+    """Options of a table's store."""
 
     directory: Path
-    layout: StoreConfig
+    config: StoreConfig
     replay: Replay
     compacted: bool = False
-    """Whether the output log is compacted, so that holes in it are no loss."""
+    """Whether the changelog is compacted, so that holes between offsets are no loss."""
 
 
 class PartitionedStore(base.Store[bytes, bytes]):
@@ -53,77 +52,79 @@ class PartitionedStore(base.Store[bytes, bytes]):
         self._partitions: dict[int, PartitionStore] = {}
 
     def partition(self, number: int) -> PartitionStore:
-        """Return the state of partition *number*, opened at the first use."""
+        """Return the store of partition *number*, opened on first use."""
         if number not in self._partitions:
             path = self._options.directory / self.table_name / str(number)
-            self._partitions[number] = PartitionStore(path, self._options.layout)
+            self._partitions[number] = PartitionStore(path, self._options.config)
         return self._partitions[number]
 
-    def position(self, number: int) -> int | None:
-        """Return the last offset of the log that partition *number* holds, None where it is not open here."""
+    def changelog_offset(self, number: int) -> int | None:
+        """Return the changelog offset of partition *number*, None if it is not open."""
         state = self._partitions.get(number)
-        return None if state is None else state.position
+        return None if state is None else state.changelog_offset
 
-    def remembered(self) -> dict[int, int]:
-        """Return the position of each partition that has local state here, also of those that are elsewhere now."""
+    def stored_offsets(self) -> dict[int, int]:
+        """Return the changelog offset of each partition that has local state, even if it is assigned elsewhere."""
         paths = (self._options.directory / self.table_name).glob("*")
         found = {}
         for number in sorted(int(path.name) for path in paths):
-            held = number in self._partitions
-            found[number] = self.partition(number).position
-            if not held:
+            opened = number in self._partitions
+            found[number] = self.partition(number).changelog_offset
+            if not opened:
                 self._close([number])
         return found
 
     def persisted_offset(self, tp: TP) -> int | None:
-        """Return the last offset of the changelog that is applied here."""
-        position = self.partition(tp.partition).position
-        return position if position >= 0 else None
+        """Return the last changelog offset that is applied here."""
+        offset = self.partition(tp.partition).changelog_offset
+        return offset if offset >= 0 else None
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
-        """Do nothing: the position is written together with what it stands for."""
+        """Do nothing: the offset is written together with the entries."""
 
     def apply_changelog_batch(
         self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
     ) -> None:
-        """Apply slices of the changelog. Faust only logs what goes wrong in here, so it ends the process."""
+        """Apply batches of the changelog. An error exits the process, because Faust would only log it."""
         del to_key, to_value
         for event in batch:
             try:
                 self._replay(event.message.tp, event.value)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001  # any error exits the process
                 fail_fast(error)
 
-    def refuse_if_made_again(self, number: int, position: int, log: LogOffsets) -> None:
-        """Refuse to go on where the *log* of partition *number* ends below the *position* that is remembered of it."""
-        if position >= log.end:
+    def check_not_recreated(self, number: int, offset: int, offsets: LogOffsets) -> None:
+        """Raise `TruncatedLogError` if the changelog of partition *number* ends at or below the stored *offset*."""
+        if offset >= offsets.log_end:
             raise TruncatedLogError(
-                f"{self.table.changelog_topic_name}[{number}] ends at {log.end - 1}, but table {self.table_name} "
-                f"remembers {position}: the topic was deleted and made again. Give it a new epoch, or remove the local "
-                f"state if the topic is meant to begin anew"
+                f"{self.table.changelog_topic_name}[{number}] ends at {offsets.log_end - 1}, but the local state in "
+                f"{self._options.directory} has applied offset {offset}. Topic was deleted and recreated. Use a new "
+                f"SEQUENCE_TOPIC_PREFIX, or delete the local state if the topic is meant to start empty."
             )
 
-    def verify_recovered(self, number: int, log: LogOffsets) -> None:
-        """Check that partition *number* holds the whole of its *log*."""
+    def verify_recovered(self, number: int, offsets: LogOffsets) -> None:
+        """Raise `LocalStateError` unless partition *number* has applied its whole changelog."""
         state = self.partition(number)
-        self.refuse_if_made_again(number, state.position, log)
-        if state.position < log.end - 1 and log.start < log.end:
+        self.check_not_recreated(number, state.changelog_offset, offsets)
+        last = offsets.log_end - 1
+        if state.changelog_offset < last and offsets.log_start < offsets.log_end:
             raise LocalStateError(
-                f"table {self.table_name}[{number}] was recovered up to {state.position}, its log ends at {log.end - 1}"
+                f"{self.table_name}[{number}] was recovered to offset {state.changelog_offset}, but its changelog ends "
+                f"at {last}. The next start recovers the rest."
             )
-        if state.position < log.end - 1:
-            # Retention has emptied the log: what it held is out of the window.
-            state.apply((), position=log.end - 1, processed_offset=state.processed_offset)
+        if state.changelog_offset < last:
+            # Retention has emptied the changelog: all it held is out of the window.
+            state.apply((), changelog_offset=last, processed_offset=state.processed_offset)
 
     def reset_state(self) -> None:
-        """Delete the local state; it is rebuilt from the log."""
+        """Delete the local state; it is rebuilt from the changelog."""
         self._close(list(self._partitions))
         shutil.rmtree(self._options.directory / self.table_name, ignore_errors=True)
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
-        """Close what has moved elsewhere."""
+        """Close partitions that are assigned elsewhere."""
         del revoked, newly_assigned, generation_id
         topic = self.table.changelog_topic_name
         here = {tp.partition for tp in assigned if tp.topic == topic}
@@ -134,26 +135,29 @@ class PartitionedStore(base.Store[bytes, bytes]):
         self._close(list(self._partitions))
 
     async def backup_partition(self, tp: Any, flush: bool = True, purge: bool = False, keep: int = 1) -> None:  # noqa: FBT001, FBT002
-        """Refuse: the log is the backup."""
-        raise NotImplementedError("the output log is the backup of this table")
+        """Not supported: the changelog is the backup."""
+        raise NotImplementedError("the changelog is the backup of this table")
 
     def restore_backup(self, tp: Any, latest: bool = True, backup_id: int = 0) -> None:  # noqa: FBT001, FBT002
-        """Refuse: the log is the backup."""
-        raise NotImplementedError("the output log is the backup of this table")
+        """Not supported: the changelog is the backup."""
+        raise NotImplementedError("the changelog is the backup of this table")
 
-    def _replay(self, tp: TP, run: RecordBatch) -> None:
+    def _replay(self, tp: TP, batch: RecordBatch) -> None:
         state = self.partition(tp.partition)
-        records = run.records
-        if run.first_offset <= state.position:
-            records = [record for record in records if record.offset > state.position]
+        records = batch.records
+        if batch.first_offset <= state.changelog_offset:
+            records = [record for record in records if record.offset > state.changelog_offset]
             if not records:
                 return
-        due = max(state.position + 1, self.app.consumer.log_starts.get(tp, 0))
-        begin = run.begin if self._options.compacted else records[0].offset
-        if begin > due:
-            raise LocalStateError(f"recovery of {tp.topic}[{tp.partition}] skipped from {due} to {begin}")
+        expected = max(state.changelog_offset + 1, self.app.consumer.log_starts.get(tp, 0))
+        first = batch.complete_from if self._options.compacted else records[0].offset
+        if first > expected:
+            raise LocalStateError(
+                f"{tp.topic}[{tp.partition}]: offset gap in recovery: expected {expected}, got {first}. The next start "
+                f"recovers again."
+            )
         puts, processed_offset = self._options.replay(records, state.processed_offset, state.get_many)
-        state.apply(puts, position=records[-1].offset, processed_offset=processed_offset)
+        state.apply(puts, changelog_offset=records[-1].offset, processed_offset=processed_offset)
 
     def _close(self, numbers: Sequence[int]) -> None:
         for number in numbers:

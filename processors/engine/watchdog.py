@@ -1,184 +1,188 @@
-"""Ends a worker that has silently stopped or lost its ground: lag that nobody works on, a log that was made anew.
+"""Liveness watchdog: exits the process when it stops making progress or when its logs changed under it.
 
-Consumers have stopped without a word after broker outages, and recovery's errors are logged and swallowed by Faust. A
-consumer whose topic is deleted and made again begins at its start without a word, too, where everything looks decided.
-And where nothing comes any more, nothing but a look at its output log tells a worker that another has written there.
+Three cases are silent otherwise. Consumers have stopped fetching after broker outages, and Faust logs and swallows
+errors of recovery. A consumer whose topic was recreated starts again at offset 0, where everything looks processed. An
+idle worker learns only from its output log that another worker has written there.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from processors.engine.changelog_table import ChangelogTable
-from processors.engine.errors import EngineError, InterleavedWriterError, TruncatedLogError
+from processors.engine.errors import InterleavedWriterError, StalledError, TruncatedLogError
 from processors.engine.offsets import LogOffsets
-from processors.engine.runner import Runner
+from processors.engine.runner import RECREATED, Runner
 
 log = logging.getLogger(__name__)
 
 
-class StalledError(EngineError):
-    """Nothing has moved for too long although there is work."""
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a worker may stand still."""
+    """How long a worker may make no progress."""
 
     stall_seconds: float
     """With lag."""
-    settle_seconds: float
-    """While it joins its group or reads its tables' logs: more than a rebalance may take."""
+    recovery_seconds: float
+    """While it joins the consumer group or recovers tables: more than a rebalance may take."""
+
+
+class WorkerState(Protocol):
+    """What the watchdog asks of the worker."""
+
+    def recovery_progress(self) -> object:
+        """Return a value that changes while the worker joins its group and recovers its tables, None afterwards."""
+
+    def loops(self) -> Sequence[asyncio.AbstractEventLoop]:
+        """Return every event loop of the process."""
 
 
 class Watchdog:
-    """Compares what is decided with where the logs end.
-
-    *settling* returns something that changes while the worker joins its group and recovers its tables, and None when it
-    is done with that.
-    """
+    """Compares the processed offsets with the ends of the logs."""
 
     def __init__(
         self,
         runner: Runner,
         tables: Sequence[ChangelogTable],
-        settling: Callable[[], object],
+        worker: WorkerState,
         limits: Limits,
-        end: Callable[[BaseException], NoReturn],
+        on_error: Callable[[BaseException], NoReturn],
     ) -> None:
         self._runner = runner
         self._tables = tables
-        self._settling = settling
-        self._stall_seconds = limits.stall_seconds
-        self._settle_seconds = limits.settle_seconds
-        self._end = end
-        self._settled: tuple[object, float] = (None, 0.0)
+        self._worker = worker
+        self._limits = limits
+        self._on_error = on_error
+        self._recovery: tuple[object, float] = (None, 0.0)
         self._seen: dict[TP, tuple[int, float]] = {}
-        self._short: set[TP] = set()
-        self._beyond: dict[TP, int] = {}
+        self._truncated: set[TP] = set()
+        self._interleaved: dict[TP, int] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self._task = asyncio.get_running_loop().create_task(self._watch())
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         if self._task is not None:
             self._task.cancel()
 
     async def _watch(self) -> None:
         try:
             while True:
-                await asyncio.sleep(self._stall_seconds / 5)
-                await self._look()
-        except Exception as error:  # noqa: BLE001  # unwatched, a worker may stand still for ever
-            self._end(error)
+                await asyncio.sleep(self._limits.stall_seconds / 5)
+                await self._check()
+        except Exception as error:  # noqa: BLE001  # without a watchdog a worker may stall unseen
+            self._on_error(error)
 
-    async def _look(self) -> None:
-        if self.settles_too_long(self._settling(), time.monotonic()):
-            log.critical("every task, and where it waits:\n%s", waiting_tasks())
-            self._end(StalledError("joining the group or reading the tables' logs does not come forward"))
-        processed_offset = {tp: lane.processed_offset for tp, lane in self._runner.lanes.items()}
-        applied = self._applied()
+    async def _check(self) -> None:
+        if self.recovery_stalled(self._worker.recovery_progress(), time.monotonic()):
+            self._stall(
+                f"No progress for {self._limits.recovery_seconds:.0f} s while joining the consumer group or recovering "
+                f"tables."
+            )
+        # Before the log ends are read: an offset that is processed meanwhile is no sign of a shorter log.
+        processed = {tp: progress.processed_offset for tp, progress in self._runner.progress().items()}
+        applied = self._applied_offsets()
         try:
-            bounds = await self._runner.logs.bounds(processed_offset.keys() | applied.keys())
+            offsets = await self._runner.offsets.read(processed.keys() | applied.keys())
         except (KafkaError, OSError, TimeoutError) as error:
-            log.warning("cannot ask Kafka where its logs end: %s", error)
+            log.warning("Kafka does not answer; the watchdog cannot read log ends: %s", error)
             return
-        if truncated := self.truncated(processed_offset, bounds):
-            self._end(TruncatedLogError(f"the topic was deleted and made again: {truncated}"))
-        if interleaved := self.interleaved(applied, bounds):
-            self._end(InterleavedWriterError(f"another worker has written: {interleaved}"))
-        if stalled := self.stalled(bounds, time.monotonic()):
-            log.critical("every task, and where it waits:\n%s", waiting_tasks())
-            self._end(StalledError(f"no progress for {self._stall_seconds:.0f} s with lag: {stalled}"))
+        if truncated := self.truncated(processed, offsets):
+            self._on_error(TruncatedLogError(f"{truncated}. {RECREATED}"))
+        if interleaved := self.interleaved(applied, offsets):
+            self._on_error(
+                InterleavedWriterError(f"Another worker wrote to an output log of this worker: {interleaved}.")
+            )
+        if stalled := self.stalled(offsets, time.monotonic()):
+            self._stall(f"No progress for {self._limits.stall_seconds:.0f} s with lag: {stalled}.")
 
-    def _applied(self) -> dict[TP, int]:
-        """Return how far each output log is applied whose lane is here and at rest: one at work writes itself."""
-        lanes = self._runner.lanes
+    def _stall(self, message: str) -> None:
+        log.critical("tasks and where each waits:\n%s", waiting_tasks(self._worker.loops()))
+        self._on_error(StalledError(message))
+
+    def _applied_offsets(self) -> dict[TP, int]:
+        """Return the changelog offsets of idle partitions: one that is processing writes to its log itself."""
+        progress = self._runner.progress()
         return {
-            tp: position
+            tp: offset
             for table in self._tables
-            for tp, position in table.applied().items()
-            if (lane := lanes.get(TP(table.source, tp.partition))) is not None
-            and lane.ready.done()
-            and lane.working_since is None
+            for tp, offset in table.applied_offsets().items()
+            if (source := progress.get(TP(table.source, tp.partition))) is not None
+            and source.assigned
+            and not source.processing
         }
 
-    def settles_too_long(self, progress: object, now: float) -> bool:
-        """Return whether *progress* of joining and recovering, None once that is done, is the same for too long."""
-        if progress is None or progress != self._settled[0]:
-            self._settled = (progress, now)
-        return now - self._settled[1] >= self._settle_seconds
+    def recovery_stalled(self, progress: object, now: float) -> bool:
+        """Return whether *progress* of recovery has been the same for too long; None if recovery is complete."""
+        if progress is None or progress != self._recovery[0]:
+            self._recovery = (progress, now)
+        return now - self._recovery[1] >= self._limits.recovery_seconds
 
-    def truncated(self, processed_offset: Mapping[TP, int], bounds: Mapping[TP, LogOffsets]) -> str:
-        """Return which logs end below what was *decided* before their bounds were asked for; empty when all is well.
+    def truncated(self, processed: Mapping[TP, int], offsets: Mapping[TP, LogOffsets]) -> str:
+        """Return which logs end at or below their *processed* offset, twice in a row; empty if none.
 
-        A new leader may not know for a moment how far its log is committed, so it takes two looks in a row.
+        Once is no sign: a new leader may not know for a moment how far its log is committed.
         """
-        short = {tp for tp, log in bounds.items() if log.end <= processed_offset.get(tp, -1)}
-        both, self._short = short & self._short, short
+        short = {tp for tp, (_, log_end) in offsets.items() if log_end <= processed.get(tp, -1)}
+        both, self._truncated = short & self._truncated, short
         return ", ".join(
-            f"{tp.topic}[{tp.partition}] ends at {bounds[tp].end - 1} below {processed_offset[tp]}" for tp in both
+            f"{tp.topic}[{tp.partition}] ends at {offsets[tp].log_end - 1}, but offset {processed[tp]} was already "
+            f"processed"
+            for tp in sorted(both)
         )
 
-    def interleaved(self, applied: Mapping[TP, int], bounds: Mapping[TP, LogOffsets]) -> str:
-        """Return which output logs go on after what is *applied* of them, twice in a row at the same place.
+    def interleaved(self, applied: Mapping[TP, int], offsets: Mapping[TP, LogOffsets]) -> str:
+        """Return which output logs continue after their *applied* offset, twice in a row at the same one.
 
         Once is no sign: an own write may be acknowledged and not applied yet.
         """
-        beyond = {tp: position for tp, position in applied.items() if tp in bounds and bounds[tp].end > position + 1}
-        both = [tp for tp, position in beyond.items() if self._beyond.get(tp) == position]
-        self._beyond = beyond
-        return ", ".join(f"{tp.topic}[{tp.partition}] ends at {bounds[tp].end - 1} after {applied[tp]}" for tp in both)
+        beyond = {tp: offset for tp, offset in applied.items() if tp in offsets and offsets[tp].log_end > offset + 1}
+        both = [tp for tp, offset in beyond.items() if self._interleaved.get(tp) == offset]
+        self._interleaved = beyond
+        return ", ".join(
+            f"{tp.topic}[{tp.partition}] ends at {offsets[tp].log_end - 1}, but only {applied[tp]} is applied here"
+            for tp in both
+        )
 
-    def stalled(self, bounds: Mapping[TP, LogOffsets], now: float) -> str:
-        """Return what has stood still with lag for too long at *now*; empty when all is well."""
+    def stalled(self, offsets: Mapping[TP, LogOffsets], now: float) -> str:
+        """Return the partitions that have had lag without progress for too long at *now*; empty if none."""
         seen: dict[TP, tuple[int, float]] = {}
-        stuck = []
-        for tp, lane in self._runner.lanes.items():
-            end = bounds[tp].end if tp in bounds else None
-            processed_offset, since = self._seen.get(tp, (None, now))
-            waits_outside = lane.stage.waiting and (lane.working_since is not None or not lane.ready.done())
-            if (
-                end is None
-                or lane.processed_offset >= end - 1
-                or lane.processed_offset != processed_offset
-                or waits_outside
-            ):
+        stalled = []
+        for tp, progress in self._runner.progress().items():
+            log_end = offsets[tp].log_end if tp in offsets else 0
+            last, since = self._seen.get(tp, (None, now))
+            excused = progress.waiting and (progress.processing or not progress.assigned)
+            if progress.processed_offset >= log_end - 1 or progress.processed_offset != last or excused:
                 since = now
-            seen[tp] = (lane.processed_offset, since)
-            if now - since >= self._stall_seconds:
-                stuck.append(f"{tp.topic}[{tp.partition}] at {lane.processed_offset} of {end}")
+            seen[tp] = progress.processed_offset, since
+            if now - since >= self._limits.stall_seconds:
+                stalled.append(f"{tp.topic}[{tp.partition}] at {progress.processed_offset} of {log_end}")
         self._seen = seen
-        return ", ".join(stuck)
+        return ", ".join(stalled)
 
 
-def waiting_tasks() -> str:
-    """Return a line for each task of every event loop of this process: the innermost places where it waits.
+def waiting_tasks(loops: Iterable[asyncio.AbstractEventLoop]) -> str:
+    """Return one line for each task of *loops*: the innermost functions and lines where it waits."""
+    return "\n".join(sorted(_where(task) for loop in loops for task in asyncio.all_tasks(loop)))
 
-    Without them a worker that stood still could only be asked while it stood.
-    """
-    lines = []
-    # The consumer has a loop of its own, whose tasks `asyncio.all_tasks` does not tell.
-    # By the type alone: some objects answer what class they are with an error.
-    for task in [found for found in gc.get_objects() if issubclass(type(found), asyncio.Task) and not found.done()]:
-        places = []
-        waiter: Any = task.get_coro()
-        while waiter is not None:
-            frame = getattr(waiter, "cr_frame", None) or getattr(waiter, "gi_frame", None)
-            if frame is not None:
-                places.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
-            waiter = getattr(waiter, "cr_await", None) or getattr(waiter, "gi_yieldfrom", None)
-        lines.append(" > ".join(places[-6:]))
-    return "\n".join(sorted(lines))
+
+def _where(task: asyncio.Task[Any]) -> str:
+    frames = []
+    waiter: Any = task.get_coro()
+    while waiter is not None:
+        frame = getattr(waiter, "cr_frame", None) or getattr(waiter, "gi_frame", None)
+        if frame is not None:
+            frames.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+        waiter = getattr(waiter, "cr_await", None) or getattr(waiter, "gi_yieldfrom", None)
+    return " > ".join(frames[-6:])

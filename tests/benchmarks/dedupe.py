@@ -110,7 +110,7 @@ def fill_store(directory: Path, entries: int) -> None:
             puts = [
                 (key, pack_entry(-1, time_ms), time_ms) for key, at in zip(keys, placed, strict=True) if at == number
             ]
-            state.apply(puts, position=-1, processed_offset=-1)
+            state.apply(puts, changelog_offset=-1, processed_offset=-1)
     for state in stores:
         state.close()
 

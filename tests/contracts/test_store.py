@@ -1,4 +1,4 @@
-"""What every local state promises, the fake and the one on RocksDB."""
+"""Contract of the partition store, for the fake and for RocksDB."""
 
 from __future__ import annotations
 
@@ -18,113 +18,113 @@ PLAIN = StoreConfig()
 WINDOWED = StoreConfig(window_ms=300, buckets=3)
 
 
-class State(Protocol):
+class Store(Protocol):
     """The part of `PartitionStore` that stages use."""
 
-    position: int
+    changelog_offset: int
     processed_offset: int
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]: ...
 
-    def apply(self, puts: Iterable[Put], *, position: int, processed_offset: int) -> None: ...
+    def apply(self, puts: Iterable[Put], *, changelog_offset: int, processed_offset: int) -> None: ...
 
     def entries(self) -> dict[bytes, bytes]: ...
 
     def close(self) -> None: ...
 
 
-Make = Callable[[StoreConfig], State]
+Make = Callable[[StoreConfig], Store]
 
 
 @pytest.fixture(params=["memory", "rocksdb"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
-    """What makes an empty state; all are closed afterwards."""
-    made: list[State] = []
+    """Return a function that opens an empty store; all are closed afterwards."""
+    made: list[Store] = []
 
-    def make(layout: StoreConfig) -> State:
+    def make(config: StoreConfig) -> Store:
         if request.param == "memory":
-            made.append(MemoryPartitionStore(layout))
+            made.append(MemoryPartitionStore(config))
         else:
-            made.append(PartitionStore(tmp_path / str(len(made)), layout))
+            made.append(PartitionStore(tmp_path / str(len(made)), config))
         return made[-1]
 
     yield make
-    for state in made:
-        state.close()
+    for store in made:
+        store.close()
 
 
-@pytest.mark.parametrize("layout", [PLAIN, WINDOWED], ids=["plain", "windowed"])
-def test_a_new_state_is_empty_and_knows_no_positions(make: Make, layout: StoreConfig) -> None:
-    state = make(layout)
+@pytest.mark.parametrize("config", [PLAIN, WINDOWED], ids=["plain", "windowed"])
+def test_new_store_is_empty(make: Make, config: StoreConfig) -> None:
+    store = make(config)
 
-    assert (state.position, state.processed_offset, state.entries()) == (-1, -1, {})
-    assert state.get_many([b"a", b"b"]) == [None, None]
-    assert state.get_many([]) == []
-
-
-@pytest.mark.parametrize("layout", [PLAIN, WINDOWED], ids=["plain", "windowed"])
-def test_what_is_applied_is_read_in_the_order_asked_for(make: Make, layout: StoreConfig) -> None:
-    state = make(layout)
-    state.apply([(b"a", b"1", 0), (b"b", b"2", 100), (b"c", b"", 0)], position=4, processed_offset=9)
-
-    assert state.get_many([b"c", b"x", b"b", b"a", b"b"]) == [b"", None, b"2", b"1", b"2"]
-    assert state.entries() == {b"a": b"1", b"b": b"2", b"c": b""}
-    assert (state.position, state.processed_offset) == (4, 9)
+    assert (store.changelog_offset, store.processed_offset, store.entries()) == (-1, -1, {})
+    assert store.get_many([b"a", b"b"]) == [None, None]
+    assert store.get_many([]) == []
 
 
-def test_the_last_value_of_a_key_counts(make: Make) -> None:
-    state = make(PLAIN)
-    state.apply([(b"a", b"1", 0), (b"a", b"2", 0)], position=1, processed_offset=1)
-    assert state.get_many([b"a"]) == [b"2"]
+@pytest.mark.parametrize("config", [PLAIN, WINDOWED], ids=["plain", "windowed"])
+def test_values_are_returned_in_the_order_of_the_keys(make: Make, config: StoreConfig) -> None:
+    store = make(config)
+    store.apply([(b"a", b"1", 0), (b"b", b"2", 100), (b"c", b"", 0)], changelog_offset=4, processed_offset=9)
 
-    state.apply([(b"a", b"3", 0)], position=2, processed_offset=2)
-    assert state.get_many([b"a"]) == [b"3"]
-
-
-def test_none_takes_a_key_away_and_it_may_come_back(make: Make) -> None:
-    state = make(PLAIN)
-    state.apply([(b"a", b"1", 0), (b"b", b"2", 0)], position=1, processed_offset=1)
-    state.apply([(b"a", None, 0), (b"never", None, 0)], position=2, processed_offset=2)
-    assert (state.get_many([b"a", b"b", b"never"]), state.entries()) == ([None, b"2", None], {b"b": b"2"})
-
-    state.apply([(b"a", b"3", 0)], position=3, processed_offset=3)
-    assert state.get_many([b"a"]) == [b"3"]
+    assert store.get_many([b"c", b"x", b"b", b"a", b"b"]) == [b"", None, b"2", b"1", b"2"]
+    assert store.entries() == {b"a": b"1", b"b": b"2", b"c": b""}
+    assert (store.changelog_offset, store.processed_offset) == (4, 9)
 
 
-def test_positions_move_without_entries(make: Make) -> None:
-    state = make(PLAIN)
-    state.apply([], position=7, processed_offset=12)
-    assert (state.position, state.processed_offset, state.entries()) == (7, 12, {})
+def test_later_value_of_a_key_replaces_earlier(make: Make) -> None:
+    store = make(PLAIN)
+    store.apply([(b"a", b"1", 0), (b"a", b"2", 0)], changelog_offset=1, processed_offset=1)
+    assert store.get_many([b"a"]) == [b"2"]
+
+    store.apply([(b"a", b"3", 0)], changelog_offset=2, processed_offset=2)
+    assert store.get_many([b"a"]) == [b"3"]
 
 
-def test_what_is_decided_never_goes_back(make: Make) -> None:
-    state = make(PLAIN)
-    state.apply([], position=0, processed_offset=9)
-    state.apply([], position=1, processed_offset=3)
-    assert (state.position, state.processed_offset) == (1, 9)
+def test_none_deletes_a_key_until_it_is_written_again(make: Make) -> None:
+    store = make(PLAIN)
+    store.apply([(b"a", b"1", 0), (b"b", b"2", 0)], changelog_offset=1, processed_offset=1)
+    store.apply([(b"a", None, 0), (b"never", None, 0)], changelog_offset=2, processed_offset=2)
+    assert (store.get_many([b"a", b"b", b"never"]), store.entries()) == ([None, b"2", None], {b"b": b"2"})
+
+    store.apply([(b"a", b"3", 0)], changelog_offset=3, processed_offset=3)
+    assert store.get_many([b"a"]) == [b"3"]
 
 
-def test_entries_within_the_window_stay_and_whole_buckets_out_of_it_go(make: Make) -> None:
-    state = make(WINDOWED)
-    state.apply([(b"old", b"1", 1_000), (b"edge", b"2", 1_150)], position=0, processed_offset=0)
-    assert state.get_many([b"old", b"edge"]) == [b"1", b"2"]
-
-    state.apply([(b"new", b"3", 1_400)], position=1, processed_offset=1)
-    assert state.get_many([b"old", b"edge", b"new"]) == [None, b"2", b"3"]
-    assert state.entries() == {b"edge": b"2", b"new": b"3"}
+def test_offsets_advance_without_entries(make: Make) -> None:
+    store = make(PLAIN)
+    store.apply([], changelog_offset=7, processed_offset=12)
+    assert (store.changelog_offset, store.processed_offset, store.entries()) == (7, 12, {})
 
 
-def test_time_that_goes_back_drops_nothing_that_is_newer(make: Make) -> None:
-    state = make(WINDOWED)
-    state.apply([(b"new", b"1", 5_000)], position=0, processed_offset=0)
-    state.apply([(b"late", b"2", 4_900), (b"far-too-late", b"3", 1_000)], position=1, processed_offset=1)
-    assert state.get_many([b"new", b"late", b"far-too-late"]) == [b"1", b"2", None]
+def test_processed_offset_never_decreases(make: Make) -> None:
+    store = make(PLAIN)
+    store.apply([], changelog_offset=0, processed_offset=9)
+    store.apply([], changelog_offset=1, processed_offset=3)
+    assert (store.changelog_offset, store.processed_offset) == (1, 9)
 
 
-def test_of_two_buckets_the_newer_value_counts(make: Make) -> None:
-    state = make(WINDOWED)
-    state.apply([(b"a", b"second", 1_150), (b"a", b"first", 1_000)], position=0, processed_offset=0)
-    assert (state.get_many([b"a"]), state.entries()) == ([b"second"], {b"a": b"second"})
+def test_bucket_is_dropped_once_all_of_it_is_out_of_the_window(make: Make) -> None:
+    store = make(WINDOWED)
+    store.apply([(b"old", b"1", 1_000), (b"edge", b"2", 1_150)], changelog_offset=0, processed_offset=0)
+    assert store.get_many([b"old", b"edge"]) == [b"1", b"2"]
+
+    store.apply([(b"new", b"3", 1_400)], changelog_offset=1, processed_offset=1)
+    assert store.get_many([b"old", b"edge", b"new"]) == [None, b"2", b"3"]
+    assert store.entries() == {b"edge": b"2", b"new": b"3"}
+
+
+def test_late_entries_drop_no_newer_bucket(make: Make) -> None:
+    store = make(WINDOWED)
+    store.apply([(b"new", b"1", 5_000)], changelog_offset=0, processed_offset=0)
+    store.apply([(b"late", b"2", 4_900), (b"far-too-late", b"3", 1_000)], changelog_offset=1, processed_offset=1)
+    assert store.get_many([b"new", b"late", b"far-too-late"]) == [b"1", b"2", None]
+
+
+def test_newer_bucket_wins(make: Make) -> None:
+    store = make(WINDOWED)
+    store.apply([(b"a", b"second", 1_150), (b"a", b"first", 1_000)], changelog_offset=0, processed_offset=0)
+    assert (store.get_many([b"a"]), store.entries()) == ([b"second"], {b"a": b"second"})
 
 
 _puts = st.lists(
@@ -136,14 +136,14 @@ _puts = st.lists(
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(runs=st.lists(_puts, max_size=6), layout=st.sampled_from([PLAIN, WINDOWED]))
-def test_both_come_to_the_same_whatever_is_applied(runs: list[list[Put]], layout: StoreConfig) -> None:
+@given(batches=st.lists(_puts, max_size=6), config=st.sampled_from([PLAIN, WINDOWED]))
+def test_fake_and_rocksdb_agree_on_any_sequence(batches: list[list[Put]], config: StoreConfig) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        fake, real = MemoryPartitionStore(layout), PartitionStore(Path(directory) / "state", layout)
-        for number, puts in enumerate(runs):
-            for state in (fake, real):
-                state.apply(puts, position=number, processed_offset=-number)
+        fake, real = MemoryPartitionStore(config), PartitionStore(Path(directory) / "state", config)
+        for number, puts in enumerate(batches):
+            for store in (fake, real):
+                store.apply(puts, changelog_offset=number, processed_offset=-number)
             assert real.entries() == fake.entries()
             assert real.get_many([b"a", b"b", b"c", b"d"]) == fake.get_many([b"a", b"b", b"c", b"d"])
-            assert (real.position, real.processed_offset) == (fake.position, fake.processed_offset)
+            assert (real.changelog_offset, real.processed_offset) == (fake.changelog_offset, fake.processed_offset)
         real.close()

@@ -21,7 +21,7 @@ from processors.engine.rocksdb import Put
 from processors.engine.stage import RecordBatch, SourceRecord
 from processors.persons import replay
 from processors.sink import rows
-from processors.sink.writer import BlockWriter
+from processors.sink.writer import TableWriter
 
 Patch = Callable[[object, str, Any], None]
 """Replaces an attribute that exists: `replace`, or pytest's `monkeypatch.setattr`."""
@@ -56,12 +56,10 @@ def origins(patch: Patch) -> None:
     """Accept every record of `events.v1`, whatever source offset it has."""
     original = decision.replay
 
-    def replay_all(
-        records: Sequence[SourceRecord], processed_offset: int, known: object = None
-    ) -> tuple[list[Put], int]:
+    def replay_all(records: Sequence[SourceRecord], processed_offset: int) -> tuple[list[Put], int]:
         puts: list[Put] = []
         for record in records:
-            more, source_offset = original([record], -1, known)
+            more, source_offset = original([record], -1)
             puts += more
             processed_offset = max(processed_offset, source_offset)
         return puts, processed_offset
@@ -95,13 +93,11 @@ def contiguous_out(patch: Patch) -> None:
 def sink_position(patch: Patch) -> None:
     """Never ask ClickHouse which rows it has."""
 
-    def learn(self: BlockWriter, table: Any, partitions: Iterable[int]) -> dict[int, int]:
-        wanted = list(partitions)
-        self._sink.settle(table, wanted)
-        self._positions.update({(table.name, partition): -1 for partition in wanted})
-        return dict.fromkeys(wanted, -1)
+    def read_nothing(self: TableWriter, partitions: Sequence[int]) -> dict[int, int]:
+        self._sink.wait_for_running_inserts(self.table, partitions)
+        return dict.fromkeys(partitions, -1)
 
-    patch(BlockWriter, "learn", learn)
+    patch(TableWriter, "_read_positions", read_nothing)
 
 
 def fail_fast(patch: Patch) -> None:
@@ -124,7 +120,7 @@ def join(patch: Patch) -> None:
         del current
         return written, False
 
-    patch(replay, "_joined", replaced)
+    patch(replay, "_merged", replaced)
 
 
 MUTANTS: dict[str, Callable[[Patch], None]] = {

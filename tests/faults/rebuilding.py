@@ -65,7 +65,7 @@ def _states(directory: Path) -> State:
     for table, layout in TABLES.items():
         for path in directory.glob(f"*/{table}/*"):
             state = PartitionStore(path, layout)
-            found = (state.position, state.entries())
+            found = (state.changelog_offset, state.entries())
             state.close()
             key = (table, int(path.name))
             if found[0] >= 0 and found[0] > newest.get(key, (-1, {}))[0]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
@@ -11,6 +10,7 @@ from typing import Self
 import psutil
 
 from schemas.settings import KafkaSettings, environment
+from tests.faults.worker import command
 from tests.support.services import Service, eventually
 
 
@@ -34,8 +34,14 @@ class Worker:
             "SEQUENCE_WORKER_SESSION_SECONDS": "6",
             **(environ or {}),
         }
-        command = [sys.executable, "-m", "deploy.cli", "worker", kind]
-        self._service = Service(kind, directory, kind, lambda: command, {**self._plain, **(faults or {})}, lambda: True)
+        self._service = Service(
+            kind,
+            directory,
+            kind,
+            lambda: command(kind, self._service.environ),
+            {**self._plain, **(faults or {})},
+            lambda: True,
+        )
         self.ends = 0
         """How often it ended without being told to."""
 

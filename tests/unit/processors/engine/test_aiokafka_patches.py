@@ -1,20 +1,72 @@
-"""What becomes of a request to a connection that uvloop has closed already."""
+"""The engine's patches of aiokafka: slim records, and requests to connections that uvloop has closed."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.conn import AIOKafkaConnection
+from aiokafka.consumer import fetcher
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 
-from processors.engine.connections import patch_closed_transport_error
+from processors.engine.aiokafka_patches import (
+    SlimRecord,
+    SlimRecords,
+    connection_errors,
+    patch_closed_transport_error,
+    patch_consumer_records,
+)
+
+THEIRS = fetcher.PartitionRecords
+TP = TopicPartition("items", 3)
+
+
+def batch() -> bytes:
+    """Return a batch with every kind of record: with and without key, value and headers."""
+    builder = DefaultRecordBatchBuilder(
+        magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=0,
+        batch_size=10_000,
+    )  # fmt: skip
+    builder.append(0, 1_000, b"k", b"v", [("origin", b"7"), ("message_id", b"m")])
+    builder.append(1, 1_001, None, b"v", [])
+    builder.append(2, 1_002, b"k", None, [("origin", b"")])
+    return bytes(builder.build())
+
+
+def read(kind: Any, fetch_offset: int) -> list[Any]:
+    records = MemoryRecords(batch())
+    return list(kind(TP, records, None, fetch_offset, None, None, True, 0))  # noqa: FBT003  # its only signature
+
+
+@pytest.mark.parametrize("fetch_offset", [0, 1, 3])
+def test_slim_records_have_the_fields_of_aiokafkas_records(fetch_offset: int) -> None:
+    theirs = [SlimRecord(r.offset, r.timestamp, r.key, r.value, r.headers) for r in read(THEIRS, fetch_offset)]
+
+    assert read(SlimRecords, fetch_offset) == theirs
+    assert len(theirs) == 3 - fetch_offset
+
+
+def test_patched_consumers_read_slim_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetcher, "PartitionRecords", THEIRS)
+
+    patch_consumer_records()
+
+    assert fetcher.PartitionRecords is SlimRecords
+
+
+def test_slim_records_are_not_tracked_by_the_garbage_collector() -> None:
+    assert not any(gc.is_tracked(record) for record in read(SlimRecords, 0))
 
 
 class ClosedWriter:
-    """Refuses as uvloop's transport does."""
+    """Rejects writes as uvloop's closed transport does."""
 
     def write(self, data: bytes) -> None:
         del data
@@ -23,7 +75,7 @@ class ClosedWriter:
     def close(self) -> None: ...
 
 
-async def test_a_request_to_a_closed_connection_is_told_as_a_broken_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_request_to_a_closed_connection_is_a_connection_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AIOKafkaConnection, "send", AIOKafkaConnection.send)
     patch_closed_transport_error()
     connection: Any = AIOKafkaConnection("127.0.0.1", 9092)
@@ -34,3 +86,13 @@ async def test_a_request_to_a_closed_connection_is_told_as_a_broken_one(monkeypa
     with pytest.raises(KafkaConnectionError):
         connection.send(MetadataRequest([]))
     assert not connection.connected()
+
+
+def test_connection_errors_collects_what_aiokafka_logs(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("aiokafka")
+    with connection_errors() as reasons:
+        logger.error('Unable connect to "%s:%s": %s', "kafka", 9092, "refused")
+    logger.error("afterwards")
+
+    assert reasons == ['Unable connect to "kafka:9092": refused']
+    assert [record.getMessage() for record in caplog.records] == ["afterwards"]

@@ -1,9 +1,9 @@
-"""Fetches that a rebalance meets: what nobody fetches again goes on, what is fetched again does not."""
+"""Fetches during a rebalance: current batches are delivered, stale ones are dropped and fetched again."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ from faust.types import TP
 from mode.utils.queues import FlowControlQueue
 
 from processors.engine.app import EngineSettings, WorkerBuilder
+from processors.engine.consumer import BatchConsumerThread
 from processors.engine.stage import RecordBatch
 from schemas.settings import KafkaSettings
 from tests.support.records import SlimRecord
@@ -28,15 +29,15 @@ class Log:
     def __init__(self) -> None:
         self.commit: int | None = None
         self.position = 0
-        self.begins = asyncio.Event()
+        self.may_fetch = asyncio.Event()
         """A fetch waits for it before it reads."""
-        self.begins.set()
-        self.arrives = asyncio.Event()
-        """And for this one when it has."""
-        self.arrives.set()
-        self.answers = asyncio.Event()
-        """What is committed is told no sooner."""
-        self.answers.set()
+        self.may_fetch.set()
+        self.may_return = asyncio.Event()
+        """A fetch waits for it after it has read."""
+        self.may_return.set()
+        self.may_answer = asyncio.Event()
+        """A request for the committed offset waits for it."""
+        self.may_answer.set()
         self._closed = False
         self._max_poll_records = None
         self._fetcher = self
@@ -56,7 +57,7 @@ class Log:
 
     async def committed(self, tp: TP) -> int | None:
         assert tp == ITEMS
-        await self.answers.wait()
+        await self.may_answer.wait()
         return self.commit
 
     def seek(self, tp: TP, offset: int) -> None:
@@ -68,7 +69,7 @@ class Log:
         self.position = 0
 
     async def fetched_records(self, partitions: Any, **_: Any) -> dict[TP, list[SlimRecord]]:
-        await self.begins.wait()
+        await self.may_fetch.wait()
         if partitions and ITEMS not in partitions:
             return {}
         self.position += 1
@@ -97,7 +98,7 @@ class Reader:
     async def _here(self, work: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
         result = await work(*args, **kwargs)
         if work == self.consumer.thread._fetch_records:
-            await self.log.arrives.wait()
+            await self.log.may_return.wait()
         return result
 
     async def _nothing(self, *_: Any) -> None: ...
@@ -106,73 +107,75 @@ class Reader:
         self.consumer.stop_flow()
 
     async def rebalance(self) -> None:
-        """Take the partition away and give it back, up to where Faust seeks."""
+        """Revoke and assign the partition, up to the point where Faust seeks."""
         self.log.revoke()
         await self.consumer.thread.on_partitions_revoked({ITEMS})
         self.log.assign()
 
     async def read(self) -> list[RecordBatch]:
-        """Return what one `getmany` brings."""
+        """Return the batches of one `getmany`."""
         return [message.value async for _, message in self.consumer.getmany(1.0)]
 
-    async def read_as_far_as(self, event: asyncio.Event) -> asyncio.Task[list[RecordBatch]]:
-        """Begin what `read` does and let it come to where it waits for *event*."""
+    async def start_read_until(self, event: asyncio.Event) -> asyncio.Task[list[RecordBatch]]:
+        """Start a `read` and return when it waits for *event*."""
         event.clear()
         reading = asyncio.create_task(self.read())
-        await turns()
+        await run_pending()
         return reading
 
 
 @pytest.fixture
-async def reader(tmp_path: Path) -> Reader:
-    return Reader(tmp_path)
+async def reader(tmp_path: Path) -> AsyncIterator[Reader]:
+    made = Reader(tmp_path)
+    yield made
+    made.consumer.thread.thread_loop.close()
 
 
-async def turns() -> None:
+async def run_pending() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
 
 
-def bounds(slices: list[RecordBatch]) -> list[tuple[int, int]]:
-    """Return where each slice begins and ends."""
-    return [(run.begin, run.last_offset) for run in slices]
+def bounds(batches: list[RecordBatch]) -> list[tuple[int, int]]:
+    """Return the first and last offset of each batch."""
+    return [(batch.complete_from, batch.last_offset) for batch in batches]
 
 
-async def test_a_partition_is_read_on_from_where_it_was_sought(reader: Reader) -> None:
+async def test_partition_is_read_from_its_committed_offset(reader: Reader) -> None:
     reader.log.commit = 7
     await reader.consumer.perform_seek()
     assert [bounds(await reader.read()) for _ in range(2)] == [[(7, 7)], [(8, 8)]]
 
 
-async def test_what_is_fetched_before_the_seek_is_left_to_it(reader: Reader) -> None:
-    """Or it would go to a lane that is not open yet, and the next record would come to one that is."""
+async def test_batch_fetched_before_the_seek_is_dropped_and_fetched_again(reader: Reader) -> None:
+    """Delivered, it would reach no task, and the next record would reach one that misses it."""
     assert await reader.read() == []
     assert reader.log.position == 1
     await reader.consumer.perform_seek()
     assert bounds(await reader.read()) == [(0, 0)]
 
 
-async def test_what_arrives_after_a_seek_but_is_older_is_left_to_it(reader: Reader) -> None:
+async def test_batch_of_an_older_epoch_is_dropped_and_fetched_again(reader: Reader) -> None:
     await reader.consumer.perform_seek()
-    reading = await reader.read_as_far_as(reader.log.arrives)
+    reading = await reader.start_read_until(reader.log.may_return)
     assert reader.log.position == 1
     await reader.rebalance()
     await reader.consumer.perform_seek()
     reader.consumer.resume_flow()
-    reader.log.arrives.set()
+    reader.log.may_return.set()
     assert await reading == []
     assert bounds(await reader.read()) == [(0, 0)]
 
 
-async def test_what_is_fetched_after_the_seek_waits_until_it_may_go_on(reader: Reader) -> None:
-    """Nobody seeks again, so dropping it would leave a gap."""
+async def test_batch_of_the_current_epoch_waits_for_the_flow_and_is_delivered(reader: Reader) -> None:
+    """Nothing seeks again, so dropping it would leave a gap."""
     await reader.consumer.perform_seek()
-    reading = await reader.read_as_far_as(reader.log.begins)
+    reading = await reader.start_read_until(reader.log.may_fetch)
     await reader.rebalance()
     reader.log.commit = 3
     await reader.consumer.perform_seek()
-    reader.log.begins.set()
-    await turns()
+    reader.log.may_fetch.set()
+    await run_pending()
     assert reader.log.position == 4
     assert not reading.done()
     reader.consumer.resume_flow()
@@ -180,36 +183,36 @@ async def test_what_is_fetched_after_the_seek_waits_until_it_may_go_on(reader: R
     assert bounds(await reader.read()) == [(4, 4)]
 
 
-async def test_a_seek_that_a_rebalance_overtakes_is_none(reader: Reader) -> None:
-    """It would vouch for what the next assignment reads before it is sought itself."""
+async def test_seek_overtaken_by_a_rebalance_is_an_error(reader: Reader) -> None:
+    """It would start an epoch of the next assignment before that is sought itself."""
     reader.log.revoke()
     with pytest.raises(IllegalStateError):
         await reader.consumer.perform_seek()
     with pytest.raises(IllegalStateError):
         await reader.consumer.seek_wait({ITEMS: 5})
     reader.log.assign()
-    reader.log.answers.clear()
+    reader.log.may_answer.clear()
     seeking = asyncio.create_task(reader.consumer.perform_seek())
-    await turns()
+    await run_pending()
     await reader.rebalance()
-    reader.log.answers.set()
+    reader.log.may_answer.set()
     with pytest.raises(IllegalStateError):
         await seeking
     reader.consumer.resume_flow()
     assert await reader.read() == []
 
 
-async def test_a_fetch_whose_partitions_are_all_held_back_brings_none_of_them(reader: Reader) -> None:
+async def test_fetch_with_all_partitions_paused_returns_none_of_them(reader: Reader) -> None:
     await reader.consumer.perform_seek()
-    reading = await reader.read_as_far_as(reader.log.begins)
+    reading = await reader.start_read_until(reader.log.may_fetch)
     reader.consumer.pause_partitions({ITEMS})
-    reader.log.begins.set()
+    reader.log.may_fetch.set()
     assert await reading == []
     reader.consumer.resume_partitions({ITEMS})
     assert bounds(await reader.read()) == [(0, 0)]
 
 
-async def test_flow_that_is_resumed_twice_keeps_what_came_in_between(reader: Reader) -> None:
+async def test_flow_resumed_twice_keeps_its_queues(reader: Reader) -> None:
     flow = reader.app.flow_control
     queue: FlowControlQueue[int] = FlowControlQueue(flow_control=flow, clear_on_resume=True)
     flow.resume()
@@ -221,8 +224,34 @@ async def test_flow_that_is_resumed_twice_keeps_what_came_in_between(reader: Rea
     assert queue.empty()
 
 
-async def test_what_a_rebalance_cuts_off_does_not_hide_what_comes_after(reader: Reader) -> None:
-    """Faust passes over offsets below the last one that it handed on."""
+async def test_rebalance_clears_the_last_read_offsets(reader: Reader) -> None:
+    """Faust drops offsets below the last one that it delivered."""
     reader.consumer._read_offset[ITEMS] = 50
     await reader.consumer.on_partitions_assigned(set(), 2)
     assert reader.consumer._read_offset[ITEMS] is None
+
+
+class PausedPartition:
+    """aiokafka's state of a changelog partition that is paused after its recovery, and asked for it at 600 s."""
+
+    timestamp = 600_000
+    highwater = 9
+    position = 4
+
+
+@pytest.mark.parametrize("overridden", [True, False])
+async def test_healthy_worker_logs_no_error_about_paused_partitions(
+    reader: Reader, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, overridden: bool
+) -> None:
+    """Without the override, Faust logs one every 2.5 s for each changelog partition after five minutes."""
+    if not overridden:
+        monkeypatch.delattr(BatchConsumerThread, "verify_event_path")
+    monkeypatch.setattr(reader.app.topics, "acks_enabled_for", lambda topic: topic == ITEMS.topic)
+    assignment = SimpleNamespace(active=True, state_value=lambda _: PausedPartition())
+    reader.log._subscriptions.subscription = SimpleNamespace(assignment=assignment)
+    reader.consumer.thread.time_started = 0.0
+    with caplog.at_level("ERROR"):
+        reader.consumer.verify_event_path(now=600.0, tp=ITEMS)
+
+    assert ("Stream has not started processing" in caplog.text) is not overridden
+    assert (caplog.text == "") is overridden

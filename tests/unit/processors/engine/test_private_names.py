@@ -1,0 +1,101 @@
+"""A canary for each private name of aiokafka and Faust that the engine uses: what to do if an upgrade breaks it."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import SubscriptionState
+from faust import App
+from faust.app.base import App as BaseApp
+from faust.tables.recovery import Recovery
+from faust.transport.consumer import Consumer, ThreadDelegateConsumer
+from faust.transport.drivers import aiokafka as driver
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from mode.threads import ServiceThread
+
+from processors.engine import stage
+
+METHODS = [
+    (fetcher.PartitionRecords, "_consumer_record", "SlimRecords: override what now builds a ConsumerRecord."),
+    (GroupCoordinator, "_do_heartbeat", "observe_heartbeats: wrap what now sends a heartbeat and returns its success."),
+    (SubscriptionState, "reassignment_in_progress", "current_assignment: find what says that a rebalance is running."),
+    (SubscriptionState, "subscription", "current_assignment: find the object that is replaced by each assignment."),
+    (Consumer, "_new_offset", "BatchConsumer: override what computes the offset to commit from acknowledged ones."),
+    (Consumer, "_add_gap", "BatchConsumer: override what takes missing offsets for gaps, or commits skip batches."),
+    (Consumer, "_get_active_partitions", "BatchConsumer: find which partitions are assigned and not paused."),
+    (Consumer, "_wait_next_records", "BatchConsumer: override what waits for the next fetch; Faust's sleeps a second."),
+    (ThreadDelegateConsumer, "_getmany", "BatchConsumer: find what fetches in the consumer's thread."),
+    (driver.Consumer, "_new_consumer_thread", "BatchConsumer: override what creates the consumer's thread."),
+    (AIOKafkaConsumerThread, "_create_worker_consumer", "BatchConsumerThread: override what builds the consumer."),
+    (AIOKafkaConsumerThread, "_ensure_consumer", "BatchConsumerThread: find what returns aiokafka's consumer."),
+    (AIOKafkaConsumerThread, "_fetch_records", "BatchConsumerThread: override what returns fetched records."),
+    (AIOKafkaConsumerThread, "_seek_wait", "BatchConsumerThread: override every seek, so that it starts an epoch."),
+    (AIOKafkaConsumerThread, "verify_event_path", "BatchConsumerThread: silence the check of paused partitions."),
+    (BaseApp, "_on_partitions_revoked", "BatchApp: let the runner finish before a stopping app revokes partitions."),
+    (BaseApp, "_on_rebalance_when_stopped", "BatchApp: keep Faust from closing the consumer from another thread."),
+]
+"""Class, name, and what in the engine depends on it."""
+
+SOURCES: list[tuple[Any, str, str]] = [
+    (
+        AIOKafkaConsumer.__init__,
+        "self._fetch_max_wait_ms = ",
+        "set_initial_fetch_wait: find the fetch wait's attribute.",
+    ),
+    (AIOKafkaConsumer.start, "self._fetcher = Fetcher(", "set_fetch_wait: find the consumer's fetcher."),
+    (AIOKafkaConsumer.start, "self._coordinator = GroupCoordinator(", "observe_heartbeats: find the coordinator."),
+    (AIOKafkaConsumer.__init__, "self._subscription = ", "current_assignment: find the subscription."),
+    (
+        GroupCoordinator,
+        "await self._do_heartbeat()",
+        "observe_heartbeats: the heartbeat must be looked up on the object.",
+    ),
+    (Fetcher._get_actions_per_node, "self._fetch_min_bytes,", "set_fetch_wait: it must be read for each request."),
+    (Fetcher._get_actions_per_node, "self._fetch_max_wait_ms,", "set_fetch_wait: it must be read for each request."),
+    (Fetcher, "= PartitionRecords(", "patch_consumer_records: the class must be looked up by its name in the module."),
+    (AIOKafkaClient.bootstrap, "log.error('Unable connect to", "connection_errors: find where the reason is logged."),
+    (Consumer.__init__, "self._acked = ", "_new_offset: find where acknowledged offsets are kept."),
+    (Consumer.__init__, "self._acked_index = ", "_new_offset: find where acknowledged offsets are kept."),
+    (
+        Consumer.__init__,
+        "self._read_offset = ",
+        "on_partitions_assigned: find the last delivered offsets and clear them.",
+    ),
+    (
+        Consumer.__init__,
+        "self._buffered_partitions = ",
+        "on_partitions_assigned: find the partitions paused when full.",
+    ),
+    (Recovery, "active_offsets", "recovery_progress: find what changes while tables recover."),
+    (ServiceThread.__init__, "self.thread_loop = ", "loops: find the loop of the consumer's thread."),
+]
+"""Function or class whose source must contain a text, and what in the engine depends on it."""
+
+
+@pytest.mark.parametrize(("owner", "name", "advice"), METHODS, ids=[f"{row[0].__name__}.{row[1]}" for row in METHODS])
+def test_private_method_exists(owner: type, name: str, advice: str) -> None:
+    assert hasattr(owner, name), advice
+
+
+@pytest.mark.parametrize(("owner", "text", "advice"), SOURCES, ids=[row[1].strip(" =(,") for row in SOURCES])
+def test_private_attribute_is_used_as_the_engine_expects(owner: Any, text: str, advice: str) -> None:
+    assert text in inspect.getsource(owner), advice
+
+
+def test_flow_control_is_a_cached_property_of_the_app() -> None:
+    assert hasattr(App.flow_control, "__get__"), "BatchApp.flow_control: find what creates Faust's flow control"
+
+
+def test_private_names_of_aiokafka_stand_in_one_module() -> None:
+    names = ("._fetcher", "._coordinator", "._subscription.", "._client", "._fetch_m", "_do_heartbeat")
+    engine = Path(inspect.getfile(stage)).parent
+    found = {path.name for path in engine.glob("*.py") if any(name in path.read_text() for name in names)}
+    assert found - {"offsets.py"} == {"aiokafka_patches.py"}

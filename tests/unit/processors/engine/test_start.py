@@ -1,0 +1,65 @@
+"""The start of a worker while Kafka is away: bounded retries, one line for each, one sentence at the end."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
+
+from processors.engine import app
+from processors.engine.errors import KafkaUnavailableError, TopicsError
+from processors.engine.offsets import check_topics
+
+SERVERS = "kafka:9092"
+
+
+class Kafka:
+    """Refuses some connections, with the log line that aiokafka writes for each."""
+
+    def __init__(self, refusals: int, error: Exception | None = None) -> None:
+        self.attempts = 0
+        self._refusals = refusals
+        self._error = error or KafkaConnectionError("Unable to bootstrap")
+
+    async def connect(self) -> None:
+        self.attempts += 1
+        if self.attempts <= self._refusals:
+            logging.getLogger("aiokafka").error('Unable connect to "%s": refused', SERVERS)
+            raise self._error
+
+
+async def test_start_retries_with_one_line_for_each_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    kafka = Kafka(refusals=1)
+    await app.connect(kafka.connect, SERVERS)
+
+    assert kafka.attempts == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        'Kafka at kafka:9092 does not answer, retrying in 0.5 s: Unable connect to "kafka:9092": refused'
+    ]
+
+
+async def test_start_gives_up_after_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "START_SECONDS", 0.0)
+    with pytest.raises(KafkaUnavailableError, match=r"Kafka at kafka:9092 did not answer .* SEQUENCE_KAFKA_SERVERS"):
+        await app.connect(Kafka(refusals=99).connect, SERVERS)
+
+
+@pytest.mark.parametrize("error", [TopicsError("missing"), TopicAuthorizationFailedError("items.v1")])
+async def test_error_that_no_retry_cures_is_raised_at_once(error: Exception) -> None:
+    kafka = Kafka(refusals=99, error=error)
+    with pytest.raises(type(error)):
+        await app.connect(kafka.connect, SERVERS)
+    assert kafka.attempts == 1
+
+
+def test_missing_topics_are_named_with_the_command_that_creates_them() -> None:
+    with pytest.raises(TopicsError) as caught:
+        check_topics(["b", "a", "c"], {"c": 4})
+    assert str(caught.value) == "Topics missing: a, b. Create them with `sequence topics apply`."
+
+
+def test_topics_that_differ_in_partitions_are_refused() -> None:
+    with pytest.raises(TopicsError, match=r"must have the same number of partitions: a has 4, b has 8\."):
+        check_topics(["a", "b"], {"a": 4, "b": 8})
+    check_topics(["a", "b"], {"a": 4, "b": 4, "other": 9})
