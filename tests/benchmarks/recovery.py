@@ -31,7 +31,7 @@ class Recovery:
         began = perf_counter()
         await self.namespace.start_workers("dedupe")
         async with measured(self.namespace.pids()) as usage:
-            await until(lambda: ": at work on partitions" in log.read_text(), "the worker has recovered")
+            await until(lambda: ": partitions assigned" in log.read_text(), "the worker has recovered")
             seconds = perf_counter() - began
         await self.namespace.stop()
         return Sample(seconds, usage.per_million(self.entries), usage.peak_mib)

@@ -148,7 +148,7 @@ def recreating_topics(trial: Trial) -> None:
         for service in stack.services(kind):
             eventually(
                 lambda service=service: (
-                    "refusing to run: " in stack.log(service) and "deleted and made again" in stack.log(service)
+                    "exiting with code 78" in stack.log(service) and "deleted and recreated" in stack.log(service)
                 ),  # type: ignore[misc]
                 f"{service} refuses to run and says why: {stack.log(service)[-1500:]}",
                 within_seconds=120,

@@ -176,14 +176,14 @@ def stopping_in_slow_inserts(trial: Trial) -> None:
                 eventually(lambda pid=pid: not alive(pid), f"{service} exits")  # type: ignore[misc]
         stack.proxy.delay_seconds = 0.0
     logs = [*map(stack.log, stack.services("sink")), extra.log]
-    trial.violations["shutdowns that timed out"] = sum(log.count("not done after") for log in logs)
+    trial.violations["shutdowns that timed out"] = sum(log.count("shutdown timed out") for log in logs)
     trial.violations["partitions owned by two workers"] = _owned_twice(logs)
-    trial.violations["workers without a revocation in the log"] = sum("let go of" not in log for log in logs)
+    trial.violations["workers without a revocation in the log"] = sum("partitions revoked" not in log for log in logs)
 
 
 def _owned_twice(logs: list[str]) -> int:
     """Count how often a worker processed a partition that another had not released, according to their logs."""
-    telling = ("at work on partitions", "let go of", "ending the process", "not done after")
+    telling = ("partitions assigned", "partitions revoked", "exiting with code", "shutdown timed out")
     lines = sorted(
         (line, number)
         for number, log in enumerate(logs)
@@ -193,7 +193,7 @@ def _owned_twice(logs: list[str]) -> int:
     held: list[set[tuple[str, str]]] = [set() for _ in logs]
     count = 0
     for line, number in lines:
-        begun = re.search(r"(\S+): at work on partitions (.+)", line)
+        begun = re.search(r"(\S+): partitions assigned, recovery complete: (.+)", line)
         if begun is None:
             held[number].clear()
             continue

@@ -76,11 +76,11 @@ def rebuilding_entries() -> float:
                     within_seconds=300,
                 )
             shutil.rmtree(worker.state)
-            assigned = worker.log.count("at work on partitions")
+            assigned = worker.log.count("partitions assigned")
             began = time.monotonic()
             with worker:
                 worker.until(
-                    lambda: worker.log.count("at work on partitions") > assigned,
+                    lambda: worker.log.count("partitions assigned") > assigned,
                     "its entries are restored",
                     within_seconds=120,
                 )

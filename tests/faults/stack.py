@@ -175,7 +175,7 @@ class Stack:
     def self_exits(self) -> list[str]:
         """Return the log lines with which workers exited by themselves."""
         logs = [self.log(service) for kind in ("dedupe", "persons", "sink") for service in self.services(kind)]
-        return [line for log in logs for line in log.splitlines() if "ending the process: " in line]
+        return [line for log in logs for line in log.splitlines() if "exiting with code 70" in line]
 
     def query(self, sql: str) -> list[dict[str, object]]:
         """Return the rows of *sql*; retry while ClickHouse is being restarted."""

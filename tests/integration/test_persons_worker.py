@@ -126,6 +126,6 @@ def test_a_worker_that_wakes_after_its_partition_has_moved_takes_no_trait_back_u
             assert latest(kafka_settings, topics) != expected, "what it wrote stands last on the log"
 
             other.until(lambda: other.ends == 1, "the owner has found it out")
-            at_work = other.log.count("identifies.v1: at work")
-            other.until(lambda: other.log.count("identifies.v1: at work") > at_work, "it has recovered")
+            assignments = other.log.count("identifies.v1: partitions assigned")
+            other.until(lambda: other.log.count("identifies.v1: partitions assigned") > assignments, "it has recovered")
             assert (latest(kafka_settings, topics) == expected) == (without == "")

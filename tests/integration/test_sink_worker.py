@@ -230,7 +230,7 @@ def test_an_insert_held_up_while_its_partition_moves_writes_nothing(pipeline: Pi
         # The other worker's INSERTs shall be longer: the engine would drop equal ones by their tokens.
         pipeline.send()
         with pipeline.worker(tmp_path / "two", **long_session) as two:
-            eventually(lambda: "at work on partitions" in two.log, "the other worker has partitions")
+            eventually(lambda: "partitions assigned" in two.log, "the other worker has partitions")
             eventually(lambda: len(pipeline.rows()) - COUNT > 0, "the other worker has written")
             proxy.release()
             eventually(lambda: proxy.let_go == proxy.held, "the late INSERTs have come")
