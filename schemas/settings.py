@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -183,12 +184,25 @@ def _range(base: Any, meta: Meta | None) -> str:
     return f"at least {meta.ge}" if meta.ge is not None else f"greater than {meta.gt}"
 
 
+def check_servers(servers: str) -> None:
+    """Raise ValueError unless *servers* is a comma-separated list of `host:port`, or `host` for port 9092."""
+    found = [server.strip() for server in servers.split(",") if server.strip()]
+    if not found or not all(_is_server(server) for server in found):
+        raise ValueError("must be host:port, comma-separated")
+
+
+def _is_server(server: str) -> bool:
+    host, colon, port = server.rpartition(":")
+    is_ipv6 = ":" in host and not host.startswith("[")
+    return "/" not in server and (not colon or is_ipv6 or (port.isdecimal() and int(port) <= 65535))
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaSettings:
     """How to connect to Kafka, and the prefix of its topics."""
 
     bootstrap_servers: str = setting(
-        "SEQUENCE_KAFKA_SERVERS", "127.0.0.1:9092", "Addresses of Kafka brokers, comma-separated"
+        "SEQUENCE_KAFKA_SERVERS", "127.0.0.1:9092", "Addresses of Kafka brokers, comma-separated", check=check_servers
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = setting(
         "SEQUENCE_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", "Protocol used to connect to the brokers"
@@ -261,11 +275,24 @@ def check_database_name(name: str) -> None:
         raise ValueError("must consist of letters, digits and underscores, and not start with a digit")
 
 
+def check_http_url(url: str) -> None:
+    """Raise ValueError unless *url* begins with `http://` or `https://` and names a host."""
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # `port` of a port that is no number up to 65535
+        is_valid = False
+    if not is_valid:
+        raise ValueError("must be a URL such as http://127.0.0.1:8123")
+
+
 @dataclass(frozen=True, slots=True)
 class ClickHouseSettings:
     """How to connect to ClickHouse over HTTP."""
 
-    url: str = setting("SEQUENCE_CLICKHOUSE_URL", "http://127.0.0.1:8123", "HTTP address of ClickHouse")
+    url: str = setting(
+        "SEQUENCE_CLICKHOUSE_URL", "http://127.0.0.1:8123", "HTTP address of ClickHouse", check=check_http_url
+    )
     username: str = setting("SEQUENCE_CLICKHOUSE_USERNAME", "default", "ClickHouse user that writes the tables")
     password: str = setting(
         "SEQUENCE_CLICKHOUSE_PASSWORD", "", "Password of `SEQUENCE_CLICKHOUSE_USERNAME`", secret=True

@@ -250,3 +250,20 @@ def test_unusable_kafka_settings_name_their_variable(tmp_path: Path) -> None:
         kafka_arguments(KafkaSettings(security_protocol="SASL_SSL"))
     with pytest.raises(SettingsError, match="SEQUENCE_KAFKA_CA_FILE"):
         kafka_arguments(KafkaSettings(security_protocol="SSL", ca_file=str(tmp_path / "missing.pem")))
+
+
+@pytest.mark.parametrize("servers", ["kafka:9092", "kafka", "a:1, b:2,", "[::1]:9092", "::1", "10.0.0.1:65535"])
+def test_kafka_servers_are_hosts_with_ports(servers: str) -> None:
+    assert load(KafkaSettings, {"SEQUENCE_KAFKA_SERVERS": servers}).bootstrap_servers == servers
+
+
+@pytest.mark.parametrize("servers", ["", " , ", "kafka:abc", "kafka:", "http://kafka:9092", "kafka:65536"])
+def test_invalid_kafka_servers_are_rejected(servers: str) -> None:
+    with pytest.raises(SettingsError, match="SEQUENCE_KAFKA_SERVERS: must be host:port, comma-separated, got"):
+        load(KafkaSettings, {"SEQUENCE_KAFKA_SERVERS": servers})
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "localhost:8123", "ftp://host", "http://", "http://host:abc"])
+def test_invalid_clickhouse_url_is_rejected(url: str) -> None:
+    with pytest.raises(SettingsError, match="SEQUENCE_CLICKHOUSE_URL: must be a URL such as http://"):
+        load(ClickHouseSettings, {"SEQUENCE_CLICKHOUSE_URL": url})
