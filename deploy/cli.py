@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from deploy.errors import DeployError
+from deploy.logging import LogSettings, configure, silence_clients
 from gateway.errors import GatewayError
 from processors.clickhouse.errors import ClickHouseError
 from schemas.projects import Scope
@@ -74,12 +75,6 @@ def report_errors(function: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
-def _configure_logging() -> None:
-    from deploy.logging import LogSettings, configure
-
-    configure(load(LogSettings))
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.version_option(package_name="sequence-events")
 def main() -> None:
@@ -88,6 +83,7 @@ def main() -> None:
     Settings are environment variables named SEQUENCE_*. They are validated at startup, and all errors are reported
     together.
     """
+    silence_clients()  # A service's `configure` sets their levels again.
 
 
 @main.command()
@@ -104,7 +100,7 @@ def up(parent: int | None) -> None:
     extra.require()
     from deploy.local import stack
 
-    _configure_logging()
+    configure(load(LogSettings))
     stack.up(os.environ, parent)
 
 
@@ -115,7 +111,7 @@ def gateway() -> None:
     from gateway import server
     from gateway.settings import GatewaySettings
 
-    _configure_logging()
+    configure(load(LogSettings))
     server.run(load(GatewaySettings))
 
 
@@ -133,7 +129,7 @@ def worker(kind: str) -> None:
     from processors.settings import WorkerSettings
     from processors.workers import run
 
-    _configure_logging()
+    configure(load(LogSettings))
     run(kind, load(WorkerSettings))
 
 

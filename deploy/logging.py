@@ -15,7 +15,7 @@ from typing import Literal, TextIO
 from schemas.settings import setting
 
 # These log every rebalance step, request or timer at INFO; the pipeline logs the events that matter itself.
-_VERBOSE_LOGGERS = ("aiohttp.access", "aiokafka", "asyncio", "faust", "mode", "urllib3")
+_VERBOSE_LOGGERS = ("aiohttp.access", "aiokafka", "asyncio", "clickhouse_connect", "faust", "mode", "urllib3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,14 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
     logging.basicConfig(level=settings.level, handlers=[handler], force=True)
-    if settings.level != "DEBUG":
-        for name in _VERBOSE_LOGGERS:
-            logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _VERBOSE_LOGGERS:
+        logging.getLogger(name).setLevel(logging.NOTSET if settings.level == "DEBUG" else logging.WARNING)
+
+
+def silence_clients() -> None:
+    """Drop the log of Kafka's and ClickHouse's clients: a one-shot command reports the outcome as its own message."""
+    for name in ("aiokafka", "clickhouse_connect"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from deploy.errors import TopicsError
@@ -42,11 +42,13 @@ async def apply(kafka: KafkaSettings, topics: TopicSettings) -> list[str]:
             created = await _create(admin, missing, topics.replication_factor)
             _check_partition_counts(declared, await _wait_for_leaders(admin, declared))
             updated = await _update(admin, [topic for topic in declared if topic.name not in created])
-    except (KafkaError, OSError, ValueError) as error:
+    except KafkaConnectionError as error:
         raise TopicsError(
-            f"Cannot reach Kafka at {kafka.bootstrap_servers}: {error or type(error).__name__}. "
+            f"Kafka at {kafka.bootstrap_servers} is unreachable. "
             "Check SEQUENCE_KAFKA_SERVERS and that the broker is running."
         ) from error
+    except (KafkaError, OSError) as error:
+        raise TopicsError(f"Kafka at {kafka.bootstrap_servers}: {error or type(error).__name__}") from error
     return created + updated
 
 
