@@ -1,16 +1,19 @@
-"""The compose file: of the specification's form, told nothing but known settings, open to this machine alone."""
+"""The compose file and the image: valid, with known settings and commands, and reachable from this machine alone."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from check_jsonschema import main as check_jsonschema  # type: ignore[import-untyped]  # it publishes no types
+from click import Group
 from click.testing import CliRunner
 
+from deploy.cli import main
+from deploy.docker.health import host_to_connect
 from deploy.docker.prepare import PrepareSettings, published_clickhouse
 from deploy.embedded.kafka import VERSION, Broker
 from deploy.logging import LogSettings
@@ -19,245 +22,178 @@ from gateway.settings import GatewaySettings
 from processors.settings import WorkerSettings
 from processors.workers import WORKERS
 from schemas.settings import declarations, load
-from tests.support.containers import COMPOSE_FILE, compose, image_environment, interpolated, services
+from tests.support.containers import (
+    COMPOSE_FILE,
+    DOCKERFILE,
+    ROOT,
+    compose,
+    image_environment,
+    instructions,
+    service_command,
+    services,
+    variables,
+)
 from tests.support.services import CLICKHOUSE_IMAGE
 
-OURS = ("init", "gateway", *WORKERS)
 SETTINGS: dict[str, type[Any]] = {
     "init": PrepareSettings,
     "gateway": GatewaySettings,
     **dict.fromkeys(WORKERS, WorkerSettings),
 }
+KAFKA_ADDRESSES = {
+    "advertised.listeners",
+    "controller.quorum.voters",
+    "inter.broker.listener.name",
+    "listener.security.protocol.map",
+    "listeners",
+    "log.dirs",
+}
 
 
-def check(file: Path) -> str:
-    """Return what is wrong with *file* by the compose specification; empty when nothing is."""
-    done = CliRunner().invoke(check_jsonschema, ["--builtin-schema", "vendor.compose-spec", str(file)])
-    return "" if done.exit_code == 0 else done.output
+def test_compose_file_matches_the_specification() -> None:
+    done = CliRunner().invoke(check_jsonschema, ["--builtin-schema", "vendor.compose-spec", str(COMPOSE_FILE)])
+
+    assert done.exit_code == 0, done.output
+    assert set(services()) == {"kafka", "clickhouse", *SETTINGS}
 
 
-def known(service: str) -> set[str]:
-    """Return the variables that the process of *service* reads."""
-    return {setting.variable for cls in (SETTINGS[service], LogSettings) for setting in declarations(cls)}
-
-
-def sequence_variables(environment: dict[str, str]) -> set[str]:
-    return {name for name in environment if name.startswith("SEQUENCE_")}
-
-
-def test_the_compose_file_is_of_the_specified_form() -> None:
-    assert check(COMPOSE_FILE) == ""
-
-
-@pytest.mark.parametrize(
-    ("right", "wrong"),
-    [
-        ("condition: service_healthy", "condition: service_healty"),
-        ("stop_grace_period:", "stop_grace:"),
-        ("cap_drop: [ALL]", "cap_drop: ALL"),
-        ("retries: 3", "retries: {}"),
-    ],
-)
-def test_the_check_of_the_form_finds_a_mistake(tmp_path: Path, right: str, wrong: str) -> None:
-    broken = tmp_path / "docker-compose.yml"
-    text = COMPOSE_FILE.read_text()
-    assert right in text
-    broken.write_text(text.replace(right, wrong))
-
-    assert check(broken) != ""
-
-
-def test_the_services_are_the_pipeline_and_its_two_servers() -> None:
-    assert set(services()) == {"kafka", "clickhouse", *OURS}
-
-
-@pytest.mark.parametrize("service", OURS)
-def test_a_service_is_given_only_settings_it_reads(service: str) -> None:
-    assert sequence_variables(services()[service]["environment"]) <= known(service)
-
-
-@pytest.mark.parametrize("service", OURS)
-def test_a_service_can_load_what_it_is_given(service: str) -> None:
+@pytest.mark.parametrize("service", SETTINGS)
+def test_service_loads_its_environment_and_reads_every_variable(service: str) -> None:
     environ = image_environment() | services()[service]["environment"]
+    known = {setting.variable for cls in (SETTINGS[service], LogSettings) for setting in declarations(cls)}
 
-    for cls in (SETTINGS[service], LogSettings):
-        load(cls, environ)
+    settings = load(SETTINGS[service], environ)
 
-
-def test_every_value_is_text_as_a_process_gets_it() -> None:
-    values = [value for service in services().values() for value in service["environment"].values()]
-
-    assert [value for value in values if not isinstance(value, str)] == []
+    assert {name for name in services()[service]["environment"] if name.startswith("SEQUENCE_")} <= known
+    listeners = services()["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    assert f"INSIDE://{settings.kafka.bootstrap_servers}," in listeners
 
 
-def test_variables_published_clickhouse_are_settings_with_their_own_defaults() -> None:
+@pytest.mark.parametrize("service", ["gateway", *WORKERS])
+def test_command_of_a_service_exists(service: str) -> None:
+    program, *arguments = service_command(service)
+    assert program == "sequence"
+    assert isinstance(main, Group)
+
+    name, command, rest = main.resolve_command(main.make_context("sequence", arguments), arguments)
+
+    assert command is not None
+    command.make_context(name, rest)
+
+
+def test_interpolated_variables_have_the_defaults_of_the_settings() -> None:
     declared = {
         setting.variable: str(setting.default)
         for cls in (PrepareSettings, GatewaySettings, WorkerSettings, LocalSettings)
         for setting in declarations(cls)
     }
-    passwords = {name for name in interpolated() if name.endswith("PASSWORD")}
+    passwords = {"SEQUENCE_CLICKHOUSE_PASSWORD", "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD"}
 
-    assert passwords == {"SEQUENCE_CLICKHOUSE_PASSWORD", "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD"}
-    assert {name: default for name, default in interpolated().items() if name not in passwords}.items() <= (
-        declared.items()
-    )
+    assert {name: value for name, value in variables().items() if name not in passwords}.items() <= declared.items()
+    assert passwords <= variables().keys()
 
 
-def test_only_what_talks_to_clickhouse_is_given_its_password() -> None:
-    given = {name for name, service in services().items() if "SEQUENCE_CLICKHOUSE_PASSWORD" in service["environment"]}
-
-    assert given == {"init", "sink"}
-
-
-def test_a_password_published_clickhouse_reaches_server_and_clients() -> None:
+def test_password_reaches_clickhouse_and_its_clients() -> None:
     found = services({"SEQUENCE_CLICKHOUSE_PASSWORD": "s3cret"})
+    clients = {name for name in found if "SEQUENCE_CLICKHOUSE_PASSWORD" in found[name]["environment"]}
+    server = found["clickhouse"]["environment"]
 
-    assert found["clickhouse"]["environment"]["CLICKHOUSE_PASSWORD"] == "s3cret"
-    for client in ("init", "sink"):
-        environment = found[client]["environment"]
-        assert environment["SEQUENCE_CLICKHOUSE_PASSWORD"] == "s3cret"
-        assert environment["SEQUENCE_CLICKHOUSE_USERNAME"] == found["clickhouse"]["environment"]["CLICKHOUSE_USER"]
-
-
-@pytest.mark.parametrize("service", OURS)
-def test_a_service_is_pointed_at_listeners_that_exist(service: str) -> None:
-    found = services()
-    settings = load(SETTINGS[service], found[service]["environment"])
-    listeners = found["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
-
-    assert f"INSIDE://{settings.kafka.bootstrap_servers}," in listeners
-    if "clickhouse" in {field.name for field in fields(settings)} and service in {"init", "sink"}:
-        assert settings.clickhouse.url == "http://clickhouse:8123"
+    assert clients == {"init", "sink"}
+    for environment in (found[client]["environment"] for client in clients):
+        assert environment["SEQUENCE_CLICKHOUSE_PASSWORD"] == server["CLICKHOUSE_PASSWORD"] == "s3cret"
+        assert environment["SEQUENCE_CLICKHOUSE_USERNAME"] == server["CLICKHOUSE_USER"]
 
 
-def test_the_services_start_in_order() -> None:
-    found = services()
+def test_ports_are_published_on_loopback_and_shown_to_the_user() -> None:
+    changes = {"GATEWAY_PORT": "18080", "LOCAL_KAFKA_PORT": "19999", "LOCAL_CLICKHOUSE_PORT": "18123"}
+    changes |= {"CLICKHOUSE_ANALYST_PASSWORD": "a:b/c"}
+    found = services({f"SEQUENCE_{name}": value for name, value in changes.items()})
+    shown = load(PrepareSettings, found["init"]["environment"])
 
-    assert {name: found["init"]["depends_on"][name]["condition"] for name in found["init"]["depends_on"]} == {
-        "kafka": "service_healthy",
-        "clickhouse": "service_healthy",
+    assert {name: service["ports"] for name, service in found.items() if "ports" in service} == {
+        "kafka": ["127.0.0.1:19999:9092"],
+        "clickhouse": ["127.0.0.1:18123:8123"],
+        "gateway": ["127.0.0.1:18080:8080"],
     }
+    assert found["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].endswith(",OUTSIDE://127.0.0.1:19999")
+    assert found["gateway"]["environment"]["SEQUENCE_GATEWAY_PORT"] == "8080"
+    assert shown.gateway.port == 18080
+    assert published_clickhouse(shown).url == "http://analyst:a%3Ab%2Fc@127.0.0.1:18123"
+
+
+def test_services_start_after_init_and_restart() -> None:
+    found = services()
+
+    assert set(found["init"]["depends_on"]) == {"kafka", "clickhouse"}
+    assert all("test" in found[server]["healthcheck"] for server in found["init"]["depends_on"])
     for name in ("gateway", *WORKERS):
         assert found[name]["depends_on"] == {"init": {"condition": "service_completed_successfully"}}
+        assert found[name]["restart"] == "unless-stopped"
+    grace_seconds = int(found["gateway"]["stop_grace_period"].removesuffix("s"))
+    assert grace_seconds > GatewaySettings().drain_timeout_seconds
 
 
-def test_the_servers_have_health_checks() -> None:
+def test_data_is_in_volumes_and_each_worker_replica_has_its_own() -> None:
     found = services()
+    volumes = {name: found[name]["volumes"][0].split(":") for name in ("kafka", "clickhouse", "init")}
 
-    for name in ("kafka", "clickhouse"):
-        assert found[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
-    assert "healthcheck" not in found["gateway"]  # the image's own
-    for name in ("init", *WORKERS):
-        assert found[name]["healthcheck"] == {"disable": True}
-
-
-def test_what_should_run_is_started_again_and_the_preparation_is_not() -> None:
-    restarts = {name: service.get("restart", "no") for name, service in services().items()}
-
-    assert restarts.pop("init") == "no"
-    assert set(restarts.values()) == {"unless-stopped"}
+    assert {volume for volume, _ in volumes.values()} == set(compose()["volumes"])
+    assert volumes["kafka"][1] == found["kafka"]["environment"]["KAFKA_LOG_DIRS"]
+    assert volumes["init"][1] == found["init"]["environment"]["SEQUENCE_STATE_DIR"]
+    for worker in WORKERS:
+        (volume,) = found[worker]["volumes"]
+        assert ":" not in volume, "replicas share a named volume"
+        assert load(WorkerSettings, found[worker]["environment"]).directory.startswith(f"{volume}/")
 
 
-def test_ports_are_open_to_this_machine_alone() -> None:
-    published = {name: service["ports"] for name, service in services().items() if "ports" in service}
-
-    assert published == {
-        "kafka": ["127.0.0.1:9092:9092"],
-        "clickhouse": ["127.0.0.1:8123:8123"],
-        "gateway": ["127.0.0.1:8080:8080"],
-    }
-
-
-def test_a_port_that_is_moved_moves_with_what_is_said_of_it() -> None:
-    found = services(
-        {
-            "SEQUENCE_GATEWAY_PORT": "18080",
-            "SEQUENCE_LOCAL_KAFKA_PORT": "19999",
-            "SEQUENCE_LOCAL_CLICKHOUSE_PORT": "18123",
-        }
-    )
-    told = load(PrepareSettings, found["init"]["environment"])
-
-    assert found["gateway"]["ports"] == ["127.0.0.1:18080:8080"]
-    assert found["gateway"]["environment"]["SEQUENCE_GATEWAY_PORT"] == "8080"
-    assert found["clickhouse"]["ports"] == [f"127.0.0.1:{told.embedded_clickhouse.port}:8123"]
-    assert told.gateway.port == 18080
-    assert found["kafka"]["ports"] == ["127.0.0.1:19999:9092"]
-    assert found["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].endswith(",OUTSIDE://127.0.0.1:19999")
+def test_containers_run_without_privileges() -> None:
+    for name, service in services().items():
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert name in {"kafka", "clickhouse"} or service["read_only"] is True
+    # Kubernetes accepts only a number as a user that is not root.
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", instructions("USER")[-1])
 
 
-def test_the_lines_to_paste_reach_clickhouse_as_the_analyst_by_its_published_port() -> None:
-    outside = {"SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "a:b/c", "SEQUENCE_LOCAL_CLICKHOUSE_PORT": "18123"}
-    told = load(PrepareSettings, services(outside)["init"]["environment"])
-
-    assert published_clickhouse(told).url == "http://analyst:a%3Ab%2Fc@127.0.0.1:18123"
-
-
-def test_state_is_kept_in_volumes() -> None:
+def test_images_are_pinned() -> None:
     found = services()
-    named = {name: found[name]["volumes"][0].split(":") for name in ("kafka", "clickhouse", "init")}
-
-    assert {volume for volume, _ in named.values()} == set(compose()["volumes"])
-    assert named["kafka"][1] == found["kafka"]["environment"]["KAFKA_LOG_DIRS"]
-    assert named["init"][1] == found["init"]["environment"]["SEQUENCE_STATE_DIR"]
-
-
-@pytest.mark.parametrize("worker", WORKERS)
-def test_each_replica_of_a_worker_has_a_directory_of_its_own(worker: str) -> None:
-    (volume,) = services()[worker]["volumes"]
-
-    assert ":" not in volume, "a named volume is shared by the replicas"
-    assert load(WorkerSettings, services()[worker]["environment"]).directory.startswith(f"{volume}/")
-
-
-@pytest.mark.parametrize("service", OURS)
-def test_our_services_have_no_privileges_and_cannot_write_to_the_image(service: str) -> None:
-    found = services()[service]
-
-    assert found["read_only"] is True
-    assert found["cap_drop"] == ["ALL"]
-    assert found["security_opt"] == ["no-new-privileges:true"]
-    assert "user" not in found  # the image's own, which is not root
-
-
-@pytest.mark.parametrize("server", ["kafka", "clickhouse"])
-def test_the_servers_cannot_gain_privileges(server: str) -> None:
-    assert services()[server]["cap_drop"] == ["ALL"]
-    assert services()[server]["security_opt"] == ["no-new-privileges:true"]
-
-
-def test_a_service_gets_the_time_to_stop_that_it_takes() -> None:
-    seconds = int(services()["gateway"]["stop_grace_period"].removesuffix("s"))
-
-    assert seconds > load(GatewaySettings, {}).drain_timeout_seconds
-
-
-def test_images_are_of_one_exact_version() -> None:
-    found = services()
+    python = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=")
 
     assert found["kafka"]["image"] == f"apache/kafka:{VERSION}"
     assert found["clickhouse"]["image"].startswith(f"{CLICKHOUSE_IMAGE}.")
     assert re.fullmatch(r"\d+(\.\d+){3}", found["clickhouse"]["image"].rpartition(":")[2])
+    assert instructions("FROM") == [f"python:{python}-bookworm AS build", f"python:{python}-slim-bookworm"]
 
 
-def test_kafka_is_set_up_as_the_embedded_broker_is(tmp_path: Path) -> None:
-    addresses = {
-        "advertised.listeners",
-        "controller.quorum.voters",
-        "inter.broker.listener.name",
-        "listener.security.protocol.map",
-        "listeners",
-        "log.dirs",
-    }
+def test_runtime_lock_pins_every_dependency_as_requirements_lock_does() -> None:
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    image, project = (
+        set(re.findall(r"(?m)^[a-zA-Z0-9._-]+==[^\s;]+", lock.read_text()))
+        for lock in (DOCKERFILE.with_name("runtime.lock"), ROOT / "requirements.lock")
+    )
+
+    assert set(dependencies) <= image <= project
+
+
+def test_kafka_is_configured_as_the_embedded_broker_is(tmp_path: Path) -> None:
     environment = services()["kafka"]["environment"]
-    inside = {
+    configured = {
         name.removeprefix("KAFKA_").lower().replace("_", "."): value
         for name, value in environment.items()
         if name.startswith("KAFKA_") and name != "KAFKA_HEAP_OPTS"
     }
     embedded = Broker(tmp_path, 9092, tmp_path).properties(controller_port=29093)
 
-    assert {name: inside[name] for name in inside if name not in addresses} == {
-        name: embedded[name] for name in embedded if name not in addresses
+    assert {name: configured[name] for name in configured if name not in KAFKA_ADDRESSES} == {
+        name: embedded[name] for name in embedded if name not in KAFKA_ADDRESSES
     }
+
+
+@pytest.mark.parametrize(
+    ("listens", "connects"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("", "127.0.0.1"), ("10.1.2.3", "10.1.2.3")],  # noqa: S104  # none is bound
+)
+def test_health_check_connects_to_loopback_when_the_gateway_listens_on_every_address(
+    listens: str, connects: str
+) -> None:
+    assert host_to_connect(GatewaySettings(host=listens)) == connects
