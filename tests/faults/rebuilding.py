@@ -41,7 +41,7 @@ def rebuild(trial: Trial) -> None:
 
     eventually(rebuilt, f"state is restored up to {ends}", within_seconds=90, every_seconds=1.0)
     differing = [table for table in ends if before.get(table, (-1, {}))[1] != after[0][table][1]]
-    trial.faults["partitions rebuilt differently"] = len(differing)
+    trial.violations["partitions rebuilt differently"] = len(differing)
 
 
 def _copy(source: Path, target: Path) -> None:
