@@ -10,11 +10,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -276,13 +276,8 @@ def check_database_name(name: str) -> None:
 
 
 def check_http_url(url: str) -> None:
-    """Raise ValueError unless *url* begins with `http://` or `https://` and names a host."""
-    try:
-        parts = urlsplit(url)
-        is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # `port` of a port that is no number up to 65535
-        is_valid = False
-    if not is_valid:
+    """Raise ValueError unless *url* begins with `http://` or `https://`, then host and optional port."""
+    if not re.fullmatch(r"https?://([^\s/@]+@)?(\[[0-9a-fA-F:]+\]|[^\s/:@]+)(:\d{1,5})?(/\S*)?", url):
         raise ValueError("must be a URL such as http://127.0.0.1:8123")
 
 
