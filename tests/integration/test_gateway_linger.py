@@ -66,7 +66,11 @@ class ConnectionAwareLinger(Linger):
 @asynccontextmanager
 async def serving(*, connection_aware: bool) -> AsyncIterator[int]:
     """Serve the real publisher and accumulator on an instant producer; yield the port."""
-    settings, metrics, budget = GatewaySettings(publish_timeout_seconds=60.0), GatewayMetrics(), MemoryBudget(2**20)
+    settings, metrics, budget = (
+        GatewaySettings(publish_timeout_seconds=60.0, drain_timeout_seconds=0.2),
+        GatewayMetrics(),
+        MemoryBudget(2**20),
+    )
     publisher, projects = KafkaPublisher(settings, [ITEMS, REJECTED], metrics, budget), MemoryProjects()
     projects.add(Project("dev", "Development", 0), TOKEN)
     runner = make_runner(assemble(settings, publisher, projects, metrics, budget), settings)
