@@ -272,9 +272,9 @@ def token_list(project_id: str | None, *, as_json: bool) -> None:
     revokedAt, lastUsedOn.
     """  # noqa: D301  # \b keeps click from wrapping the list
     from deploy import listing
-    from gateway.projects.admin import list_uses
+    from gateway.projects.admin import list_tokens_with_last_use
 
-    uses = asyncio.run(list_uses(load(KafkaSettings), project_id))
+    uses = asyncio.run(list_tokens_with_last_use(load(KafkaSettings), project_id))
     now = time.time_ns() // 1000
     tokens = [listing.describe_token(found, last_used, now) for found, last_used in uses]
     empty = "No tokens. Create one with `sequence token create PROJECT`."

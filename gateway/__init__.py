@@ -1,1 +1,1 @@
-"""HTTP in, Kafka out: authenticates, checks each item and publishes it."""
+"""The gateway: accepts events over HTTP, validates them and publishes them to Kafka."""

@@ -1,1 +1,1 @@
-"""HTTP: routes, the ingest handler, responses, and what aiohttp needs around them."""
+"""HTTP: routes, the ingest handler, responses, probes, CORS, TLS, and the hardened aiohttp server."""

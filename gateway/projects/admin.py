@@ -134,10 +134,12 @@ async def rotate_token(kafka: KafkaSettings, token_id: str, *, overlap_seconds: 
 
 async def list_tokens(kafka: KafkaSettings, project_id: str | None = None) -> list[Token]:
     """Return the tokens of one project or of all, including revoked and expired ones, oldest first."""
-    return [token for token, _ in await list_uses(kafka, project_id)]
+    return [token for token, _ in await list_tokens_with_last_use(kafka, project_id)]
 
 
-async def list_uses(kafka: KafkaSettings, project_id: str | None = None) -> list[tuple[Token, str | None]]:
+async def list_tokens_with_last_use(
+    kafka: KafkaSettings, project_id: str | None = None
+) -> list[tuple[Token, str | None]]:
     """Return the tokens of `list_tokens` with the day of their last use, in UTC; None for an unused token."""
     table = await read_table(kafka)
     if project_id is not None:

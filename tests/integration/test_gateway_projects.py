@@ -27,7 +27,7 @@ from gateway.projects.admin import (
     create_token,
     list_projects,
     list_tokens,
-    list_uses,
+    list_tokens_with_last_use,
     read_table,
     revoke_token,
     rotate_token,
@@ -163,7 +163,7 @@ async def test_last_use_of_a_token_is_recorded_once_by_all_gateways(
     await first.record()
     today = datetime.now(UTC).date().isoformat()
     async with asyncio.timeout(5):
-        while not any(day for _, day in await list_uses(settings)):
+        while not any(day for _, day in await list_tokens_with_last_use(settings)):
             pass
     await within(2, lambda: used_days(other) == [today])
     written = len(await asyncio.to_thread(logs.read, settings, topics.projects))
@@ -172,7 +172,10 @@ async def test_last_use_of_a_token_is_recorded_once_by_all_gateways(
     await first.record()
 
     assert len(await asyncio.to_thread(logs.read, settings, topics.projects)) == written
-    assert {token.hint[:-1]: day for token, day in await list_uses(settings)} == {used[:12]: today, unused[:12]: None}
+    assert {token.hint[:-1]: day for token, day in await list_tokens_with_last_use(settings)} == {
+        used[:12]: today,
+        unused[:12]: None,
+    }
     await publisher.close()
     await other.close()
 
