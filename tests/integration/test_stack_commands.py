@@ -1,7 +1,8 @@
-"""The `sequence` command against a real broker."""
+"""The `sequence` command with a real broker."""
 
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
 
@@ -25,61 +26,72 @@ def applied(kafka_settings: KafkaSettings) -> KafkaSettings:
     return kafka_settings
 
 
-def test_topics_are_made_and_named(kafka_settings: KafkaSettings) -> None:
+def test_topics_apply_prints_created_topics_then_that_they_are_up_to_date(kafka_settings: KafkaSettings) -> None:
     first = run(kafka_settings, "topics", "apply")
     second = run(kafka_settings, "topics", "apply")
 
     assert Topics(kafka_settings.topic_prefix).items in first.output.splitlines()
-    assert second.output == "All topics are as they should be.\n"
+    assert second.output == "Topics are up to date.\n"
 
 
-def test_a_token_is_created_listed_and_revoked(applied: KafkaSettings) -> None:
+def test_token_is_created_listed_and_revoked(applied: KafkaSettings) -> None:
     assert run(applied, "project", "create", "shop", "--name", "The shop").exit_code == 0
     token = run(applied, "token", "create", "shop", "--expires-in", "90d").output.strip()
 
     listed = run(applied, "token", "list", "shop").output
-    identifier = listed.split()[0]
-    revoked = run(applied, "token", "revoke", identifier)
+    (entry,) = json.loads(run(applied, "token", "list", "shop", "--json").output)
+    revoked = run(applied, "token", "revoke", entry["id"])
 
     assert token not in listed
-    assert "shop" in listed
-    assert "expires" in listed
+    heading, row = listed.splitlines()
+    assert heading.split() == ["ID", "PROJECT", "TOKEN", "SCOPE", "STATUS", "EXPIRES", "LAST", "USED"]
+    assert row.split()[:2] == [entry["id"], "shop"]
+    assert (entry["status"], entry["scope"], entry["lastUsedOn"]) == ("valid", "write", None)
+    assert entry["expiresAt"] > entry["createdAt"]
     assert revoked.exit_code == 0
-    assert "revoked" in run(applied, "token", "list").output
+    assert " revoked " in run(applied, "token", "list").output
 
 
-def test_a_project_is_listed_limited_and_disabled(applied: KafkaSettings) -> None:
+def test_project_is_listed_limited_and_disabled(applied: KafkaSettings) -> None:
+    assert run(applied, "project", "list").output.startswith("No projects.")
+    assert run(applied, "project", "list", "--json").output == "[]\n"
     run(applied, "project", "create", "shop", "--name", "The shop")
-    assert run(applied, "project", "list").output == "shop  The shop  enabled  no limit\n"
+    assert listed_project(applied) == "shop  The shop  enabled  none"
 
     changed = run(applied, "project", "update", "shop", "--disable", "--items-per-second", "50", "--burst", "100")
     assert changed.exit_code == 0, changed.output
-    assert run(applied, "project", "list").output == "shop  The shop  disabled  50.0 items a second\n"
+    assert listed_project(applied) == "shop  The shop  disabled  50 items/s, burst 100"
 
     run(applied, "project", "update", "shop", "--enable", "--items-per-second", "0")
-    assert run(applied, "project", "list").output == "shop  The shop  enabled  no limit\n"
-    assert run(applied, "project", "update", "nobody").exit_code == 1
+    assert listed_project(applied) == "shop  The shop  enabled  none"
+    assert run(applied, "project", "update", "nobody", "--enable").exit_code == 1
 
 
-def test_a_token_for_an_unknown_project_is_one_line_and_code_1(applied: KafkaSettings) -> None:
+def listed_project(settings: KafkaSettings) -> str:
+    (_, row) = run(settings, "project", "list").output.splitlines()
+    return row
+
+
+def test_token_for_an_unknown_project_is_one_line_with_exit_code_1(applied: KafkaSettings) -> None:
     result = run(applied, "token", "create", "nobody")
 
     assert result.exit_code == 1
-    assert result.output == "Error: there is no project nobody\n"
+    assert len(result.output.splitlines()) == 1
+    assert result.output.startswith("Error: ")
+    assert "nobody" in result.output
 
 
-def test_a_broker_that_is_not_there_is_one_line_and_code_1(kafka_settings: KafkaSettings) -> None:
-    away = KafkaSettings(bootstrap_servers="127.0.0.1:1", topic_prefix=kafka_settings.topic_prefix)
+def test_unreachable_broker_is_one_line_with_exit_code_1(kafka_settings: KafkaSettings) -> None:
+    unreachable = KafkaSettings(bootstrap_servers="127.0.0.1:1", topic_prefix=kafka_settings.topic_prefix)
 
     for arguments in (("topics", "apply"), ("token", "list"), ("project", "create", "shop")):
-        result = run(away, *arguments)
+        result = run(unreachable, *arguments)
         assert result.exit_code == 1, result.exception
+        assert len(result.output.splitlines()) == 1, result.output
         assert result.output.startswith("Error: Kafka at 127.0.0.1:1")
 
 
-async def test_the_development_token_is_made_once(
-    kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
-) -> None:
+async def test_development_token_is_created_once(kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path) -> None:
     assert topics.prefix == kafka_settings.topic_prefix
     file = tmp_path / "dev-token"
 
@@ -91,7 +103,7 @@ async def test_the_development_token_is_made_once(
     assert len(await list_tokens(kafka_settings, "dev")) == 1
 
 
-async def test_a_development_token_that_was_revoked_stays_revoked(
+async def test_revoked_development_token_stays_revoked(
     kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
 ) -> None:
     assert topics.prefix == kafka_settings.topic_prefix
@@ -105,13 +117,13 @@ async def test_a_development_token_that_was_revoked_stays_revoked(
     assert after.revoked_at is not None
 
 
-async def test_a_development_token_that_kafka_lost_is_taken_over_again(
+async def test_development_token_that_kafka_lost_is_registered_again(
     kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
 ) -> None:
     assert topics.prefix == kafka_settings.topic_prefix
-    kept = "seq_dev_kept-from-an-earlier-life"
-    (tmp_path / "dev-token").write_text(kept)
+    stored = "seq_dev_stored-by-an-earlier-stack"
+    (tmp_path / "dev-token").write_text(stored)
 
-    assert await development_token(kafka_settings, tmp_path / "dev-token") == kept
+    assert await development_token(kafka_settings, tmp_path / "dev-token") == stored
 
     assert len(await list_tokens(kafka_settings, "dev")) == 1

@@ -1,4 +1,4 @@
-"""The topics on a real broker: made once, checked ever after."""
+"""`sequence topics apply` on a real broker: topics are created once and checked afterwards."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def configs(settings: KafkaSettings, topic: str) -> dict[str, str]:
     return {entry[0]: entry[1] for entry in response.resources[0][4]}
 
 
-async def make(settings: KafkaSettings, topic: NewTopic) -> None:
+async def create(settings: KafkaSettings, topic: NewTopic) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
     await admin.start()
     try:
@@ -39,12 +39,12 @@ async def make(settings: KafkaSettings, topic: NewTopic) -> None:
         await admin.close()
 
 
-async def test_the_first_run_makes_every_topic_and_the_second_none(settings: KafkaSettings) -> None:
+async def test_first_apply_creates_every_topic_and_the_second_none(settings: KafkaSettings) -> None:
     names = Topics(settings.topic_prefix)
 
-    made = await apply(settings, TopicSettings(partitions=2))
+    created = await apply(settings, TopicSettings(partitions=2))
 
-    assert set(made) == {
+    assert set(created) == {
         names.items,
         names.events,
         names.identifies,
@@ -55,7 +55,7 @@ async def test_the_first_run_makes_every_topic_and_the_second_none(settings: Kaf
     assert await apply(settings, TopicSettings(partitions=2)) == []
 
 
-async def test_topics_carry_their_declared_settings(settings: KafkaSettings) -> None:
+async def test_topics_have_their_declared_settings(settings: KafkaSettings) -> None:
     names = Topics(settings.topic_prefix)
     await apply(settings, TopicSettings(partitions=1, dedupe=DedupeSettings(30.0)))
 
@@ -67,24 +67,24 @@ async def test_topics_carry_their_declared_settings(settings: KafkaSettings) -> 
     assert persons["cleanup.policy"] == "compact"
 
 
-async def test_another_number_of_partitions_is_refused_and_named(settings: KafkaSettings) -> None:
+async def test_different_partition_count_is_rejected_with_both_counts(settings: KafkaSettings) -> None:
     await apply(settings, TopicSettings(partitions=1))
 
-    with pytest.raises(TopicsError, match=r"events\.v1 has 1 partitions, 3 are asked for"):
+    with pytest.raises(TopicsError, match=r"events\.v1 has 1 partition but SEQUENCE_PARTITIONS=3"):
         await apply(settings, TopicSettings(partitions=3))
 
 
-async def test_a_topic_on_the_producers_clock_is_refused(settings: KafkaSettings) -> None:
+async def test_topic_with_producer_timestamps_is_rejected(settings: KafkaSettings) -> None:
     items = Topics(settings.topic_prefix).items
-    await make(settings, NewTopic(items, 1, 1, topic_configs={"message.timestamp.type": "CreateTime"}))
+    await create(settings, NewTopic(items, 1, 1, topic_configs={"message.timestamp.type": "CreateTime"}))
 
     with pytest.raises(TopicsError, match=r"items\.v1 has message\.timestamp\.type=CreateTime"):
         await apply(settings, TopicSettings(partitions=1))
 
 
-async def test_a_longer_window_lengthens_retention_and_leaves_other_settings_alone(settings: KafkaSettings) -> None:
+async def test_longer_window_extends_retention_and_keeps_other_settings(settings: KafkaSettings) -> None:
     names = Topics(settings.topic_prefix)
-    await make(settings, NewTopic(names.events, 1, 1, topic_configs={"segment.bytes": "1048576"}))
+    await create(settings, NewTopic(names.events, 1, 1, topic_configs={"segment.bytes": "1048576"}))
     short = TopicSettings(partitions=1)
     await apply(settings, short)
 
@@ -96,11 +96,11 @@ async def test_a_longer_window_lengthens_retention_and_leaves_other_settings_alo
     assert events["segment.bytes"] == "1048576"
 
 
-async def test_more_replicas_than_brokers_is_a_clear_error(settings: KafkaSettings) -> None:
+async def test_more_replicas_than_brokers_are_rejected_by_kafka(settings: KafkaSettings) -> None:
     with pytest.raises(TopicsError, match=r"items\.v1: .*eplication factor"):
         await apply(settings, TopicSettings(partitions=1, replication_factor=9))
 
 
-async def test_a_broker_that_cannot_be_reached_is_named() -> None:
-    with pytest.raises(TopicsError, match=r"127\.0\.0\.1:1\b"):
+async def test_unreachable_broker_is_named_with_its_setting() -> None:
+    with pytest.raises(TopicsError, match=r"127\.0\.0\.1:1 is unreachable.*SEQUENCE_KAFKA_SERVERS"):
         await apply(KafkaSettings(bootstrap_servers="127.0.0.1:1"), TopicSettings())
