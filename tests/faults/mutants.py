@@ -17,8 +17,7 @@ from processors.engine import contiguous, failpoints
 from processors.engine.changelog_table import ChangelogTable
 from processors.engine.partition_task import PartitionTask
 from processors.engine.producer import Output
-from processors.engine.rocksdb import Put
-from processors.engine.stage import RecordBatch, SourceRecord
+from processors.engine.stage import Put, RecordBatch, SourceRecord
 from processors.persons import replay
 from processors.sink import rows
 from processors.sink.writer import TableWriter

@@ -1,4 +1,4 @@
-"""The dedupe worker as a process, on a real broker: exact whatever moment it is killed at."""
+"""The dedupe worker as a process, on a real broker: exact, at whatever step it is killed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from schemas.topics import Topics
 from tests.support import logs
 from tests.support.marks import in_make_faults
 from tests.support.records import identify, track
+from tests.support.services import eventually
 from tests.support.worker_process import Worker
 
 COUNT = 400
@@ -25,19 +26,19 @@ GROUP = "dedupe"
 
 
 def items(first: int, count: int = COUNT) -> list[Record]:
-    """Return *count* items, and every tenth of them again with other content."""
+    """Return *count* items, and every tenth of them a second time with other content."""
     fresh = [item_record(track(f"m{number}")) for number in range(first, first + count)]
     again = [item_record(track(f"m{number}", user_id="someone-else")) for number in range(first, first + count, 10)]
     return [*fresh, *again]
 
 
 def identifies(count: int) -> list[Identify]:
-    """Return *count* identifies, each of a user of its own."""
+    """Return *count* identifies of as many users."""
     return [identify(f"i{number}", user_id=f"u{number}", traits=b'{"n":%d}' % number) for number in range(count)]
 
 
 def entries(directory: Path) -> dict[int, dict[bytes, bytes]]:
-    """Return the marks of each partition below *directory*."""
+    """Return the dedupe entries of each partition below *directory*."""
     found = {}
     for path in sorted((directory / "seen").iterdir()):
         state = PartitionStore(path, StoreConfig(window_ms=7 * 24 * 3600 * 1000))
@@ -47,7 +48,7 @@ def entries(directory: Path) -> dict[int, dict[bytes, bytes]]:
 
 
 def check(settings: KafkaSettings, topics: Topics, count: int) -> None:
-    """Check that a reader with the origin rule sees each messageId of the first *count* once, as it first came."""
+    """Check that events.v1, read by growing source offsets, has *count* messageIds once each, in their first version."""
     seen = logs.first_by_origin(logs.read(settings, topics.events))
     assert Counter(record.key for record in seen) == Counter({b"p/m%d" % number: 1 for number in range(count)})
     assert all(b'"userId":"u"' in record.value for record in seen)
@@ -66,25 +67,25 @@ def committed(settings: KafkaSettings, topics: Topics) -> int:
 @pytest.mark.parametrize(
     "point", ["produced:1", "applied:2", *in_make_faults("decided:2", "produced:3", "processed:2")]
 )
-def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(
+def test_worker_killed_between_steps_loses_and_doubles_nothing(
     settings: KafkaSettings, topics: Topics, tmp_path: Path, point: str
 ) -> None:
     records = items(0)
     logs.write(settings, topics.items, records)
     with Worker("dedupe", settings, tmp_path, faults={"SEQUENCE_TEST_KILL_AT": point}) as worker:
-        worker.until(lambda: committed(settings, topics) == len(records), "all items are decided")
+        worker.until(lambda: committed(settings, topics) == len(records), "all items are processed")
         assert worker.ends == 1, worker.log
     check(settings, topics, COUNT)
 
 
 @pytest.mark.parametrize("point", ["produced:1", "applied:2", *in_make_faults("decided:2", "processed:2")])
-def test_a_worker_killed_between_two_steps_keeps_no_identify_from_its_person(
+def test_worker_killed_between_steps_loses_no_identify(
     settings: KafkaSettings, topics: Topics, tmp_path: Path, point: str
 ) -> None:
     made = identifies(COUNT)
     logs.write(settings, topics.items, [*map(item_record, made), *map(item_record, made[::10])])
     with Worker("dedupe", settings, tmp_path, faults={"SEQUENCE_TEST_KILL_AT": point}) as worker:
-        worker.until(lambda: committed(settings, topics) == COUNT + COUNT // 10, "all items are decided")
+        worker.until(lambda: committed(settings, topics) == COUNT + COUNT // 10, "all items are processed")
         assert worker.ends == 1, worker.log
 
     events = {record.key: record for record in logs.first_by_origin(logs.read(settings, topics.events))}
@@ -99,13 +100,13 @@ def test_a_worker_killed_between_two_steps_keeps_no_identify_from_its_person(
     assert len(found) >= COUNT
 
 
-def test_wiped_local_state_is_rebuilt_from_the_log_as_it_was(
+def test_deleted_local_state_is_rebuilt_from_the_changelog(
     settings: KafkaSettings, topics: Topics, tmp_path: Path
 ) -> None:
     records = items(0)
     logs.write(settings, topics.items, records)
     with Worker("dedupe", settings, tmp_path) as worker:
-        worker.until(lambda: committed(settings, topics) == len(records), "all items are decided")
+        worker.until(lambda: committed(settings, topics) == len(records), "all items are processed")
     before = entries(worker.state)
     shutil.rmtree(worker.state)
 
@@ -113,21 +114,19 @@ def test_wiped_local_state_is_rebuilt_from_the_log_as_it_was(
     logs.write(settings, topics.items, repeats_and_more)
     with Worker("dedupe", settings, tmp_path) as worker:
         total = len(records) + len(repeats_and_more)
-        worker.until(lambda: committed(settings, topics) == total, "all items are decided")
+        worker.until(lambda: committed(settings, topics) == total, "all items are processed")
         assert worker.ends == 0
     check(settings, topics, 2 * COUNT)
     after = entries(worker.state)
-    assert {number: {key: after[number][key] for key in marks} for number, marks in before.items()} == before
+    assert {number: {key: after[number][key] for key in found} for number, found in before.items()} == before
 
 
-def test_what_is_not_an_item_goes_to_rejected_and_holds_nothing_up(
-    settings: KafkaSettings, topics: Topics, tmp_path: Path
-) -> None:
-    poison = [Record(b"p/poison", b"{not json"), Record(b"p/big", b'{"x":"' + b"x" * 1_000_000 + b'"}')]
-    records = [*items(0, 10), *poison, *items(10, 10)]
+def test_invalid_record_is_rejected_and_blocks_nothing(settings: KafkaSettings, topics: Topics, tmp_path: Path) -> None:
+    invalid = [Record(b"p/invalid", b"{not json"), Record(b"p/big", b'{"x":"' + b"x" * 1_000_000 + b'"}')]
+    records = [*items(0, 10), *invalid, *items(10, 10)]
     logs.write(settings, topics.items, records)
     with Worker("dedupe", settings, tmp_path) as worker:
-        worker.until(lambda: committed(settings, topics) == len(records), "all items are decided")
+        worker.until(lambda: committed(settings, topics) == len(records), "all items are processed")
         assert worker.ends == 0
     check(settings, topics, 20)
     rejected = logs.read(settings, topics.rejected)
@@ -135,7 +134,7 @@ def test_what_is_not_an_item_goes_to_rejected_and_holds_nothing_up(
     assert any(b'"code":"item_too_large"' in record.value for record in rejected)
 
 
-async def make(kafka: KafkaSettings, names: dict[str, int]) -> None:
+async def create(kafka: KafkaSettings, names: dict[str, int]) -> None:
     admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
     try:
         await admin.start()
@@ -144,25 +143,34 @@ async def make(kafka: KafkaSettings, names: dict[str, int]) -> None:
         await admin.close()
 
 
-def test_a_worker_refuses_topics_that_differ_in_partitions(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+def test_worker_refuses_topics_that_differ_in_partitions(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
     topics = Topics(kafka_settings.topic_prefix)
-    asyncio.run(make(kafka_settings, {topics.items: 4, topics.events: 3, topics.identifies: 4}))
+    asyncio.run(create(kafka_settings, {topics.items: 4, topics.events: 3, topics.identifies: 4}))
     with Worker("dedupe", kafka_settings, tmp_path) as worker:
-        worker.until(lambda: worker.ends > 0, "the worker refuses to start")
+        worker.until(lambda: worker.ends > 0, "the worker exits")
         assert "must have the same number of partitions" in worker.log
 
 
-def test_a_worker_refuses_to_run_without_a_topic_for_identifies(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+def test_worker_refuses_to_start_without_the_identifies_topic(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
     topics = Topics(kafka_settings.topic_prefix)
-    asyncio.run(make(kafka_settings, {topics.items: 4, topics.events: 4}))
+    asyncio.run(create(kafka_settings, {topics.items: 4, topics.events: 4}))
     with Worker("dedupe", kafka_settings, tmp_path) as worker:
-        worker.until(lambda: worker.ends > 0, "the worker refuses to start")
+        worker.until(lambda: worker.ends > 0, "the worker exits")
         assert topics.identifies in worker.log
         assert "sequence topics apply" in worker.log
 
 
-def test_a_worker_without_its_topics_says_which_are_missing(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+def test_worker_names_missing_topics(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
     with Worker("dedupe", kafka_settings, tmp_path) as worker:
-        worker.until(lambda: worker.ends > 0, "the worker refuses to start")
+        worker.until(lambda: worker.ends > 0, "the worker exits")
         assert f"{kafka_settings.topic_prefix}.items.v1" in worker.log
         assert "sequence topics apply" in worker.log
+
+
+def test_worker_without_kafka_says_so_in_one_sentence(tmp_path: Path) -> None:
+    away = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    with Worker("dedupe", away, tmp_path) as worker:
+        eventually(lambda: not worker.running, "the worker exits", within_seconds=60)
+        lines = worker.log.splitlines()
+    assert "cannot start, exiting with code 70 (a restart retries): Kafka at 127.0.0.1:1 did not answer" in lines[-1]
+    assert all("retrying in" in line for line in lines[:-1]), worker.log

@@ -1,0 +1,158 @@
+"""Mutants: each breaks its own mechanism and no other, so no control becomes harmless by a change of the product."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from processors.dedupe import decision
+from processors.engine.changelog_table import ChangelogTable
+from processors.engine.errors import InterleavedWriterError, SkippedRecordsError
+from processors.engine.partition_task import BatchLinger, PartitionTask
+from processors.engine.producer import Output
+from processors.engine.rocksdb import StoreConfig
+from processors.persons import replay
+from processors.rejected import RejectedTopic
+from processors.sink.rows import blocks
+from processors.sink.writer import TableWriter
+from schemas.clickhouse import EVENTS
+from schemas.persons import decode_person, encode_person, fold
+from schemas.topics import Topics
+from tests.contracts.sinks import block, tracks, valid_lease
+from tests.fakes.outputs import MemoryOutputs
+from tests.fakes.sink import MemorySink
+from tests.fakes.store import MemoryPartitionStore
+from tests.faults import mutants
+from tests.faults.controls import CONTROLS
+from tests.faults.mutants import MUTANTS
+from tests.faults.worker import WITHOUT
+from tests.support.records import SlimRecord, event_read, identify, track
+from tests.unit.processors.engine.stages import ITEMS, BatchEvent, CountingStage
+from tests.unit.processors.engine.test_runner import FailingStage, IdleConsumer, started
+
+
+class Producer:
+    """Acknowledges outputs at *offset*, or fails if there is none."""
+
+    def __init__(self, offset: int | None) -> None:
+        self._offset = offset
+
+    async def append(self, topic: str, partition: int, outputs: Sequence[Output]) -> int:
+        del topic, partition, outputs
+        if self._offset is None:
+            raise OSError("Kafka is away")
+        return self._offset
+
+
+async def entries_after_write(producer: Producer) -> dict[bytes, bytes]:
+    """Write one output through a table whose changelog is empty, and return the local state."""
+    store = MemoryPartitionStore(StoreConfig())
+    table: Any = SimpleNamespace(
+        changelog_topic_name="events", data=SimpleNamespace(partition=lambda number: {0: store}[number])
+    )
+    changelog = ChangelogTable(table, producer, None)  # type: ignore[arg-type]
+    with contextlib.suppress(OSError):
+        await changelog.write(0, [Output(b"k", b"v")], [(b"k", b"entry", 0)], processed_offset=0)
+    return store.entries()
+
+
+async def local_state_follows_the_outputs() -> bool:
+    assert await entries_after_write(Producer(0)) == {b"k": b"entry"}
+    return await entries_after_write(Producer(None)) == {}
+
+
+async def another_writer_is_an_error() -> bool:
+    try:
+        await entries_after_write(Producer(7))
+    except InterleavedWriterError:
+        return True
+    return False
+
+
+async def input_gap_is_an_error() -> bool:
+    ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    task = PartitionTask(CountingStage(), ITEMS, BatchLinger(0.0), ready, processed_offset=3)
+    try:
+        task.merge([BatchEvent(5)])
+    except SkippedRecordsError:
+        return True
+    return False
+
+
+async def records_with_repeated_source_offsets_are_dropped() -> bool:
+    again = [event_read(offset, track("m"), source_offset=5) for offset in (0, 1)]
+    puts, processed_offset = decision.replay(again, -1)
+    assert processed_offset == 5
+    rows = [row for each in blocks(EVENTS, tracks(range(3)) * 2, 0, -1) for row in each.rows]
+    dropped = (len(puts) == 1, len(rows) == 3)
+    assert len(set(dropped)) == 1, "recovery and sink differ"
+    return all(dropped)
+
+
+async def writer_knows_which_rows_the_table_has() -> bool:
+    sink = MemorySink()
+    sink.insert([block(range(5))], valid_lease)
+    writer = TableWriter(EVENTS, sink, RejectedTopic(MemoryOutputs(), Topics("s"), "sink"))
+    return await writer.load_positions([0]) == {0: 4}
+
+
+async def error_of_a_stage_is_fatal() -> bool:
+    errors: list[BaseException] = []
+    runner = await started(FailingStage(), IdleConsumer(), errors.append)
+    event = BatchEvent(0)
+    runner.submit(event)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await runner.stop()
+    assert event.acknowledged is (errors == [])
+    return errors != []
+
+
+async def stale_person_loses_no_trait() -> bool:
+    stale = fold(None, identify("i1", traits=b'{"a": 1}'))
+    state = encode_person(fold(stale, identify("i2", traits=b'{"b": 2}')))
+    known = {b"p/u": state}
+    puts, _ = replay.replay([SlimRecord(1, b"p/u", encode_person(stale))], 0, lambda keys: [known.get(k) for k in keys])
+    merged = {key: value for key, value, _ in puts}[b"p/u"]
+    return merged is not None and decode_person(merged).traits.keys() == {"a", "b"}
+
+
+MECHANISMS: dict[str, Callable[[], Awaitable[bool]]] = {
+    "produce_before_apply": local_state_follows_the_outputs,
+    "origins": records_with_repeated_source_offsets_are_dropped,
+    "contiguous_in": input_gap_is_an_error,
+    "contiguous_out": another_writer_is_an_error,
+    "sink_position": writer_knows_which_rows_the_table_has,
+    "fail_fast": error_of_a_stage_is_fatal,
+    "join": stale_person_loses_no_trait,
+}
+
+
+def test_every_mutant_has_a_check() -> None:
+    assert MECHANISMS.keys() == MUTANTS.keys()
+
+
+def test_every_control_has_a_mutant() -> None:
+    assert {control.environ[WITHOUT] for control in CONTROLS} == MUTANTS.keys() - {"join"}
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+async def test_product_has_the_mechanism(mechanism: str) -> None:
+    assert await MECHANISMS[mechanism]()
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+async def test_mutant_breaks_its_mechanism_and_no_other(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    MUTANTS[mutant](monkeypatch.setattr)
+
+    assert {name for name, holds in MECHANISMS.items() if not await holds()} == {mutant}
+
+
+def test_replacing_a_function_that_is_gone_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="check_input"):
+        mutants.replace(SimpleNamespace(), "check_input", None)
