@@ -1,4 +1,4 @@
-"""Records the day of each token's last use on `projects.v1`, with at most about one record per token and day.
+"""Records the day of each token's last use on `projects.v1`, usually with one record per token and day.
 
 About once a minute each gateway writes the uses that it has seen and that no gateway has recorded yet. The interval is
 random, so that two gateways rarely write the same record. Requests do not wait for these writes.

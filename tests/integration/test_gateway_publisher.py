@@ -6,6 +6,8 @@ Each fault has a control: with the mechanism disabled, the same fault leaves the
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 import secrets
 import sys
 from collections.abc import AsyncIterator
@@ -123,7 +125,10 @@ async def test_publisher_recovers_from_an_outage_longer_than_every_timeout(kafka
         assert rig.budget.reserved_bytes == 0
 
 
-async def test_outage_rejects_requests_immediately_and_holds_no_memory(kafka: str, topics: Topics) -> None:
+async def test_outage_rejects_requests_immediately_and_holds_no_memory(
+    kafka: str, topics: Topics, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "gateway")
     async with running(kafka, topics, delivery_timeout_seconds=30.0) as rig:
         await rig.recover(5)
         rig.proxy.withhold()
@@ -139,6 +144,10 @@ async def test_outage_rejects_requests_immediately_and_holds_no_memory(kafka: st
         assert rig.budget.reserved_bytes == held
         rig.proxy.resume()
         await rig.recover(15)
+        logged = [message for message in caplog.messages if message.startswith("Kafka ")]
+        assert logged[0] == "Kafka stalled: no acknowledgement for 1 s, rejecting requests with 503"
+        assert re.fullmatch(r"Kafka recovered after [0-9.]+ s", logged[1])
+        assert len(logged) == 2
 
 
 async def test_batch_without_a_leader_replaces_the_producer_and_keeps_the_partition(kafka: str, topics: Topics) -> None:
