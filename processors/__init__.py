@@ -1,1 +1,1 @@
-"""Kafka in, Kafka or ClickHouse out: drops repeats, folds persons, fills tables."""
+"""Stages from topic to topic or ClickHouse: dedupe, fold of persons, sink."""

@@ -1,4 +1,4 @@
-"""The three workers: which tables and stages each is made of."""
+"""The three workers: the tables and stages of each."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import uvloop
 
+from processors.engine.aiokafka_patches import patch_closed_transport_error
 from processors.engine.app import EngineSettings, WorkerBuilder
-from processors.engine.connections import patch_closed_transport_error
 from processors.engine.rocksdb import StoreConfig
 from processors.engine.store import StoreOptions
 from processors.rejected import RejectedTopic
@@ -21,12 +21,12 @@ from schemas.topics import DAY_MS, Topics
 WORKERS = ("dedupe", "persons", "sink")
 
 _COLLECT_AFTER_OBJECTS = 100_000
-"""New objects before the garbage collector looks for cycles. Slices hold some ten thousand records that have none, and
-Python's own number of 700 makes it go over all of them again and again."""
+"""Allocations between garbage collections. A batch holds some ten thousand records without reference cycles, and
+Python's default of 700 would scan them repeatedly."""
 
 
 def run(name: str, settings: WorkerSettings) -> None:
-    """Run worker *name* in this process until it is told to stop; an error ends the process with a code of its own."""
+    """Run worker *name* in this process until SIGTERM or SIGINT; `processors.engine.exit` lists the exit codes."""
     uvloop.install()
     patch_closed_transport_error()
     directory = Path(settings.directory)
@@ -51,10 +51,15 @@ def _run_dedupe(builder: WorkerBuilder, settings: WorkerSettings, directory: Pat
 
     topics = Topics(settings.kafka.topic_prefix)
     window_ms = int(settings.dedupe.window_days * DAY_MS)
-    options = StoreOptions(directory, StoreConfig(window_ms=window_ms), replay)
+    # The records alone give the entries; entries that the table has already make no difference.
+    options = StoreOptions(
+        directory,
+        StoreConfig(window_ms=window_ms),
+        lambda records, processed_offset, _known: replay(records, processed_offset),
+    )
     seen = builder.table("seen", topic=topics.events, options=options)
-    stage = DedupeStage(topics, seen, builder.outputs, RejectedTopic(builder.outputs, topics), window_ms)
-    builder.run([stage], written=[topics.identifies])
+    stage = DedupeStage(topics, seen, builder.producer, RejectedTopic(builder.producer, topics, "dedupe"), window_ms)
+    builder.run([stage], other_outputs=[topics.identifies])
 
 
 def _run_persons(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
@@ -64,11 +69,11 @@ def _run_persons(builder: WorkerBuilder, settings: WorkerSettings, directory: Pa
     topics = Topics(settings.kafka.topic_prefix)
     options = StoreOptions(directory, StoreConfig(), replay, compacted=True)
     persons = builder.table("persons", topic=topics.persons, options=options)
-    builder.run([FoldStage(topics, persons, RejectedTopic(builder.outputs, topics))])
+    builder.run([FoldStage(topics, persons, RejectedTopic(builder.producer, topics, "persons"))])
 
 
 def _run_sink(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
     from processors.sink.stage import stages
 
     del directory
-    builder.run(stages(settings, RejectedTopic(builder.outputs, Topics(settings.kafka.topic_prefix))))
+    builder.run(stages(settings, RejectedTopic(builder.producer, Topics(settings.kafka.topic_prefix), "sink")))

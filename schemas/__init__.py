@@ -1,1 +1,1 @@
-"""What the data looks like at each boundary. No I/O, and no client is imported here."""
+"""Data contracts: items, records, topics, tables and settings. Pure; no client is imported here."""

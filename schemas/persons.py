@@ -1,9 +1,9 @@
-"""A person: what the identifies of one user come to.
+"""Person: the state of one user, folded from identifies. The value of a record on `persons.v1`.
 
-Per trait the last write wins, by the identify's (corrected) time, then by its messageId, then by the bytes of the
-value. So a person is a point of a join-semilattice and `fold` the join: every order of the same identifies, with any
-of them repeated, gives the same person. `null` takes a trait away and leaves its stamp, a tombstone, so that an older
-value that arrives late does not bring it back.
+For each trait the last write wins, by the identify's (corrected) time, then by its messageId, then by the bytes of the
+value. Persons form a join-semilattice and `fold` is its join: every order of the same identifies, with any repetition,
+gives the same person. `null` removes a trait and leaves its stamp as a tombstone, so an older value that arrives late
+does not restore the trait.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from schemas.items import Identify
 from schemas.records import InvalidRecordError
 
 PERSON_LIMIT_BYTES = 256 * 1024
-"""Longest person as it is encoded, well below what a broker takes; one that would be longer stays as it was."""
+"""Largest encoded person, well below a broker's limit. An identify that would exceed it is rejected."""
 
 Stamp = tuple[str, str]
-"""The time and the messageId of the write that stands."""
+"""Time and messageId of the write that won."""
 
 _NULL = b"null"
 _NULL_VALUE = Raw(_NULL)
 
 
 class Person(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """What is known of a user: the value of a record on `persons.v1`."""
+    """The state of a user."""
 
     project_id: str
     user_id: str
     traits: dict[str, Raw]
-    """What can be seen: no trait that was taken away."""
+    """Current traits, without the removed ones."""
     stamps: dict[str, Stamp]
-    """By trait; a name that is not among `traits` is a tombstone."""
+    """By trait. A name without an entry in `traits` is a tombstone."""
     first_seen: str
     """Time of the earliest identify."""
     last_seen: str
@@ -45,9 +45,9 @@ _traits = msgspec.json.Decoder(dict[str, Raw])
 
 
 def fold(person: Person | None, identify: Identify) -> Person:
-    """Return *person* with *identify* taken in; the same object where that changes nothing.
+    """Return *person* with *identify* applied; the same object if nothing changes.
 
-    Raises `InvalidRecordError` where the traits are no JSON object, which validation does not let through.
+    Raises `InvalidRecordError` if the traits are not a JSON object. The gateway rejects those.
     """
     try:
         written = _traits.decode(identify.traits)
@@ -70,9 +70,9 @@ def fold(person: Person | None, identify: Identify) -> Person:
 
 
 def join(one: Person, other: Person) -> Person:
-    """Return the person that knows all that *one* and *other* know; *other* itself where it knows all of it.
+    """Return the merge of *one* and *other*; *other* itself if it already contains all of *one*.
 
-    Folding some identifies here and some there and joining the two is folding all of them.
+    Joining the folds of two sets of identifies equals folding their union.
     """
     newer = {
         name: stamp
@@ -90,21 +90,21 @@ def join(one: Person, other: Person) -> Person:
 
 
 def growth_limit(identify: Identify) -> int:
-    """Return by how many bytes, at most, folding *identify* makes a person longer as it is encoded."""
-    # Each trait, its name once more, and a stamp for each: a trait takes five bytes at least, `"":1,`, and in a stamp
-    # any character of a messageId may need six. The times of first and last seen do not change their length.
+    """Return the largest number of bytes by which folding *identify* can lengthen an encoded person."""
+    # Each trait, its name a second time, and its stamp. A trait has five bytes at least, `"":1,`, and a character of a
+    # messageId up to six in a stamp. First and last seen have a constant length.
     traits = len(bytes(identify.traits))
     stamp = len(identify.timestamp) + 6 * len(identify.message_id.encode()) + 16
     return 2 * traits + (traits // 4 + 1) * stamp
 
 
 def encode_person(person: Person) -> bytes:
-    """Return the JSON value of *person* for `persons.v1`; equal persons have equal bytes."""
+    """Return the JSON value of *person* for `persons.v1`. Equal persons have equal bytes."""
     return _encode(person)
 
 
 def decode_person(value: bytes) -> Person:
-    """Return the person of a record's *value*; `InvalidRecordError` says what is wrong with the bytes."""
+    """Return the person in a record's *value*; raise `InvalidRecordError` if it is none."""
     try:
         return _decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -115,5 +115,5 @@ def _wins(person: Person, name: str, stamp: Stamp, value: Raw) -> bool:
     standing = person.stamps.get(name)
     if standing is None or stamp > standing:
         return True
-    # A messageId can come again with other content once its window has passed.
+    # The same messageId with other content is a new event once the dedupe window has passed.
     return stamp == standing and bytes(value) > bytes(person.traits.get(name, _NULL))

@@ -1,7 +1,10 @@
-"""Item to Kafka record and back; the only owner of keys, partitions and headers.
+"""Kafka records of items and rejections: keys, headers, values and partitions.
 
-Partitions are Kafka's own default, `murmur2(key) % partitions` (`org.apache.kafka.common.utils.Utils.murmur2`, which is
-MurmurHash2 with a seed of Kafka's), so that any client agrees on them.
+An item's *source offset* is the offset that it has on `items.v1`. Records derived from the item carry it in the header
+`origin`, and rows in the column `_origin`.
+
+Partitions follow Kafka's default partitioner, `murmur2(key) % partitions` (`org.apache.kafka.common.utils.Utils`:
+MurmurHash2 with Kafka's seed), so all clients agree on them.
 """
 
 from __future__ import annotations
@@ -17,11 +20,11 @@ from murmurhash2 import murmurhash2
 from schemas.items import Identify, Item, Rejection
 
 ORIGIN = "origin"
-"""Header: the offset of the item on `items.v1`, decimal text; on `events.v1` of the same partition."""
+"""Header: the item's source offset, decimal text. On `events.v1` it belongs to the same partition number."""
 MESSAGE_ID = "message_id"
 """Header: the item's messageId, UTF-8."""
 ORIGIN_PARTITION = "origin_partition"
-"""Header on `identifies.v1`: the partition that `origin` counts in."""
+"""Header on `identifies.v1`: the partition of `items.v1` that the source offset belongs to."""
 
 REJECTED_CONTENT_LIMIT_BYTES = 1024 * 1024
 
@@ -36,11 +39,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class InvalidRecordError(ValueError):
-    """The bytes of a record are not an item."""
+    """The bytes of a record do not decode to what its topic holds."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """What a producer needs to know to send it; the partition follows from the key."""
+    """A record to send; its partition follows from the key."""
 
     key: bytes
     value: bytes
@@ -48,7 +51,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 def item_key(project_id: str, message_id: str) -> bytes:
-    """Return the dedupe key. A project's id has no slash, so two pairs never share a key."""
+    """Return the dedupe key. A project's ID contains no slash, so the key is unique for each pair."""
     return f"{project_id}/{message_id}".encode()
 
 
@@ -63,7 +66,7 @@ def encode_item(item: Item) -> bytes:
 
 
 def decode_item(value: bytes | None) -> Item:
-    """Return the item of a record's *value*; `InvalidRecordError` says what is wrong with the bytes."""
+    """Return the item in a record's *value*; raise `InvalidRecordError` if it is none."""
     try:
         return _decoder.decode(value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -76,53 +79,53 @@ def item_record(item: Item) -> Record:
 
 
 def keyed_items(project_id: str, items: Iterable[Item]) -> list[KeyValue]:
-    """Return the records of *items*, all of one project, on `items.v1`: of each what `item_record` has."""
-    before = f"{project_id}/"
-    return [((before + item.message_id).encode(), _encode(item)) for item in items]
+    """Return key and value on `items.v1` of each of *items*, all of one project; equal to `item_record`."""
+    prefix = f"{project_id}/"
+    return [((prefix + item.message_id).encode(), _encode(item)) for item in items]
 
 
-def origin_of(headers: Iterable[tuple[str, bytes]]) -> int:
-    """Return the origin that *headers* of a record on `events.v1` tell; KeyError where they do not."""
+def source_offset_of(headers: Iterable[tuple[str, bytes]]) -> int:
+    """Return the source offset in *headers*; raise `KeyError` without the header, `ValueError` if it is no number."""
     for name, value in headers:
         if name == ORIGIN:
             return int(value)
     raise KeyError(f"no header {ORIGIN!r}")
 
 
-def event_headers(message_id: bytes, origin: int) -> Headers:
+def event_headers(message_id: bytes, source_offset: int) -> Headers:
     """Return the headers of a record on `events.v1`."""
-    return ((ORIGIN, b"%d" % origin), (MESSAGE_ID, message_id))
+    return ((ORIGIN, b"%d" % source_offset), (MESSAGE_ID, message_id))
 
 
-def identify_headers(message_id: bytes, origin: int, partition: int) -> Headers:
-    """Return the headers of a record on `identifies.v1`; *origin* counts in *partition* of `items.v1`."""
-    return (*event_headers(message_id, origin), (ORIGIN_PARTITION, b"%d" % partition))
+def identify_headers(message_id: bytes, source_offset: int, partition: int) -> Headers:
+    """Return the headers of a record on `identifies.v1`; *source_offset* belongs to *partition* of `items.v1`."""
+    return (*event_headers(message_id, source_offset), (ORIGIN_PARTITION, b"%d" % partition))
 
 
-def identify_record(identify: Identify, value: bytes, *, origin: int, partition: int) -> Record:
-    """Return the record on `identifies.v1` of *identify*, which is *value* at offset *origin* of *partition*."""
-    headers = identify_headers(identify.message_id.encode(), origin, partition)
+def identify_record(identify: Identify, value: bytes, *, source_offset: int, partition: int) -> Record:
+    """Return the record on `identifies.v1` of *identify*, encoded as *value*, from *partition* of `items.v1`."""
+    headers = identify_headers(identify.message_id.encode(), source_offset, partition)
     return Record(person_key(identify.project_id, identify.user_id), value, headers)
 
 
 def rejection_record(rejection: Rejection, content: bytes) -> Record:
-    """Return the record on `rejected.v1` for *content*, which is cut at `REJECTED_CONTENT_LIMIT_BYTES`.
+    """Return the record on `rejected.v1` for *content*, cut at `REJECTED_CONTENT_LIMIT_BYTES`.
 
-    The same content refused twice for the same reason has the same key: readers drop the repeat by it.
+    The key is a hash of code and content, so that readers can drop repeats by key.
     """
     digest = hashlib.blake2b(rejection.code.encode() + b"\0" + content, digest_size=16).hexdigest()
     kept = content[:REJECTED_CONTENT_LIMIT_BYTES]
     truncated = len(kept) < len(content)
-    text = _readable(kept, truncated=truncated)
+    text = _as_text(kept, truncated=truncated)
     base64_text = None if text is not None else base64.b64encode(kept).decode()
     rejection = msgspec.structs.replace(rejection, content=text, content_base64=base64_text, truncated=truncated)
     return Record(f"{rejection.project_id}/{digest}".encode(), _encode(rejection))
 
 
-def _readable(content: bytes, *, truncated: bool) -> str | None:
-    """Return *content* as text, None where it is not UTF-8 or would be much longer in JSON, as control codes are.
+def _as_text(content: bytes, *, truncated: bool) -> str | None:
+    """Return *content* as text; None if it is not UTF-8 or JSON escapes would make it more than twice the limit.
 
-    Where it is *truncated*, its last character may be cut in two and is left out.
+    An incomplete last character of *truncated* content is dropped.
     """
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(content, final=not truncated)
@@ -132,10 +135,10 @@ def _readable(content: bytes, *, truncated: bool) -> str | None:
 
 
 def partition_for(key: bytes, partitions: int) -> int:
-    """Return the partition of *key*, as Kafka's default partitioner places it."""
+    """Return the partition of *key* by Kafka's default partitioner."""
     return partitions_for((key,), partitions)[0]
 
 
 def partitions_for(keys: Iterable[bytes], partitions: int) -> list[int]:
-    """Return the partition of each of *keys*, as Kafka's default partitioner places them."""
+    """Return the partition of each of *keys* by Kafka's default partitioner."""
     return [(murmurhash2(key, _SEED) & _POSITIVE) % partitions for key in keys]

@@ -1,7 +1,7 @@
-"""Every topic, declared once: name, partitions, retention, compaction.
+"""Topic declarations: name, partitions, retention, compaction.
 
-The epoch (`v1`) is part of the name. A topic that has to be made anew gets the next epoch, because offsets are
-positions that ClickHouse rows and local stores remember.
+The version (`v1`) is part of the name. A topic that is recreated must get the next version, because ClickHouse rows and
+local stores keep offsets of the old one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it is created: `config` holds the broker's own names of settings."""
+    """A topic to create; `config` uses the broker's setting names."""
 
     name: str
     partitions: int
@@ -22,44 +22,44 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The names of all topics under one prefix."""
+    """Names of all topics under one prefix (`SEQUENCE_TOPIC_PREFIX`)."""
 
     prefix: str = "sequence"
 
     @property
     def items(self) -> str:
-        """Every accepted item, keyed by project and messageId, on the broker's clock."""
+        """Accepted items, keyed by project and messageId; timestamps are the broker's (LogAppendTime)."""
         return f"{self.prefix}.items.v1"
 
     @property
     def events(self) -> str:
-        """Each messageId once; the same key and the same partition as `items`."""
+        """Unique items, with the same key and partition as on `items`."""
         return f"{self.prefix}.events.v1"
 
     @property
     def identifies(self) -> str:
-        """Identify events again, keyed by project and user. Repeats are possible and harmless."""
+        """Unique identifies, keyed by project and user; at least once."""
         return f"{self.prefix}.identifies.v1"
 
     @property
     def persons(self) -> str:
-        """The state of each person, compacted, keyed by project and user."""
+        """State of each person, keyed by project and user; compacted."""
         return f"{self.prefix}.persons.v1"
 
     @property
     def rejected(self) -> str:
-        """What could not be taken, with its reason and content."""
+        """Rejected items and records, with reason and content (the dead-letter topic)."""
         return f"{self.prefix}.rejected.v1"
 
     @property
     def projects(self) -> str:
-        """Projects and hashed tokens, compacted, one partition."""
+        """Projects and hashed tokens; compacted, one partition."""
         return f"{self.prefix}.projects.v1"
 
     def declare(self, *, partitions: int, items_retention_days: int, dedupe_window_days: float) -> list[Topic]:
         """Return every topic with its settings.
 
-        `events` is kept for two days more than the dedupe window, because its records are the marks.
+        `events` is retained two days longer than the dedupe window: it is the changelog of the dedupe table.
         """
         items_ms = items_retention_days * DAY_MS
         events_ms = max(items_ms, int((dedupe_window_days + 2) * DAY_MS))

@@ -1,1 +1,1 @@
-"""items.v1 to events.v1: each messageId once."""
+"""`items.v1` to `events.v1`: each messageId once within the dedupe window."""

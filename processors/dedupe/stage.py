@@ -1,13 +1,12 @@
-"""`items.v1` to `events.v1`: each messageId once, in the partition that it came in; identifies go on by user, too."""
+"""The dedupe stage: `items.v1` to `events.v1` in the same partition, and identifies to `identifies.v1` by user."""
 
 from __future__ import annotations
 
-from processors.dedupe.decision import RejectedRecord, decide, pack_entry
+from processors.dedupe.decision import decide, pack_entry
 from processors.engine.changelog_table import ChangelogTable
 from processors.engine.producer import ChangelogProducer, Output
-from processors.engine.rocksdb import Put
-from processors.engine.stage import Lease, Positions, RecordBatch, SourceRecord
-from processors.rejected import RejectedTopic, rejection
+from processors.engine.stage import Lease, Positions, Put, RecordBatch, SourceRecord
+from processors.rejected import RejectedTopic
 from schemas.records import event_headers, identify_record
 from schemas.topics import Topics
 
@@ -15,8 +14,8 @@ from schemas.topics import Topics
 class DedupeStage:
     """Drops repeated messageIds with the table `seen`, whose changelog is `events.v1`.
 
-    Identifies go to `identifies.v1` as well, keyed by their user, so that one worker sees all of a person. Many write
-    there, so a failure can repeat records; the fold takes a repeat as nothing new.
+    Identifies are written to `identifies.v1` as well, keyed by user, so that one worker reads all of a person. That
+    topic has many writers, so its records can repeat after a failure; the fold ignores repeats.
     """
 
     compacted = False
@@ -35,53 +34,44 @@ class DedupeStage:
         self._window_ms = window_ms
 
     async def start(self, lease: Lease) -> None:
-        """Need nothing: a worker that lost its partition writes what readers drop by its origin."""
+        """Do nothing: readers drop what a worker writes after it lost its partition, by the source offset."""
 
     async def assigned(self, partitions: frozenset[int]) -> Positions:
-        """Return how far each partition is decided by its marks."""
+        """Return the processed offsets that the table `seen` has."""
         return await self._seen.positions(self.topic, partitions)
 
     async def process(self, batch: RecordBatch) -> None:
-        """Write the items that are new, then mark them."""
+        """Write the unique items of *batch*, then their dedupe entries."""
         state = self._seen.partition(batch.partition)
         keys = list({record.key for record in batch.records if record.key is not None})
-        marks = dict(zip(keys, state.get_many(keys), strict=True))
-        decision = decide(batch.records, marks, self._window_ms)
-        await self._reject(decision.poison)
-        # Before the events: an item whose event is written is decided, and nobody would send it again.
+        entries = dict(zip(keys, state.get_many(keys), strict=True))
+        decision = decide(batch.records, entries, self._window_ms)
+        await self._rejected.write_records(decision.rejected)
+        # Before the events: once its event is written, an item is processed and its identify would never be written.
         await self._outputs.send(
             self._identifies,
             [
-                identify_record(item, record.value or b"", origin=record.offset, partition=batch.partition)
+                identify_record(item, record.value or b"", source_offset=record.offset, partition=batch.partition)
                 for record, item in decision.identifies
             ],
         )
         await self._seen.write(
             batch.partition,
             [_event(record) for record in decision.unique],
-            [_put(record) for record in decision.unique],
+            [_entry(record) for record in decision.unique],
             processed_offset=batch.last_offset,
         )
 
     async def stop(self) -> None:
-        """Hold nothing."""
-
-    async def _reject(self, poison: list[RejectedRecord]) -> None:
-        await self._rejected.write(
-            (
-                rejection(stage="dedupe", code=fault.code, message=fault.message, key=fault.record.key),
-                fault.record.value or b"",
-            )
-            for fault in poison
-        )
+        """Do nothing: the stage holds no resources."""
 
 
 def _event(record: SourceRecord) -> Output:
     key = record.key or b""
     message_id = key.partition(b"/")[2]
-    # The time of the item goes with it: it is what the mark is aged by, also after a rebuild.
+    # The item's time becomes the event's, so that a rebuilt dedupe entry has the same age.
     return Output(key, record.value, event_headers(message_id, record.offset), record.timestamp)
 
 
-def _put(record: SourceRecord) -> Put:
+def _entry(record: SourceRecord) -> Put:
     return record.key or b"", pack_entry(record.offset, record.timestamp), record.timestamp

@@ -1,1 +1,1 @@
-"""identifies.v1 to persons.v1: what is known about each person."""
+"""`identifies.v1` to `persons.v1`: the state of each person."""

@@ -1,17 +1,15 @@
-"""`identifies.v1` to `persons.v1`: what is known about each person."""
+"""The fold stage: `identifies.v1` to `persons.v1`."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 from processors.engine.changelog_table import ChangelogTable
 from processors.engine.producer import Output
-from processors.engine.rocksdb import Put
-from processors.engine.stage import Lease, Positions, RecordBatch, SourceRecord
-from processors.persons.fold import RejectedTraits, fold_run
-from processors.persons.replay import BEHIND, fallen_behind
-from processors.rejected import RejectedTopic, rejection
+from processors.engine.stage import Lease, Positions, Put, RecordBatch, SourceRecord
+from processors.persons.fold import fold_batch
+from processors.persons.replay import STALE_KEYS, stale_keys
+from processors.rejected import RejectedRecord, RejectedTopic, RejectionCode
 from schemas.items import Identify
 from schemas.persons import decode_person
 from schemas.records import InvalidRecordError, decode_item, encode_item, person_key
@@ -34,73 +32,61 @@ class FoldStage:
         self._rejected = rejected
 
     async def start(self, lease: Lease) -> None:
-        """Need nothing: `persons.v1` has one writer, and the table notices another."""
+        """Do nothing: `persons.v1` has one writer for each partition, and the table detects another."""
 
     async def assigned(self, partitions: frozenset[int]) -> Positions:
-        """Return how far each partition is folded; write the persons again that the log has fallen behind with."""
+        """Return the processed offsets that the table has, after publishing persons whose newest record is stale."""
         positions = await self._persons.positions(self.topic, partitions)
         for partition in partitions:
-            await self._catch_up(partition)
+            await self._publish_stale(partition)
         return positions
 
-    async def _catch_up(self, partition: int) -> None:
+    async def _publish_stale(self, partition: int) -> None:
         state = self._persons.partition(partition)
-        behind = fallen_behind(state.get_many)
-        if behind:
-            log.info("%s[%d]: %d persons are written again", self._persons.topic, partition, len(behind))
-            values = zip(behind, state.get_many(behind), strict=True)
+        keys = stale_keys(state.get_many)
+        if keys:
+            log.info("%s[%d]: publishing %d persons with a stale record", self._persons.topic, partition, len(keys))
+            outputs = [Output(key, value) for key, value in zip(keys, state.get_many(keys), strict=True)]
             await self._persons.write(
-                partition,
-                [Output(*entry) for entry in values],
-                [(BEHIND, None, 0)],
-                processed_offset=state.processed_offset,
+                partition, outputs, [(STALE_KEYS, None, 0)], processed_offset=state.processed_offset
             )
 
     async def process(self, batch: RecordBatch) -> None:
-        """Fold *records* and write the persons that changed."""
+        """Fold the identifies of *batch* and write the persons that changed."""
         state = self._persons.partition(batch.partition)
-        identifies = []
-        unreadable = []
+        identifies: list[tuple[bytes, Identify]] = []
+        rejected: list[RejectedRecord] = []
         for record in batch.records:
             try:
                 identifies.append((record.key or b"", _identify(record)))
             except InvalidRecordError as error:
-                unreadable.append((record, str(error)))
-        await self._reject_unreadable(unreadable)
+                rejected.append(RejectedRecord(record, RejectionCode.NOT_AN_ITEM, str(error)))
+        await self._rejected.write_records(rejected)
         keys = list({key for key, _ in identifies})
         persons = {
             key: None if value is None else decode_person(value)
             for key, value in zip(keys, state.get_many(keys), strict=True)
         }
-        folded = fold_run(identifies, persons)
-        await self._reject_refused(folded.refused)
+        folded = fold_batch(identifies, persons)
+        await self._rejected.write(
+            (
+                self._rejected.rejection(code, message, key=key, message_id=identify.message_id),
+                encode_item(identify),
+            )
+            for key, identify, code, message in folded.rejected
+        )
         outputs = [Output(key, value) for key, value in folded.changed.items()]
         puts: list[Put] = [(key, value, 0) for key, value in folded.changed.items()]
         await self._persons.write(batch.partition, outputs, puts, processed_offset=batch.last_offset)
 
     async def stop(self) -> None:
-        """Hold nothing."""
-
-    async def _reject_unreadable(self, unreadable: Sequence[tuple[SourceRecord, str]]) -> None:
-        await self._rejected.write(
-            (rejection(stage="persons", code="not_an_item", message=message, key=record.key), record.value or b"")
-            for record, message in unreadable
-        )
-
-    async def _reject_refused(self, refused: Sequence[RejectedTraits]) -> None:
-        await self._rejected.write(
-            (
-                rejection(stage="persons", code=code, message=message, key=key, message_id=identify.message_id),
-                encode_item(identify),
-            )
-            for key, identify, code, message in refused
-        )
+        """Do nothing: the stage holds no resources."""
 
 
 def _identify(record: SourceRecord) -> Identify:
     item = decode_item(record.value)
     if not isinstance(item, Identify):
-        raise InvalidRecordError("not an identify")
+        raise InvalidRecordError("The record is not an identify.")
     if person_key(item.project_id, item.user_id) != record.key:
-        raise InvalidRecordError("the record's key is not that of its person")
+        raise InvalidRecordError("The record's key is not `project/userId` of its identify.")
     return item

@@ -1,1 +1,1 @@
-"""events.v1 and persons.v1 to ClickHouse."""
+"""`events.v1` and `persons.v1` to ClickHouse."""

@@ -1,8 +1,9 @@
-"""Records to rows: pure functions from records of `events.v1` and `persons.v1` to blocks of JSON lines.
+"""Rows and blocks: pure functions from records of `events.v1` and `persons.v1` to JSON lines.
 
-A line is an array, in the order of the columns in `schemas.clickhouse`.
+A line is an array in the order of the columns in `schemas.clickhouse`. `_partition` and `_origin` are the partition
+and the source offset of a row: the offset on `items.v1` that an item had, or on `persons.v1` that a person's state has.
 
-Raw JSON goes through as it is. Names of properties are data in the rows and never part of a statement.
+Raw JSON is copied unchanged. Property names are data in the rows and never part of a statement.
 """
 
 from __future__ import annotations
@@ -15,19 +16,20 @@ import msgspec
 from msgspec import Raw
 
 from processors.engine.stage import SourceRecord
+from processors.rejected import RejectedRecord, RejectionCode
 from schemas.clickhouse import Table
 from schemas.items import EMPTY_OBJECT, Track
 from schemas.persons import decode_person
-from schemas.records import InvalidRecordError, decode_item, origin_of
+from schemas.records import InvalidRecordError, decode_item, source_offset_of
 
 BLOCK_BYTES = 32 * 1024 * 1024
-"""What a block may hold of raw JSON: written well within the time that an answer is waited for."""
+"""Maximum raw JSON of a block, which ClickHouse writes well within the timeout of an answer."""
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
 class ItemRow(msgspec.Struct, array_like=True, gc=False):
-    """What rows of both kinds of item have."""
+    """The columns of every item."""
 
     project_id: str
     message_id: str
@@ -40,7 +42,7 @@ class ItemRow(msgspec.Struct, array_like=True, gc=False):
     context: str
     integrations: str
     partition: int
-    origin: int
+    source_offset: int
 
 
 class EventRow(ItemRow):
@@ -65,7 +67,7 @@ class PersonRow(msgspec.Struct, array_like=True, gc=False):
     first_seen: str
     last_seen: str
     partition: int
-    origin: int
+    source_offset: int
 
 
 Row = EventRow | IdentifyRow | PersonRow
@@ -73,35 +75,35 @@ Row = EventRow | IdentifyRow | PersonRow
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows of one table, one partition and one month, in the order of their origins: written whole or not at all."""
+    """Rows of one table, partition and month, by growing source offset; written as a whole or not at all."""
 
     table: Table
     partition: int
     rows: Sequence[Row]
     size_bytes: int = 0
-    """Of their raw JSON; 0 where nobody has counted."""
+    """Bytes of raw JSON; 0 if not counted."""
 
     @property
     def month(self) -> str:
-        """The month that all of them were received in; empty where the table does not ask."""
+        """The month in which the rows were received; empty for a table that is not partitioned by month."""
         return _month(self.rows[0])
 
     @property
-    def first(self) -> int:
-        """Origin of the first row."""
-        return self.rows[0].origin
+    def first_offset(self) -> int:
+        """Source offset of the first row."""
+        return self.rows[0].source_offset
 
     @property
-    def last(self) -> int:
-        """Origin of the last row."""
-        return self.rows[-1].origin
+    def last_offset(self) -> int:
+        """Source offset of the last row."""
+        return self.rows[-1].source_offset
 
     def encode(self) -> bytes:
         """Return the rows as lines of JSON arrays."""
         return _encode_lines(self.rows)
 
     def halves(self) -> tuple[Block, Block]:
-        """Return the block in two; it has more than one row."""
+        """Return the two halves of a block of more than one row."""
         middle = len(self.rows) // 2
         first, second = self.rows[:middle], self.rows[middle:]
         return (
@@ -111,63 +113,55 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class RejectedRecord:
-    """A record that makes no row, and why."""
-
-    record: SourceRecord
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Rows:
-    """What a run of records of `events.v1` comes to."""
+    """The rows of a batch of `events.v1`."""
 
     events: list[Row]
     identifies: list[Row]
-    unreadable: list[RejectedRecord]
+    rejected: list[RejectedRecord]
 
 
 def item_rows(records: Iterable[SourceRecord], partition: int) -> Rows:
-    """Return the rows of *records* of `events.v1`, each with its origin."""
+    """Return the rows of *records* of `events.v1`."""
     rows = Rows([], [], [])
     for record in records:
         try:
-            item, origin = decode_item(record.value), origin_of(record.headers)
+            item, source_offset = decode_item(record.value), source_offset_of(record.headers)
         except (InvalidRecordError, KeyError, ValueError) as error:
-            rows.unreadable.append(RejectedRecord(record, str(error)))
+            rows.rejected.append(RejectedRecord(record, RejectionCode.NOT_AN_ITEM, str(error)))
             continue
-        # Positions and not names: for each row that is a third of the time.
+        # Positional arguments: keywords would take three times as long.
         context, integrations = _text(item.context), _text(item.integrations)
         if isinstance(item, Track):
             rows.events.append(
                 EventRow(
                     item.project_id, item.message_id, item.user_id, item.timestamp, item.received_at,
-                    item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations, partition, origin,
-                    item.event, item.properties,
+                    item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations, partition,
+                    source_offset, item.event, item.properties,
                 )
             )  # fmt: skip
         else:
             rows.identifies.append(
                 IdentifyRow(
                     item.project_id, item.message_id, item.user_id, item.timestamp, item.received_at,
-                    item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations, partition, origin,
-                    item.traits,
+                    item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations, partition,
+                    source_offset, item.traits,
                 )
             )  # fmt: skip
     return rows
 
 
 def person_rows(records: Iterable[SourceRecord], partition: int) -> tuple[list[Row], list[RejectedRecord]]:
-    """Return the rows of *records* of `persons.v1`: their origin is their own offset."""
+    """Return the rows of *records* of `persons.v1` and the rejected records; tombstones have no row."""
     rows: list[Row] = []
-    unreadable: list[RejectedRecord] = []
+    rejected: list[RejectedRecord] = []
     for record in records:
         if record.value is None:
             continue
         try:
             person = decode_person(record.value)
         except InvalidRecordError as error:
-            unreadable.append(RejectedRecord(record, str(error)))
+            rejected.append(RejectedRecord(record, RejectionCode.NOT_AN_ITEM, str(error)))
             continue
         rows.append(
             PersonRow(
@@ -180,39 +174,39 @@ def person_rows(records: Iterable[SourceRecord], partition: int) -> tuple[list[R
                 record.offset,
             )
         )
-    return rows, unreadable
+    return rows, rejected
 
 
 def blocks(table: Table, rows: Iterable[Row], partition: int, after: int) -> Iterator[Block]:
-    """Yield the blocks of *rows* whose origins grow beyond *after*.
+    """Yield blocks of the *rows* whose source offsets grow beyond *after*.
 
-    A row that does not is there already: it was read again, or a worker that woke after its partition had moved wrote
-    its record a second time. A block never crosses a month, because ClickHouse would make it two parts, and holds
-    `BLOCK_BYTES` at most.
+    Any other row is in the table already: its record was read again, or a worker that was paused wrote the record a
+    second time. A block is of one month, because ClickHouse would split it into two parts otherwise, and has at most
+    `BLOCK_BYTES`.
     """
-    for _, month in groupby(_growing(rows, after), key=_month):
-        for run, size_bytes in _bounded(month):
-            yield Block(table, partition, run, size_bytes)
+    for _, of_month in groupby(_growing(rows, after), key=_month):
+        for part, size_bytes in _bounded(of_month):
+            yield Block(table, partition, part, size_bytes)
 
 
 def _growing(rows: Iterable[Row], after: int) -> Iterator[Row]:
     for row in rows:
-        if row.origin > after:
-            after = row.origin
+        if row.source_offset > after:
+            after = row.source_offset
             yield row
 
 
 def _bounded(rows: Iterable[Row]) -> Iterator[tuple[list[Row], int]]:
-    run: list[Row] = []
+    part: list[Row] = []
     size = 0
     for row in rows:
         size += (more := _size(row))
-        if run and size > BLOCK_BYTES:
-            yield run, size - more
-            run, size = [], more
-        run.append(row)
-    if run:
-        yield run, size
+        if part and size > BLOCK_BYTES:
+            yield part, size - more
+            part, size = [], more
+        part.append(row)
+    if part:
+        yield part, size
 
 
 def _size(row: Row) -> int:
@@ -228,5 +222,5 @@ def _month(row: Row) -> str:
 
 
 def _text(value: Raw) -> str:
-    # Most items have none, and then it is this very object.
+    # Most items have the default, which is this very object.
     return "{}" if value is EMPTY_OBJECT else str(bytes(value), "utf-8")

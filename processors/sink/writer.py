@@ -1,185 +1,169 @@
-"""Writes blocks into ClickHouse, each exactly once.
+"""Table writer: writes the rows of a table exactly once, waits for ClickHouse, and isolates rows that it rejects.
 
-The table itself is the output log: its rows carry `_partition` and `_origin`, and what exceeds the highest origin of
-its partition is what is missing. One INSERT is one block for the engine, all or nothing: a run of one partition, or one
-each of several. After an error that leaves open whether it happened, the sink waits until it surely runs no more, asks
-again, and sends what is still missing, partition by partition. So does a worker that takes a partition over.
-
-An INSERT carries its lease as a condition on the server's own clock, which counts when its rows are read. A worker that
-was paused for so long that its partition has moved writes nothing, is told so, and ends. Nor does an INSERT write that
-was held up on its way for longer than its sender waits for the answer: whoever has given one up knows that it will not
-begin later.
+The table itself is the output log. Its rows carry `_partition` and `_origin`, the source offset, so rows above the
+highest source offset of their partition are missing and all others are written. One INSERT is one block, all or
+nothing, of one partition or of several. After an error that leaves open whether an INSERT was written, the writer
+waits until it cannot be running, reads the positions, and inserts what is missing, partition by partition. A worker
+that takes a partition over does the same.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
 
-from processors.clickhouse.client import ANSWER_SECONDS, ClickHouse, ServerClock
-from processors.clickhouse.errors import LeaseLostError, TooLateError, UnavailableError
-from processors.engine import failpoints
+import msgspec
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
+
+from processors.clickhouse.errors import RejectedRowsError, UnavailableError
+from processors.engine.coalescer import Coalescer, finish_despite_cancel
 from processors.engine.stage import Lease
-from processors.sink.rows import Block
-from schemas.clickhouse import PERSONS, Table
+from processors.rejected import RejectedTopic, RejectionCode
+from processors.sink.insert import Sink
+from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks
+from schemas.clickhouse import Table
 
-CLOCK_SECONDS = 30.0
-"""How long a reading of the server's clock is used; no two clocks part noticeably within it."""
-LEASE_MARGIN_SECONDS = 1.0
-SETTLE_SECONDS = 5.0
-"""How long one call waits for an INSERT that runs on; whoever needs to wait longer calls again."""
+LINGER_SECONDS = 0.005
+"""How long the first INSERT after a pause waits for blocks of other partitions."""
+INSERT_ROWS = 30_000
+"""Maximum rows of an INSERT of several blocks; with more, ClickHouse needs hardly less time for each row."""
+BACKOFF = wait_exponential(multiplier=0.1, max=5.0)
+"""Seconds between attempts while ClickHouse is unavailable."""
 
-_SETTINGS = {
-    # Acknowledged means written.
-    "async_insert": 0,
-    "wait_end_of_query": 1,
-    # One INSERT, one block, one part: all or nothing.
-    "max_insert_block_size": 1_000_000,
-    "min_insert_block_size_rows": 1_000_000,
-    "min_insert_block_size_bytes": 1 << 30,
-    "max_insert_threads": 1,
-    "date_time_input_format": "best_effort",
-    # Text stays text, also where it looks like a date.
-    "input_format_try_infer_dates": 0,
-    "input_format_try_infer_datetimes": 0,
-    # `[true, 1]` holds a truth and a number.
-    "input_format_json_read_bools_as_numbers": 0,
-    # `{"a": {"b": 1}, "a.b": 2}` says two things of one path; the first one counts.
-    "type_json_skip_duplicated_paths": 1,
-}
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
-class Sink(Protocol):
-    """Where blocks go. The fake and the real one pass the same contract suite."""
+class TableWriter:
+    """Writes rows into one table. Blocks of several partitions share INSERTs, since each has a fixed cost."""
 
-    def positions(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the highest origin that *table* has of each partition; none where it has no rows."""
-
-    def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
-        """Write all of *blocks*, which are of one table and month and each of another partition, or raise.
-
-        `UnavailableError` leaves open whether all of them are there or none; after any other error none is.
-        """
-
-    def settle(self, table: Table, partitions: Iterable[int]) -> None:
-        """Return when no INSERT into *table* from *partitions* runs; `UnavailableError` if one runs on."""
-
-
-class ClickHouseSink:
-    """The real sink. Its methods block."""
-
-    def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
-        self._clock: ServerClock | None = None
-
-    def positions(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the highest origin that *table* has of each partition; none where it has no rows."""
-        rows = self._clickhouse.query(
-            f"SELECT _partition, max(_origin) AS origin FROM {table.name}"  # noqa: S608  # the name is our own
-            " WHERE has({partitions:Array(UInt32)}, _partition) GROUP BY _partition",
-            {"partitions": sorted(partitions)},
-        )
-        return {int(row["_partition"]): int(row["origin"]) for row in rows}
-
-    def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
-        """Write all of *blocks* or raise."""
-        table = blocks[0].table
-        names = ", ".join(name for name, _ in table.columns)
-        structure = ", ".join(f"{name} {kind}" for name, kind in table.columns).replace("'", "\\'")
-        # A filter would leave out only the rows that are reached after the lease's end; an error leaves out all.
-        in_time = f"throwIf(nowInBlock64(3) >= toDateTime64('{self._ends(lease):.3f}', 3), 'too late') = 0"
-        token = ",".join(_token(block) for block in blocks)
-        settings = {
-            **_SETTINGS,
-            "insert_deduplication_token": token,
-            # An item's row is written once because it is sent once: the engine shall not tidy up behind the sink.
-            # Of a person's states in a block the last one is enough.
-            "optimize_on_insert": int(table is PERSONS),
-        }
-        try:
-            written = self._clickhouse.execute(
-                f"INSERT INTO {table.name} ({names}) SELECT {names} FROM input('{structure}')"  # noqa: S608
-                f" WHERE {in_time} FORMAT JSONCompactEachRow",
-                b"".join([block.encode() for block in blocks]),
-                settings,
-            )
-        except TooLateError as error:
-            if self._are_there(blocks):
-                return
-            nothing = f"nothing was written of {token}"
-            if time.monotonic() < lease() - LEASE_MARGIN_SECONDS:
-                raise UnavailableError(f"{nothing}: it took too long to get there") from error
-            raise LeaseLostError(f"{nothing}: the lease had ended") from error
-        failpoints.hit("inserted")
-        rows = sum(len(block.rows) for block in blocks)
-        if written != rows and not self._are_there(blocks):
-            raise UnavailableError(f"{written} of {rows} rows were written of {token}")
-
-    def settle(self, table: Table, partitions: Iterable[int]) -> None:
-        """Return when no INSERT into *table* from *partitions* runs; `UnavailableError` if one runs on."""
-        running = (
-            "SELECT DISTINCT Settings['insert_deduplication_token'] AS token FROM system.processes"
-            " WHERE arrayExists(prefix -> position(',' || token, prefix) > 0, {prefixes:Array(String)})"
-        )
-        prefixes = [f",{_token_prefix(table, partition)}" for partition in partitions]
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while tokens := self._clickhouse.query(running, {"prefixes": prefixes}):
-            if time.monotonic() > deadline:
-                raise UnavailableError(f"an INSERT runs on and on: {tokens[0]['token']}")
-            time.sleep(0.1)
-
-    def _are_there(self, blocks: Sequence[Block]) -> bool:
-        positions = self.positions(blocks[0].table, [block.partition for block in blocks])
-        return all(positions.get(block.partition, -1) >= block.last for block in blocks)
-
-    def _ends(self, lease: Lease) -> float:
-        """Return when the INSERT may no longer write, in seconds since 1970 by the server's clock."""
-        now = time.monotonic()
-        if self._clock is None or now - self._clock.monotonic > CLOCK_SECONDS:
-            self._clock = self._clickhouse.clock()
-        return self._clock.at(min(lease() - LEASE_MARGIN_SECONDS, time.monotonic() + ANSWER_SECONDS))
-
-
-class BlockWriter:
-    """Writes blocks in order and knows how far each table is filled."""
-
-    def __init__(self, sink: Sink, lease: Lease) -> None:
+    def __init__(self, table: Table, sink: Sink, rejected: RejectedTopic) -> None:
+        self.table = table
         self._sink = sink
+        self._rejected = rejected
+        self._lease: Lease = _no_lease
+        self._positions: dict[int, int] = {}
+        self._coalescer = Coalescer(
+            self._insert,
+            fits=fits_one_insert,
+            separable=lambda error: isinstance(error, RejectedRowsError),
+            linger_seconds=LINGER_SECONDS,
+            finish_on_cancel=True,
+        )
+        self._waits = 0
+        self._unavailable = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether work is waiting for ClickHouse."""
+        return self._waits > 0
+
+    def start(self, lease: Lease) -> None:
+        """Take the lease that INSERTs carry."""
         self._lease = lease
-        self._positions: dict[tuple[str, int], int] = {}
 
-    def learn(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
-        """Ask how far *table* is filled and return the highest origin of each partition, -1 where it has none."""
-        wanted = list(partitions)
-        self._sink.settle(table, wanted)
-        known = self._sink.positions(table, wanted)
-        for partition in wanted:
-            self._positions[table.name, partition] = known.get(partition, -1)
-        return {partition: self._positions[table.name, partition] for partition in wanted}
+    def position(self, partition: int) -> int:
+        """Return the highest source offset of *partition* that was loaded or written, -1 for none."""
+        return self._positions[partition]
 
-    def position(self, table: Table, partition: int) -> int:
-        """Return the highest origin of *partition* in *table* as far as is known here."""
-        return self._positions[table.name, partition]
+    async def load_positions(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Read the position of each of *partitions* from the table, once no INSERT of theirs is running."""
+        positions = await self._retry_while_unavailable(partial(self._load_positions, list(partitions)))
+        self._log_available()
+        return positions
 
-    def write(self, blocks: Sequence[Block]) -> None:
-        """Write *blocks* as `Sink.insert` does; the positions move with them."""
-        self._sink.insert(blocks, self._lease)
-        for block in blocks:
-            self._positions[block.table.name, block.partition] = block.last
+    async def write_rows(self, rows: Iterable[Row], partition: int) -> None:
+        """Write the *rows* that are not in the table; return when each is written or rejected."""
+        for block in blocks(self.table, rows, partition, self.position(partition)):
+            await self._write_or_reject(block)
 
-    def skip(self, block: Block) -> None:
-        """Move the position over *block*, which went elsewhere."""
-        self._positions[block.table.name, block.partition] = block.last
+    async def _write_or_reject(self, block: Block) -> None:
+        """Write *block*; find the rows that ClickHouse rejects by halving and send them to `rejected.v1`."""
+        try:
+            await self._insert_with_retries(block)
+        except RejectedRowsError as error:
+            if len(block.rows) == 1:
+                await self._reject(block.rows[0], str(error))
+                self._positions[block.partition] = block.last_offset
+            else:
+                for half in block.halves():
+                    await self._write_or_reject(half)
 
-    def recover(self, block: Block) -> None:
-        """After an error that leaves open whether *block* was written: find out."""
-        self.learn(block.table, [block.partition])
+    async def _insert_with_retries(self, block: Block) -> None:
+        try:
+            await self._coalescer.submit(block)
+        except UnavailableError as error:
+            self._log_unavailable(error)
+            await self._retry_while_unavailable(partial(self._insert_missing, block))
+
+    async def _insert_missing(self, block: Block) -> None:
+        """Insert the rows of *block* that the table lacks, after an error that left open which were written."""
+        await self._load_positions([block.partition])
+        for missing in blocks(self.table, block.rows, block.partition, self.position(block.partition)):
+            await finish_despite_cancel(self._insert([missing]))
+
+    async def _insert(self, together: Sequence[Block]) -> None:
+        await asyncio.to_thread(self._sink.insert, together, self._lease)
+        for block in together:
+            self._positions[block.partition] = block.last_offset
+        self._log_available()
+
+    async def _load_positions(self, partitions: Sequence[int]) -> dict[int, int]:
+        positions = await finish_despite_cancel(asyncio.to_thread(self._read_positions, partitions))
+        self._positions.update(positions)
+        return positions
+
+    def _read_positions(self, partitions: Sequence[int]) -> dict[int, int]:
+        self._sink.wait_for_running_inserts(self.table, partitions)
+        return dict.fromkeys(partitions, -1) | self._sink.positions(self.table, partitions)
+
+    async def _retry_while_unavailable(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of *work*, retried with backoff until ClickHouse is available."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(UnavailableError), wait=BACKOFF, before_sleep=self._log_attempt
+        )
+        self._waits += 1
+        try:
+            return await retrying(work)
+        finally:
+            self._waits -= 1
+
+    def _log_attempt(self, attempt: RetryCallState) -> None:
+        if attempt.outcome is not None:
+            self._log_unavailable(attempt.outcome.exception())
+
+    def _log_unavailable(self, error: BaseException | None) -> None:
+        """Log the start of an outage once at WARNING, further errors at DEBUG."""
+        if not self._unavailable:
+            self._unavailable = True
+            log.warning("%s: waiting for ClickHouse, retrying until it answers: %s", self.table.name, error)
+        else:
+            log.debug("%s: ClickHouse is unavailable: %s", self.table.name, error)
+
+    def _log_available(self) -> None:
+        if self._unavailable:
+            self._unavailable = False
+            log.info("%s: ClickHouse is available again", self.table.name)
+
+    async def _reject(self, row: Row, message: str) -> None:
+        names = [name for name, _ in self.table.columns]
+        content = msgspec.json.encode(dict(zip(names, msgspec.structs.astuple(row), strict=True)))
+        reason = self._rejected.rejection(RejectionCode.ROW_REJECTED, message, key=f"{row.project_id}/".encode())
+        await self._rejected.write([(reason, content)])
 
 
-def _token(block: Block) -> str:
-    return f"{_token_prefix(block.table, block.partition)}{block.first}-{block.last}"
+def _no_lease() -> float:
+    """Return the lease before `start`: one that has ended."""
+    return 0.0
 
 
-def _token_prefix(table: Table, partition: int) -> str:
-    return f"sequence:{table.name}:{partition}:"
+def fits_one_insert(chosen: Sequence[Block], block: Block) -> bool:
+    """Return whether *block* fits into one INSERT with the blocks *chosen* before it."""
+    return (
+        block.month == chosen[0].month
+        and len(block.rows) + sum(len(each.rows) for each in chosen) <= INSERT_ROWS
+        and block.size_bytes + sum(each.size_bytes for each in chosen) <= BLOCK_BYTES
+    )

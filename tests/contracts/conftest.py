@@ -9,10 +9,10 @@ import pytest
 
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.migrate import migrate
-from processors.sink.writer import ClickHouseSink
+from processors.sink.insert import ClickHouseSink
 from schemas.clickhouse import TABLES, Table
 from schemas.settings import ClickHouseSettings
-from tests.contracts.sinks import SinkWorld
+from tests.contracts.sinks import SinkCase
 from tests.fakes.sink import MemorySink
 
 
@@ -37,21 +37,21 @@ def clickhouse_client(clickhouse_settings: ClickHouseSettings) -> Iterator[Click
 
 
 @pytest.fixture
-def memory_sink() -> SinkWorld:
+def memory_sink() -> SinkCase:
     fake = MemorySink()
-    return SinkWorld(fake, lambda table: sorted((row.partition, row.origin) for row in fake.rows[table.name]))
+    return SinkCase(fake, lambda table: sorted((row.partition, row.source_offset) for row in fake.rows[table.name]))
 
 
 @pytest.fixture
-def clickhouse_sink(clickhouse_client: ClickHouse) -> SinkWorld:
+def clickhouse_sink(clickhouse_client: ClickHouse) -> SinkCase:
     def stored(table: Table) -> list[tuple[int, int]]:
         sql = f"SELECT _partition AS p, _origin AS o FROM {table.name} ORDER BY p, o"  # noqa: S608
         return [(int(row["p"]), int(row["o"])) for row in clickhouse_client.query(sql)]
 
-    return SinkWorld(ClickHouseSink(clickhouse_client), stored)
+    return SinkCase(ClickHouseSink(clickhouse_client), stored)
 
 
 @pytest.fixture(params=["memory_sink", pytest.param("clickhouse_sink", marks=pytest.mark.services)])
-def sink_world(request: pytest.FixtureRequest) -> SinkWorld:
-    chosen: SinkWorld = request.getfixturevalue(request.param)
+def sink_case(request: pytest.FixtureRequest) -> SinkCase:
+    chosen: SinkCase = request.getfixturevalue(request.param)
     return chosen

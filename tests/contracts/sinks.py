@@ -1,4 +1,4 @@
-"""Sinks to test, and what goes into them."""
+"""Sinks under test, and rows for them."""
 
 from __future__ import annotations
 
@@ -8,42 +8,53 @@ from dataclasses import dataclass
 
 import msgspec
 
+from processors.rejected import RejectedTopic
+from processors.sink.insert import Sink
 from processors.sink.rows import Block, Row, item_rows
-from processors.sink.writer import Sink
+from processors.sink.writer import TableWriter
 from schemas.clickhouse import EVENTS, Table
+from schemas.topics import Topics
+from tests.fakes.outputs import MemoryOutputs
 from tests.support.records import event_read, track
 
 
 @dataclass
-class SinkWorld:
-    """A sink, and what can be read of its tables: partition and origin of each row, sorted."""
+class SinkCase:
+    """A sink, and a reader of its tables: partition and source offset of each row, sorted."""
 
     sink: Sink
     stored: Callable[[Table], list[tuple[int, int]]]
 
 
-def held() -> float:
+def valid_lease() -> float:
     return time.monotonic() + 60
 
 
-def ended() -> float:
+def ended_lease() -> float:
     return time.monotonic() - 1
 
 
-def tracks(origins: range, partition: int = 0) -> list[Row]:
-    """Return a row of `events` for each of *origins*."""
-    records = [event_read(origin, track(f"m{partition}-{origin}"), origin=origin) for origin in origins]
+def tracks(offsets: range, partition: int = 0) -> list[Row]:
+    """Return a row of `events` for each of the source *offsets*."""
+    records = [event_read(offset, track(f"m{partition}-{offset}"), source_offset=offset) for offset in offsets]
     return list(item_rows(records, partition).events)
 
 
-def block(origins: range, partition: int = 0) -> Block:
-    return Block(EVENTS, partition, tracks(origins, partition))
+def block(offsets: range, partition: int = 0) -> Block:
+    return Block(EVENTS, partition, tracks(offsets, partition))
 
 
-def places(origins: range, partition: int = 0) -> list[tuple[int, int]]:
-    return [(partition, origin) for origin in origins]
+def row_positions(offsets: range, partition: int = 0) -> list[tuple[int, int]]:
+    return [(partition, offset) for offset in offsets]
 
 
-def refused(row: Row) -> Row:
-    """Return *row* with a time that is none."""
+def unstorable(row: Row) -> Row:
+    """Return *row* with a text that is no time, which every sink rejects."""
     return msgspec.structs.replace(row, timestamp="never")
+
+
+def table_writer(sink: Sink) -> TableWriter:
+    """Return a started writer of `events` whose rejections stay in memory."""
+    writer = TableWriter(EVENTS, sink, RejectedTopic(MemoryOutputs(), Topics(), "sink"))
+    writer.start(valid_lease)
+    return writer

@@ -1,148 +1,157 @@
-"""What every sink promises, the fake and the real one."""
+"""Contract of every sink, the fake and the real one."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
-from processors.clickhouse.errors import LeaseLostError, RefusedRowsError
+from processors.clickhouse.errors import LeaseLostError, RejectedRowsError
 from processors.sink.rows import Block, blocks, item_rows, person_rows
-from processors.sink.writer import BlockWriter
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, TABLES
 from schemas.persons import encode_person, fold
-from tests.contracts.sinks import SinkWorld, block, ended, held, places, refused, tracks
+from tests.contracts.sinks import (
+    SinkCase,
+    block,
+    ended_lease,
+    row_positions,
+    table_writer,
+    tracks,
+    unstorable,
+    valid_lease,
+)
 from tests.support.records import SlimRecord, event_read, identify
 
 
 @pytest.fixture
-def world(sink_world: SinkWorld) -> SinkWorld:
-    return sink_world
+def case(sink_case: SinkCase) -> SinkCase:
+    return sink_case
 
 
-def test_a_table_without_rows_has_no_positions(world: SinkWorld) -> None:
-    assert [world.sink.positions(table, range(8)) for table in TABLES] == [{}, {}, {}]
+def test_empty_tables_have_no_positions(case: SinkCase) -> None:
+    assert [case.sink.positions(table, range(8)) for table in TABLES] == [{}, {}, {}]
 
 
-def test_positions_are_the_highest_origins_of_the_partitions_asked_for(world: SinkWorld) -> None:
-    world.sink.insert([block(range(5), partition=0)], held)
-    world.sink.insert([block(range(5, 9), partition=0)], held)
-    world.sink.insert([block(range(3), partition=2)], held)
+def test_positions_are_the_highest_source_offsets_of_the_given_partitions(case: SinkCase) -> None:
+    case.sink.insert([block(range(5), partition=0)], valid_lease)
+    case.sink.insert([block(range(5, 9), partition=0)], valid_lease)
+    case.sink.insert([block(range(3), partition=2)], valid_lease)
 
-    assert world.sink.positions(EVENTS, [0, 1, 2]) == {0: 8, 2: 2}
-    assert world.sink.positions(EVENTS, [1, 2]) == {2: 2}
-    assert world.sink.positions(IDENTIFIES, [0, 1, 2]) == {}
-
-
-def test_a_block_of_fifty_thousand_rows_is_there_whole(world: SinkWorld) -> None:
-    world.sink.insert([block(range(50_000))], held)
-
-    assert world.stored(EVENTS) == places(range(50_000))
+    assert case.sink.positions(EVENTS, [0, 1, 2]) == {0: 8, 2: 2}
+    assert case.sink.positions(EVENTS, [1, 2]) == {2: 2}
+    assert case.sink.positions(IDENTIFIES, [0, 1, 2]) == {}
 
 
-def test_identifies_and_persons_have_positions_of_their_own(world: SinkWorld) -> None:
+def test_block_of_50000_rows_is_written_whole(case: SinkCase) -> None:
+    case.sink.insert([block(range(50_000))], valid_lease)
+
+    assert case.stored(EVENTS) == row_positions(range(50_000))
+
+
+def test_each_table_has_its_own_positions(case: SinkCase) -> None:
     seen = identify("i", traits=b'{"plan":"pro"}')
     state = SlimRecord(41, b"p/u", encode_person(fold(None, seen)))
-    world.sink.insert([Block(IDENTIFIES, 1, item_rows([event_read(0, seen, origin=7)], 1).identifies)], held)
-    world.sink.insert([Block(PERSONS, 3, person_rows([state], 3)[0])], held)
+    case.sink.insert(
+        [Block(IDENTIFIES, 1, item_rows([event_read(0, seen, source_offset=7)], 1).identifies)], valid_lease
+    )
+    case.sink.insert([Block(PERSONS, 3, person_rows([state], 3)[0])], valid_lease)
 
-    assert world.sink.positions(EVENTS, range(4)) == {}
-    assert world.sink.positions(IDENTIFIES, range(4)) == {1: 7}
-    assert world.sink.positions(PERSONS, range(4)) == {3: 41}
-
-
-def test_the_same_block_twice_is_there_once(world: SinkWorld) -> None:
-    world.sink.insert([block(range(10))], held)
-    world.sink.insert([block(range(10))], held)
-
-    assert world.stored(EVENTS) == places(range(10))
+    assert case.sink.positions(EVENTS, range(4)) == {}
+    assert case.sink.positions(IDENTIFIES, range(4)) == {1: 7}
+    assert case.sink.positions(PERSONS, range(4)) == {3: 41}
 
 
-def test_a_refused_row_keeps_its_whole_block_out(world: SinkWorld) -> None:
+def test_repeated_block_is_written_once(case: SinkCase) -> None:
+    case.sink.insert([block(range(10))], valid_lease)
+    case.sink.insert([block(range(10))], valid_lease)
+
+    assert case.stored(EVENTS) == row_positions(range(10))
+
+
+def test_rejected_row_rejects_its_whole_block(case: SinkCase) -> None:
     rows = tracks(range(100))
-    rows[57] = refused(rows[57])
+    rows[57] = unstorable(rows[57])
 
-    with pytest.raises(RefusedRowsError):
-        world.sink.insert([Block(EVENTS, 0, rows)], held)
+    with pytest.raises(RejectedRowsError):
+        case.sink.insert([Block(EVENTS, 0, rows)], valid_lease)
 
-    assert world.stored(EVENTS) == []
-
-
-def test_blocks_of_several_partitions_are_there_together(world: SinkWorld) -> None:
-    world.sink.insert([block(range(5), partition=1), block(range(3), partition=3)], held)
-
-    assert world.stored(EVENTS) == [*places(range(5), 1), *places(range(3), 3)]
-    assert world.sink.positions(EVENTS, range(4)) == {1: 4, 3: 2}
+    assert case.stored(EVENTS) == []
 
 
-def test_a_refused_row_keeps_blocks_of_other_partitions_out_too(world: SinkWorld) -> None:
-    with pytest.raises(RefusedRowsError):
-        world.sink.insert(
-            [block(range(5), partition=1), Block(EVENTS, 3, [refused(row) for row in tracks(range(3), 3)])], held
+def test_blocks_of_several_partitions_are_written_together(case: SinkCase) -> None:
+    case.sink.insert([block(range(5), partition=1), block(range(3), partition=3)], valid_lease)
+
+    assert case.stored(EVENTS) == [*row_positions(range(5), 1), *row_positions(range(3), 3)]
+    assert case.sink.positions(EVENTS, range(4)) == {1: 4, 3: 2}
+
+
+def test_rejected_row_rejects_the_blocks_of_other_partitions_in_its_insert(case: SinkCase) -> None:
+    with pytest.raises(RejectedRowsError):
+        case.sink.insert(
+            [block(range(5), partition=1), Block(EVENTS, 3, [unstorable(row) for row in tracks(range(3), 3)])],
+            valid_lease,
         )
 
-    assert world.stored(EVENTS) == []
+    assert case.stored(EVENTS) == []
 
 
-def test_after_the_lease_has_ended_nothing_is_written(world: SinkWorld) -> None:
-    world.sink.insert([block(range(3))], held)
+def test_nothing_is_written_after_the_lease_has_ended(case: SinkCase) -> None:
+    case.sink.insert([block(range(3))], valid_lease)
 
     with pytest.raises(LeaseLostError):
-        world.sink.insert([block(range(3, 9))], ended)
+        case.sink.insert([block(range(3, 9))], ended_lease)
 
-    assert world.stored(EVENTS) == places(range(3))
-
-
-def test_a_block_that_is_there_needs_no_lease(world: SinkWorld) -> None:
-    world.sink.insert([block(range(3))], held)
-
-    world.sink.insert([block(range(3))], ended)
-
-    assert world.stored(EVENTS) == places(range(3))
+    assert case.stored(EVENTS) == row_positions(range(3))
 
 
-def test_rows_of_two_months_are_two_blocks_and_all_there(world: SinkWorld) -> None:
+def test_block_that_is_already_written_needs_no_lease(case: SinkCase) -> None:
+    case.sink.insert([block(range(3))], valid_lease)
+
+    case.sink.insert([block(range(3))], ended_lease)
+
+    assert case.stored(EVENTS) == row_positions(range(3))
+
+
+def test_rows_of_two_months_are_written_as_two_blocks(case: SinkCase) -> None:
     rows = [
-        msgspec.structs.replace(row, received_at=f"2026-0{1 + row.origin // 5}-28T00:00:00.000000Z")
+        msgspec.structs.replace(row, received_at=f"2026-0{1 + row.source_offset // 5}-28T00:00:00.000000Z")
         for row in tracks(range(10))
     ]
     made = list(blocks(EVENTS, rows, 0, -1))
     for each in made:
-        world.sink.insert([each], held)
+        case.sink.insert([each], valid_lease)
 
-    assert [(each.first, each.last) for each in made] == [(0, 4), (5, 9)]
-    assert world.stored(EVENTS) == places(range(10))
+    assert [(each.first_offset, each.last_offset) for each in made] == [(0, 4), (5, 9)]
+    assert case.stored(EVENTS) == row_positions(range(10))
 
 
-def test_a_writer_learns_after_a_restart_where_it_stands(world: SinkWorld) -> None:
-    before = BlockWriter(world.sink, held)
-    before.learn(EVENTS, [0, 1])
-    before.write([block(range(6))])
+async def test_restarted_writer_continues_at_the_positions_of_the_table(case: SinkCase) -> None:
+    before = table_writer(case.sink)
+    await before.load_positions([0, 1])
+    await before.write_rows(tracks(range(6)), 0)
 
-    after = BlockWriter(world.sink, held)
-    assert after.learn(EVENTS, [0, 1]) == {0: 5, 1: -1}
-    for each in blocks(EVENTS, tracks(range(3, 12)), 0, after.position(EVENTS, 0)):
-        after.write([each])
+    after = table_writer(case.sink)
+    assert await after.load_positions([0, 1]) == {0: 5, 1: -1}
+    await after.write_rows(tracks(range(3, 12)), 0)
 
-    assert world.stored(EVENTS) == places(range(12))
-    assert after.position(EVENTS, 0) == 11
+    assert case.stored(EVENTS) == row_positions(range(12))
+    assert after.position(0) == 11
 
 
 @pytest.mark.parametrize("written", [True, False])
-def test_a_writer_that_was_told_nothing_finds_out_what_is_missing(world: SinkWorld, written: bool) -> None:  # noqa: FBT001
-    writer = BlockWriter(world.sink, held)
-    writer.learn(EVENTS, [0])
+async def test_writer_inserts_what_is_missing_after_an_unknown_outcome(case: SinkCase, written: bool) -> None:  # noqa: FBT001  # it is the value
+    writer = table_writer(case.sink)
+    await writer.load_positions([0])
     if written:
-        world.sink.insert([block(range(8))], held)
+        case.sink.insert([block(range(8))], valid_lease)
 
-    writer.recover(block(range(8)))
+    assert await writer.load_positions([0]) == {0: 7 if written else -1}
 
-    assert writer.position(EVENTS, 0) == (7 if written else -1)
-    for each in blocks(EVENTS, tracks(range(8)), 0, writer.position(EVENTS, 0)):
-        writer.write([each])
-    assert world.stored(EVENTS) == places(range(8))
+    assert writer.position(0) == (7 if written else -1)
+    await writer.write_rows(tracks(range(8)), 0)
+    assert case.stored(EVENTS) == row_positions(range(8))
 
 
-def test_settling_a_partition_where_nothing_runs_returns(world: SinkWorld) -> None:
-    world.sink.insert([block(range(8))], held)
+def test_wait_for_running_inserts_returns_without_any(case: SinkCase) -> None:
+    case.sink.insert([block(range(8))], valid_lease)
 
-    world.sink.settle(EVENTS, [0, 1])
+    case.sink.wait_for_running_inserts(EVENTS, [0, 1])

@@ -1,4 +1,4 @@
-"""What only the real sink can show: INSERTs that run, that come late, and what the engine makes of a block."""
+"""The real sink: running INSERTs, late INSERTs, and the parts that ClickHouse creates."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import UnavailableError
-from processors.sink import writer as sink_module
+from processors.sink import insert as insert_module
+from processors.sink.insert import ClickHouseSink
 from processors.sink.rows import Block, item_rows
-from processors.sink.writer import BlockWriter, ClickHouseSink
 from schemas.clickhouse import EVENTS
 from schemas.settings import ClickHouseSettings
-from tests.contracts.sinks import block, held
+from tests.contracts.sinks import block, table_writer, valid_lease
 from tests.support.insert_proxy import InsertProxy
 from tests.support.records import event_read, track
 from tests.support.services import eventually
@@ -24,21 +24,21 @@ def count(client: ClickHouse) -> int:
 
 
 def test_a_block_is_one_part(clickhouse_client: ClickHouse) -> None:
-    ClickHouseSink(clickhouse_client).insert([block(range(50_000))], held)
+    ClickHouseSink(clickhouse_client).insert([block(range(50_000))], valid_lease)
 
     parts = clickhouse_client.query("SELECT uniqExact(_part) AS parts, count() AS n FROM events")
     assert [(int(row["parts"]), int(row["n"])) for row in parts] == [(1, 50_000)]
 
 
-def test_the_engine_does_not_hide_an_item_that_is_sent_twice(clickhouse_client: ClickHouse) -> None:
-    rows = [event_read(origin, track("the-same"), origin=origin) for origin in range(3)]
-    ClickHouseSink(clickhouse_client).insert([Block(EVENTS, 0, item_rows(rows, 0).events)], held)
+def test_engine_keeps_both_rows_of_an_item_that_is_sent_twice(clickhouse_client: ClickHouse) -> None:
+    rows = [event_read(offset, track("the-same"), source_offset=offset) for offset in range(3)]
+    ClickHouseSink(clickhouse_client).insert([Block(EVENTS, 0, item_rows(rows, 0).events)], valid_lease)
 
     assert count(clickhouse_client) == 3
 
 
-@pytest.mark.parametrize("others_first", [False, True], ids=["of the partition", "of several"])
-def test_whoever_takes_over_waits_for_an_insert_that_runs(clickhouse_client: ClickHouse, *, others_first: bool) -> None:
+@pytest.mark.parametrize("others_first", [False, True], ids=["its partition first", "other partitions first"])
+async def test_new_owner_waits_for_a_running_insert(clickhouse_client: ClickHouse, *, others_first: bool) -> None:
     slow = (
         "INSERT INTO events (project_id, message_id, _partition, _origin)"
         " SELECT 'p', 'slow', 0, 41 FROM numbers(3) WHERE sleepEachRow(0.7) = 0"
@@ -48,9 +48,9 @@ def test_whoever_takes_over_waits_for_an_insert_that_runs(clickhouse_client: Cli
     insert = threading.Thread(target=clickhouse_client.execute, args=(slow, None, settings))
     insert.start()
     try:
-        eventually(lambda: running_inserts(clickhouse_client) == 1, "the INSERT runs", within_seconds=10)
-        writer = BlockWriter(ClickHouseSink(clickhouse_client), held)
-        assert writer.learn(EVENTS, [0]) == {0: 41}
+        eventually(lambda: running_inserts(clickhouse_client) == 1, "the INSERT is running", within_seconds=10)
+        writer = table_writer(ClickHouseSink(clickhouse_client))
+        assert await writer.load_positions([0]) == {0: 41}
     finally:
         insert.join()
 
@@ -63,10 +63,10 @@ def running_inserts(client: ClickHouse) -> int:
     return int(rows[0]["n"])
 
 
-def test_an_insert_that_its_sender_has_given_up_writes_nothing(
+def test_insert_that_arrives_after_its_deadline_writes_nothing(
     clickhouse_settings: ClickHouseSettings, clickhouse_client: ClickHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sink_module, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(insert_module, "ANSWER_SECONDS", 1.0)
     with InsertProxy(clickhouse_settings.url) as proxy:
         delayed = ClickHouse(ClickHouseSettings(url=proxy.address, database=clickhouse_settings.database))
         sink = ClickHouseSink(delayed)
@@ -74,25 +74,24 @@ def test_an_insert_that_its_sender_has_given_up_writes_nothing(
         proxy.hold()
         release = threading.Timer(1.5, proxy.release)
         release.start()
-        with pytest.raises(UnavailableError, match="too long"):
-            sink.insert([block(range(5))], held)
+        with pytest.raises(UnavailableError, match="after its deadline"):
+            sink.insert([block(range(5))], valid_lease)
         assert (proxy.held, proxy.let_go, count(clickhouse_client)) == (1, 1, 0)
-        sink.insert([block(range(5))], held)
+        sink.insert([block(range(5))], valid_lease)
         assert count(clickhouse_client) == 5
         delayed.close()
 
 
-def test_an_insert_whose_answer_is_lost_is_not_sent_again_by_the_driver(
+async def test_driver_does_not_retry_an_insert_whose_response_is_lost(
     clickhouse_settings: ClickHouseSettings, clickhouse_client: ClickHouse
 ) -> None:
     with InsertProxy(clickhouse_settings.url) as proxy:
-        proxy.answers_to_lose = 1
+        proxy.responses_to_lose = 1
         lossy = ClickHouse(ClickHouseSettings(url=proxy.address, database=clickhouse_settings.database))
-        writer = BlockWriter(ClickHouseSink(lossy), held)
-        writer.learn(EVENTS, [0])
+        sink = ClickHouseSink(lossy)
+        assert sink.positions(EVENTS, [0]) == {}
         with pytest.raises(UnavailableError):
-            writer.write([block(range(5))])
-        assert (proxy.answers_lost, count(clickhouse_client)) == (1, 5)
-        writer.recover(block(range(5)))
-        assert writer.position(EVENTS, 0) == 4
+            sink.insert([block(range(5))], valid_lease)
+        assert (proxy.responses_lost, count(clickhouse_client)) == (1, 5)
+        assert await table_writer(sink).load_positions([0]) == {0: 4}
         lossy.close()

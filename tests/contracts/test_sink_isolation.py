@@ -1,4 +1,4 @@
-"""Rows that the engine refuses are set apart, and what the gateway accepts is never among them."""
+"""Rows that ClickHouse rejects are isolated, and it rejects nothing that the gateway accepts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from gateway.ingest.validate import validate_items
 from processors.engine.producer import ChangelogProducer
 from processors.rejected import RejectedTopic
 from processors.sink.rows import blocks, item_rows
-from processors.sink.stage import EventsStage
+from processors.sink.writer import TableWriter
 from schemas.clickhouse import EVENTS, IDENTIFIES
 from schemas.items import Identify, Track
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
-from tests.contracts.sinks import SinkWorld, held, places, refused, tracks
+from tests.contracts.sinks import SinkCase, row_positions, tracks, unstorable, valid_lease
 from tests.support.logs import read
 from tests.support.records import event_read
 from tests.unit.gateway.ingest.json_texts import ODD
@@ -45,43 +45,43 @@ _values = st.recursive(
 )
 _objects = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), _values, max_size=5).map(json.dumps)
 _odd = st.sampled_from(ODD).map(lambda text: f'{{"a":{text},"b.c":1,"b":{text},"d":[{text},{{"e":{text}}}]}}')
-_next_origin = itertools.count()
+_next_offset = itertools.count()
 
 
 @pytest.fixture
-async def stage(sink_world: SinkWorld, kafka_settings: KafkaSettings, topics: Topics) -> AsyncIterator[EventsStage]:
+async def writer(sink_case: SinkCase, kafka_settings: KafkaSettings, topics: Topics) -> AsyncIterator[TableWriter]:
     outputs = ChangelogProducer(kafka_settings)
     await outputs.start()
-    made = EventsStage(topics, sink_world.sink, RejectedTopic(outputs, topics))
-    await made.start(held)
-    await made.learn(frozenset({0}))
+    made = TableWriter(EVENTS, sink_case.sink, RejectedTopic(outputs, topics, "sink"))
+    made.start(valid_lease)
+    await made.load_positions([0])
     yield made
     await outputs.stop()
 
 
-async def test_rows_that_are_refused_go_to_rejected_and_the_others_are_written(
-    stage: EventsStage, sink_world: SinkWorld, kafka_settings: KafkaSettings, topics: Topics
+async def test_rejected_rows_go_to_the_topic_and_the_others_are_written(
+    writer: TableWriter, sink_case: SinkCase, kafka_settings: KafkaSettings, topics: Topics
 ) -> None:
     rows = tracks(range(200))
     for bad in (0, 77, 199):
-        rows[bad] = refused(rows[bad])
+        rows[bad] = unstorable(rows[bad])
 
-    await stage.write_rows(EVENTS, rows, 0)
+    await writer.write_rows(rows, 0)
 
-    good = [place for place in places(range(200)) if place[1] not in (0, 77, 199)]
-    assert sink_world.stored(EVENTS) == good
+    good = [(partition, offset) for partition, offset in row_positions(range(200)) if offset not in (0, 77, 199)]
+    assert sink_case.stored(EVENTS) == good
     rejections = [
         msgspec.json.decode(record.value) for record in await asyncio.to_thread(read, kafka_settings, topics.rejected)
     ]
-    assert {(told["code"], told["stage"], told["projectId"]) for told in rejections} == {("row_refused", "sink", "p")}
-    contents = [json.loads(told["content"]) for told in rejections]
+    assert {(each["code"], each["stage"], each["projectId"]) for each in rejections} == {("row_rejected", "sink", "p")}
+    contents = [json.loads(each["content"]) for each in rejections]
     assert sorted(content["message_id"] for content in contents) == ["m0-0", "m0-199", "m0-77"]
-    await stage.write_rows(EVENTS, tracks(range(200, 210)), 0)
-    assert sink_world.stored(EVENTS) == good + places(range(200, 210))
+    await writer.write_rows(tracks(range(200, 210)), 0)
+    assert sink_case.stored(EVENTS) == good + row_positions(range(200, 210))
 
 
 def accepted(texts: list[str]) -> list[Track | Identify]:
-    """Return the items that the gateway makes of objects as properties and traits, without those it refuses."""
+    """Return the items that the gateway accepts with *texts* as properties and traits."""
     made = (
         f'{{"type":"{kind}","userId":"u","event":"e","{name}":{text},"context":{text}}}'
         for text in texts
@@ -94,15 +94,16 @@ def accepted(texts: list[str]) -> list[Track | Identify]:
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(texts=st.lists(_objects | _odd, min_size=10, max_size=60))
-def test_the_engine_takes_any_json_that_the_gateway_accepts(clickhouse_sink: SinkWorld, texts: list[str]) -> None:
+def test_engine_stores_any_json_that_the_gateway_accepts(clickhouse_sink: SinkCase, texts: list[str]) -> None:
     records: list[Any] = [
-        event_read(origin, item, origin=origin) for item, origin in zip(accepted(texts), _next_origin, strict=False)
+        event_read(offset, item, source_offset=offset)
+        for item, offset in zip(accepted(texts), _next_offset, strict=False)
     ]
     before = len(clickhouse_sink.stored(EVENTS)) + len(clickhouse_sink.stored(IDENTIFIES))
     rows = item_rows(records, 0)
     for table, made in ((EVENTS, rows.events), (IDENTIFIES, rows.identifies)):
         for block in blocks(table, made, 0, -1):
-            clickhouse_sink.sink.insert([block], held)
+            clickhouse_sink.sink.insert([block], valid_lease)
 
-    assert rows.unreadable == []
+    assert rows.rejected == []
     assert len(clickhouse_sink.stored(EVENTS)) + len(clickhouse_sink.stored(IDENTIFIES)) == before + len(records)

@@ -1,4 +1,4 @@
-"""An INSERT whose lease ends while the engine reads its rows writes all of them or none."""
+"""An INSERT whose lease ends while ClickHouse reads its rows writes all of them or none."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import LeaseLostError
 from processors.clickhouse.migrate import migrate
+from processors.sink.insert import LEASE_MARGIN_SECONDS, ClickHouseSink
 from processors.sink.rows import Block, item_rows
-from processors.sink.writer import LEASE_MARGIN_SECONDS, ClickHouseSink
 from schemas.clickhouse import EVENTS
 from schemas.settings import ClickHouseSettings
 from tests.support.records import event_read, track
 
 ROWS = 40_000
-"""Some 24 MB: the engine reads it in several pieces, and looks at its clock for each."""
+"""About 24 MB: ClickHouse reads it in several pieces and checks its clock for each."""
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def client(clickhouse: str) -> Iterator[ClickHouse]:
     client.close()
 
 
-def test_a_lease_that_ends_in_the_middle_leaves_no_part_of_a_block(client: ClickHouse) -> None:
+def test_lease_that_ends_during_the_insert_leaves_no_partial_block(client: ClickHouse) -> None:
     sink = ClickHouseSink(client)
     block = wide_block()
     taken = seconds_of_an_insert(client, sink, block)
@@ -53,8 +53,8 @@ def wide_block() -> Block:
     properties = b'{"text":"%s"}' % (b"x" * 300)
     item = track("m", properties=properties)
     records = [
-        event_read(origin, msgspec.structs.replace(item, message_id=f"m{origin}"), origin=origin)
-        for origin in range(ROWS)
+        event_read(offset, msgspec.structs.replace(item, message_id=f"m{offset}"), source_offset=offset)
+        for offset in range(ROWS)
     ]
     return Block(EVENTS, 0, item_rows(records, 0).events)
 

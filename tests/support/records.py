@@ -1,4 +1,4 @@
-"""Records as a consumer would read them, made by hand."""
+"""Records as a consumer reads them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def item_read(offset: int, item: Track | Identify, *, timestamp: int = 0) -> Sli
     return SlimRecord(offset, item_key(item.project_id, item.message_id), encode_item(item), timestamp)
 
 
-def event_read(offset: int, item: Track | Identify, *, origin: int, timestamp: int = 0) -> SlimRecord:
+def event_read(offset: int, item: Track | Identify, *, source_offset: int, timestamp: int = 0) -> SlimRecord:
     """Return *item* as read from `events.v1`."""
-    headers = event_headers(item.message_id.encode(), origin)
+    headers = event_headers(item.message_id.encode(), source_offset)
     return SlimRecord(offset, item_key(item.project_id, item.message_id), encode_item(item), timestamp, headers)

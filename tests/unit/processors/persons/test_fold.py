@@ -1,4 +1,4 @@
-"""Folding runs of identifies: any order, any cut, any repetition."""
+"""The fold of batches of identifies: the same for any order, division and repetition."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.persons.fold import Folded, fold_run
+from processors.persons.fold import Folded, fold_batch
 from schemas.items import Identify
 from schemas.persons import PERSON_LIMIT_BYTES, Person, decode_person, encode_person, fold, growth_limit
 from tests.support.records import identify
@@ -22,14 +22,14 @@ def keyed(number: int, key: bytes, time: str, content: bytes) -> tuple[bytes, Id
     return key, identify(f"m{number}", user_id=key[2:].decode(), timestamp=time, traits=content)
 
 
-def fold_in_runs(identifies: list[tuple[bytes, Identify]], size: int) -> dict[bytes, bytes]:
-    """Fold run by run, each on the state that the one before has written."""
+def fold_in_batches(identifies: list[tuple[bytes, Identify]], size: int) -> dict[bytes, bytes]:
+    """Fold in batches of *size*, each on the state that the previous one has written."""
     written: dict[bytes, bytes] = {}
     for start in range(0, len(identifies), size):
         persons: dict[bytes, Person | None] = {
             key: decode_person(written[key]) if key in written else None for key in KEYS
         }
-        written |= fold_run(identifies[start : start + size], persons).changed
+        written |= fold_batch(identifies[start : start + size], persons).changed
     return written
 
 
@@ -38,28 +38,28 @@ def fold_in_runs(identifies: list[tuple[bytes, Identify]], size: int) -> dict[by
     st.randoms(use_true_random=False),
     st.integers(1, 12),
 )
-def test_a_person_is_the_same_for_every_order_cut_and_repetition(
+def test_person_is_independent_of_order_batches_and_repetition(
     arrivals: list[tuple[bytes, str, bytes]], chance: Random, size: int
 ) -> None:
     identifies = [keyed(number, *arrival) for number, arrival in enumerate(arrivals)]
     shuffled = identifies + [identifies[chance.randrange(len(identifies))] for _ in identifies]
     chance.shuffle(shuffled)
-    assert fold_in_runs(shuffled, size) == fold_in_runs(identifies, len(identifies) or 1)
+    assert fold_in_batches(shuffled, size) == fold_in_batches(identifies, len(identifies) or 1)
 
 
-def test_what_changes_nothing_writes_nothing() -> None:
+def test_repeated_identify_changes_no_person() -> None:
     one = keyed(0, KEYS[0], "2026-01-01T00:00:00.000000Z", b'{"name":"a"}')
-    first = fold_run([one], {KEYS[0]: None}).changed[KEYS[0]]
-    assert fold_run([one], {KEYS[0]: decode_person(first)}) == Folded({}, [])
+    first = fold_batch([one], {KEYS[0]: None}).changed[KEYS[0]]
+    assert fold_batch([one], {KEYS[0]: decode_person(first)}) == Folded({}, [])
 
 
-def test_a_person_that_would_be_too_large_stays_as_it_was() -> None:
+def test_identify_that_exceeds_the_size_limit_is_rejected() -> None:
     small = keyed(0, KEYS[0], "2026-01-01T00:00:00.000000Z", b'{"name":"a"}')
     large = keyed(1, KEYS[0], "2026-01-02T00:00:00.000000Z", b'{"text":"%s"}' % (b"x" * PERSON_LIMIT_BYTES))
     after = keyed(2, KEYS[0], "2026-01-03T00:00:00.000000Z", b'{"age":4}')
-    folded = fold_run([small, large, after], {KEYS[0]: None})
+    folded = fold_batch([small, large, after], {KEYS[0]: None})
     assert decode_person(folded.changed[KEYS[0]]).traits.keys() == {"name", "age"}
-    assert [(refused.identify.message_id, refused.code) for refused in folded.refused] == [("m1", "person_too_large")]
+    assert [(each.identify.message_id, each.code) for each in folded.rejected] == [("m1", "person_too_large")]
 
 
 @given(
@@ -68,7 +68,7 @@ def test_a_person_that_would_be_too_large_stays_as_it_was() -> None:
     ),
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5),
 )
-def test_an_identify_makes_a_person_no_longer_than_its_limit(
+def test_growth_limit_bounds_the_growth_of_a_person(
     arrivals: list[tuple[str, dict[str, str | None]]], message_id: str
 ) -> None:
     person: Person | None = None
@@ -80,28 +80,28 @@ def test_an_identify_makes_a_person_no_longer_than_its_limit(
         person = after
 
 
-def test_a_person_folded_many_times_in_a_run_is_written_as_it_ends() -> None:
+def test_person_that_changes_often_in_a_batch_is_written_once() -> None:
     many = [
         keyed(number, KEYS[0], f"2026-01-01T00:00:{number:02d}.000000Z", b'{"n":%d,"t%d":1}' % (number, number % 7))
         for number in range(60)
     ]
-    assert fold_in_runs(many, 60) == fold_in_runs(many, 1)
+    assert fold_in_batches(many, 60) == fold_in_batches(many, 1)
 
 
-def test_the_limit_holds_within_a_run_to_the_byte() -> None:
+def test_size_limit_is_exact_within_a_batch() -> None:
     steps = [
         keyed(number, KEYS[0], f"2026-01-01T00:00:{number:02d}.000000Z", b'{"t%d":"%s"}' % (number, b"x" * 20_000))
         for number in range(20)
     ]
-    together, apart = fold_run(steps, {KEYS[0]: None}), fold_in_runs(steps, 1)
+    together, apart = fold_batch(steps, {KEYS[0]: None}), fold_in_batches(steps, 1)
     assert together.changed == apart
     assert len(apart[KEYS[0]]) <= PERSON_LIMIT_BYTES < len(apart[KEYS[0]]) + 21_000
-    assert {refused.code for refused in together.refused} == {"person_too_large"}
+    assert {each.code for each in together.rejected} == {"person_too_large"}
 
 
-def test_traits_that_are_no_object_are_refused_and_the_rest_goes_on() -> None:
+def test_traits_that_are_no_object_are_rejected_and_the_others_folded() -> None:
     bad = keyed(0, KEYS[0], "2026-01-01T00:00:00.000000Z", b"[1]")
     good = keyed(1, KEYS[0], "2026-01-01T00:00:00.000000Z", b'{"name":"a"}')
-    folded = fold_run([bad, good], {KEYS[0]: None})
-    assert [refused.code for refused in folded.refused] == ["not_an_item"]
+    folded = fold_batch([bad, good], {KEYS[0]: None})
+    assert [each.code for each in folded.rejected] == ["not_an_item"]
     assert KEYS[0] in folded.changed

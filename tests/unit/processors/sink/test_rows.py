@@ -1,4 +1,4 @@
-"""Records to rows and rows to blocks."""
+"""Rows of records, and blocks of rows."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ def lines(table: Table, rows: list[Row]) -> list[dict[str, Any]]:
     return [dict(zip(names, json.loads(line), strict=True)) for line in encoded]
 
 
-def made(origins: list[int], *, received_at: str = "2026-01-01T00:00:01.000000Z", size: int = 0) -> list[Row]:
-    """Return a row of `events` for each of *origins*."""
+def made(offsets: list[int], *, received_at: str = "2026-01-01T00:00:01.000000Z", size: int = 0) -> list[Row]:
+    """Return a row of `events` for each of the source *offsets*."""
     item = msgspec.structs.replace(
         track("m", properties=b'{"x":"' + b"y" * size + b'"}'), message_id="m", received_at=received_at
     )
-    return list(item_rows([event_read(at, item, origin=origin) for at, origin in enumerate(origins)], 0).events)
+    return list(item_rows([event_read(at, item, source_offset=offset) for at, offset in enumerate(offsets)], 0).events)
 
 
-def origins(block: Block) -> list[int]:
-    return [row.origin for row in block.rows]
+def offsets_of(block: Block) -> list[int]:
+    return [row.source_offset for row in block.rows]
 
 
-def test_a_track_becomes_this_row() -> None:
+def test_track_becomes_this_row() -> None:
     item = Track(**FULL, event="Order Completed", properties=Raw(b'{"price":19.99,"`; DROP":{"x":[1]}}'), **CONTEXT)
 
-    rows = item_rows([event_read(90, item, origin=123)], 3)
+    rows = item_rows([event_read(90, item, source_offset=123)], 3)
 
     assert lines(EVENTS, rows.events) == [
         {
@@ -64,13 +64,13 @@ def test_a_track_becomes_this_row() -> None:
             "_origin": 123,
         }
     ]
-    assert (rows.identifies, rows.unreadable) == ([], [])
+    assert (rows.identifies, rows.rejected) == ([], [])
 
 
-def test_an_identify_becomes_this_row() -> None:
+def test_identify_becomes_this_row() -> None:
     item = Identify(**FULL, traits=Raw(b'{"plan":"pro","gone":null}'), **CONTEXT)
 
-    rows = item_rows([event_read(90, item, origin=123)], 3)
+    rows = item_rows([event_read(90, item, source_offset=123)], 3)
 
     assert lines(IDENTIFIES, rows.identifies) == [
         {
@@ -82,13 +82,13 @@ def test_an_identify_becomes_this_row() -> None:
             "_origin": 123,
         }
     ]
-    assert (rows.events, rows.unreadable) == ([], [])
+    assert (rows.events, rows.rejected) == ([], [])
 
 
-def test_a_person_becomes_this_row_at_its_own_offset() -> None:
+def test_person_becomes_this_row_with_its_own_offset() -> None:
     person = fold(None, identify("m", traits=b'{"plan":"pro","gone":null}'))
 
-    rows, unreadable = person_rows([SlimRecord(17, b"p/u", encode_person(person))], 2)
+    rows, rejected = person_rows([SlimRecord(17, b"p/u", encode_person(person))], 2)
 
     assert lines(PERSONS, rows) == [
         {
@@ -101,13 +101,13 @@ def test_a_person_becomes_this_row_at_its_own_offset() -> None:
             "_origin": 17,
         }
     ]
-    assert unreadable == []
+    assert rejected == []
 
 
-def test_raw_json_reaches_the_row_byte_for_byte() -> None:
+def test_raw_json_is_copied_byte_for_byte() -> None:
     odd = b'{"n":1E2,"big":18446744073709551615,"s":"\\u00e9\\/","d":1,"d":2}'
 
-    rows = item_rows([event_read(0, track("m", properties=odd), origin=0)], 0)
+    rows = item_rows([event_read(0, track("m", properties=odd), source_offset=0)], 0)
 
     assert odd in Block(EVENTS, 0, rows.events).encode()
 
@@ -118,42 +118,42 @@ def test_raw_json_reaches_the_row_byte_for_byte() -> None:
         SlimRecord(5, b"p/m", b"{not json", headers=[("origin", b"1")]),
         SlimRecord(5, b"p/m", None, headers=[("origin", b"1")]),
         SlimRecord(5, b"p/m", b'{"type":"page"}', headers=[("origin", b"1")]),
-        SlimRecord(5, b"p/m", event_read(0, track("m"), origin=0).value),
-        SlimRecord(5, b"p/m", event_read(0, track("m"), origin=0).value, headers=[("origin", b"one")]),
+        SlimRecord(5, b"p/m", event_read(0, track("m"), source_offset=0).value),
+        SlimRecord(5, b"p/m", event_read(0, track("m"), source_offset=0).value, headers=[("origin", b"one")]),
     ],
-    ids=["no JSON", "tombstone", "other type", "no origin", "origin is no number"],
+    ids=["no JSON", "tombstone", "other type", "no source offset", "source offset is no number"],
 )
-def test_a_record_that_is_no_item_is_set_apart_and_the_others_are_rows(record: SlimRecord) -> None:
-    good = [event_read(4, track("a"), origin=1), event_read(6, track("b"), origin=2)]
+def test_record_without_an_item_is_rejected_and_the_others_become_rows(record: SlimRecord) -> None:
+    good = [event_read(4, track("a"), source_offset=1), event_read(6, track("b"), source_offset=2)]
 
     rows = item_rows([good[0], record, good[1]], 0)
 
     assert [line["message_id"] for line in lines(EVENTS, rows.events)] == ["a", "b"]
-    assert [fault.record for fault in rows.unreadable] == [record]
-    assert rows.unreadable[0].message
+    assert [each.record for each in rows.rejected] == [record]
+    assert rows.rejected[0].message
 
 
-def test_a_person_that_cannot_be_read_is_set_apart_and_a_tombstone_is_passed_over() -> None:
+def test_undecodable_person_is_rejected_and_tombstone_is_skipped() -> None:
     bad = SlimRecord(1, b"p/u", b"[]")
 
-    rows, unreadable = person_rows([SlimRecord(0, b"p/gone", None), bad], 0)
+    rows, rejected = person_rows([SlimRecord(0, b"p/gone", None), bad], 0)
 
-    assert (rows, [fault.record for fault in unreadable]) == ([], [bad])
+    assert (rows, [each.record for each in rejected]) == ([], [bad])
 
 
-def test_only_rows_whose_origin_exceeds_all_before_make_blocks() -> None:
+def test_only_rows_with_growing_source_offsets_are_in_blocks() -> None:
     (block,) = blocks(EVENTS, made([3, 4, 9, 4, 5, 9, 10, 2, 11]), 0, 3)
 
-    assert origins(block) == [4, 9, 10, 11]
-    assert (block.first, block.last) == (4, 11)
+    assert offsets_of(block) == [4, 9, 10, 11]
+    assert (block.first_offset, block.last_offset) == (4, 11)
 
 
-def test_rows_that_are_all_there_make_no_block() -> None:
+def test_rows_that_are_already_written_give_no_block() -> None:
     assert list(blocks(EVENTS, made([1, 2, 3]), 0, 3)) == []
     assert list(blocks(EVENTS, [], 0, -1)) == []
 
 
-def test_a_block_ends_where_the_month_of_receiving_does() -> None:
+def test_block_ends_with_the_month_of_receipt() -> None:
     rows = [
         *made([0, 1], received_at="2026-01-31T23:59:59.999999Z"),
         *made([2], received_at="2026-02-01T00:00:00.000000Z"),
@@ -161,20 +161,20 @@ def test_a_block_ends_where_the_month_of_receiving_does() -> None:
         *made([4], received_at="2027-01-31T00:00:00.000000Z"),
     ]
 
-    assert [origins(block) for block in blocks(EVENTS, rows, 0, -1)] == [[0, 1], [2], [3], [4]]
+    assert [offsets_of(block) for block in blocks(EVENTS, rows, 0, -1)] == [[0, 1], [2], [3], [4]]
 
 
-def test_a_block_holds_no_more_bytes_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_holds_at_most_its_limit_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_module, "BLOCK_BYTES", 1_000)
     rows = [*made([0, 1, 2, 3, 4], size=380), *made([5], size=5_000), *made([6], size=10)]
 
-    assert [origins(block) for block in blocks(EVENTS, rows, 0, -1)] == [[0, 1], [2, 3], [4], [5], [6]]
+    assert [offsets_of(block) for block in blocks(EVENTS, rows, 0, -1)] == [[0, 1], [2, 3], [4], [5], [6]]
 
 
 @pytest.mark.parametrize("count", [2, 3, 8])
-def test_halves_hold_every_row_in_order(count: int) -> None:
+def test_halves_have_every_row_in_order(count: int) -> None:
     first, second = Block(EVENTS, 1, made(list(range(count)))).halves()
 
-    assert origins(first) + origins(second) == list(range(count))
+    assert offsets_of(first) + offsets_of(second) == list(range(count))
     assert (first.table, second.partition) == (EVENTS, 1)
     assert abs(len(first.rows) - len(second.rows)) <= 1

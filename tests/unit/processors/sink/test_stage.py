@@ -1,4 +1,4 @@
-"""Waiting for a sink that is away, and finding out what it has."""
+"""The events stage on a sink that is unavailable, loses responses, or has rows already."""
 
 from __future__ import annotations
 
@@ -10,32 +10,28 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from processors.clickhouse.errors import LeaseLostError
-from processors.engine.producer import ChangelogProducer
 from processors.engine.stage import Lease, RecordBatch, SourceRecord
 from processors.rejected import RejectedTopic
 from processors.sink.stage import EventsStage
 from schemas.clickhouse import Table
-from schemas.settings import KafkaSettings
 from schemas.topics import Topics
+from tests.contracts.sinks import valid_lease
+from tests.fakes.outputs import MemoryOutputs
 from tests.fakes.sink import HeldSink, MemorySink
 from tests.support.records import event_read, identify, track
 
 
-def held() -> float:
-    return time.monotonic() + 60
-
-
-async def started(sink: MemorySink, lease: Lease = held) -> EventsStage:
+async def started(sink: MemorySink, lease: Lease = valid_lease) -> EventsStage:
     topics = Topics()
-    stage = EventsStage(topics, sink, RejectedTopic(ChangelogProducer(KafkaSettings()), topics))
+    stage = EventsStage(topics, sink, RejectedTopic(MemoryOutputs(), topics, "sink"))
     await stage.start(lease)
     await stage.assigned(frozenset({0}))
     return stage
 
 
-def run_of(first: int, count: int) -> RecordBatch:
+def batch_of(first: int, count: int) -> RecordBatch:
     records: Sequence[SourceRecord] = [
-        event_read(at, track(f"m{at}") if at % 2 else identify(f"m{at}"), origin=2 * at)
+        event_read(at, track(f"m{at}") if at % 2 else identify(f"m{at}"), source_offset=2 * at)
         for at in range(first, first + count)
     ]
     return RecordBatch("events", 0, records)
@@ -51,26 +47,26 @@ def expected(count: int) -> list[str]:
 
 async def test_tracks_and_identifies_go_to_their_tables() -> None:
     sink = MemorySink()
-    await (await started(sink)).process(run_of(0, 10))
+    await (await started(sink)).process(batch_of(0, 10))
 
-    assert [row.origin for row in sink.rows["events"]] == [2, 6, 10, 14, 18]
-    assert [row.origin for row in sink.rows["identifies"]] == [0, 4, 8, 12, 16]
+    assert [row.source_offset for row in sink.rows["events"]] == [2, 6, 10, 14, 18]
+    assert [row.source_offset for row in sink.rows["identifies"]] == [0, 4, 8, 12, 16]
 
 
-async def test_what_is_read_again_is_not_written_again() -> None:
+async def test_records_read_again_are_not_written_again() -> None:
     sink = MemorySink()
     stage = await started(sink)
-    await stage.process(run_of(0, 10))
-    await stage.process(run_of(5, 10))
-    await (await started(sink)).process(run_of(0, 20))
+    await stage.process(batch_of(0, 10))
+    await stage.process(batch_of(5, 10))
+    await (await started(sink)).process(batch_of(0, 20))
 
     assert ids(sink) == expected(20)
 
 
-async def test_the_watermark_is_the_highest_origin_of_both_tables() -> None:
+async def test_remembered_offset_is_the_highest_source_offset_of_both_tables() -> None:
     sink = MemorySink()
     stage = await started(sink)
-    await stage.process(run_of(0, 10))
+    await stage.process(batch_of(0, 10))
 
     positions = await stage.assigned(frozenset({0, 1}))
     assert positions.remembered_offsets == {("sequence.items.v1", 0): 18, ("sequence.items.v1", 1): -1}
@@ -78,34 +74,34 @@ async def test_the_watermark_is_the_highest_origin_of_both_tables() -> None:
 
 
 @pytest.mark.parametrize("lost", [1, 2, 5])
-async def test_lost_answers_lose_and_double_nothing(lost: int) -> None:
+async def test_lost_responses_lose_and_double_nothing(lost: int) -> None:
     sink = MemorySink()
     stage = await started(sink)
-    sink.answers_lost = lost
+    sink.responses_lost = lost
     for number in range(5):
-        await stage.process(run_of(10 * number, 10))
+        await stage.process(batch_of(10 * number, 10))
 
     assert ids(sink) == expected(50)
 
 
-class AwaySink(MemorySink):
-    """A sink that tells when it is asked again."""
+class UnavailableSink(MemorySink):
+    """A sink that sets `asked` when positions are about to be read."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked = threading.Event()
 
-    def settle(self, table: Table, partitions: Iterable[int]) -> None:
+    def wait_for_running_inserts(self, table: Table, partitions: Iterable[int]) -> None:
         self.asked.set()
-        super().settle(table, partitions)
+        super().wait_for_running_inserts(table, partitions)
 
 
-async def test_a_slice_waits_while_the_sink_is_away_and_is_written_when_it_is_back() -> None:
-    sink = AwaySink()
+async def test_batch_waits_while_the_sink_is_unavailable() -> None:
+    sink = UnavailableSink()
     stage = await started(sink)
     sink.reachable = False
     sink.asked.clear()
-    work = asyncio.create_task(stage.process(run_of(0, 10)))
+    work = asyncio.create_task(stage.process(batch_of(0, 10)))
     assert await asyncio.to_thread(sink.asked.wait, 10)
     assert (ids(sink), stage.waiting) == ([], True)
 
@@ -115,18 +111,18 @@ async def test_a_slice_waits_while_the_sink_is_away_and_is_written_when_it_is_ba
     assert (ids(sink), stage.waiting) == (expected(10), False)
 
 
-async def test_an_ended_lease_ends_the_stage() -> None:
+async def test_ended_lease_raises_and_writes_nothing() -> None:
     sink = MemorySink()
     stage = await started(sink, time.monotonic)
 
     with pytest.raises(LeaseLostError):
-        await stage.process(run_of(0, 10))
+        await stage.process(batch_of(0, 10))
     assert ids(sink) == []
 
 
-async def test_a_cancelled_slice_waits_for_its_insert_and_begins_no_other() -> None:
+async def test_cancelled_batch_waits_for_its_insert_and_starts_no_other() -> None:
     sink = HeldSink()
-    work = asyncio.create_task((await started(sink)).process(run_of(0, 10)))
+    work = asyncio.create_task((await started(sink)).process(batch_of(0, 10)))
     assert await asyncio.to_thread(sink.begun.wait, 10)
     work.cancel()
     await asyncio.wait([work], timeout=0.05)

@@ -1,0 +1,147 @@
+"""The INSERT: writes blocks into ClickHouse as a whole or not at all, and only while the lease is valid.
+
+Every INSERT carries its lease as a condition on the server's own clock, evaluated when its rows are read. A worker
+that was paused until its partition had moved writes nothing, gets an error, and exits. An INSERT that arrives after
+its sender's timeout writes nothing either: a sender that has given up knows that the INSERT will not begin later.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from processors.clickhouse.client import ANSWER_SECONDS, ClickHouse, ServerClock
+from processors.clickhouse.errors import LeaseLostError, TooLateError, UnavailableError
+from processors.engine import failpoints
+from processors.engine.stage import Lease
+from processors.sink.rows import Block
+from schemas.clickhouse import PERSONS, Table
+
+CLOCK_SECONDS = 30.0
+"""How long a reading of the server's clock is used; within it, two clocks do not diverge noticeably."""
+LEASE_MARGIN_SECONDS = 1.0
+RUNNING_INSERT_SECONDS = 5.0
+"""How long one call waits for a running INSERT; callers that must wait longer call again."""
+
+_SETTINGS = {
+    # Acknowledged means written.
+    "async_insert": 0,
+    "wait_end_of_query": 1,
+    # One INSERT, one block, one part: all or nothing.
+    "max_insert_block_size": 1_000_000,
+    "min_insert_block_size_rows": 1_000_000,
+    "min_insert_block_size_bytes": 1 << 30,
+    "max_insert_threads": 1,
+    "date_time_input_format": "best_effort",
+    # Strings that look like dates stay strings.
+    "input_format_try_infer_dates": 0,
+    "input_format_try_infer_datetimes": 0,
+    # `[true, 1]` keeps a boolean and a number.
+    "input_format_json_read_bools_as_numbers": 0,
+    # `{"a": {"b": 1}, "a.b": 2}` has one path twice; the first value wins.
+    "type_json_skip_duplicated_paths": 1,
+}
+
+
+class Sink(Protocol):
+    """Destination of blocks. The fake and the real sink pass the same contract suite. Methods block."""
+
+    def positions(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the highest source offset in *table* of each partition that has rows."""
+
+    def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
+        """Write all of *blocks*, which are of one table and month and of different partitions, or raise.
+
+        After `UnavailableError` either all of them are written or none; after any other error none is.
+        """
+
+    def wait_for_running_inserts(self, table: Table, partitions: Iterable[int]) -> None:
+        """Return when no INSERT into *table* from *partitions* is running; `UnavailableError` if one does not end."""
+
+
+class ClickHouseSink:
+    """The sink on ClickHouse."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+        self._clock: ServerClock | None = None
+
+    def positions(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the highest source offset in *table* of each partition that has rows."""
+        rows = self._clickhouse.query(
+            f"SELECT _partition, max(_origin) AS source_offset FROM {table.name}"  # noqa: S608  # the name is our own
+            " WHERE has({partitions:Array(UInt32)}, _partition) GROUP BY _partition",
+            {"partitions": sorted(partitions)},
+        )
+        return {int(row["_partition"]): int(row["source_offset"]) for row in rows}
+
+    def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
+        """Write all of *blocks* or raise."""
+        table = blocks[0].table
+        names = ", ".join(name for name, _ in table.columns)
+        structure = ", ".join(f"{name} {kind}" for name, kind in table.columns).replace("'", "\\'")
+        # An error, not a filter: a filter would drop only the rows that are read after the end of the lease.
+        in_time = f"throwIf(nowInBlock64(3) >= toDateTime64('{self._lease_end(lease):.3f}', 3), 'too late') = 0"
+        token = ",".join(_token(block) for block in blocks)
+        settings = {
+            **_SETTINGS,
+            "insert_deduplication_token": token,
+            # Items are unique because each is sent once; the engine must not hide a failure of that.
+            # Of several states of a person in one block, the last is enough.
+            "optimize_on_insert": int(table is PERSONS),
+        }
+        try:
+            written = self._clickhouse.execute(
+                f"INSERT INTO {table.name} ({names}) SELECT {names} FROM input('{structure}')"  # noqa: S608
+                f" WHERE {in_time} FORMAT JSONCompactEachRow",
+                b"".join([block.encode() for block in blocks]),
+                settings,
+            )
+        except TooLateError as error:
+            if self._are_written(blocks):
+                return
+            if time.monotonic() < lease() - LEASE_MARGIN_SECONDS:
+                message = (
+                    f"INSERT arrived after its deadline; nothing was written and it will be retried (token {token})"
+                )
+                raise UnavailableError(message) from error
+            message = f"the lease ended before the INSERT; nothing was written (token {token})"
+            raise LeaseLostError(message) from error
+        failpoints.hit("inserted")
+        rows = sum(len(block.rows) for block in blocks)
+        if written != rows and not self._are_written(blocks):
+            raise UnavailableError(f"INSERT wrote {written} of {rows} rows (token {token})")
+
+    def wait_for_running_inserts(self, table: Table, partitions: Iterable[int]) -> None:
+        """Return when no INSERT into *table* from *partitions* is running; `UnavailableError` if one does not end."""
+        running = (
+            "SELECT DISTINCT Settings['insert_deduplication_token'] AS token FROM system.processes"
+            " WHERE arrayExists(prefix -> position(',' || token, prefix) > 0, {prefixes:Array(String)})"
+        )
+        prefixes = [f",{_token_prefix(table, partition)}" for partition in partitions]
+        deadline = time.monotonic() + RUNNING_INSERT_SECONDS
+        while tokens := self._clickhouse.query(running, {"prefixes": prefixes}):
+            if time.monotonic() > deadline:
+                token = tokens[0]["token"]
+                raise UnavailableError(f"INSERT still running after {RUNNING_INSERT_SECONDS:.0f} s (token {token})")
+            time.sleep(0.1)
+
+    def _are_written(self, blocks: Sequence[Block]) -> bool:
+        positions = self.positions(blocks[0].table, [block.partition for block in blocks])
+        return all(positions.get(block.partition, -1) >= block.last_offset for block in blocks)
+
+    def _lease_end(self, lease: Lease) -> float:
+        """Return when the INSERT must have been written, in seconds since 1970 of the server's clock."""
+        now = time.monotonic()
+        if self._clock is None or now - self._clock.monotonic > CLOCK_SECONDS:
+            self._clock = self._clickhouse.clock()
+        return self._clock.at(min(lease() - LEASE_MARGIN_SECONDS, time.monotonic() + ANSWER_SECONDS))
+
+
+def _token(block: Block) -> str:
+    return f"{_token_prefix(block.table, block.partition)}{block.first_offset}-{block.last_offset}"
+
+
+def _token_prefix(table: Table, partition: int) -> str:
+    return f"sequence:{table.name}:{partition}:"

@@ -1,0 +1,151 @@
+"""The table writer: blocks that share an INSERT, and the outcome of each when the INSERT fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from processors.clickhouse.errors import RejectedRowsError
+from processors.engine.coalescer import Coalescer
+from processors.rejected import RejectedTopic
+from processors.sink.rows import BLOCK_BYTES, Block, Row
+from processors.sink.writer import INSERT_ROWS, TableWriter, fits_one_insert
+from schemas.clickhouse import EVENTS
+from schemas.topics import Topics
+from tests.contracts.sinks import row_positions, tracks, unstorable, valid_lease
+from tests.fakes.outputs import MemoryOutputs
+from tests.fakes.sink import HeldSink, MemorySink
+
+PARTITIONS = range(4)
+
+
+async def started(sink: MemorySink, outputs: MemoryOutputs | None = None) -> TableWriter:
+    writer = TableWriter(EVENTS, sink, RejectedTopic(outputs or MemoryOutputs(), Topics(), "sink"))
+    writer.start(valid_lease)
+    await writer.load_positions(PARTITIONS)
+    return writer
+
+
+def stored(sink: MemorySink) -> list[tuple[int, int]]:
+    return sorted((row.partition, row.source_offset) for row in sink.rows["events"])
+
+
+def received_in(month: int) -> list[Row]:
+    received_at = f"2026-0{month}-28T00:00:00.000000Z"
+    return [msgspec.structs.replace(row, received_at=received_at) for row in tracks(range(2), month)]
+
+
+async def test_blocks_submitted_together_share_one_insert() -> None:
+    sink = MemorySink()
+    writer = await started(sink)
+    await asyncio.gather(*(writer.write_rows(tracks(range(5), number), number) for number in PARTITIONS))
+
+    assert sink.inserts == 1
+    assert stored(sink) == [position for number in PARTITIONS for position in row_positions(range(5), number)]
+
+
+async def test_blocks_submitted_during_an_insert_share_the_next() -> None:
+    sink = HeldSink()
+    writer = await started(sink)
+    first = asyncio.create_task(writer.write_rows(tracks(range(5), 0), 0))
+    assert await asyncio.to_thread(sink.begun.wait, 10)
+    others = [asyncio.create_task(writer.write_rows(tracks(range(5), number), number)) for number in (1, 2, 3)]
+    await asyncio.sleep(0)
+    sink.may_end.set()
+    await asyncio.gather(first, *others)
+
+    assert (sink.inserts, len(stored(sink))) == (2, 20)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [Block(EVENTS, partition, tracks(range(INSERT_ROWS // 2 + 1), partition)) for partition in range(2)],
+        [Block(EVENTS, partition, tracks(range(2), partition), BLOCK_BYTES - 1) for partition in range(2)],
+        [Block(EVENTS, month, received_in(month)) for month in (1, 2)],
+    ],
+    ids=["rows", "bytes", "months"],
+)
+async def test_blocks_beyond_the_limits_of_one_insert_take_two(blocks: Sequence[Block]) -> None:
+    sink = MemorySink()
+
+    async def insert(together: Sequence[Block]) -> None:
+        sink.insert(together, valid_lease)
+
+    coalescer = Coalescer(insert, fits=fits_one_insert)
+    await asyncio.gather(*(coalescer.submit(each) for each in blocks))
+
+    assert (sink.inserts, len(stored(sink))) == (2, sum(len(each.rows) for each in blocks))
+
+
+async def test_rejected_rows_do_not_affect_other_blocks_of_the_insert() -> None:
+    sink, outputs = MemorySink(), MemoryOutputs()
+    writer = await started(sink, outputs)
+    bad = [unstorable(row) for row in tracks(range(5), 1)]
+    await asyncio.gather(
+        writer.write_rows(tracks(range(5), 0), 0), writer.write_rows(bad, 1), writer.write_rows(tracks(range(5), 2), 2)
+    )
+
+    assert stored(sink) == [*row_positions(range(5), 0), *row_positions(range(5), 2)]
+    rejections = [msgspec.json.decode(record.value) for record in outputs.records[Topics().rejected]]
+    assert [(each["code"], each["stage"]) for each in rejections] == [("row_rejected", "sink")] * 5
+    assert [writer.position(partition) for partition in (0, 1, 2)] == [4, 4, 4]
+
+
+async def test_error_that_rejects_rows_fails_only_their_block() -> None:
+    sink = MemorySink()
+
+    async def insert(together: Sequence[Block]) -> None:
+        sink.insert(together, valid_lease)
+
+    coalescer = Coalescer(insert, fits=fits_one_insert, separable=lambda error: isinstance(error, RejectedRowsError))
+    good, bad = Block(EVENTS, 0, tracks(range(5))), Block(EVENTS, 1, [unstorable(row) for row in tracks(range(5), 1)])
+    outcomes = await asyncio.gather(coalescer.submit(good), coalescer.submit(bad), return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes] == [type(None), RejectedRowsError]
+
+
+async def test_lost_response_of_a_shared_insert_doubles_no_row(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="processors.sink.writer")
+    sink = MemorySink()
+    writer = await started(sink)
+    sink.responses_lost = 1
+    await asyncio.gather(writer.write_rows(tracks(range(5), 0), 0), writer.write_rows(tracks(range(5), 1), 1))
+    await writer.write_rows(tracks(range(5, 8), 0), 0)
+
+    assert stored(sink) == [*row_positions(range(8), 0), *row_positions(range(5), 1)]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def test_cancelled_block_that_waits_is_never_written() -> None:
+    sink = HeldSink()
+    writer = await started(sink)
+    first = asyncio.create_task(writer.write_rows(tracks(range(5), 0), 0))
+    assert await asyncio.to_thread(sink.begun.wait, 10)
+    second, third = (asyncio.create_task(writer.write_rows(tracks(range(5), number), number)) for number in (1, 2))
+    await asyncio.sleep(0)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    sink.may_end.set()
+    await asyncio.gather(first, third)
+
+    assert stored(sink) == [*row_positions(range(5), 0), *row_positions(range(5), 2)]
+
+
+async def test_cancelled_block_in_a_running_insert_waits_for_its_end() -> None:
+    sink = HeldSink()
+    writer = await started(sink)
+    work = asyncio.create_task(writer.write_rows(tracks(range(5), 0), 0))
+    assert await asyncio.to_thread(sink.begun.wait, 10)
+    work.cancel()
+    await asyncio.wait([work], timeout=0.05)
+    assert not work.done()
+
+    sink.may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert stored(sink) == row_positions(range(5), 0)
