@@ -15,8 +15,8 @@ from faust.types import TP
 from processors.engine import contiguous, failpoints
 from processors.engine.offsets import OffsetReader
 from processors.engine.producer import ChangelogProducer, Output
-from processors.engine.rocksdb import PartitionStore, Put
-from processors.engine.stage import Positions
+from processors.engine.rocksdb import PartitionStore
+from processors.engine.stage import Positions, Put
 from processors.engine.store import PartitionedStore
 
 

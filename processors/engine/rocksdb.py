@@ -21,6 +21,7 @@ from typing import Any
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
 from processors.engine.errors import LocalStateError
+from processors.engine.stage import Put
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +31,6 @@ _offsets = struct.Struct("<qq")
 _PREFIX = "bucket-"
 _ALL = 0
 MIB = 1024 * 1024
-
-Put = tuple[bytes, bytes | None, int]
-"""Key, value (None deletes) and time in milliseconds, which chooses the bucket."""
 
 
 @dataclass(frozen=True, slots=True)

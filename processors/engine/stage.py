@@ -31,6 +31,10 @@ class SourceRecord(Protocol):
         """The record's headers in the order they were written."""
 
 
+Put = tuple[bytes, bytes | None, int]
+"""A change of a table: key, value (None deletes) and time in milliseconds, which chooses the bucket."""
+Known = Callable[[Sequence[bytes]], list[bytes | None]]
+"""Returns the current entry of each key, None for a missing key."""
 Lease = Callable[[], float]
 """Until when the partitions are surely ours, in seconds of `time.monotonic`: last good heartbeat + session timeout."""
 

@@ -19,11 +19,9 @@ from faust.types import TP
 from processors.engine.errors import LocalStateError, TruncatedLogError
 from processors.engine.exit import fail_fast
 from processors.engine.offsets import LogOffsets
-from processors.engine.rocksdb import PartitionStore, Put, StoreConfig
-from processors.engine.stage import RecordBatch, SourceRecord
+from processors.engine.rocksdb import PartitionStore, StoreConfig
+from processors.engine.stage import Known, Put, RecordBatch, SourceRecord
 
-Known = Callable[[Sequence[bytes]], list[bytes | None]]
-"""Returns the current entry of each key, None for a missing key."""
 Replay = Callable[[Sequence[SourceRecord], int, Known], tuple[list[Put], int]]
 """Turns changelog records and the processed offset before them into entries and the new processed offset."""
 

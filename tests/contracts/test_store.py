@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processors.engine.rocksdb import PartitionStore, Put, StoreConfig
+from processors.engine.rocksdb import PartitionStore, StoreConfig
+from processors.engine.stage import Put
 from tests.fakes.store import MemoryPartitionStore
 
 PLAIN = StoreConfig()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from processors.engine.rocksdb import Put, StoreConfig
+from processors.engine.rocksdb import StoreConfig
+from processors.engine.stage import Put
 
 
 class MemoryPartitionStore:
