@@ -1,1 +1,1 @@
-"""The ClickHouse client and the migrations, as the processors need them."""
+"""ClickHouse: client, migrations and the read-only user `analyst`."""

@@ -1,6 +1,6 @@
-"""The read-only login of analysts on a ClickHouse server; the embedded engine has no users, its front keeps the rule.
+"""The read-only user `analyst` on a ClickHouse server. The embedded engine has no users; its server enforces the rule.
 
-Made anew at every `sequence tables migrate`, so that a changed password takes effect.
+`sequence tables migrate` updates the user each time, so that a changed password takes effect.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TABLES = ("events", "identifies", "persons", "person_states")
 
 @dataclass(frozen=True, slots=True)
 class AnalystSettings:
-    """Whether to make the login, and its password."""
+    """Password of the user `analyst`; without one the user is not created."""
 
     password: str = setting(
         "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD",
@@ -28,8 +28,8 @@ class AnalystSettings:
 
 
 def statements(settings: ClickHouseSettings, password: str) -> list[str]:
-    """Return what makes the user `analyst`, who can read the tables of *settings* and nothing else."""
-    # A hash goes into the statement, so that no password can be read as SQL.
+    """Return the statements that create or update `analyst`, who can only read the tables of *settings*."""
+    # The statement contains a hash, so the password cannot be interpreted as SQL.
     digest = hashlib.sha256(password.encode()).hexdigest()
     login = f"IDENTIFIED WITH sha256_hash BY '{digest}'"
     grants = [f"GRANT SELECT ON {settings.database}.{table} TO analyst" for table in _TABLES]
@@ -41,7 +41,7 @@ def statements(settings: ClickHouseSettings, password: str) -> list[str]:
 
 
 def ensure(settings: ClickHouseSettings, password: str) -> None:
-    """Make the login, or bring it in line; the writing user needs access management for it."""
+    """Create or update the user; the user of *settings* needs access management."""
     clickhouse = ClickHouse(settings)
     try:
         for statement in statements(settings, password):

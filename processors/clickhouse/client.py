@@ -1,13 +1,14 @@
-"""ClickHouse over HTTP: a thin layer on clickhouse-connect that never sends an insert twice by itself.
+"""ClickHouse client over HTTP: a thin layer on clickhouse-connect that sends each statement at most once.
 
-clickhouse-connect's `insert` and `raw_insert` are sent again by the driver after a remote close, and `insert` splits
-into blocks; `command` with a body does neither, and takes an `INSERT … SELECT … FROM input(…)`.
+clickhouse-connect retries `insert` and `raw_insert` after a remote close, and `insert` splits rows into blocks.
+`command` with a body does neither and accepts `INSERT … SELECT … FROM input(…)`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,36 +20,38 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 from clickhouse_connect.driver.exceptions import ProgrammingError
 from clickhouse_connect.driver.summary import QuerySummary
 
-from processors.clickhouse.errors import ClickHouseError, RefusedRowsError, TooLateError, UnavailableError
+from processors.clickhouse.errors import ClickHouseError, RejectedRowsError, TooLateError, UnavailableError
 from schemas.settings import ClickHouseSettings
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 8
-"""Shorter than the workers' session timeout: an insert is given up while the partition is still ours."""
+"""Shorter than the workers' session timeout, so an INSERT times out while its worker still owns the partition."""
 
 # https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
-_NOT_NOW = frozenset({159, 164, 202, 203, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 439, 999})
-"""Time-outs, limits on load, memory, parts and disk, read-only tables, shutting down."""
-_BAD_ROWS = frozenset({6, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 130, 131, 246, 306, 349, 441, 467, 524, 636})
-"""What cannot be parsed or converted."""
+_UNAVAILABLE = frozenset({159, 164, 202, 203, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 439, 999})
+"""Timeouts, limits on load, memory, parts and disk, read-only tables, shutdown."""
+_REJECTED_ROWS = frozenset(
+    {6, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 130, 131, 246, 306, 349, 441, 467, 524, 636}
+)
+"""Values that cannot be parsed or converted."""
 _TOO_LATE = 395
-"""`throwIf`: the condition that INSERTs bear."""
+"""`throwIf`, the deadline condition of INSERTs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerClock:
-    """The server's clock, read over the network: its value at *monotonic* was at least *seconds* since 1970."""
+    """A reading of the server's clock: at local time *monotonic* it showed at least *seconds* since 1970."""
 
     seconds: float
     monotonic: float
 
     def at(self, monotonic: float) -> float:
-        """Return the least that the server's clock can show at *monotonic*."""
+        """Return the lower bound of the server's clock at *monotonic*."""
         return self.seconds + (monotonic - self.monotonic)
 
 
 class ClickHouse:
-    """A connection to one ClickHouse. Methods block; they may be called from several threads."""
+    """A connection to a ClickHouse server. Methods block and are thread-safe."""
 
     def __init__(self, settings: ClickHouseSettings, *, database: str | None = None) -> None:
         self._settings = settings
@@ -56,14 +59,14 @@ class ClickHouse:
         self._client: Client | None = None
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Return the rows of *sql*, whose `{name:Type}` are filled from *parameters*."""
-        with _translated():
+        """Return the rows of *sql*; *parameters* fill its `{name:Type}` placeholders."""
+        with _translated_errors():
             answer = self._connected().raw_query(sql, dict(parameters or {}), fmt="JSONEachRow")
         return [orjson.loads(line) for line in answer.splitlines()]
 
     def execute(self, sql: str, body: bytes | None = None, settings: Mapping[str, Any] | None = None) -> int:
-        """Run *sql*, with *body* as its input; return how many rows it wrote. It is sent once at most."""
-        with _translated():
+        """Run *sql* with *body* as its input and return the number of rows written. It is sent at most once."""
+        with _translated_errors():
             summary = self._connected().command(sql, data=body, settings=dict(settings or {}))
         return summary.written_rows if isinstance(summary, QuerySummary) else 0
 
@@ -96,19 +99,17 @@ class ClickHouse:
         return self._client
 
 
-class _translated:  # noqa: N801  # reads as the verb it is
-    """Turns the driver's errors into ours."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, DriverError | OSError):
-            return
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    """Raise the errors of `processors.clickhouse.errors` in place of the driver's."""
+    try:
+        yield
+    except (DriverError, OSError) as error:
         code = error.code if isinstance(error, DriverError) else None
-        if code in _NOT_NOW or (code is None and not isinstance(error, ProgrammingError)):
+        if code in _UNAVAILABLE or (code is None and not isinstance(error, ProgrammingError)):
             raise UnavailableError(str(error)) from error
         if code == _TOO_LATE:
             raise TooLateError(str(error)) from error
-        if code in _BAD_ROWS:
-            raise RefusedRowsError(str(error)) from error
+        if code in _REJECTED_ROWS:
+            raise RejectedRowsError(str(error)) from error
         raise ClickHouseError(str(error)) from error

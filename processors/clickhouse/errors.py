@@ -1,30 +1,30 @@
-"""What can go wrong with ClickHouse.
+"""Errors of ClickHouse.
 
 ClickHouseError
-├── UnavailableError    it does not answer, or cannot just now: ask again later; an insert may or may not have happened
-├── TooLateError        the server's clock was past the time that the statement bears: nothing was written
-├── RefusedRowsError    the engine cannot take these rows, whenever they come
-├── LeaseLostError      the insert came too late to be ours: another worker may have the partition
-└── MigrationError      the tables are not what the files say, and only a person can decide
+├── UnavailableError     no answer, or not able at the moment: retry later; an INSERT may or may not have been written
+├── TooLateError         the server's clock was past the deadline of a statement: nothing was written
+├── RejectedRowsError    ClickHouse cannot store these rows, however often they are sent
+├── LeaseLostError       the lease ended before an INSERT: another worker may own the partition
+└── MigrationError       the tables differ from the migration files: a person must act
 """
 
 from __future__ import annotations
 
 
 class ClickHouseError(Exception):
-    """Something is wrong between us and ClickHouse."""
+    """A statement failed, or ClickHouse did not answer."""
 
 
 class UnavailableError(ClickHouseError):
-    """ClickHouse does not answer or cannot at this time."""
+    """ClickHouse does not answer or cannot at the moment; retry later."""
 
 
 class TooLateError(ClickHouseError):
-    """A statement arrived, or was worked on, later than it allows; nothing of it was written."""
+    """A statement was executed after its deadline; nothing of it was written."""
 
 
-class RefusedRowsError(ClickHouseError):
-    """The engine cannot take the rows."""
+class RejectedRowsError(ClickHouseError):
+    """ClickHouse cannot store the rows."""
 
 
 class LeaseLostError(ClickHouseError):
@@ -32,4 +32,4 @@ class LeaseLostError(ClickHouseError):
 
 
 class MigrationError(ClickHouseError):
-    """The tables cannot be brought to what the files say."""
+    """The tables differ from the migration files."""

@@ -1,7 +1,7 @@
-"""Brings ClickHouse's tables to what the numbered files in `schemas/clickhouse` say.
+"""Migrations: applies the numbered SQL files in `schemas/clickhouse`.
 
-Each file is applied once and recorded with its SHA-256; a file that has changed since is refused, because the tables
-would not be what it says. Every statement of a file can be repeated, so a run that was interrupted goes on.
+Each file is applied once and recorded with its SHA-256. A file that changed later is an error, because the tables
+would differ from it. Every statement is idempotent, so an interrupted migration can be run again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
+
+import orjson
+from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 import schemas.clickhouse
 from processors.clickhouse.client import ClickHouse
@@ -21,41 +25,44 @@ from schemas.settings import ClickHouseSettings
 FILES = Path(schemas.clickhouse.__file__).parent
 WAIT_SECONDS = 30.0
 """How long to wait for a server that is starting."""
+_COMMENT = re.compile(r"^--.*$", re.MULTILINE)
+_END_OF_STATEMENT = re.compile(r";[ \t]*(?:\n|$)")
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One numbered file."""
+    """A numbered SQL file."""
 
     name: str
     text: str
 
     @property
     def sha256(self) -> str:
-        """What the file is recorded by."""
+        """The checksum recorded in `schema_migrations`."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
     def statements(self) -> list[str]:
-        """The file's statements; each ends with a semicolon at the end of a line."""
-        return [part.strip() for part in re.split(r";[ \t]*(?:\n|$)", self.text) if _without_comments(part)]
+        """The statements, without comment lines; each ends with a semicolon at the end of a line."""
+        parts = _END_OF_STATEMENT.split(_COMMENT.sub("", self.text))
+        return [part.strip() for part in parts if part.strip()]
 
 
 def read_migrations(directory: Path = FILES) -> list[Migration]:
-    """Return the files of *directory* in the order of their numbers."""
+    """Return the SQL files of *directory*, ordered by number."""
     return [Migration(path.name, path.read_text(encoding="utf-8")) for path in sorted(directory.glob("*.sql"))]
 
 
 def migrate(settings: ClickHouseSettings, migrations: list[Migration] | None = None) -> list[str]:
-    """Apply what is not applied yet and return the names of those files; makes the database if it is missing.
+    """Create the database if it is missing, apply the files that are not applied yet, and return their names.
 
-    Raises `MigrationError` where an applied file has changed or one that was applied is missing, and
-    `UnavailableError` where ClickHouse does not answer within 30 s.
+    Raises `MigrationError` if an applied file has changed or is missing, `UnavailableError` if ClickHouse does not
+    answer within 30 s.
     """
     wanted = read_migrations() if migrations is None else migrations
-    _make_database(settings)
+    _create_database(settings)
     clickhouse = ClickHouse(settings)
     try:
         clickhouse.execute(
@@ -76,45 +83,52 @@ def _check(wanted: list[Migration], applied: dict[str, str]) -> None:
     changed = [m.name for m in wanted if applied.get(m.name, m.sha256) != m.sha256]
     gone = sorted(applied.keys() - {m.name for m in wanted})
     if changed:
-        raise MigrationError(f"changed since they were applied: {', '.join(changed)}. Put changes into a new file")
+        raise MigrationError(
+            f"Migrations changed after they were applied: {', '.join(changed)}. Restore them and put changes into a "
+            f"new file."
+        )
     if gone:
-        raise MigrationError(f"applied by a newer version, or removed: {', '.join(gone)}")
+        raise MigrationError(
+            f"Applied migrations are missing here: {', '.join(gone)}. The database was migrated by a newer version; "
+            f"install that version."
+        )
 
 
 def _apply(clickhouse: ClickHouse, migration: Migration) -> None:
     for statement in migration.statements:
         try:
-            clickhouse.execute(_repeatable(statement))
+            clickhouse.execute(statement)
         except UnavailableError:
             raise
         except ClickHouseError as error:
             raise MigrationError(f"{migration.name}: {error}") from error
-    row = f'{{"name":"{migration.name}","sha256":"{migration.sha256}","applied_at":{time.time():.3f}}}'
-    clickhouse.execute("INSERT INTO schema_migrations FORMAT JSONEachRow", row.encode(), {"async_insert": 0})
+    row = {"name": migration.name, "sha256": migration.sha256, "applied_at": round(time.time(), 3)}
+    clickhouse.execute("INSERT INTO schema_migrations FORMAT JSONEachRow", orjson.dumps(row), {"async_insert": 0})
     log.info("applied %s", migration.name)
 
 
-def _repeatable(statement: str) -> str:
-    """Return *statement* so that a run that was interrupted after it does not fail on it."""
-    return re.sub(r"\bCREATE (TABLE|VIEW) (?!IF\b)", r"CREATE \1 IF NOT EXISTS ", _without_comments(statement), count=1)
+def _raise_unreachable(state: RetryCallState) -> NoReturn:
+    """Raise the last error as one sentence: the driver's text names the query, its cause the reason."""
+    settings: ClickHouseSettings = state.args[0]
+    error = reason = state.outcome.exception() if state.outcome else None
+    while reason is not None and (cause := reason.__cause__ or reason.__context__) is not None:
+        reason = cause
+    raise UnavailableError(
+        f"ClickHouse at {settings.url} did not answer for {WAIT_SECONDS:g} s: {reason}. "
+        "Check SEQUENCE_CLICKHOUSE_URL and that the server is running."
+    ) from error
 
 
-def _without_comments(text: str) -> str:
-    return re.sub(r"^--.*$", "", text, flags=re.MULTILINE).strip()
-
-
-def _make_database(settings: ClickHouseSettings) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while True:
-        clickhouse = ClickHouse(settings, database="default")
-        try:
-            # The name is an identifier, by the check of its setting.
-            clickhouse.execute(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
-        except UnavailableError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-        else:
-            return
-        finally:
-            clickhouse.close()
+@retry(
+    retry=retry_if_exception_type(UnavailableError),
+    wait=wait_fixed(0.5),
+    stop=stop_after_delay(WAIT_SECONDS),
+    retry_error_callback=_raise_unreachable,
+)
+def _create_database(settings: ClickHouseSettings) -> None:
+    clickhouse = ClickHouse(settings, database="default")
+    try:
+        # The setting's validation makes the name an identifier.
+        clickhouse.execute(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
+    finally:
+        clickhouse.close()

@@ -1,25 +1,29 @@
--- One row for each unique track event.
+-- Unique track events, one row each.
 --
--- Replacing is a backstop for two writers at the same instant, never what makes an event count once.
-CREATE TABLE events
+-- _origin is the source offset: the offset that the item has on items.v1 in partition _partition.
+-- ReplacingMergeTree is a backstop for two writers at the same instant. It is not what makes an event count once.
+-- merge_selector_base: with the default of 5, ClickHouse writes each row three times in 90 seconds of 30,000 rows a
+-- second. With 10 it is 1.6 times, and 10 parts to read in place of 7.
+CREATE TABLE IF NOT EXISTS events
 (
-    project_id LowCardinality(String) COMMENT 'Project that the token belongs to',
+    project_id LowCardinality(String) COMMENT 'Project of the token',
     event LowCardinality(String) COMMENT 'Name of the event',
-    user_id String COMMENT 'Who did it',
+    user_id String COMMENT 'User who did it',
     message_id String COMMENT 'Unique within the project',
     timestamp DateTime64(6, 'UTC') COMMENT 'When it happened, after clock correction',
-    properties JSON COMMENT 'What the caller sent; properties.price is a number if it was one',
+    properties JSON COMMENT 'Properties as sent; properties.price is a number if it was sent as one',
     received_at DateTime64(6, 'UTC') COMMENT 'When the gateway had read the request',
-    original_timestamp Nullable(DateTime64(6, 'UTC')) COMMENT 'timestamp as the caller sent it',
-    sent_at Nullable(DateTime64(6, 'UTC')) COMMENT 'sentAt as the caller sent it',
-    anonymous_id Nullable(String) COMMENT 'anonymousId as the caller sent it',
+    original_timestamp Nullable(DateTime64(6, 'UTC')) COMMENT 'timestamp as sent',
+    sent_at Nullable(DateTime64(6, 'UTC')) COMMENT 'sentAt as sent',
+    anonymous_id Nullable(String) COMMENT 'anonymousId as sent',
     context String COMMENT 'JSON text' CODEC(ZSTD(1)),
     integrations String COMMENT 'JSON text' CODEC(ZSTD(1)),
-    _partition UInt32 COMMENT 'Partition of items.v1 that it came in',
-    _origin UInt64 COMMENT 'Its offset there' CODEC(Delta, ZSTD(1)),
+    _partition UInt32 COMMENT 'Partition of the item on items.v1',
+    _origin UInt64 COMMENT 'Source offset: offset of the item on items.v1' CODEC(Delta, ZSTD(1)),
     PROJECTION positions (SELECT _partition, max(_origin) GROUP BY _partition)
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (project_id, event, toDate(timestamp), user_id, message_id)
-SETTINGS non_replicated_deduplication_window = 10000, deduplicate_merge_projection_mode = 'rebuild';
+SETTINGS non_replicated_deduplication_window = 10000, deduplicate_merge_projection_mode = 'rebuild',
+    merge_selector_base = 10;

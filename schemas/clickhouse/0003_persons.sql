@@ -1,20 +1,24 @@
--- States of persons as persons.v1 brings them; older ones of a person go when parts merge.
-CREATE TABLE person_states
+-- States of persons from persons.v1. Merges remove the older states of a person.
+--
+-- _origin is the source offset: the offset that the state has on persons.v1 in partition _partition. It grows with each
+-- change of a person. merge_selector_base: see 0001.
+CREATE TABLE IF NOT EXISTS person_states
 (
     project_id LowCardinality(String),
     user_id String,
     traits JSON,
     first_seen DateTime64(6, 'UTC'),
     last_seen DateTime64(6, 'UTC'),
-    _partition UInt32 COMMENT 'Partition of persons.v1 that it came in',
-    _origin UInt64 COMMENT 'Its offset there: grows with each change of a person',
+    _partition UInt32 COMMENT 'Partition of the state on persons.v1',
+    _origin UInt64 COMMENT 'Source offset: offset of the state on persons.v1',
     PROJECTION positions (SELECT _partition, max(_origin) GROUP BY _partition)
 )
 ENGINE = ReplacingMergeTree(_origin)
 ORDER BY (project_id, user_id)
-SETTINGS non_replicated_deduplication_window = 10000, deduplicate_merge_projection_mode = 'rebuild';
+SETTINGS non_replicated_deduplication_window = 10000, deduplicate_merge_projection_mode = 'rebuild',
+    merge_selector_base = 10;
 
--- Each person once, as they are now.
-CREATE VIEW persons AS
+-- Current state of each person, one row each.
+CREATE VIEW IF NOT EXISTS persons AS
 SELECT project_id, user_id, traits, first_seen, last_seen, _origin AS version
 FROM person_states FINAL;

@@ -1,7 +1,8 @@
-"""The tables: numbered DDL in this folder, and the columns that rows are written to.
+"""Tables: the columns that the sink writes. The numbered DDL files are in this folder.
 
-`_partition` and `_origin` say which record a row came from, and so how far a table is filled. The projection
-`positions` keeps that answer small: without it `max(_origin)` would read two columns of every row there is.
+`_partition` and `_origin`, the source offset, identify the record of a row: the item on `items.v1`, or the state on
+`persons.v1`. Their maximum is how far a table is filled. The projection `positions` stores it; without the projection,
+`max(_origin)` would read two columns of every row.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that the sink writes to: its columns with their types, in the order of the rows' fields."""
+    """A table that the sink writes: columns and types, in the order of the fields of `processors.sink.rows`."""
 
     name: str
     columns: tuple[tuple[str, str], ...]

@@ -1,4 +1,4 @@
-"""The tables on the real engine: how they are made, and that they give back what was put in."""
+"""The tables on the real engine: migrations, and values that come back as they were written."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import MigrationError
 from processors.clickhouse.migrate import Migration, migrate, read_migrations
+from processors.sink.insert import ClickHouseSink
 from processors.sink.rows import Block, Row, blocks, item_rows, person_rows
-from processors.sink.writer import ClickHouseSink
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, TABLES, Table
 from schemas.persons import Person, encode_person, fold
 from schemas.settings import ClickHouseSettings
@@ -30,7 +30,7 @@ def held() -> float:
 
 @pytest.fixture
 def settings(clickhouse: str) -> Iterator[ClickHouseSettings]:
-    """A database that is not made yet."""
+    """A database that does not exist yet."""
     made = ClickHouseSettings(url=clickhouse, database=f"test_{secrets.token_hex(4)}")
     yield made
     server = ClickHouse(made, database="default")
@@ -40,7 +40,7 @@ def settings(clickhouse: str) -> Iterator[ClickHouseSettings]:
 
 @pytest.fixture
 def client(settings: ClickHouseSettings) -> Iterator[ClickHouse]:
-    """The tables, their merges stopped."""
+    """The tables, with merges stopped."""
     migrate(settings)
     made = ClickHouse(settings)
     for table in TABLES:
@@ -55,7 +55,7 @@ def put(client: ClickHouse, table: Table, rows: Sequence[Row]) -> None:
 
 def put_properties(client: ClickHouse, *properties: bytes) -> None:
     """Write a track with each of *properties*."""
-    records = [event_read(at, track(f"m{at}", properties=text), origin=at) for at, text in enumerate(properties)]
+    records = [event_read(at, track(f"m{at}", properties=text), source_offset=at) for at, text in enumerate(properties)]
     put(client, EVENTS, item_rows(records, 0).events)
 
 
@@ -67,7 +67,7 @@ def applied(settings: ClickHouseSettings) -> list[dict[str, Any]]:
         reader.close()
 
 
-def test_migrating_applies_every_file_once_and_records_it(settings: ClickHouseSettings) -> None:
+def test_migrate_applies_and_records_every_file_once(settings: ClickHouseSettings) -> None:
     files = read_migrations()
 
     assert migrate(settings) == [file.name for file in files]
@@ -75,16 +75,16 @@ def test_migrating_applies_every_file_once_and_records_it(settings: ClickHouseSe
     assert applied(settings) == [{"name": file.name, "sha256": file.sha256} for file in files]
 
 
-def test_a_new_file_is_applied_beside_those_that_are(settings: ClickHouseSettings) -> None:
+def test_new_file_is_applied_after_the_applied_ones(settings: ClickHouseSettings) -> None:
     files = read_migrations()
     migrate(settings, files[:1])
 
     assert migrate(settings, files) == [file.name for file in files[1:]]
 
 
-def test_a_changed_file_is_refused_and_nothing_is_applied(settings: ClickHouseSettings) -> None:
-    one = Migration("0001.sql", "CREATE TABLE a (x String) ENGINE = MergeTree ORDER BY x;\n")
-    two = Migration("0002.sql", "CREATE TABLE b (x String) ENGINE = MergeTree ORDER BY x;\n")
+def test_changed_file_is_an_error_and_nothing_is_applied(settings: ClickHouseSettings) -> None:
+    one = Migration("0001.sql", "CREATE TABLE IF NOT EXISTS a (x String) ENGINE = MergeTree ORDER BY x;\n")
+    two = Migration("0002.sql", "CREATE TABLE IF NOT EXISTS b (x String) ENGINE = MergeTree ORDER BY x;\n")
     migrate(settings, [one])
 
     with pytest.raises(MigrationError, match=r"0001\.sql"):
@@ -92,31 +92,34 @@ def test_a_changed_file_is_refused_and_nothing_is_applied(settings: ClickHouseSe
     assert [row["name"] for row in applied(settings)] == ["0001.sql"]
 
 
-def test_a_run_that_was_interrupted_within_a_file_goes_on(settings: ClickHouseSettings) -> None:
-    good = "CREATE TABLE a (x String) ENGINE = MergeTree ORDER BY x;\nCREATE VIEW b AS SELECT x FROM a;\n"
+def test_interrupted_migration_can_be_run_again(settings: ClickHouseSettings) -> None:
+    good = (
+        "CREATE TABLE IF NOT EXISTS a (x String) ENGINE = MergeTree ORDER BY x;\n"
+        "CREATE VIEW IF NOT EXISTS b AS SELECT x FROM a;\n"
+    )
     with pytest.raises(MigrationError, match=r"0001\.sql.*no_such_table"):
         migrate(settings, [Migration("0001.sql", good + "ALTER TABLE no_such_table ADD COLUMN y String;\n")])
     assert applied(settings) == []
 
-    more = "CREATE TABLE c (x String) ENGINE = MergeTree ORDER BY x;\n"
+    more = "CREATE TABLE IF NOT EXISTS c (x String) ENGINE = MergeTree ORDER BY x;\n"
     assert migrate(settings, [Migration("0001.sql", good + more)]) == ["0001.sql"]
     reader = ClickHouse(settings)
     assert {row["name"] for row in reader.query("SHOW TABLES")} == {"a", "b", "c", "schema_migrations"}
     reader.close()
 
 
-def test_the_columns_that_rows_are_written_to_are_those_of_the_tables(client: ClickHouse) -> None:
+def test_written_columns_match_the_tables(client: ClickHouse) -> None:
     for table in TABLES:
         found = {row["name"]: plain(row["type"]) for row in client.query(f"DESCRIBE TABLE {table.name}")}
         assert found == dict(table.columns), table.name
 
 
 def plain(kind: str) -> str:
-    """Return *kind* as a row gives it: how a column is stored is the table's own."""
+    """Return *kind* as a row has it, without the storage type."""
     return kind.replace("LowCardinality(String)", "String")
 
 
-def test_a_number_among_the_properties_stays_one(client: ClickHouse) -> None:
+def test_number_in_properties_stays_a_number(client: ClickHouse) -> None:
     put_properties(client, b'{"price":19.99,"count":3}', b'{"price":"19.99"}', b'{"price":{"amount":1}}', b"{}")
 
     assert client.query("SELECT sum(properties.price::Float64) AS s FROM events WHERE message_id = 'm0'") == [
@@ -130,10 +133,10 @@ def test_a_number_among_the_properties_stays_one(client: ClickHouse) -> None:
     }
 
 
-def test_a_truth_among_numbers_stays_one(client: ClickHouse) -> None:
+def test_boolean_among_numbers_stays_a_boolean(client: ClickHouse) -> None:
     put_properties(client, b'{"mixed":[true,1],"plain":[true,false]}')
 
-    # As text: in Python a truth equals the number.
+    # As text: in Python True equals 1.
     assert client.query("SELECT toString(properties) AS text FROM events") == [
         {"text": '{"mixed":[true,1],"plain":[true,false]}'}
     ]
@@ -161,7 +164,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_name_of_a_property_is_data(client: ClickHouse, name: str) -> None:
+def test_property_name_is_data(client: ClickHouse, name: str) -> None:
     said = {name: 1.5, "list": [{name: "x"}]}
     put_properties(client, json.dumps(said).encode(), json.dumps({"nested": {name: name}}).encode())
 
@@ -170,7 +173,7 @@ def test_the_name_of_a_property_is_data(client: ClickHouse, name: str) -> None:
     assert len(client.query("SHOW TABLES")) == len(TABLES) + 2
 
 
-def test_a_dot_in_the_name_of_a_property_is_a_level(client: ClickHouse) -> None:
+def test_dot_in_a_property_name_is_a_level(client: ClickHouse) -> None:
     put_properties(client, b'{"a.b":1}', b'{"a":{"b":2}}', b'{"a":{"b":1},"a.b":2}')
 
     rows = client.query("SELECT toInt64(properties.a.b) AS value FROM events ORDER BY message_id")
@@ -178,7 +181,7 @@ def test_a_dot_in_the_name_of_a_property_is_a_level(client: ClickHouse) -> None:
 
 
 def states(count: int) -> list[Person]:
-    """Return the states that a person goes through with *count* identifies."""
+    """Return the successive states of a person with *count* identifies."""
     person: Person | None = None
     seen = []
     for number in range(count):
@@ -188,7 +191,7 @@ def states(count: int) -> list[Person]:
     return seen
 
 
-def test_persons_gives_each_person_once_as_they_are_now_although_no_part_is_merged(client: ClickHouse) -> None:
+def test_persons_view_returns_the_current_state_without_merges(client: ClickHouse) -> None:
     other = fold(None, identify("o", user_id="other", traits=b'{"plan":"pro"}'))
     records = [SlimRecord(at, b"p/u", encode_person(person)) for at, person in enumerate([*states(5), other])]
     for record in records:
@@ -206,9 +209,9 @@ def test_persons_gives_each_person_once_as_they_are_now_although_no_part_is_merg
     )
 
 
-def test_the_highest_origin_is_read_from_the_projection(client: ClickHouse) -> None:
+def test_highest_source_offset_is_read_from_the_projection(client: ClickHouse) -> None:
     for first in (0, 1_000):
-        rows = item_rows([event_read(at, track(f"m{at}"), origin=at) for at in range(first, first + 1_000)], 0)
+        rows = item_rows([event_read(at, track(f"m{at}"), source_offset=at) for at in range(first, first + 1_000)], 0)
         put(client, EVENTS, rows.events)
 
     asked = "SELECT _partition, max(_origin) FROM events WHERE has([0, 1], _partition) GROUP BY _partition"
@@ -218,7 +221,7 @@ def test_the_highest_origin_is_read_from_the_projection(client: ClickHouse) -> N
 
 
 def examples() -> list[dict[str, Any]]:
-    """Return each item that the golden examples accept, as its record holds it, under a messageId of its own."""
+    """Return each accepted item of the examples as its record has it, with a unique messageId."""
     return [
         {**accepted["item"], "messageId": f"{path.stem}-{accepted['index']}"}
         for path in sorted(EXAMPLES.glob("*.json"))
@@ -227,7 +230,7 @@ def examples() -> list[dict[str, Any]]:
 
 
 def visible(value: Any) -> Any:
-    """Return *value* as the JSON type keeps it: a member that is null or an empty object is none."""
+    """Return *value* as the JSON type stores it, without members that are null or an empty object."""
     if isinstance(value, dict):
         members = {name: visible(member) for name, member in value.items()}
         return {name: member for name, member in members.items() if member not in (None, {})}
@@ -238,14 +241,14 @@ def time_of(row_time: str | None) -> str | None:
     return None if row_time is None else f"{row_time.replace(' ', 'T')}Z"
 
 
-def test_the_golden_examples_are_read_as_they_were_sent(client: ClickHouse) -> None:
+def test_example_items_are_read_as_sent(client: ClickHouse) -> None:
     said = examples()
     records = [
         SlimRecord(at, value=json.dumps(item).encode(), headers=[("origin", b"%d" % at)])
         for at, item in enumerate(said)
     ]
     made = item_rows(records, 0)
-    assert made.unreadable == []
+    assert made.rejected == []
     found: dict[int, dict[str, Any]] = {}
     for table, rows, values in ((EVENTS, made.events, "properties"), (IDENTIFIES, made.identifies, "traits")):
         for block in blocks(table, rows, 0, -1):

@@ -1,16 +1,16 @@
-"""The driver's errors in our words, and the server's clock."""
+"""Translation of the driver's errors, and the server's clock."""
 
 from __future__ import annotations
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError, ProgrammingError
 
-from processors.clickhouse.client import ServerClock, _translated
-from processors.clickhouse.errors import ClickHouseError, RefusedRowsError, UnavailableError
+from processors.clickhouse.client import ServerClock, _translated_errors
+from processors.clickhouse.errors import ClickHouseError, RejectedRowsError, UnavailableError
 
 
 def translated(error: Exception) -> ClickHouseError:
-    with pytest.raises(ClickHouseError) as raised, _translated():
+    with pytest.raises(ClickHouseError) as raised, _translated_errors():
         raise error
     assert raised.value.__cause__ is error
     return raised.value
@@ -32,13 +32,13 @@ def translated(error: Exception) -> ClickHouseError:
     ],
     ids=str,
 )
-def test_what_may_pass_is_unavailable(error: Exception) -> None:
+def test_temporary_failures_are_unavailable(error: Exception) -> None:
     assert type(translated(error)) is UnavailableError
 
 
 @pytest.mark.parametrize("code", [6, 27, 38, 41, 53, 72, 117])
-def test_what_cannot_be_read_is_refused_rows(code: int) -> None:
-    assert type(translated(DatabaseError("cannot parse", code=code))) is RefusedRowsError
+def test_unparsable_values_are_rejected_rows(code: int) -> None:
+    assert type(translated(DatabaseError("cannot parse", code=code))) is RejectedRowsError
 
 
 @pytest.mark.parametrize(
@@ -51,20 +51,20 @@ def test_what_cannot_be_read_is_refused_rows(code: int) -> None:
     ],
     ids=str,
 )
-def test_what_stays_as_it_is_is_neither(error: Exception) -> None:
+def test_permanent_failures_are_plain_clickhouse_errors(error: Exception) -> None:
     assert type(translated(error)) is ClickHouseError
 
 
-def test_the_message_is_kept() -> None:
+def test_message_is_kept() -> None:
     assert "table events does not exist" in str(translated(DatabaseError("table events does not exist", code=60)))
 
 
-def test_other_errors_pass_untouched() -> None:
-    with pytest.raises(ZeroDivisionError), _translated():
+def test_other_errors_are_not_translated() -> None:
+    with pytest.raises(ZeroDivisionError), _translated_errors():
         raise ZeroDivisionError
 
 
-def test_the_servers_clock_goes_on_from_where_it_was_read() -> None:
+def test_server_clock_advances_from_its_reading() -> None:
     clock = ServerClock(seconds=1_800_000_000.5, monotonic=50.0)
 
     assert clock.at(50.0) == 1_800_000_000.5
