@@ -12,7 +12,7 @@ import time
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from gateway.errors import (
     InvalidProjectError,
@@ -181,7 +181,12 @@ async def _write(kafka: KafkaSettings, key: bytes, value: bytes) -> None:
 
 
 def _unavailable(kafka: KafkaSettings, error: Exception) -> UnavailableError:
-    return UnavailableError(f"Kafka at {kafka.bootstrap_servers} is unreachable: {describe(error)}")
+    # The text of a KafkaConnectionError has only the addresses.
+    reason = "" if isinstance(error, KafkaConnectionError) else f": {describe(error)}"
+    return UnavailableError(
+        f"Kafka at {kafka.bootstrap_servers} is unreachable{reason}. "
+        "Check SEQUENCE_KAFKA_SERVERS and that the broker is running."
+    )
 
 
 def _project(table: ProjectTable, project_id: str) -> Project:
