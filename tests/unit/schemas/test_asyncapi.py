@@ -1,4 +1,4 @@
-"""What `asyncapi.yaml` says of the topics is what is written to them."""
+"""`asyncapi.yaml` describes the records that the product writes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
 }
 
 
-def faults(schema: str, value: object) -> list[str]:
+def violations(schema: str, value: object) -> list[str]:
     validator = Draft7Validator({"$ref": f"#/components/schemas/{schema}", "components": DOCUMENT["components"]})
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
 
@@ -45,14 +45,14 @@ def references(node: object) -> Iterator[str]:
             yield from references(value)
 
 
-def test_every_topic_is_described_and_no_other() -> None:
+def test_exactly_the_declared_topics_are_described() -> None:
     declared = Topics("any").declare(partitions=1, items_retention_days=1, dedupe_window_days=1)
     addresses = [channel["address"].format(prefix="any") for channel in DOCUMENT["channels"].values()]
 
     assert sorted(addresses) == sorted(topic.name for topic in declared)
 
 
-def test_a_topic_is_called_compacted_where_it_is() -> None:
+def test_exactly_the_compacted_topics_are_described_as_compacted() -> None:
     declared = Topics("any").declare(partitions=1, items_retention_days=1, dedupe_window_days=1)
     compacted = {topic.name for topic in declared if topic.config.get("cleanup.policy") == "compact"}
     channels = DOCUMENT["channels"].values()
@@ -62,7 +62,7 @@ def test_a_topic_is_called_compacted_where_it_is() -> None:
 
 
 @pytest.mark.parametrize("reference", sorted(set(references(DOCUMENT))))
-def test_every_reference_leads_somewhere(reference: str) -> None:
+def test_every_reference_resolves(reference: str) -> None:
     node = DOCUMENT
     for name in reference.removeprefix("#/").split("/"):
         node = node[name]
@@ -71,7 +71,7 @@ def test_every_reference_leads_somewhere(reference: str) -> None:
 
 
 @pytest.mark.parametrize("name", STRUCTS)
-def test_a_schema_has_the_fields_that_are_written(name: str) -> None:
+def test_schema_has_the_fields_of_its_struct(name: str) -> None:
     schema = DOCUMENT["components"]["schemas"][name]
     fields = {field.encode_name: field.required for field in msgspec.structs.fields(STRUCTS[name])}
     tag = STRUCTS[name].__struct_config__.tag_field
@@ -87,54 +87,54 @@ def test_a_schema_has_the_fields_that_are_written(name: str) -> None:
     [each["item"] for example in EXAMPLES for each in example.content.get("accepted", [])],
     ids=lambda item: f"{item['type']} {item['userId']}",
 )
-def test_the_items_of_the_examples_are_as_described(item: dict[str, Any]) -> None:
-    assert faults(item["type"].capitalize(), {"messageId": "random"} | item) == []
+def test_items_of_the_examples_match_their_schema(item: dict[str, Any]) -> None:
+    assert violations(item["type"].capitalize(), {"messageId": "random"} | item) == []
 
 
-def test_what_is_not_as_described_is_found() -> None:
+def test_violations_of_a_schema_are_found() -> None:
     item = {"type": "track", "projectId": "p", "messageId": "m", "userId": "u", "event": "e"}
     times = {"timestamp": "2026-01-31T12:00:00Z", "receivedAt": "2026-01-31T12:00:00.000000Z", "x": 1}
 
-    assert len(faults("Track", item | times)) == 2
+    assert len(violations("Track", item | times)) == 2
 
 
-def test_a_person_is_as_described() -> None:
+def test_person_matches_its_schema() -> None:
     noon = "2026-01-31T12:00:00.000000Z"
     person = fold(None, Identify("p", "m", "u", noon, noon, traits=Raw(b'{"plan":null,"city":"Ulm"}')))
 
-    assert faults("Person", json.loads(encode_person(person))) == []
+    assert violations("Person", json.loads(encode_person(person))) == []
     assert f"{PERSON_LIMIT_BYTES:,} bytes" in DOCUMENT["components"]["schemas"]["Person"]["description"]
 
 
 @pytest.mark.parametrize("content", [b"{}", b"\xff", b"x" * (records.REJECTED_CONTENT_LIMIT_BYTES + 1)])
 @pytest.mark.parametrize("code", Code)
-def test_a_rejection_is_as_described(content: bytes, code: Code) -> None:
+def test_rejection_matches_its_schema(content: bytes, code: Code) -> None:
     noon = "2026-01-31T12:00:00.000000Z"
     record = records.rejection_record(Rejection("p", "gateway", code, code.message, noon, "userId", "m"), content)
 
-    assert faults("Rejection", json.loads(record.value)) == []
-    assert faults("RejectionKey", record.key.decode()) == []
+    assert violations("Rejection", json.loads(record.value)) == []
+    assert violations("RejectionKey", record.key.decode()) == []
 
 
-def test_projects_and_tokens_are_as_described() -> None:
+def test_projects_and_tokens_match_their_schemas() -> None:
     token = new_token("p")
     key, value = project_entry(Project("p", "Shop", 1, items_per_second=1.5, burst=2))
-    assert faults("ProjectKey", key.decode()) == faults("Project", json.loads(value)) == []
+    assert violations("ProjectKey", key.decode()) == violations("Project", json.loads(value)) == []
 
     key, value = token_entry(digest(token), describe_token(token, "p", created_at=1, expires_at=2))
-    assert faults("TokenKey", key.decode()) == faults("Token", json.loads(value)) == []
+    assert violations("TokenKey", key.decode()) == violations("Token", json.loads(value)) == []
 
     key, value = token_entry(digest(token), describe_token(token, "p", created_at=1, scope="read"))
-    assert faults("Token", json.loads(value)) == []
+    assert violations("Token", json.loads(value)) == []
 
     key, value = use_entry(digest(token), "2026-01-31")
-    assert faults("UseKey", key.decode()) == faults("Use", json.loads(value)) == []
+    assert violations("UseKey", key.decode()) == violations("Use", json.loads(value)) == []
 
 
-def test_keys_and_headers_are_as_described() -> None:
+def test_keys_and_headers_match_their_schemas() -> None:
     event = {name: value.decode() for name, value in records.event_headers(b"m", 3)}
 
-    assert faults("EventHeaders", event) == []
-    assert faults("IdentifyHeaders", event | {records.ORIGIN_PARTITION: "0"}) == []
-    assert faults("ItemKey", records.item_key("p", "m").decode()) == []
-    assert faults("PersonKey", records.person_key("p", "u").decode()) == []
+    assert violations("EventHeaders", event) == []
+    assert violations("IdentifyHeaders", event | {records.ORIGIN_PARTITION: "0"}) == []
+    assert violations("ItemKey", records.item_key("p", "m").decode()) == []
+    assert violations("PersonKey", records.person_key("p", "u").decode()) == []

@@ -1,4 +1,4 @@
-"""Keys are placed as Kafka's own clients place them."""
+"""Partitions of keys equal those of Kafka's own clients."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def expected(key: bytes) -> int:
 
 
 @given(st.binary(max_size=80))
-def test_a_key_is_placed_as_by_aiokafka(key: bytes) -> None:
+def test_partition_equals_the_one_of_aiokafka(key: bytes) -> None:
     assert partition_for(key, PARTITIONS) == expected(key)
 
 
 @given(st.lists(st.binary(max_size=12), max_size=60))
-def test_keys_of_all_lengths_are_placed_together_as_one_by_one(keys: list[bytes]) -> None:
+def test_partitions_of_many_keys_equal_those_of_each(keys: list[bytes]) -> None:
     assert partitions_for(keys, PARTITIONS) == [expected(key) for key in keys]
 
 
 @given(st.integers(0, 60).flatmap(lambda size: st.lists(st.binary(min_size=size, max_size=size), max_size=40)))
-def test_keys_of_one_length_are_placed_together_as_one_by_one(keys: list[bytes]) -> None:
+def test_partitions_of_keys_of_equal_length_equal_those_of_each(keys: list[bytes]) -> None:
     assert partitions_for(keys, PARTITIONS) == [expected(key) for key in keys]

@@ -1,4 +1,4 @@
-"""A person is the same whatever the order of its identifies and however often each comes."""
+"""Persons are independent of the order and repetition of their identifies."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ traits = st.dictionaries(st.sampled_from(["a", "b", "", "ünïcode"]), values, m
 identifies = st.builds(identify, traits, st.sampled_from([EARLY, NOON, LATE]), st.sampled_from(["m1", "m2", "m3"]))
 
 
-@given(st.lists(identifies, min_size=1, max_size=8).flatmap(lambda run: st.tuples(st.just(run), st.permutations(run))))
+@given(
+    st.lists(identifies, min_size=1, max_size=8).flatmap(
+        lambda history: st.tuples(st.just(history), st.permutations(history))
+    )
+)
 def test_every_order_gives_the_same_bytes(orders: tuple[list[Identify], list[Identify]]) -> None:
     one, other = orders
 
@@ -47,38 +51,38 @@ def test_every_order_gives_the_same_bytes(orders: tuple[list[Identify], list[Ide
 
 
 @given(st.lists(identifies, min_size=1, max_size=6), st.lists(identifies, min_size=1, max_size=6))
-def test_joining_two_folds_is_folding_all(here: list[Identify], there: list[Identify]) -> None:
+def test_join_of_two_folds_equals_the_fold_of_all(here: list[Identify], there: list[Identify]) -> None:
     assert encode_person(join(folded(*here), folded(*there))) == encode_person(folded(*here, *there))
 
 
 @given(st.lists(identifies, min_size=1, max_size=6), st.data())
-def test_a_person_that_knows_more_absorbs_one_that_knows_less(run: list[Identify], data: st.DataObject) -> None:
-    person = folded(*run)
-    less = folded(*data.draw(st.lists(st.sampled_from(run), min_size=1, max_size=6)))
+def test_join_with_a_part_of_a_person_changes_nothing(history: list[Identify], data: st.DataObject) -> None:
+    person = folded(*history)
+    less = folded(*data.draw(st.lists(st.sampled_from(history), min_size=1, max_size=6)))
 
     assert join(less, person) is person
     assert encode_person(join(person, less)) == encode_person(person)
 
 
 @given(st.lists(identifies, min_size=1, max_size=6), st.data())
-def test_every_repetition_changes_nothing(run: list[Identify], data: st.DataObject) -> None:
-    person = folded(*run)
-    again = data.draw(st.lists(st.sampled_from(run), min_size=1, max_size=12))
+def test_repeated_identifies_change_nothing(history: list[Identify], data: st.DataObject) -> None:
+    person = folded(*history)
+    again = data.draw(st.lists(st.sampled_from(history), min_size=1, max_size=12))
 
     for each in again:
         assert fold(person, each) is person
 
 
 @given(st.lists(identifies, min_size=1, max_size=6), st.data())
-def test_a_fold_that_was_written_and_read_in_between_is_the_same(run: list[Identify], data: st.DataObject) -> None:
-    cut = data.draw(st.integers(1, len(run)))
-    restored = decode_person(encode_person(folded(*run[:cut])))
+def test_fold_continues_from_a_decoded_person(history: list[Identify], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(1, len(history)))
+    restored = decode_person(encode_person(folded(*history[:cut])))
 
-    assert restored == folded(*run[:cut])
-    assert encode_person(folded(*run[cut:], start=restored)) == encode_person(folded(*run))
+    assert restored == folded(*history[:cut])
+    assert encode_person(folded(*history[cut:], start=restored)) == encode_person(folded(*history))
 
 
-def test_the_latest_write_of_each_trait_stands() -> None:
+def test_latest_write_of_each_trait_wins() -> None:
     person = folded(identify('{"plan":"free","city":"Ulm"}', EARLY), identify('{"plan":"pro"}', LATE, "m2"))
 
     assert visible(person) == {"plan": "pro", "city": "Ulm"}
@@ -86,14 +90,14 @@ def test_the_latest_write_of_each_trait_stands() -> None:
     assert (person.first_seen, person.last_seen) == (EARLY, LATE)
 
 
-def test_an_older_value_that_arrives_late_does_not_stand() -> None:
+def test_older_value_that_arrives_late_loses() -> None:
     person = folded(identify('{"plan":"pro"}', LATE), identify('{"plan":"free"}', EARLY, "m2"))
 
     assert visible(person) == {"plan": "pro"}
     assert person.first_seen == EARLY
 
 
-def test_a_newer_write_of_the_same_value_still_moves_its_time() -> None:
+def test_newer_write_of_the_same_value_updates_its_time() -> None:
     person = folded(
         identify('{"plan":"pro"}', EARLY), identify('{"plan":"pro"}', LATE), identify('{"plan":"no"}', NOON)
     )
@@ -101,26 +105,26 @@ def test_a_newer_write_of_the_same_value_still_moves_its_time() -> None:
     assert visible(person) == {"plan": "pro"}
 
 
-def test_null_takes_a_trait_away_for_good() -> None:
+def test_null_removes_a_trait_and_leaves_a_tombstone() -> None:
     person = folded(identify('{"plan":"pro"}', NOON), identify('{"plan": null }', LATE), identify('{"plan":"x"}', NOON))
 
     assert visible(person) == {}
     assert person.stamps == {"plan": (LATE, "m1")}
 
 
-def test_a_value_that_is_newer_than_null_stands() -> None:
+def test_value_newer_than_null_wins() -> None:
     person = folded(identify('{"plan":null}', NOON), identify('{"plan":""}', LATE))
 
     assert visible(person) == {"plan": ""}
 
 
-def test_the_messageid_decides_between_writes_of_one_instant() -> None:
+def test_message_id_decides_between_writes_of_equal_time() -> None:
     person = folded(identify('{"plan":"b"}', NOON, "m2"), identify('{"plan":"c"}', NOON, "m1"))
 
     assert visible(person) == {"plan": "b"}
 
 
-def test_values_are_kept_as_they_were_written() -> None:
+def test_values_are_kept_byte_for_byte() -> None:
     person = folded(identify('{"n":1.0,"big":18446744073709551615,"e":1e2,"o":{"b":1,  "a":2}}'))
 
     assert {name: bytes(value) for name, value in person.traits.items()} == {
@@ -131,7 +135,7 @@ def test_values_are_kept_as_they_were_written() -> None:
     }
 
 
-def test_an_identify_without_traits_makes_a_person() -> None:
+def test_identify_without_traits_creates_a_person() -> None:
     person = fold(None, Identify("p", "m", "u", NOON, LATE))
 
     assert person == Person("p", "u", {}, {}, NOON, NOON)
@@ -142,12 +146,12 @@ def test_an_identify_without_traits_makes_a_person() -> None:
 
 
 @pytest.mark.parametrize("traits", ["[]", "null", "{", '{"a":\\ud800}', ""])
-def test_traits_that_are_no_object_are_refused(traits: str) -> None:
+def test_traits_that_are_no_object_raise_an_error(traits: str) -> None:
     with pytest.raises(InvalidRecordError):
         fold(None, identify(traits))
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b"\xff", b'{"projectId":"p"}', b"[" * 5000])
-def test_bytes_that_are_no_person_are_refused(value: bytes) -> None:
+def test_bytes_that_are_no_person_raise_an_error(value: bytes) -> None:
     with pytest.raises(InvalidRecordError):
         decode_person(value)

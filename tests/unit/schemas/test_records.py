@@ -1,4 +1,4 @@
-"""Items, keys and rejections survive the way into a record and back."""
+"""Encoding and decoding of items, keys, headers and rejections."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def kept_of(rejection: Rejection) -> bytes:
 
 
 @given(tracks | identifies)
-def test_an_item_is_read_as_it_was_written(item: Item) -> None:
+def test_decoded_item_equals_the_encoded_one(item: Item) -> None:
     assert decode_item(encode_item(item)) == item
     assert item_record(item).value == encode_item(item)
     assert keyed_items(item.project_id, [item]) == [(item_record(item).key, item_record(item).value)]
 
 
-def test_raw_values_are_written_byte_for_byte() -> None:
+def test_raw_values_are_encoded_byte_for_byte() -> None:
     item = Track("p", "m", "u", "t", "r", event="e", properties=Raw(b'{"a":1.50, "a" : 1E2}'))
 
     assert encode_item(item) == (
@@ -69,13 +69,13 @@ def test_raw_values_are_written_byte_for_byte() -> None:
     "value",
     [None, b"", b"{}", b"[]", b"\xff", b'{"type":"page"}', b'{"type":"track"}', b'{"a":' * 5000, b'"\\ud800"'],
 )
-def test_bytes_that_are_no_item_are_refused(value: bytes | None) -> None:
+def test_bytes_that_are_no_item_raise_an_error(value: bytes | None) -> None:
     with pytest.raises(InvalidRecordError):
         decode_item(value)
 
 
 @given(st.binary(max_size=100))
-def test_the_hash_of_a_key_is_kafkas(data: bytes) -> None:
+def test_key_hash_equals_the_one_of_kafka(data: bytes) -> None:
     assert partition_for(data, 1 << 31) == kafkas_murmur2(data) & 0x7FFFFFFF
 
 
@@ -85,19 +85,19 @@ def test_keys_are_project_and_id() -> None:
     assert item_record(Track("p", "m", "u", "t", "r", event="e")).key == b"p/m"
 
 
-def test_the_headers_of_an_event_are_its_origin_and_its_messageid() -> None:
+def test_headers_of_an_event_are_source_offset_and_message_id() -> None:
     assert event_headers(b"m", 17) == (("origin", b"17"), ("message_id", b"m"))
 
 
 @given(st.binary(max_size=200))
-def test_the_content_of_a_rejection_is_kept_whole(content: bytes) -> None:
+def test_content_of_a_rejection_is_kept_whole(content: bytes) -> None:
     rejection = rejected(content)
 
     assert kept_of(rejection) == content
     assert not rejection.truncated
 
 
-def test_the_same_content_refused_for_the_same_reason_has_the_same_key() -> None:
+def test_same_content_and_code_give_the_same_rejection_key() -> None:
     other = msgspec.structs.replace(REJECTION, code="blank")
     later = msgspec.structs.replace(REJECTION, rejected_at="2026-01-31T13:00:00.000000Z")
 
@@ -116,7 +116,7 @@ def test_the_same_content_refused_for_the_same_reason_has_the_same_key() -> None
         pytest.param(b"\1" * (REJECTED_CONTENT_LIMIT_BYTES + 1), False, id="control codes"),
     ],
 )
-def test_content_above_the_limit_is_cut_and_says_so(content: bytes, readable: bool) -> None:  # noqa: FBT001  # it is the value
+def test_content_above_the_limit_is_truncated(content: bytes, readable: bool) -> None:  # noqa: FBT001  # it is the value
     record = rejection_record(REJECTION, content)
     rejection = rejected(content)
 
@@ -127,7 +127,7 @@ def test_content_above_the_limit_is_cut_and_says_so(content: bytes, readable: bo
     assert len(record.value) < 3 * REJECTED_CONTENT_LIMIT_BYTES
 
 
-def test_a_rejection_leaves_out_what_it_has_not() -> None:
+def test_rejection_omits_missing_fields() -> None:
     assert json.loads(rejection_record(REJECTION, b"[1]").value) == {
         "projectId": "p",
         "stage": "gateway",
