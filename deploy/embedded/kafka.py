@@ -57,7 +57,7 @@ class Broker:
     fsync: bool = False
 
     def environ(self) -> dict[str, str]:
-        """Return the environment of the broker process: the class path, which is too long for a readable command line."""
+        """Return the environment of the broker: the class path, which is too long for a readable command line."""
         return {"CLASSPATH": kafka_jars.class_path(self.jars_directory, kafka_jars.listed())}
 
     def command(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Who may do what at the front: the analyst reads the tables and nothing else; web pages do nothing."""
+"""Access control of the embedded ClickHouse server: analysts only read tables, requests of web pages are rejected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import services
-from tests.support.clickhouse_http import Front
+from tests.support.clickhouse_http import ClickHouseHttp
 
 SECRET = "do-not-tell"
 
@@ -24,19 +24,19 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with services.running(services.embedded_clickhouse(tmp_path_factory.mktemp("front"))) as service:
-        front = Front(service.address)
-        front.ask("CREATE TABLE t (a UInt32, properties JSON) ENGINE = MergeTree ORDER BY a")
-        front.send(b'{"a":1,"properties":{"x/y":2,"file":3}}', query="INSERT INTO t FORMAT JSONEachRow")
+    with services.running(services.embedded_clickhouse(tmp_path_factory.mktemp("clickhouse"))) as service:
+        client = ClickHouseHttp(service.address)
+        client.query("CREATE TABLE t (a UInt32, properties JSON) ENGINE = MergeTree ORDER BY a")
+        client.send(b'{"a":1,"properties":{"x/y":2,"file":3}}', query="INSERT INTO t FORMAT JSONEachRow")
         yield service.address
 
 
 @pytest.fixture
-def analyst(url: str) -> Front:
-    return Front(url, user="analyst")
+def analyst(url: str) -> ClickHouseHttp:
+    return ClickHouseHttp(url, user="analyst")
 
 
-READING_FILES = [
+FILE_READS = [
     "SELECT * FROM file('{d}/secret.json')",
     "SELECT file('{d}/secret.txt')",
     "SELECT `file`('{d}/secret.txt')",
@@ -61,7 +61,7 @@ READING_FILES = [
     "SELECT * FROM filesystem('{d}')",
     "SELECT * FROM viewExplain('EXPLAIN', '', (SELECT file('{d}/secret.txt')))",
 ]
-CALLING_OUT = [
+NETWORK_CALLS = [
     "SELECT * FROM url('{u}/?query=SELECT+1', 'TSV', 'a String')",
     "DESCRIBE TABLE url('{u}/?query=SELECT+1')",
     "SELECT * FROM s3('{u}/a/b', 'TSV')",
@@ -71,7 +71,7 @@ CALLING_OUT = [
     "SELECT * FROM Python(os)",
     "SELECT * FROM eval('SELECT 1')",
 ]
-WRITING = [
+WRITES = [
     "INSERT INTO t (a) VALUES (2)",
     "INSERT INTO FUNCTION file('{d}/out.tsv') SELECT 1",
     "SELECT 1 INTO OUTFILE '{d}/out.tsv'",
@@ -95,15 +95,17 @@ WRITING = [
 ]
 
 
-@pytest.mark.parametrize("sql", [*READING_FILES, *CALLING_OUT, *WRITING])
-def test_the_analyst_does_not_get_out_of_the_tables(analyst: Front, directory: Path, sql: str) -> None:
+@pytest.mark.parametrize("sql", [*FILE_READS, *NETWORK_CALLS, *WRITES])
+def test_analyst_can_neither_write_nor_read_outside_of_tables(
+    analyst: ClickHouseHttp, directory: Path, sql: str
+) -> None:
     statement = sql.replace("{d}", str(directory)).replace("{u}", analyst.url)
     for database in ("sequence", "default"):
         reply = analyst.send(statement, database=database)
         assert reply.status >= 400
         assert SECRET not in reply.text.replace(statement, "")
     assert not (directory / "out.tsv").exists()
-    assert Front(analyst.url).ask("SELECT a, properties FROM t") == '1\t{"file":3,"x\\\\/y":2}'
+    assert ClickHouseHttp(analyst.url).query("SELECT a, properties FROM t") == '1\t{"file":3,"x\\\\/y":2}'
 
 
 @pytest.mark.parametrize(
@@ -119,42 +121,42 @@ def test_the_analyst_does_not_get_out_of_the_tables(analyst: Front, directory: P
         ("SELECT getSetting('readonly')", "1"),
     ],
 )
-def test_the_analyst_reads_the_tables_in_every_way(analyst: Front, sql: str, answer: str) -> None:
-    assert analyst.ask(sql) == answer
+def test_analyst_can_read_tables(analyst: ClickHouseHttp, sql: str, answer: str) -> None:
+    assert analyst.query(sql) == answer
 
 
-def test_the_analysts_settings_may_ask_for_less_but_not_for_writing(analyst: Front) -> None:
-    assert analyst.ask("SELECT getSetting('max_execution_time')") == "300"
-    assert analyst.ask("SELECT getSetting('max_execution_time')", max_execution_time=7) == "7"
+def test_analyst_can_change_limits_but_not_readonly(analyst: ClickHouseHttp) -> None:
+    assert analyst.query("SELECT getSetting('max_execution_time')") == "300"
+    assert analyst.query("SELECT getSetting('max_execution_time')", max_execution_time=7) == "7"
     assert analyst.send("INSERT INTO t (a) VALUES (2)", readonly=0).status >= 400
     assert analyst.send("INSERT INTO t (a) VALUES (2)", readonly=0, session_id="s").status >= 400
-    assert analyst.ask("SELECT getSetting('readonly')", readonly=0, session_id="s") == "1"
-    assert analyst.ask("SELECT getSetting('readonly')", session_id="s") == "1"
+    assert analyst.query("SELECT getSetting('readonly')", readonly=0, session_id="s") == "1"
+    assert analyst.query("SELECT getSetting('readonly')", session_id="s") == "1"
     assert analyst.send(b'{"a":2}', query="INSERT INTO t (a) FORMAT JSONEachRow").status >= 400
-    assert analyst.ask("SELECT count() FROM t") == "1"
+    assert analyst.query("SELECT count() FROM t") == "1"
 
 
-def test_a_web_page_cannot_ask(url: str) -> None:
-    front = Front(url)
-    assert front.send("SELECT 1", headers={"Origin": "http://example.com"}).status == 403
-    assert front.send("SELECT 1", headers={"Host": "example.com"}).status == 403
-    assert front.send("SELECT 1", headers={"Host": "localhost:8123"}).text == "1\n"
+def test_requests_of_web_pages_are_rejected(url: str) -> None:
+    client = ClickHouseHttp(url)
+    assert client.send("SELECT 1", headers={"Origin": "http://example.com"}).status == 403
+    assert client.send("SELECT 1", headers={"Host": "example.com"}).status == 403
+    assert client.send("SELECT 1", headers={"Host": "localhost:8123"}).text == "1\n"
 
 
-def test_users_need_their_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_authenticate_with_their_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEQUENCE_LOCAL_CLICKHOUSE_PASSWORD", "write")
     monkeypatch.setenv("SEQUENCE_LOCAL_ANALYST_PASSWORD", "read")
     with services.running(services.embedded_clickhouse(tmp_path)) as service:
-        front = Front(service.address)
-        assert (front.send("SELECT 1").status, front.send("SELECT 1").code) == (403, 516)
-        assert Front(service.address, "default", "read").send("SELECT 1").code == 516
-        assert Front(service.address, "analyst", "write").send("SELECT 1").code == 516
-        assert Front(service.address, "somebody", "").send("SELECT 1").code == 516
-        assert Front(service.address, "default", "write").ask("SELECT 1") == "1"
-        assert Front(service.address, "analyst", "read").ask("SELECT 1") == "1"
+        client = ClickHouseHttp(service.address)
+        assert (client.send("SELECT 1").status, client.send("SELECT 1").code) == (403, 516)
+        assert ClickHouseHttp(service.address, "default", "read").send("SELECT 1").code == 516
+        assert ClickHouseHttp(service.address, "analyst", "write").send("SELECT 1").code == 516
+        assert ClickHouseHttp(service.address, "somebody", "").send("SELECT 1").code == 516
+        assert ClickHouseHttp(service.address, "default", "write").query("SELECT 1") == "1"
+        assert ClickHouseHttp(service.address, "analyst", "read").query("SELECT 1") == "1"
         keys = {"X-ClickHouse-User": "analyst", "X-ClickHouse-Key": "read"}
-        assert front.send("SELECT 1", headers=keys).text == "1\n"
+        assert client.send("SELECT 1", headers=keys).text == "1\n"
         basic = {"Authorization": f"Basic {base64.b64encode(b'default:write').decode()}"}
-        assert front.send("SELECT 1", headers=basic).text == "1\n"
-        assert front.send("SELECT 1", headers={"Authorization": "Basic ???"}).code == 516
-        assert front.send(method="GET").text == "Ok.\n"
+        assert client.send("SELECT 1", headers=basic).text == "1\n"
+        assert client.send("SELECT 1", headers={"Authorization": "Basic ???"}).code == 516
+        assert client.send(method="GET").text == "Ok.\n"

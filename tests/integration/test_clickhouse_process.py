@@ -1,4 +1,4 @@
-"""The front as a process: what it keeps when it ends, and what one request may do to another."""
+"""The embedded ClickHouse process: durability, shutdown, and isolation of concurrent requests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.embedded.clickhouse.engine import SHARES
+from deploy.embedded.clickhouse.engine import CONCURRENCY_LIMITS
 from tests.support import services
-from tests.support.clickhouse_http import Front
+from tests.support.clickhouse_http import ClickHouseHttp
 
 SLOW = "SELECT count() FROM numbers(3) WHERE sleepEachRow(1) = 0"
 """Takes three seconds."""
@@ -34,24 +34,24 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[service
 
 
 @pytest.fixture
-def front(service: services.Service) -> Front:
-    front = Front(service.address)
-    front.ask("CREATE TABLE t (a UInt32) ENGINE = MergeTree ORDER BY a")
-    return front
+def client(service: services.Service) -> ClickHouseHttp:
+    client = ClickHouseHttp(service.address)
+    client.query("CREATE TABLE t (a UInt32) ENGINE = MergeTree ORDER BY a")
+    return client
 
 
-def test_what_was_answered_outlives_kill_9(service: services.Service, front: Front) -> None:
+def test_acknowledged_rows_survive_kill_9(service: services.Service, client: ClickHouseHttp) -> None:
     for number in range(20):
-        assert front.send(f'{{"a":{number}}}', query="INSERT INTO t FORMAT JSONEachRow").status == 200
+        assert client.send(f'{{"a":{number}}}', query="INSERT INTO t FORMAT JSONEachRow").status == 200
     service.kill()
     service.start()
-    assert front.ask("SELECT count(), uniqExact(a) FROM t") == "20\t20"
+    assert client.query("SELECT count(), uniqExact(a) FROM t") == "20\t20"
 
 
-def test_sigterm_lets_what_runs_finish_and_ends_in_order(service: services.Service, front: Front) -> None:
+def test_sigterm_waits_for_running_queries(service: services.Service, client: ClickHouseHttp) -> None:
     with ThreadPoolExecutor() as threads:
-        insert = threads.submit(front.ask, f"INSERT INTO t {SLOW}")
-        services.eventually(lambda: "INSERT" in front.ask("SELECT query FROM system.processes"), "the INSERT runs")
+        insert = threads.submit(client.query, f"INSERT INTO t {SLOW}")
+        services.eventually(lambda: "INSERT" in client.query("SELECT query FROM system.processes"), "the INSERT runs")
         process = service.process
         assert process is not None
         service.send(signal.SIGTERM)
@@ -59,11 +59,11 @@ def test_sigterm_lets_what_runs_finish_and_ends_in_order(service: services.Servi
         assert insert.exception() is None
     service.stop()
     service.start()
-    assert front.ask("SELECT * FROM t") == "3"
+    assert client.query("SELECT * FROM t") == "3"
 
 
 @pytest.mark.usefixtures("service")
-def test_a_second_front_on_the_same_directory_says_so(tmp_path: Path) -> None:
+def test_second_server_on_the_same_directory_exits_with_an_error(tmp_path: Path) -> None:
     second = services.embedded_clickhouse(tmp_path)
     ended = subprocess.run(
         second.command(), env={**dict(second.environ), "PATH": ""}, capture_output=True, timeout=60, check=False
@@ -73,8 +73,8 @@ def test_a_second_front_on_the_same_directory_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr.decode()
 
 
-def test_a_body_that_stalls_is_given_up_and_nothing_of_it_is_written(front: Front) -> None:
-    host, _, port = urlsplit(front.url).netloc.partition(":")
+def test_stalled_body_times_out_and_writes_nothing(client: ClickHouseHttp) -> None:
+    host, _, port = urlsplit(client.url).netloc.partition(":")
     with socket.create_connection((host, int(port)), timeout=30) as stalled:
         stalled.sendall(
             b"POST /?query=INSERT+INTO+t+FORMAT+JSONEachRow HTTP/1.1\r\nHost: localhost\r\n"
@@ -83,11 +83,11 @@ def test_a_body_that_stalls_is_given_up_and_nothing_of_it_is_written(front: Fron
         began = time.monotonic()
         assert b"X-ClickHouse-Exception-Code: 209" in stalled.recv(65536)
         assert time.monotonic() - began < 5
-    assert front.ask("SELECT count() FROM t") == "0"
+    assert client.query("SELECT count() FROM t") == "0"
 
 
-def test_a_body_that_breaks_off_writes_nothing(front: Front) -> None:
-    host, _, port = urlsplit(front.url).netloc.partition(":")
+def test_truncated_body_writes_nothing(client: ClickHouseHttp) -> None:
+    host, _, port = urlsplit(client.url).netloc.partition(":")
     for framing, chunk in (
         (b"Content-Length: 1000", b'{"a":1}\n'),
         (b"Transfer-Encoding: chunked", b'8\r\n{"a":1}\n\r\n'),
@@ -97,47 +97,50 @@ def test_a_body_that_breaks_off_writes_nothing(front: Front) -> None:
                 b"POST /?query=INSERT+INTO+t+FORMAT+JSONEachRow HTTP/1.1\r\nHost: localhost\r\n" + framing + b"\r\n\r\n"
             )
             broken.sendall(chunk)
-    assert front.ask("INSERT INTO t VALUES (2)") == ""
-    assert front.ask("SELECT a FROM t") == "2"
+    assert client.query("INSERT INTO t VALUES (2)") == ""
+    assert client.query("SELECT a FROM t") == "2"
 
 
-def test_slow_queries_do_not_hold_an_insert_up(front: Front) -> None:
+def test_slow_queries_do_not_delay_an_insert(client: ClickHouseHttp) -> None:
     very_slow = "SELECT count() FROM numbers(6) WHERE sleepEachRow(1) = 0"
     with ThreadPoolExecutor(16) as threads:
-        slow = [threads.submit(front.ask, very_slow, max_block_size=1) for _ in range(SHARES["read"] - 1)]
-        services.eventually(lambda: _running(front, "sleepEachRow") == len(slow), "the slow queries run")
-        waiting = [
-            threads.submit(user.ask, very_slow, max_block_size=1) for user in (front, Front(front.url, "analyst"))
+        slow = [
+            threads.submit(client.query, very_slow, max_block_size=1) for _ in range(CONCURRENCY_LIMITS["read"] - 1)
         ]
-        assert front.send("INSERT INTO t VALUES (1)").status == 200
+        services.eventually(lambda: _running(client, "sleepEachRow") == len(slow), "the slow queries run")
+        waiting = [
+            threads.submit(user.query, very_slow, max_block_size=1)
+            for user in (client, ClickHouseHttp(client.url, "analyst"))
+        ]
+        assert client.send("INSERT INTO t VALUES (1)").status == 200
         assert not any(query.done() for query in waiting)
         assert {query.result() for query in (*slow, *waiting)} == {"6"}
 
 
-def test_an_insert_that_waits_for_its_turn_is_dropped_when_its_sender_leaves(front: Front) -> None:
+def test_queued_insert_is_dropped_when_its_client_disconnects(client: ClickHouseHttp) -> None:
     with ThreadPoolExecutor(8) as threads:
-        slow = [threads.submit(front.ask, f"INSERT INTO t {SLOW}") for _ in range(3)]
-        services.eventually(lambda: _running(front, "INSERT") == 3, "the slow INSERTs run")
-        hasty = Front(front.url, timeout_seconds=0.5)
+        slow = [threads.submit(client.query, f"INSERT INTO t {SLOW}") for _ in range(3)]
+        services.eventually(lambda: _running(client, "INSERT") == 3, "the slow INSERTs run")
+        hasty = ClickHouseHttp(client.url, timeout_seconds=0.5)
         with pytest.raises(TimeoutError):
             hasty.send("INSERT INTO t VALUES (77)")
         for insert in slow:
             insert.result()
-    assert front.ask("INSERT INTO t VALUES (4)") == ""
-    assert front.ask("SELECT a FROM t ORDER BY a") == "3\n3\n3\n4"
+    assert client.query("INSERT INTO t VALUES (4)") == ""
+    assert client.query("SELECT a FROM t ORDER BY a") == "3\n3\n3\n4"
 
 
-def test_kill_query_returns_when_the_query_has_ended(front: Front) -> None:
+def test_kill_query_sync_returns_after_the_query_has_ended(client: ClickHouseHttp) -> None:
     with ThreadPoolExecutor() as threads:
-        slow = threads.submit(front.send, f"INSERT INTO t {SLOW}", log_comment="mine")
-        services.eventually(lambda: _running(front, "INSERT") == 1, "the INSERT runs")
-        front.ask("KILL QUERY WHERE Settings['log_comment'] = 'mine' SYNC")
-        assert _running(front, "INSERT") == 0
+        slow = threads.submit(client.send, f"INSERT INTO t {SLOW}", log_comment="mine")
+        services.eventually(lambda: _running(client, "INSERT") == 1, "the INSERT runs")
+        client.query("KILL QUERY WHERE Settings['log_comment'] = 'mine' SYNC")
+        assert _running(client, "INSERT") == 0
         assert slow.result().code == 394
-    assert front.ask("SELECT count() FROM t") == "0"
+    assert client.query("SELECT count() FROM t") == "0"
 
 
-def test_a_port_that_is_no_number_is_said_before_anything_starts(tmp_path: Path) -> None:
+def test_invalid_port_is_reported_at_startup(tmp_path: Path) -> None:
     environ = {"SEQUENCE_STATE_DIR": str(tmp_path), "SEQUENCE_LOCAL_CLICKHOUSE_PORT": "many"}
     ended = subprocess.run(
         [sys.executable, "-m", "deploy.embedded.clickhouse"], env=environ, capture_output=True, timeout=60, check=False
@@ -146,6 +149,6 @@ def test_a_port_that_is_no_number_is_said_before_anything_starts(tmp_path: Path)
     assert "SEQUENCE_LOCAL_CLICKHOUSE_PORT" in ended.stderr.decode()
 
 
-def _running(front: Front, word: str) -> int:
+def _running(client: ClickHouseHttp, word: str) -> int:
     sql = "SELECT count() FROM system.processes WHERE query LIKE {word:String} AND query NOT LIKE '%system.processes%'"
-    return int(front.ask(sql, param_word=f"%{word}%"))
+    return int(client.query(sql, param_word=f"%{word}%"))

@@ -1,4 +1,4 @@
-"""The front speaks ClickHouse's HTTP protocol: queries, rows, formats, settings, compression, errors."""
+"""ClickHouse's HTTP protocol in the embedded server: queries, rows, formats, settings, compression, errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from tests.support import services
-from tests.support.clickhouse_http import Front
+from tests.support.clickhouse_http import ClickHouseHttp
 
 ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -35,24 +35,24 @@ DECODERS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with services.running(services.embedded_clickhouse(tmp_path_factory.mktemp("front"))) as service:
+    with services.running(services.embedded_clickhouse(tmp_path_factory.mktemp("clickhouse"))) as service:
         yield service.address
 
 
 @pytest.fixture
-def front(url: str) -> Front:
-    front = Front(url)
-    front.ask("DROP TABLE IF EXISTS t SYNC")
-    front.ask("CREATE TABLE t (a UInt32, b String, CONSTRAINT small CHECK a < 100000) ENGINE = MergeTree ORDER BY a")
-    return front
+def client(url: str) -> ClickHouseHttp:
+    client = ClickHouseHttp(url)
+    client.query("DROP TABLE IF EXISTS t SYNC")
+    client.query("CREATE TABLE t (a UInt32, b String, CONSTRAINT small CHECK a < 100000) ENGINE = MergeTree ORDER BY a")
+    return client
 
 
-def rows(front: Front) -> list[list[Any]]:
-    return json.loads(front.ask("SELECT a, b FROM t ORDER BY a, b FORMAT JSONCompact"))["data"]  # type: ignore[no-any-return]
+def rows(client: ClickHouseHttp) -> list[list[Any]]:
+    return json.loads(client.query("SELECT a, b FROM t ORDER BY a, b FORMAT JSONCompact"))["data"]  # type: ignore[no-any-return]
 
 
-def test_an_empty_request_and_a_ping_are_answered_ok(front: Front) -> None:
-    assert front.send(method="GET").text == "Ok.\n"
+def test_empty_request_is_answered_ok(client: ClickHouseHttp) -> None:
+    assert client.send(method="GET").text == "Ok.\n"
 
 
 @pytest.mark.parametrize(
@@ -69,62 +69,60 @@ def test_an_empty_request_and_a_ping_are_answered_ok(front: Front) -> None:
         ),
     ],
 )
-def test_an_insert_takes_its_rows_from_the_body_wherever_its_statement_stands(
-    front: Front, statement: str, body: bytes
+def test_insert_reads_rows_from_the_body_with_its_statement_in_url_or_body(
+    client: ClickHouseHttp, statement: str, body: bytes
 ) -> None:
-    assert front.send(body, query=statement).written_rows == 2
-    assert rows(front) == [[1, "x"], [2, "y"]]
-    front.ask("TRUNCATE TABLE t")
-    assert front.send(statement.encode() + b"\n" + body).written_rows == 2
-    assert rows(front) == [[1, "x"], [2, "y"]]
+    assert client.send(body, query=statement).written_rows == 2
+    assert rows(client) == [[1, "x"], [2, "y"]]
+    client.query("TRUNCATE TABLE t")
+    assert client.send(statement.encode() + b"\n" + body).written_rows == 2
+    assert rows(client) == [[1, "x"], [2, "y"]]
 
 
-def test_a_value_that_reads_like_a_format_is_a_value(front: Front) -> None:
-    front.ask("INSERT INTO t VALUES (1, 'the FORMAT CSV is'), (2, '-- no; comment')")
-    assert rows(front) == [[1, "the FORMAT CSV is"], [2, "-- no; comment"]]
+def test_format_clause_in_a_string_is_part_of_the_value(client: ClickHouseHttp) -> None:
+    client.query("INSERT INTO t VALUES (1, 'the FORMAT CSV is'), (2, '-- no; comment')")
+    assert rows(client) == [[1, "the FORMAT CSV is"], [2, "-- no; comment"]]
 
 
 @pytest.mark.parametrize(
     ("body", "code"), [(b'{"a":"x"}', 27), (b'{"a":1}{"a":200000}', 469), (b"no json", 27), (b'{"a":1', 33)]
 )
-def test_rows_that_the_engine_refuses_are_an_error_and_none_of_them_is_written(
-    front: Front, body: bytes, code: int
-) -> None:
-    reply = front.send(body, query="INSERT INTO t FORMAT JSONEachRow")
+def test_insert_with_an_invalid_row_fails_and_writes_nothing(client: ClickHouseHttp, body: bytes, code: int) -> None:
+    reply = client.send(body, query="INSERT INTO t FORMAT JSONEachRow")
     assert (reply.status >= 400, reply.code) == (True, code)
     assert reply.text.startswith(f"Code: {code}. DB::Exception: ")
-    assert rows(front) == []
+    assert rows(client) == []
 
 
 @pytest.mark.parametrize("encoding", ENCODERS)
-def test_a_compressed_body_is_taken_and_a_cut_one_is_refused_whole(front: Front, encoding: str) -> None:
+def test_compressed_body_is_read_and_a_truncated_one_is_rejected(client: ClickHouseHttp, encoding: str) -> None:
     body = b"\n".join(b'{"a":%d,"b":"%d"}' % (number, number) for number in range(2000))
     compressed = ENCODERS[encoding](body)
     headers = {"Content-Encoding": encoding}
-    cut = front.send(compressed[:-9], query="INSERT INTO t FORMAT JSONEachRow", headers=headers)
+    cut = client.send(compressed[:-9], query="INSERT INTO t FORMAT JSONEachRow", headers=headers)
     assert (cut.status, cut.code) == (400, 117)
-    assert front.ask("SELECT count() FROM t") == "0"
-    assert front.send(compressed, query="INSERT INTO t FORMAT JSONEachRow", headers=headers).written_rows == 2000
-    assert front.ask("SELECT count(), uniqExact(a) FROM t") == "2000\t2000"
+    assert client.query("SELECT count() FROM t") == "0"
+    assert client.send(compressed, query="INSERT INTO t FORMAT JSONEachRow", headers=headers).written_rows == 2000
+    assert client.query("SELECT count(), uniqExact(a) FROM t") == "2000\t2000"
 
 
 @pytest.mark.parametrize("encoding", DECODERS)
-def test_an_answer_is_compressed_where_both_sides_agree(front: Front, encoding: str) -> None:
+def test_result_is_compressed_if_the_request_enables_it(client: ClickHouseHttp, encoding: str) -> None:
     sql = "SELECT number FROM numbers(3)"
-    reply = front.send(sql, enable_http_compression=1, headers={"Accept-Encoding": f"unknown, {encoding};q=0.5"})
+    reply = client.send(sql, enable_http_compression=1, headers={"Accept-Encoding": f"unknown, {encoding};q=0.5"})
     assert reply.headers["content-encoding"] == encoding
     assert DECODERS[encoding](reply.content) == b"0\n1\n2\n"
-    assert "content-encoding" not in front.send(sql, headers={"Accept-Encoding": encoding}).headers
+    assert "content-encoding" not in client.send(sql, headers={"Accept-Encoding": encoding}).headers
 
 
-def test_the_format_of_an_answer_is_the_statements_or_the_requests_or_tab_separated(front: Front) -> None:
-    assert front.ask("SELECT 1 AS x") == "1"
-    assert front.ask("SELECT 1 AS x", default_format="JSONEachRow") == '{"x":1}'
-    assert front.send("SELECT 1 AS x", headers={"X-ClickHouse-Format": "CSVWithNames"}).text == '"x"\n1\n'
-    reply = front.send("SELECT 1 AS x FORMAT JSONEachRow SETTINGS max_threads = 1", default_format="CSV")
+def test_result_format_comes_from_statement_then_request_then_default(client: ClickHouseHttp) -> None:
+    assert client.query("SELECT 1 AS x") == "1"
+    assert client.query("SELECT 1 AS x", default_format="JSONEachRow") == '{"x":1}'
+    assert client.send("SELECT 1 AS x", headers={"X-ClickHouse-Format": "CSVWithNames"}).text == '"x"\n1\n'
+    reply = client.send("SELECT 1 AS x FORMAT JSONEachRow SETTINGS max_threads = 1", default_format="CSV")
     assert reply.text == '{"x":1}\n'
     assert reply.headers["x-clickhouse-format"] == "JSONEachRow"
-    assert "x-clickhouse-format" not in front.send("DROP TABLE IF EXISTS nothing").headers
+    assert "x-clickhouse-format" not in client.send("DROP TABLE IF EXISTS nothing").headers
 
 
 @pytest.mark.parametrize(
@@ -138,65 +136,66 @@ def test_the_format_of_an_answer_is_the_statements_or_the_requests_or_tab_separa
         ("SELECT throwIf(1)", 500, 395),
     ],
 )
-def test_an_error_has_its_number_and_status(front: Front, sql: str, status: int, code: int) -> None:
-    reply = front.send(sql)
+def test_error_has_code_and_status(client: ClickHouseHttp, sql: str, status: int, code: int) -> None:
+    reply = client.send(sql)
     assert (reply.status, reply.code) == (status, code)
     assert reply.text.startswith("Code: ")
 
 
-def test_values_may_be_expressions_and_as_many_as_the_body_holds(front: Front) -> None:
-    front.ask("INSERT INTO t (a, b) VALUES (1 + 1, upper('x')), (3, '');")
-    front.ask("INSERT INTO t VALUES (5, DEFAULT)")
-    front.ask("INSERT INTO t SELECT * FROM values('a UInt32, b String', (4, 'z'))")
-    assert rows(front) == [[2, "X"], [3, ""], [4, "z"], [5, ""]]
+def test_values_can_be_expressions_and_fill_a_large_body(client: ClickHouseHttp) -> None:
+    client.query("INSERT INTO t (a, b) VALUES (1 + 1, upper('x')), (3, '');")
+    client.query("INSERT INTO t VALUES (5, DEFAULT)")
+    client.query("INSERT INTO t SELECT * FROM values('a UInt32, b String', (4, 'z'))")
+    assert rows(client) == [[2, "X"], [3, ""], [4, "z"], [5, ""]]
     many = ", ".join(f"({number}, '{number}')" for number in range(60_000))
-    assert front.send(many, query="INSERT INTO t VALUES").written_rows == 60_000
-    assert front.send(b"(1, '\xff')", query="INSERT INTO t VALUES").code == 62
+    assert client.send(many, query="INSERT INTO t VALUES").written_rows == 60_000
+    assert client.send(b"(1, '\xff')", query="INSERT INTO t VALUES").code == 62
 
 
-def test_get_cannot_write(front: Front) -> None:
-    assert front.send(method="GET", query="SELECT 1").text == "1\n"
-    assert front.send(method="GET", query="TRUNCATE TABLE t").code == 164
-    assert front.send(method="GET", query="INSERT INTO t VALUES (1, 'x')").code == 164
-    assert rows(front) == []
+def test_get_is_read_only(client: ClickHouseHttp) -> None:
+    assert client.send(method="GET", query="SELECT 1").text == "1\n"
+    assert client.send(method="GET", query="TRUNCATE TABLE t").code == 164
+    assert client.send(method="GET", query="INSERT INTO t VALUES (1, 'x')").code == 164
+    assert rows(client) == []
 
 
-def test_settings_in_the_url_hold_for_that_query_alone(front: Front) -> None:
+def test_settings_in_the_url_apply_to_one_query(client: ClickHouseHttp) -> None:
     sql = "SELECT getSetting('max_threads') = 7, getSetting('log_comment')"
-    assert front.ask(sql, max_threads=7, log_comment="it's \\ fine") == "1\tit\\'s \\\\ fine"
-    assert front.ask(sql).startswith("0")
-    assert front.send("SELECT 1", nothing=1).code == 115
-    assert Front(front.url, settings={"max_threads = 1, readonly": "1"}).send("SELECT 1").code == 115
-    front.ask("SET max_threads = 7")
-    assert front.ask(sql).startswith("0")
+    assert client.query(sql, max_threads=7, log_comment="it's \\ fine") == "1\tit\\'s \\\\ fine"
+    assert client.query(sql).startswith("0")
+    assert client.send("SELECT 1", nothing=1).code == 115
+    assert ClickHouseHttp(client.url, settings={"max_threads = 1, readonly": "1"}).send("SELECT 1").code == 115
+    client.query("SET max_threads = 7")
+    assert client.query(sql).startswith("0")
 
 
-def test_parameters_are_values_and_never_sql(front: Front) -> None:
+def test_query_parameters_are_never_parsed_as_sql(client: ClickHouseHttp) -> None:
     text = "x' OR 1 = 1 --\\n"
-    assert front.ask("SELECT {a:String} = 'x\\' OR 1 = 1 --\\n', {b:UInt8}", param_a=text, param_b="3") == "1\t3"
-    assert front.send("SELECT {b:UInt8}", param_b="3; DROP TABLE t").code == 457
+    assert client.query("SELECT {a:String} = 'x\\' OR 1 = 1 --\\n', {b:UInt8}", param_a=text, param_b="3") == "1\t3"
+    assert client.send("SELECT {b:UInt8}", param_b="3; DROP TABLE t").code == 457
 
 
-def test_a_session_keeps_its_settings_and_temporary_tables_to_itself(front: Front) -> None:
-    front.ask("CREATE TEMPORARY TABLE mine (a Int8)", session_id="one")
-    front.ask("INSERT INTO mine VALUES (1)", session_id="one")
-    front.ask("SET max_threads = 7", session_id="one")
-    assert front.ask("SELECT a, getSetting('max_threads') FROM mine", session_id="one", session_check=1) == "1\t7"
-    assert front.send("SELECT * FROM mine", session_id="two").code == 60
-    assert front.send("SELECT * FROM mine").code == 60
-    assert front.send("SELECT * FROM mine", session_id="one", user="analyst").code == 60
-    assert front.send("SELECT 1", session_id="three", session_check=1).code == 372
+def test_sessions_isolate_settings_and_temporary_tables(client: ClickHouseHttp) -> None:
+    client.query("CREATE TEMPORARY TABLE mine (a Int8)", session_id="one")
+    client.query("INSERT INTO mine VALUES (1)", session_id="one")
+    client.query("SET max_threads = 7", session_id="one")
+    assert client.query("SELECT a, getSetting('max_threads') FROM mine", session_id="one", session_check=1) == "1\t7"
+    assert client.send("SELECT * FROM mine", session_id="two").code == 60
+    assert client.send("SELECT * FROM mine").code == 60
+    assert client.send("SELECT * FROM mine", session_id="one", user="analyst").code == 60
+    assert client.send("SELECT 1", session_id="three", session_check=1).code == 372
 
 
-def test_what_is_not_supported_says_so(front: Front) -> None:
+def test_unsupported_features_are_rejected_with_code_48(client: ClickHouseHttp) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert front.send(b"--x--", query="SELECT 1", headers=headers).code == 48
-    assert front.send("SELECT 1", compress=1).code == 48
-    assert front.send(b"x", query="SELECT 1", headers={"Content-Encoding": "snappy"}).code == 48
+    assert client.send(b"--x--", query="SELECT 1", headers=headers).code == 48
+    assert client.send("SELECT 1", compress=1).code == 48
+    assert client.send(b"x", query="SELECT 1", headers={"Content-Encoding": "snappy"}).code == 48
 
 
-def test_clickhouse_connect_works_unchanged(front: Front) -> None:
-    _, _, port = front.url.rpartition(":")
+@pytest.mark.usefixtures("client")
+def test_clickhouse_connect_works(url: str) -> None:
+    _, _, port = url.rpartition(":")
     with clickhouse_connect.get_client(host="127.0.0.1", port=int(port), database="sequence") as client:
         assert client.insert("t", [[1, "it's"], [2, "y\n"]], column_names=["a", "b"]).written_rows == 2
         client.raw_insert("t", ["a", "b"], b'3,"z"\n', fmt="CSV")
@@ -215,10 +214,10 @@ def test_clickhouse_connect_works_unchanged(front: Front) -> None:
         assert error.value.code == 60
 
 
-def test_grafana_finds_columns_rows_and_statistics_in_json(front: Front) -> None:
-    front.ask("INSERT INTO t VALUES (1, 'x')")
+def test_json_format_contains_columns_and_rows_for_grafana(client: ClickHouseHttp) -> None:
+    client.query("INSERT INTO t VALUES (1, 'x')")
     headers = {"X-ClickHouse-User": "analyst", "X-ClickHouse-Key": "", "X-ClickHouse-Database": "sequence"}
-    reply = front.send("SELECT a AS value, b AS name FROM t FORMAT JSON", headers=headers, max_execution_time=30)
+    reply = client.send("SELECT a AS value, b AS name FROM t FORMAT JSON", headers=headers, max_execution_time=30)
     answer = json.loads(reply.text)
     assert [column["name"] for column in answer["meta"]] == ["value", "name"]
     assert (answer["data"], answer["rows"]) == ([{"value": 1, "name": "x"}], 1)

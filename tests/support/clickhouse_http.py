@@ -1,4 +1,4 @@
-"""Plain HTTP to the ClickHouse front, as curl would speak it."""
+"""A plain HTTP client of ClickHouse, which sends what curl would send."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back."""
+    """A reply of the server."""
 
     status: int
     content: bytes
@@ -25,19 +25,19 @@ class Reply:
 
     @property
     def code(self) -> int | None:
-        """ClickHouse's number for the error, None where there is none."""
+        """ClickHouse's error code, None without an error."""
         code = self.headers.get("x-clickhouse-exception-code")
         return None if code is None else int(code)
 
     @property
     def written_rows(self) -> int:
-        """How many rows the summary says were written."""
+        """Number of rows written, by the summary header."""
         return int(json.loads(self.headers["x-clickhouse-summary"])["written_rows"])
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
-    """A front at *url*; *user* and *password* go into the URL where they are given."""
+class ClickHouseHttp:
+    """Sends requests to *url*, with *user* and *password* in the query string if they are set."""
 
     url: str
     user: str = ""
@@ -53,7 +53,7 @@ class Front:
         headers: Mapping[str, str] | None = None,
         **parameters: Any,
     ) -> Reply:
-        """Send one request; *parameters* go into the URL."""
+        """Send one request with *parameters* in the query string."""
         login = {name: value for name, value in (("user", self.user), ("password", self.password)) if value}
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=self.timeout_seconds)
         try:
@@ -70,8 +70,8 @@ class Front:
         finally:
             connection.close()
 
-    def ask(self, sql: str, **parameters: Any) -> str:
-        """Return the answer to *sql* without its last newline; fail where it is an error."""
+    def query(self, sql: str, **parameters: Any) -> str:
+        """Return the result of *sql* without its last newline; fail on an error."""
         reply = self.send(sql, **parameters)
         assert reply.status == 200, reply.text
         return reply.text.removesuffix("\n")

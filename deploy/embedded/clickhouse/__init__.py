@@ -1,7 +1,7 @@
-"""ClickHouse for one machine: its engine (`chdb`) behind a small front that speaks ClickHouse's own HTTP protocol.
+"""An embedded ClickHouse server: the engine of `chdb` behind an HTTP server that speaks ClickHouse's HTTP protocol.
 
-The interface is https://clickhouse.com/docs/interfaces/http, as far as its clients use it: query in the URL or the
-body, INSERT with its rows in the body, FORMAT, settings and query parameters in the URL, compression both ways, errors
-with their codes. clickhouse-connect, curl and Grafana work with it unchanged. What differs from a server: there are two
-users (see `access`), an analyst has no sessions, and no answer is streamed.
+It implements the part of https://clickhouse.com/docs/interfaces/http that clients use: the query in the URL or the
+body, the rows of an INSERT in the body, FORMAT, settings and query parameters in the URL, compression in both
+directions, and errors with their codes. clickhouse-connect, curl and Grafana work unchanged. Differences from a
+ClickHouse server: there are two users (see `access`), an analyst has no sessions, and results are not streamed.
 """

@@ -1,4 +1,4 @@
-"""The front as a process: `python -m deploy.embedded.clickhouse`, told by its environment."""
+"""The server process: `python -m deploy.embedded.clickhouse`, configured by environment variables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.settings import SettingsError, load
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM or SIGINT."""
     try:
         configure(load(LogSettings, os.environ))
         settings = load(EmbeddedClickHouseSettings, os.environ)
@@ -37,7 +37,7 @@ def _serve(settings: EmbeddedClickHouseSettings) -> None:
         access_log=None,
         print=None,
         shutdown_timeout=10,
-        # Whoever has gone away gets nothing done any more: an INSERT that still waits for its turn is dropped.
+        # A client that disconnects cancels its request: an INSERT that is still queued does not run.
         handler_cancellation=True,
         auto_decompress=False,
         max_line_size=256 * 1024,

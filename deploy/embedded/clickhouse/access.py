@@ -1,9 +1,8 @@
-"""Who may do what: `default` everything, `analyst` only read the tables. The engine has no users of its own.
+"""Users and access control: `default` may do everything, `analyst` may only read the tables.
 
-The analyst's connections are read-only for good (`readonly = 1`), which the engine enforces. It still leaves ways out
-of the tables: functions that read files or call out, answers into files, statements that are no query. Those the front
-refuses. It looks at the statement as the engine renders it, in which comments, spaces and quotes hide nothing, and
-that rendering is what runs.
+The engine has no users. It enforces that an analyst's connection is read-only (`readonly = 1`), but a read-only query
+could still read files, call other servers, or write its result into a file. `check_analyst` rejects such queries. It
+checks the statement as the engine formats it, without comments and with uniform quotes, and that text is what runs.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ ANALYST = "analyst"
 WRITER = "default"
 
 ANALYST_LIMITS = {"max_execution_time": "300", "max_memory_usage": "4000000000"}
-"""What an analyst's query may use unless it asks for less; the same as on a server."""
+"""Default limits of an analyst's query, the same as on a ClickHouse server."""
 
-_READS = frozenset({"select", "with", "show", "describe", "explain", "exists"})
+_READ_STATEMENTS = frozenset({"select", "with", "show", "describe", "explain", "exists"})
 _SAFE_TABLE_FUNCTIONS = frozenset(
     {"numbers", "numbers_mt", "zeros", "zeros_mt", "values", "view", "null", "generateseries", "generate_series"}
     | {"primes", "generaterandom"}
@@ -32,31 +31,35 @@ _FORBIDDEN_FUNCTIONS = frozenset({"file", "python", "catboostevaluate", "showcer
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """The two users and their passwords; an empty one lets anybody in who names the user."""
+    """The two users and their passwords. With an empty password, the user name is enough."""
 
     writer_password: str
     analyst_password: str
 
-    def authenticate(self, user: str, password: str) -> bool:
-        """Return whether the user may only read; raise where user and password do not belong together."""
+    def authenticate(self, user: str, password: str) -> None:
+        """Raise `QueryError` unless *user* exists and has *password*."""
         expected = {WRITER: self.writer_password, ANALYST: self.analyst_password}.get(user)
         if expected is None or not (expected == "" or hmac.compare_digest(expected.encode(), password.encode())):
             raise QueryError(516, f"{user}: Authentication failed: password is incorrect, or there is no such user.")
-        return user == ANALYST
 
 
-def check_analyst(normal: str, table_functions: Iterable[str]) -> None:
-    """Raise unless *normal*, a statement as the engine renders it, is a query that stays within the tables.
+def check_analyst(normalized: str, table_functions: Iterable[str]) -> None:
+    """Raise `QueryError` unless *normalized*, a statement as the engine formats it, only reads tables.
 
-    *table_functions* are all that the engine has.
+    *table_functions* are the names of all table functions of the engine.
     """
-    pieces = list(tokens(normal))
-    if not pieces or pieces[0].word not in _READS:
-        raise QueryError(164, "analyst: Cannot execute query in readonly mode: only SELECT, SHOW and the like.")
+    pieces = list(tokens(normalized))
+    if not pieces or pieces[0].word not in _READ_STATEMENTS:
+        raise QueryError(
+            164,
+            "analyst: Cannot execute query in readonly mode: use SELECT, SHOW, DESCRIBE, EXPLAIN or EXISTS.",
+        )
     forbidden = _FORBIDDEN_FUNCTIONS | ({name.lower() for name in table_functions} - _SAFE_TABLE_FUNCTIONS)
     for piece, following in pairwise(pieces):
         name = piece.text.strip("`").lower()
         if following.text == "(" and (name in forbidden or name.startswith("ai")):
-            raise QueryError(497, f"analyst: Not enough privileges: {name}() leads out of the tables.")
+            raise QueryError(
+                497, f"analyst: Not enough privileges: {name}() is not allowed, it can read outside of the tables."
+            )
         if (piece.word, following.word) == ("into", "outfile"):
-            raise QueryError(497, "analyst: Not enough privileges: INTO OUTFILE writes a file.")
+            raise QueryError(497, "analyst: Not enough privileges: INTO OUTFILE is not allowed.")

@@ -1,4 +1,4 @@
-"""Bodies compressed and decompressed, with the names that HTTP has for it."""
+"""Compression and decompression of HTTP bodies, by the names of HTTP content encodings."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import zstandard
 from deploy.embedded.clickhouse.errors import QueryError
 
 
-def _whole_zstd(body: bytes) -> bytes:
+def _decode_zstd(body: bytes) -> bytes:
     decoder = zstandard.ZstdDecompressor().decompressobj()
     content = decoder.decompress(body)
     if not decoder.eof:
-        raise EOFError("it ends too early")
+        raise EOFError("the zstd frame is truncated")
     return content
 
 
 _DECODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.decompress,
     "deflate": zlib.decompress,
-    "zstd": _whole_zstd,
+    "zstd": _decode_zstd,
     "br": brotli.decompress,
     "lz4": lz4.frame.decompress,
 }
@@ -38,7 +38,7 @@ _ENCODERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def decode(body: bytes, encoding: str) -> bytes:
-    """Return *body* as it was before it got *encoding*; raises `QueryError` where it is not that."""
+    """Return *body* decompressed; raises `QueryError` if *encoding* is unknown or the body is corrupt."""
     name = encoding.strip().lower()
     if name in {"", "identity"}:
         return body
@@ -47,11 +47,14 @@ def decode(body: bytes, encoding: str) -> bytes:
     try:
         return _DECODERS[name](body)
     except (OSError, EOFError, RuntimeError, zlib.error, zstandard.ZstdError, brotli.error) as error:
-        raise QueryError(117, f"the request's body is not {name}: {error}") from error
+        raise QueryError(117, f"Cannot decompress the request body as {name}: {error}") from error
 
 
 def encode(body: bytes, accepted: str) -> tuple[bytes, str]:
-    """Return *body* in the first encoding of ours that *accepted* (`Accept-Encoding`) names, and which that is."""
+    """Return *body* in the first supported encoding that *accepted* (`Accept-Encoding`) lists, and its name.
+
+    Without one, return *body* unchanged and an empty name.
+    """
     offered = {part.partition(";")[0].strip().lower() for part in accepted.split(",")}
     for name, encoder in _ENCODERS.items():
         if name in offered:

@@ -1,12 +1,11 @@
-"""The engine: one `chdb` data directory, and a connection of its own for every query.
+"""The ClickHouse engine: one `chdb` data directory, and a new connection for every query.
 
-A connection costs a third of a millisecond, so none is used twice: nothing that a query sets can meet the next one.
-Only a session keeps its connection. A connection runs one query at a time, and connections run side by side; reads,
-writes and analysts have shares of their own, so that no slow SELECT holds an INSERT up.
+A connection opens in a third of a millisecond, so none is reused: the settings of one query cannot affect another. Only
+a session keeps its connection. A connection runs one query at a time; connections run in parallel. Reads, writes and
+analysts have separate concurrency limits, so that slow SELECTs do not delay an INSERT.
 
-`Connection.send_insert` looks made for rows that come with a request, but it is silent about errors that come after
-parsing (a constraint, too many parts, no memory): the rows are gone and it says that they were written. So rows go
-through a file, which reports every error.
+`Connection.send_insert` would take rows in memory, but it reports no error that occurs after parsing (a constraint, too
+many parts, no memory): it returns success and the rows are lost. An INSERT from a file reports every error.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ from chdb.state.sqlitelike import Connection
 from deploy.embedded.clickhouse.access import ANALYST_LIMITS, check_analyst
 from deploy.embedded.clickhouse.errors import QueryError, from_engine
 from deploy.embedded.clickhouse.sessions import SessionKey, Sessions
-from deploy.embedded.clickhouse.statements import answers, output_format, reading_rows, takes_values
+from deploy.embedded.clickhouse.statements import ends_with_values, output_format, returns_result, with_rows_from_file
 from deploy.errors import DeployError
 
-SHARES = {"read": 6, "write": 3, "analyst": 3}
-"""How many queries of a kind run at the same time; others wait."""
+CONCURRENCY_LIMITS = {"read": 6, "write": 3, "analyst": 3}
+"""How many queries of each kind run at the same time. Others are queued."""
 
 _NAME = re.compile(r"\w+")
 _SCOPE = re.compile(r": In scope SELECT formatQuery.*(?= \([A-Z_]+\)$)", re.DOTALL)
@@ -42,29 +41,29 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One query with everything that goes with it."""
+    """One query with its rows, settings and parameters."""
 
     sql: str
     rows: bytes = b""
-    """Rows of an INSERT, in the format that the statement names."""
+    """Rows of an INSERT, in the format that `sql` names."""
     default_format: str = "TabSeparated"
     database: str = "default"
     settings: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     kind: str = "read"
-    """Which of `SHARES` it belongs to; an analyst's query may only read the tables."""
+    """A key of `CONCURRENCY_LIMITS`. A query of kind `analyst` may only read tables."""
     read_only: bool = False
-    """Refuse what is no question; an analyst's is refused in any case."""
+    """Whether to reject a statement without a result. For an analyst, `check_analyst` decides."""
     session: SessionKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a query came to."""
+class QueryResult:
+    """The result of a query, and its statistics."""
 
     content: bytes = b""
     format: str = ""
-    """In which `content` is written; empty where the statement has no answer."""
+    """The format of `content`; empty for a statement without a result."""
     read_rows: int = 0
     read_bytes: int = 0
     result_rows: int = 0
@@ -74,31 +73,31 @@ class Answer:
 
 
 class Engine:
-    """The `chdb` of one directory. Its methods are for one event loop; the work is done in threads."""
+    """The `chdb` engine of one directory. Call its methods from one event loop; queries run in threads."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._threads = ThreadPoolExecutor(sum(SHARES.values()), thread_name_prefix="clickhouse")
-        self._shares = {kind: asyncio.Semaphore(count) for kind, count in SHARES.items()}
+        self._threads = ThreadPoolExecutor(sum(CONCURRENCY_LIMITS.values()), thread_name_prefix="clickhouse")
+        self._slots = {kind: asyncio.Semaphore(limit) for kind, limit in CONCURRENCY_LIMITS.items()}
         self._sessions = Sessions(self._connect)
-        self._first: Connection | None = None
+        self._main: Connection | None = None
         self._table_functions: frozenset[str] = frozenset()
 
     async def start(self, database: str) -> None:
-        """Open the directory and make *database* if it is missing; raises `DeployError` where it is in use."""
+        """Open the directory and create *database* if needed; raises `DeployError` if the directory is in use."""
         await self._in_thread(self._open, database)
 
     async def stop(self) -> None:
-        """Close the directory once what runs has ended."""
+        """Wait for running queries and close the directory."""
         await asyncio.to_thread(self._threads.shutdown)
         self._sessions.close()
-        if self._first is not None:
-            await asyncio.to_thread(self._first.close)
+        if self._main is not None:
+            await asyncio.to_thread(self._main.close)
 
-    async def run(self, query: Query) -> Answer:
-        """Run *query*; raises `QueryError`. Cancelled before its turn, it does not run at all."""
-        async with self._shares[query.kind]:
-            # Once begun, it runs to its end whatever happens to whoever asked.
+    async def run(self, query: Query) -> QueryResult:
+        """Run *query*; raises `QueryError`. If the caller is cancelled while the query is queued, it does not run."""
+        async with self._slots[query.kind]:
+            # A query in a thread cannot be cancelled, and it occupies its slot until it ends.
             work = asyncio.ensure_future(self._in_thread(self._run, query))
             try:
                 return await asyncio.shield(work)
@@ -109,11 +108,13 @@ class Engine:
     def _open(self, database: str) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         try:
-            self._first = self._connect()
+            self._main = self._connect()
         except RuntimeError as error:
-            raise DeployError(f"{self._directory} is in use by another ClickHouse, or damaged: {error}") from error
-        self._first.query(f"CREATE DATABASE IF NOT EXISTS {_identifier(database)}")
-        names = self._first.query("SELECT name FROM system.table_functions", "TabSeparated")
+            raise DeployError(
+                f"{self._directory} is in use by another process, or damaged: {error}. SEQUENCE_STATE_DIR sets another."
+            ) from error
+        self._main.query(f"CREATE DATABASE IF NOT EXISTS {_identifier(database)}")
+        names = self._main.query("SELECT name FROM system.table_functions", "TabSeparated")
         self._table_functions = frozenset(names.bytes().decode().split())
 
     def _connect(self) -> Connection:
@@ -122,16 +123,16 @@ class Engine:
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    def _run(self, query: Query) -> Answer:
+    def _run(self, query: Query) -> QueryResult:
         started = time.monotonic_ns()
         try:
             with self._connection(query) as connection:
-                answer = self._insert(connection, query) if query.rows else self._ask(connection, query)
+                fields = self._insert(connection, query) if query.rows else self._execute(connection, query)
         except QueryError:
             raise
         except Exception as error:
             raise from_engine(error) from error
-        return Answer(**{**answer, "elapsed_ns": time.monotonic_ns() - started})
+        return QueryResult(**{**fields, "elapsed_ns": time.monotonic_ns() - started})
 
     @contextmanager
     def _connection(self, query: Query) -> Iterator[Connection]:
@@ -150,28 +151,28 @@ class Engine:
         finally:
             connection.close()
 
-    def _ask(self, connection: Connection, query: Query) -> dict[str, Any]:
-        normal = _rendered(connection, query.sql)
+    def _execute(self, connection: Connection, query: Query) -> dict[str, Any]:
+        normalized = _normalize(connection, query.sql)
         if query.kind == "analyst":
-            check_analyst(normal, self._table_functions)
-        elif query.read_only and not answers(normal):
+            check_analyst(normalized, self._table_functions)
+        elif query.read_only and not returns_result(normalized):
             raise QueryError(164, "Cannot execute query in readonly mode: method GET implies readonly.")
-        sql = normal if query.kind == "analyst" else query.sql
-        answer_format = output_format(normal) or query.default_format
-        result = connection.query(sql, answer_format, params=dict(query.parameters))
-        named = answer_format if answers(normal) else ""
-        return {"content": result.bytes(), "format": named, **_counts(result)}
+        sql = normalized if query.kind == "analyst" else query.sql
+        result_format = output_format(normalized) or query.default_format
+        result = connection.query(sql, result_format, params=dict(query.parameters))
+        shown = result_format if returns_result(normalized) else ""
+        return {"content": result.bytes(), "format": shown, **_statistics(result)}
 
     def _insert(self, connection: Connection, query: Query) -> dict[str, Any]:
-        if takes_values(query.sql):
+        if ends_with_values(query.sql):
             try:
                 text = query.sql + query.rows.decode()
             except UnicodeDecodeError as error:
-                raise QueryError(62, f"the values are not UTF-8: {error}") from error
-            return _counts(connection.query(text, params=dict(query.parameters)))
-        with _file(query.rows) as path:
-            sql = reading_rows(query.sql, path)
-            return _counts(connection.query(sql, params=dict(query.parameters)))
+                raise QueryError(62, f"The values are not valid UTF-8: {error}") from error
+            return _statistics(connection.query(text, params=dict(query.parameters)))
+        with _temporary_file(query.rows) as path:
+            sql = with_rows_from_file(query.sql, path)
+            return _statistics(connection.query(sql, params=dict(query.parameters)))
 
 
 def _prepare(connection: Connection, query: Query) -> None:
@@ -193,21 +194,23 @@ def _set(connection: Connection, settings: Mapping[str, str | None], value: str 
         connection.query(f"SET {', '.join(assignments)}")
 
 
-def _rendered(connection: Connection, sql: str) -> str:
-    """Return *sql* as the engine writes it; raises where it is no statement, or more than one."""
+def _normalize(connection: Connection, sql: str) -> str:
+    """Return *sql* as the engine formats it; raises `QueryError` unless it is exactly one valid statement."""
     if "\0" in sql:
-        raise QueryError(62, "Syntax error: a query has no NUL")
+        raise QueryError(62, "Syntax error: a query cannot contain a NUL character")
     escaped = sql.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
     try:
-        rendered = connection.query("SELECT formatQuerySingleLine({query:String})", "TSVRaw", params={"query": escaped})
+        formatted = connection.query(
+            "SELECT formatQuerySingleLine({query:String})", "TSVRaw", params={"query": escaped}
+        )
     except Exception as error:
         fault = from_engine(error)
         raise QueryError(fault.code, _SCOPE.sub("", str(fault))) from error
-    text: str = rendered.bytes().decode()
+    text: str = formatted.bytes().decode()
     return text.removesuffix("\n")
 
 
-def _counts(result: Any) -> dict[str, Any]:
+def _statistics(result: Any) -> dict[str, Any]:
     return {
         "read_rows": result.storage_rows_read(),
         "read_bytes": result.storage_bytes_read(),
@@ -218,8 +221,8 @@ def _counts(result: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _file(content: bytes) -> Iterator[str]:
-    """Yield the path of a file with *content*: in memory where the system can, so that no disk is written twice."""
+def _temporary_file(content: bytes) -> Iterator[str]:
+    """Yield the path of a file with *content*. It is in memory if the system supports that, to save a disk write."""
     if hasattr(os, "memfd_create"):
         with open(os.memfd_create("rows"), "wb") as file:  # noqa: PTH123  # a descriptor has no path
             file.write(content)

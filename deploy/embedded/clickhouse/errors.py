@@ -1,6 +1,6 @@
-"""Errors as ClickHouse says them: a number, a sentence, and the HTTP status that a server answers with.
+"""Errors in ClickHouse's format: a code, a message, and the HTTP status with which a server replies.
 
-The numbers: https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
+The codes: https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NESTED = re.compile(r"\A(Code: (\d+)\. DB::Exception: )(?:Code: \2\. DB::Except
 
 
 class QueryError(Exception):
-    """A query that cannot be answered; *code* is ClickHouse's number for why."""
+    """A failed query; *code* is ClickHouse's error code."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -43,18 +43,18 @@ class QueryError(Exception):
 
     @property
     def status(self) -> int:
-        """The HTTP status for it."""
+        """The HTTP status of the reply."""
         return _STATUS.get(self.code, 500)
 
     @property
     def text(self) -> str:
-        """The body of the answer."""
+        """The body of the reply."""
         message = str(self)
         return f"{message}\n" if message.startswith("Code: ") else f"Code: {self.code}. DB::Exception: {message}\n"
 
 
 def from_engine(error: Exception) -> QueryError:
-    """Return the engine's *error* with its number."""
+    """Return the engine's *error* with its code; 1001 (`STD_EXCEPTION`) if it has none."""
     match = _ERROR.search(str(error))
     if match is None:
         return QueryError(1001, str(error))

@@ -1,4 +1,4 @@
-"""The front's HTTP side: what a request asks, and how the answer goes back."""
+"""The HTTP server: translates requests into queries for the engine, and results into responses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiohttp import web
 
 from deploy.embedded.clickhouse import compression
 from deploy.embedded.clickhouse.access import ANALYST, WRITER, Users
-from deploy.embedded.clickhouse.engine import Answer, Engine, Query
+from deploy.embedded.clickhouse.engine import Engine, Query, QueryResult
 from deploy.embedded.clickhouse.errors import QueryError
 from deploy.embedded.clickhouse.sessions import DEFAULT_TIMEOUT_SECONDS, SessionKey
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
@@ -25,14 +25,14 @@ from deploy.settings import state_directory
 ENGINE = web.AppKey("engine", Engine)
 SETTINGS = web.AppKey("settings", EmbeddedClickHouseSettings)
 
-_PROTOCOL = frozenset(
+_REQUEST_PARAMETERS = frozenset(
     {"query", "database", "default_format", "user", "password", "query_id", "session_id", "session_timeout"}
     | {"session_check", "quota_key", "wait_end_of_query", "buffer_size", "compress", "decompress", "stacktrace"}
     | {"enable_http_compression", "http_zlib_compression_level", "send_progress_in_http_headers", "role"}
     | {"http_headers_progress_interval_ms", "client_protocol_version", "add_http_cors_header"}
     | {"cancel_http_readonly_queries_on_client_close"}
 )
-"""URL parameters that are about the request and not settings of the engine."""
+"""URL parameters of the HTTP interface. All others are settings of the engine."""
 
 _CONTENT_TYPES = {
     "JSON": "application/json; charset=UTF-8",
@@ -43,14 +43,14 @@ _CONTENT_TYPES = {
     "TabSeparated": "text/tab-separated-values; charset=UTF-8",
     "TabSeparatedWithNames": "text/tab-separated-values; charset=UTF-8",
 }
-_LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+_LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def create_app(settings: EmbeddedClickHouseSettings) -> web.Application:
-    """Return the front as an aiohttp application."""
-    app = web.Application(client_max_size=settings.body_limit_mib * 1024 * 1024, middlewares=[_keep_pages_out])
+    """Return the server as an aiohttp application."""
+    app = web.Application(client_max_size=settings.body_limit_mib * 1024 * 1024, middlewares=[_reject_browsers])
     app[SETTINGS] = settings
     app[ENGINE] = Engine(state_directory(settings.local) / "clickhouse")
     app.cleanup_ctx.append(_engine)
@@ -67,11 +67,14 @@ async def _engine(app: web.Application) -> Any:
 
 
 @web.middleware
-async def _keep_pages_out(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what a web page sends: without a password, any page open in a browser here could read and write."""
+async def _reject_browsers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Reject requests of web pages: without a password, any page in a browser on this machine could read and write."""
+    # Another host name on this port is DNS rebinding, by which a page of that name would count as same-origin.
     name = urlsplit(f"//{request.host}").hostname
-    if "Origin" in request.headers or name not in _LOCAL_NAMES:
-        return _failed(QueryError(497, "requests of web pages are not answered, nor under other names than localhost"))
+    if "Origin" in request.headers or name not in _LOCAL_HOSTS:
+        return _error_response(
+            QueryError(497, "Requests with an Origin header, or for another host than localhost, are rejected.")
+        )
     return await handler(request)
 
 
@@ -87,10 +90,10 @@ async def _handle(request: web.Request) -> web.Response:
         if not body and "query" not in request.query:
             return await _ok(request)
         user = _authenticate(request)
-        answer = await request.app[ENGINE].run(_query(request, user, body))
+        result = await request.app[ENGINE].run(_query(request, user, body))
     except QueryError as error:
-        return _failed(error, query_id)
-    return _respond(request, answer, query_id)
+        return _error_response(error, query_id)
+    return _response(request, result, query_id)
 
 
 async def _read_body(request: web.Request) -> bytes:
@@ -103,15 +106,17 @@ async def _read_body(request: web.Request) -> bytes:
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
-                raise QueryError(241, f"the request's body has more than {limit} bytes")
+                raise QueryError(241, f"The request body exceeds {limit} bytes (SEQUENCE_LOCAL_CLICKHOUSE_BODY_MIB)")
     except TimeoutError:
-        raise QueryError(209, f"the request's body brought nothing for {stall:g} s") from None
+        raise QueryError(
+            209, f"No byte of the request body arrived for {stall:g} s (SEQUENCE_LOCAL_CLICKHOUSE_STALL_SECONDS)"
+        ) from None
     body = b"".join(chunks)
     return compression.decode(body, request.headers.get("Content-Encoding", "")) if body else body
 
 
 def _authenticate(request: web.Request) -> str:
-    """Return who asks."""
+    """Return the user of the request; raises `QueryError` if the credentials are invalid."""
     settings = request.app[SETTINGS]
     user = request.headers.get("X-ClickHouse-User") or request.query.get("user") or WRITER
     password = request.headers.get("X-ClickHouse-Key") or request.query.get("password") or ""
@@ -120,18 +125,18 @@ def _authenticate(request: web.Request) -> str:
         try:
             user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
-            raise QueryError(516, "the Authorization header cannot be read") from None
+            raise QueryError(516, "Invalid Authorization header") from None
     Users(settings.password, settings.analyst_password).authenticate(user, password)
     return user
 
 
 def _query(request: web.Request, user: str, body: bytes) -> Query:
     if request.content_type == "multipart/form-data":
-        raise QueryError(48, "external tables and multipart requests are not supported here")
+        raise QueryError(48, "External tables and multipart requests are not supported")
     parameters = request.query
     if "1" in {parameters.get("compress"), parameters.get("decompress")}:
-        raise QueryError(48, "ClickHouse's own compression of blocks is not supported here; HTTP's is")
-    # A statement may begin in the URL and go on in the body; an INSERT's rows follow it.
+        raise QueryError(48, "ClickHouse's block compression is not supported; use HTTP compression")
+    # A statement can begin in the URL and continue in the body. The rows of an INSERT follow it.
     in_url = parameters.get("query", "").encode()
     text = in_url + (b"\n" if in_url and body else b"") + body
     insert = is_insert(text)
@@ -139,10 +144,12 @@ def _query(request: web.Request, user: str, body: bytes) -> Query:
         raise QueryError(164, "Cannot execute query in readonly mode: method GET implies readonly.")
     statement, rows = split_insert(text) if insert else (text, b"")
     settings = {
-        name: value for name, value in parameters.items() if name not in _PROTOCOL and not name.startswith("param_")
+        name: value
+        for name, value in parameters.items()
+        if name not in _REQUEST_PARAMETERS and not name.startswith("param_")
     }
     return Query(
-        sql=_decoded(statement).strip(),
+        sql=_decode(statement).strip(),
         rows=rows,
         default_format=parameters.get("default_format") or request.headers.get("X-ClickHouse-Format") or "TabSeparated",
         database=parameters.get("database")
@@ -158,49 +165,49 @@ def _query(request: web.Request, user: str, body: bytes) -> Query:
 
 def _session(user: str, parameters: Mapping[str, str]) -> SessionKey | None:
     if "session_id" not in parameters or user == ANALYST:
-        # An analyst can set nothing and make nothing, so there is nothing to keep.
+        # An analyst can neither change settings nor create tables, so a session would keep nothing.
         return None
     try:
         timeout_seconds = float(parameters.get("session_timeout", DEFAULT_TIMEOUT_SECONDS))
     except ValueError:
-        raise QueryError(36, "session_timeout needs a number of seconds") from None
+        raise QueryError(36, "session_timeout must be a number of seconds") from None
     return SessionKey(user, parameters["session_id"], timeout_seconds, parameters.get("session_check") == "1")
 
 
-def _decoded(text: bytes) -> str:
+def _decode(text: bytes) -> str:
     try:
         return text.decode()
     except UnicodeDecodeError as error:
-        raise QueryError(62, f"the query is not UTF-8: {error}") from error
+        raise QueryError(62, f"The query is not valid UTF-8: {error}") from error
 
 
-def _failed(error: QueryError, query_id: str = "") -> web.Response:
+def _error_response(error: QueryError, query_id: str = "") -> web.Response:
     headers = {"X-ClickHouse-Exception-Code": str(error.code)}
     if query_id:
         headers["X-ClickHouse-Query-Id"] = query_id
     return web.Response(status=error.status, text=error.text, headers=headers)
 
 
-def _respond(request: web.Request, answer: Answer, query_id: str) -> web.Response:
+def _response(request: web.Request, result: QueryResult, query_id: str) -> web.Response:
     summary = {
-        "read_rows": answer.read_rows,
-        "read_bytes": answer.read_bytes,
-        "written_rows": answer.written_rows,
-        "written_bytes": answer.written_bytes,
+        "read_rows": result.read_rows,
+        "read_bytes": result.read_bytes,
+        "written_rows": result.written_rows,
+        "written_bytes": result.written_bytes,
         "total_rows_to_read": 0,
-        "result_rows": answer.result_rows,
-        "result_bytes": len(answer.content),
-        "elapsed_ns": answer.elapsed_ns,
+        "result_rows": result.result_rows,
+        "result_bytes": len(result.content),
+        "elapsed_ns": result.elapsed_ns,
     }
     headers = {
         "X-ClickHouse-Query-Id": query_id,
         "X-ClickHouse-Summary": json.dumps({name: str(count) for name, count in summary.items()}),
         "X-ClickHouse-Timezone": "UTC",
-        "Content-Type": _CONTENT_TYPES.get(answer.format, "application/octet-stream"),
+        "Content-Type": _CONTENT_TYPES.get(result.format, "application/octet-stream"),
     }
-    if answer.format:
-        headers["X-ClickHouse-Format"] = answer.format
-    content = answer.content
+    if result.format:
+        headers["X-ClickHouse-Format"] = result.format
+    content = result.content
     if content and request.query.get("enable_http_compression") in {"1", "true"}:
         content, encoding = compression.encode(content, request.headers.get("Accept-Encoding", ""))
         if encoding:

@@ -1,4 +1,4 @@
-"""Sessions: a connection that is kept between the requests that name it, with its settings and temporary tables."""
+"""Sessions: a connection that several requests share by `session_id`, with its settings and temporary tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_TIMEOUT_SECONDS = 3600.0
 
 
 class SessionKey(NamedTuple):
-    """Whose session it is, how long it outlives its last request, and whether it has to exist already."""
+    """The session of a request: its user and ID, its timeout after the last request, and whether it must exist."""
 
     user: str
     id: str
@@ -32,7 +32,7 @@ class _Session:
 
 
 class Sessions:
-    """All sessions of the engine; used from several threads."""
+    """All sessions of the engine. Thread-safe."""
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect
@@ -41,7 +41,7 @@ class Sessions:
 
     @contextmanager
     def use(self, key: SessionKey) -> Iterator[Any]:
-        """Lend the connection of a session; raises `QueryError` while another request uses it, as a server does."""
+        """Yield the connection of a session; raises `QueryError` while another request uses it, as a server does."""
         with self._lock:
             self._drop_expired()
             session = self._sessions.get((key.user, key.id))
@@ -58,7 +58,7 @@ class Sessions:
             session.lock.release()
 
     def close(self) -> None:
-        """End every session; none is in use."""
+        """Close every session. None may be in use."""
         for session in self._sessions.values():
             session.connection.close()
         self._sessions.clear()

@@ -1,7 +1,8 @@
-"""What the front has to know of a statement's text: where an INSERT's rows begin, and how the answer is written.
+"""Parses SQL as far as the server needs it: where the rows of an INSERT begin, and the output format of a query. Pure.
 
-Whether a query may run is decided on the engine's own rendering of it (`formatQuerySingleLine`), never on text as it
-came: only the engine knows what it takes for a comment, a space or a quote. Here only what surrounds rows is read.
+Access control never relies on this parser for the text of a request: only the engine knows exactly what it treats as a
+comment, a space or a quote. Checks use the statement as the engine formats it (`formatQuerySingleLine`), called
+*normalized* here.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import NamedTuple
 from deploy.embedded.clickhouse.errors import QueryError
 
 HEAD_BYTES = 64 * 1024
-"""How far an INSERT's rows are looked for: no list of columns is that long."""
+"""The rows of an INSERT begin within this many bytes: no column list is longer."""
 
-_ANSWERED = frozenset({"select", "with", "show", "describe", "explain", "exists", "check", "kill"})
+_STATEMENTS_WITH_RESULT = frozenset({"select", "with", "show", "describe", "explain", "exists", "check", "kill"})
 
-_GAP = re.compile(rb"[ \t]*;?[ \t]*(?:\r?\n)?")
-"""What may stand between the name of a format and the rows."""
+_FORMAT_SEPARATOR = re.compile(rb"[ \t]*;?[ \t]*(?:\r?\n)?")
+"""What may separate the name of a format from the rows."""
 
 _TOKENS = re.compile(
     r"(?P<space>\s+|--[^\n]*|#[ !][^\n]*|/\*.*?(?:\*/|$))"
@@ -32,23 +33,23 @@ _TOKENS = re.compile(
 
 
 class Token(NamedTuple):
-    """A piece of a statement; spaces and comments are none."""
+    """A token of a statement; spaces and comments are left out."""
 
     kind: str
     text: str
     start: int
     end: int
     depth: int
-    """How many parentheses are open around it."""
+    """Number of enclosing parentheses."""
 
     @property
     def word(self) -> str:
-        """The word in lower case; empty for what is no word outside of quotes."""
+        """The word in lower case; empty for a token of another kind, such as a quoted name."""
         return self.text.lower() if self.kind == "word" else ""
 
 
 def tokens(sql: str) -> Iterator[Token]:
-    """Yield the pieces of *sql*."""
+    """Yield the tokens of *sql*."""
     depth = 0
     for match in _TOKENS.finditer(sql):
         kind = match.lastgroup if match.lastgroup != "tag" else "heredoc"
@@ -61,18 +62,18 @@ def tokens(sql: str) -> Iterator[Token]:
 
 
 def is_insert(text: bytes) -> bool:
-    """Return whether the statement that begins *text* is an INSERT."""
+    """Return whether *text* begins with an INSERT."""
     first = next(tokens(_head(text)), None)
     return first is not None and first.word == "insert"
 
 
 def split_insert(text: bytes) -> tuple[bytes, bytes]:
-    """Return the statement of an INSERT, up to `VALUES` or the name of its format, and the rows that follow it."""
+    """Split an INSERT into its statement, which ends with `VALUES` or the name of its format, and its rows."""
     before = None
     selects = False
     for token in tokens(_head(text)):
         if before is not None and token.kind == "word":
-            gap = _GAP.match(text, token.end)
+            gap = _FORMAT_SEPARATOR.match(text, token.end)
             return text[: token.end], text[gap.end() if gap else token.end :]
         before = token if token.depth == 0 and token.word == "format" else None
         selects = selects or (token.depth == 0 and token.word in {"select", "with"})
@@ -81,16 +82,16 @@ def split_insert(text: bytes) -> tuple[bytes, bytes]:
     return text, b""
 
 
-def takes_values(sql: str) -> bool:
-    """Return whether the INSERT *sql* goes on with `VALUES`, which the engine reads best as text: it knows DEFAULT."""
+def ends_with_values(sql: str) -> bool:
+    """Return whether the INSERT *sql* ends with `VALUES`. The engine must parse its rows as SQL, with DEFAULT."""
     return sql[-6:].lower() == "values"
 
 
-def reading_rows(sql: str, path: str) -> str:
-    """Return the INSERT *sql* such that it reads the file *path*, in place of the rows that come with the request.
+def with_rows_from_file(sql: str, path: str) -> str:
+    """Return the INSERT *sql* with the file *path* as the source of its rows.
 
-    A server gives an INSERT the rest of the request's body; the engine alone has to be given a file: instead of
-    `input('…')` the table function `file`, and otherwise FROM INFILE.
+    A server reads the rows from the request body, but the engine alone needs a file: the table function `file` replaces
+    `input('…')`; any other INSERT gets FROM INFILE.
     """
     pieces = list(tokens(sql))
     name, end = _format(sql, pieces)
@@ -99,20 +100,20 @@ def reading_rows(sql: str, path: str) -> str:
             source = f"file('{path}', '{name}', {structure.text})"
             return f"{sql[: call.start]}{source}{sql[closing.end : end]}"
     if any(piece.depth == 0 and piece.word == "select" for piece in pieces):
-        raise QueryError(62, "rows come with the request, but INSERT … SELECT reads none: FROM input('…') would")
+        raise QueryError(62, "The request body has rows, but INSERT … SELECT does not read them. Use FROM input('…').")
     at = next((piece.start for piece in pieces if piece.depth == 0 and piece.word == "settings"), end)
     return f"{sql[:at]} FROM INFILE '{path}' {sql[at:end]} FORMAT {name}"
 
 
-def answers(normal: str) -> bool:
-    """Return whether *normal*, a statement as the engine renders it, is one that is answered, if only by no rows."""
-    first = next(tokens(normal), None)
-    return first is not None and (first.word in _ANSWERED or first.text == "(")
+def returns_result(normalized: str) -> bool:
+    """Return whether the statement *normalized* has a result, which may have no rows."""
+    first = next(tokens(normalized), None)
+    return first is not None and (first.word in _STATEMENTS_WITH_RESULT or first.text == "(")
 
 
-def output_format(normal: str) -> str | None:
-    """Return the format that *normal*, a statement as the engine renders it, names for its answer."""
-    pieces = list(tokens(normal))
+def output_format(normalized: str) -> str | None:
+    """Return the format that the statement *normalized* names for its result."""
+    pieces = list(tokens(normalized))
     for piece, name, after in zip(pieces, pieces[1:], [*pieces[2:], None], strict=False):
         if piece.depth == 0 and piece.word == "format" and (after is None or after.word == "settings"):
             return name.text
@@ -120,12 +121,12 @@ def output_format(normal: str) -> str | None:
 
 
 def _format(sql: str, pieces: list[Token]) -> tuple[str, int]:
-    """Return the name of the rows' format, and where the statement ends before it is said."""
+    """Return the format of the rows, and the end of the statement before its FORMAT clause."""
     if len(pieces) > 1 and pieces[-2].word == "format":
         return pieces[-1].text, pieces[-2].start
-    raise QueryError(62, f"the request's body holds rows, but the query does not end with FORMAT: {sql[:200]}")
+    raise QueryError(62, f"The request body has rows, but the query does not end with FORMAT: {sql[:200]}")
 
 
 def _head(text: bytes) -> str:
-    """Return the beginning of *text*, one character for each byte."""
+    """Return the beginning of *text*, decoded so that each byte is one character."""
     return text[:HEAD_BYTES].decode("latin-1")

@@ -1,4 +1,4 @@
-"""Statements as the ClickHouse front reads them: what is asked, where rows begin, what analysts may not do."""
+"""SQL parsing and access control of the embedded ClickHouse server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import pytest
 
 from deploy.embedded.clickhouse.access import check_analyst
 from deploy.embedded.clickhouse.errors import QueryError, from_engine
-from deploy.embedded.clickhouse.statements import answers, is_insert, output_format, reading_rows, split_insert
+from deploy.embedded.clickhouse.statements import (
+    is_insert,
+    output_format,
+    returns_result,
+    split_insert,
+    with_rows_from_file,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,19 +31,19 @@ from deploy.embedded.clickhouse.statements import answers, is_insert, output_for
         (b"INSERT INTO t SELECT ' FORMAT x ' FORMAT CSV\n1", b"INSERT INTO t SELECT ' FORMAT x ' FORMAT CSV", b"1"),
     ],
 )
-def test_an_insert_is_split_where_its_rows_begin(text: bytes, statement: bytes, rows: bytes) -> None:
+def test_insert_is_split_before_its_rows(text: bytes, statement: bytes, rows: bytes) -> None:
     assert is_insert(text)
     assert split_insert(text) == (statement, rows)
 
 
-def test_only_an_insert_is_one() -> None:
+def test_insert_is_recognized_after_comments_and_in_any_case() -> None:
     assert is_insert(b"/* x */ -- y\n inSERT INTO t")
     assert not is_insert(b"SELECT 'INSERT'")
     assert not is_insert(b"")
 
 
 @pytest.mark.parametrize(
-    ("sql", "reading"),
+    ("sql", "expected"),
     [
         ("INSERT INTO t FORMAT CSV", "INSERT INTO t  FROM INFILE '/f'  FORMAT CSV"),
         ("INSERT INTO t (a) SETTINGS b=1 FORMAT CSV", "INSERT INTO t (a)  FROM INFILE '/f' SETTINGS b=1  FORMAT CSV"),
@@ -47,19 +53,19 @@ def test_only_an_insert_is_one() -> None:
         ),
     ],
 )
-def test_an_insert_is_made_to_read_its_rows_from_a_file(sql: str, reading: str) -> None:
-    assert reading_rows(sql, "/f") == reading
+def test_insert_is_rewritten_to_read_rows_from_a_file(sql: str, expected: str) -> None:
+    assert with_rows_from_file(sql, "/f") == expected
 
 
 @pytest.mark.parametrize("sql", ["INSERT INTO t", "INSERT INTO t SELECT 1 FORMAT CSV", "INSERT INTO t FORMAT CSV x"])
-def test_rows_that_no_statement_reads_are_refused(sql: str) -> None:
+def test_insert_that_cannot_read_rows_is_rejected(sql: str) -> None:
     with pytest.raises(QueryError) as error:
-        reading_rows(sql, "/f")
+        with_rows_from_file(sql, "/f")
     assert (error.value.code, error.value.status) == (62, 400)
 
 
 @pytest.mark.parametrize(
-    ("normal", "named"),
+    ("normalized", "expected"),
     [
         ("SELECT 1 FORMAT JSON", "JSON"),
         ("SELECT 1 FORMAT JSON SETTINGS a = 'FORMAT CSV'", "JSON"),
@@ -69,32 +75,35 @@ def test_rows_that_no_statement_reads_are_refused(sql: str) -> None:
         ("SELECT (SELECT 1) AS x", None),
     ],
 )
-def test_the_format_of_an_answer_is_the_one_at_the_statements_end(normal: str, named: str | None) -> None:
-    assert output_format(normal) == named
+def test_output_format_is_the_one_at_the_end_of_the_statement(normalized: str, expected: str | None) -> None:
+    assert output_format(normalized) == expected
 
 
-def test_questions_are_answered_and_orders_are_not() -> None:
+def test_statements_with_a_result_are_recognized() -> None:
     assert all(
-        answers(sql) for sql in ("SELECT 1", "(SELECT 1)", "SHOW TABLES", "EXISTS TABLE t", "KILL QUERY WHERE 1")
+        returns_result(sql) for sql in ("SELECT 1", "(SELECT 1)", "SHOW TABLES", "EXISTS TABLE t", "KILL QUERY WHERE 1")
     )
-    assert not any(answers(sql) for sql in ("CREATE TABLE t", "INSERT INTO t VALUES", "SET a = 1", ""))
+    assert not any(returns_result(sql) for sql in ("CREATE TABLE t", "INSERT INTO t VALUES", "SET a = 1", ""))
 
 
 @pytest.mark.parametrize(
-    "normal", ["SELECT file('x')", "SELECT `url`('x')", "SELECT 1 INTO OUTFILE 'x'", "DROP TABLE t", "KILL QUERY", ""]
+    "normalized",
+    ["SELECT file('x')", "SELECT `url`('x')", "SELECT 1 INTO OUTFILE 'x'", "DROP TABLE t", "KILL QUERY", ""],
 )
-def test_an_analyst_may_not(normal: str) -> None:
+def test_analyst_query_outside_of_tables_is_rejected(normalized: str) -> None:
     with pytest.raises(QueryError) as error:
-        check_analyst(normal, ["url", "numbers"])
+        check_analyst(normalized, ["url", "numbers"])
     assert error.value.code in {164, 497}
 
 
-@pytest.mark.parametrize("normal", ["SELECT 'file(', file FROM numbers(1)", "WITH 1 AS x SELECT x / 2", "SHOW TABLES"])
-def test_an_analyst_may(normal: str) -> None:
-    check_analyst(normal, ["url", "numbers"])
+@pytest.mark.parametrize(
+    "normalized", ["SELECT 'file(', file FROM numbers(1)", "WITH 1 AS x SELECT x / 2", "SHOW TABLES"]
+)
+def test_analyst_query_of_tables_is_allowed(normalized: str) -> None:
+    check_analyst(normalized, ["url", "numbers"])
 
 
-def test_an_error_of_the_engine_keeps_its_number_and_is_said_once() -> None:
+def test_engine_error_keeps_its_code_without_a_repeated_prefix() -> None:
     error = from_engine(RuntimeError("Failed: Code: 60. DB::Exception: Code: 60. DB::Exception: Unknown table. (X)"))
     assert (error.code, error.status, error.text) == (60, 404, "Code: 60. DB::Exception: Unknown table. (X)\n")
     assert from_engine(RuntimeError("odd")).text == "Code: 1001. DB::Exception: odd\n"
