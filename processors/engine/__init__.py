@@ -1,1 +1,1 @@
-"""Faust made slice-wise. The only place that knows Faust's inside."""
+"""Runs stages on Faust, in batches. The only package that depends on the inside of Faust and aiokafka."""

@@ -74,7 +74,7 @@ class SteadyFlow(FlowControlEvent):
 class BatchApp(faust.App):
     """A Faust app that passes its batches to a runner and lets the runner finish before it stops."""
 
-    # Service events are logged under Faust's name, which `deploy.logging` sets to WARNING.
+    # Service events are logged under Faust's name, which `deploy.logging` limits to warnings.
     logger = logging.getLogger("faust.app")
 
     runner: Runner

@@ -1,15 +1,16 @@
 """Faust's Kafka transport `sequence://`: delivers consecutive records of one partition as one event.
 
 Faust spends more on a record than the pipeline's work on it; here it handles a batch as it would a record. Overridden:
-how fetched records become events (`getmany`), the tracking of acknowledged offsets (`_new_offset`, `_add_gap`), and
-waiting for room (`_wait_next_records`). The consumer still runs in Faust's own thread, so heartbeats continue while the
-main loop is busy. `app.py` and this module alone use private names of Faust, `aiokafka_patches.py` those of aiokafka;
-`tests/unit/processors/engine/test_private_names.py` has a canary for each.
+how fetched records become events (`getmany`), the tracking of acknowledged offsets (`_new_offset`, `_add_gap`), and the
+wait while all partitions are paused (`_wait_next_records`). The consumer still runs in Faust's own thread, so
+heartbeats continue while the main loop is busy. `app.py` and this module alone use private names of Faust,
+`aiokafka_patches.py` those of aiokafka; `tests/unit/processors/engine/test_private_names.py` has a canary for each.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Container, Iterable, Mapping
 from typing import Any
@@ -30,8 +31,10 @@ GATHER_MS = 40
 """How long the broker holds a fetch that follows closely on another, because each has a fixed cost."""
 GATHER_BYTES = 1024 * 1024
 """Bytes at which it answers sooner."""
-_ROOM_SECONDS = 0.05
-"""Longest wait of a fetch while a partition is paused for want of room: bounds the delay after it has room."""
+FAUST_LOGGER = logging.getLogger("faust.consumer")
+"""Not `driver.logger`, which Faust replaces by one of the module of each subclass."""
+_RESUME_SECONDS = 0.05
+"""Longest wait of a fetch while a partition is paused: bounds the delay after it is resumed."""
 
 
 class ActivePartitions:
@@ -60,8 +63,8 @@ class BatchSchema(Schema[Any, Any]):
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that owns the aiokafka consumer."""
 
-    # Service events are logged under Faust's name, which `deploy.logging` sets to WARNING.
-    logger = driver.logger
+    # Service events are logged under Faust's name, which `deploy.logging` limits to warnings.
+    logger = FAUST_LOGGER
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -165,11 +168,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 class BatchConsumer(driver.Consumer):
     """Faust's consumer, in batches."""
 
-    logger = driver.logger
+    logger = FAUST_LOGGER
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._room = asyncio.Event()
+        self._resumed = asyncio.Event()
         self.log_starts: dict[TP, int] = {}
         """First offset of each log, read at the start of recovery."""
 
@@ -198,7 +201,7 @@ class BatchConsumer(driver.Consumer):
     def on_buffer_drop(self, tp: TP) -> None:
         """Resume fetching from *tp*."""
         super().on_buffer_drop(tp)
-        self._room.set()
+        self._resumed.set()
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109  # Faust's signature
         """Yield one message for each partition that has records: its value is a `RecordBatch`.
@@ -239,11 +242,11 @@ class BatchConsumer(driver.Consumer):
             await self.wait(self.can_resume_flow.wait())
         active = self._get_active_partitions()
         if not active:
-            # Faust sleeps a second here, although all partitions may only be paused for want of room.
-            self._room.clear()
-            await self.wait_first(self._room.wait(), timeout=_ROOM_SECONDS)
+            # Faust sleeps a second here, although all partitions may only be paused because they are full.
+            self._resumed.clear()
+            await self.wait_first(self._resumed.wait(), timeout=_RESUME_SECONDS)
             return {}
-        wait = min(timeout, _ROOM_SECONDS) if self._buffered_partitions else timeout
+        wait = min(timeout, _RESUME_SECONDS) if self._buffered_partitions else timeout
         return await self._getmany(active_partitions=ActivePartitions(active), timeout=wait)  # type: ignore[arg-type]
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:

@@ -6,7 +6,7 @@ EngineError
 ├── LocalStateError           the local store does not match its changelog
 ├── StalledError              lag, and no progress
 ├── KafkaUnavailableError     Kafka did not answer at the start
-└── RefusedStartError         continuing would lose or double events; a person must act
+└── RefusedStartError         continuing would lose or double events; a person must act (exit code 78)
     ├── TopicsError           topics are missing or differ in their number of partitions
     ├── ExpiredInputError     records expired before they were read
     └── TruncatedLogError     a log ends below an offset that was processed: the topic was recreated
@@ -40,7 +40,7 @@ class KafkaUnavailableError(EngineError):
 
 
 class RefusedStartError(EngineError):
-    """Continuing would lose or double events."""
+    """Continuing would lose or double events; a person must act."""
 
 
 class TopicsError(RefusedStartError):

@@ -30,7 +30,7 @@ def fail_fast(error: BaseException) -> NoReturn:
     """Exit this process because of *error*, with a traceback if the error is unexpected."""
     code = exit_code(error)
     if isinstance(error, RefusedStartError):
-        log.critical("refused to start, exiting with code %d (a person must act): %s", code, error)
+        log.critical("cannot continue, exiting with code %d (a person must act): %s", code, error)
     elif isinstance(error, KafkaUnavailableError):
         log.critical("cannot start, exiting with code %d (a restart retries): %s", code, error)
     else:

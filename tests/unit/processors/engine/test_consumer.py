@@ -14,9 +14,10 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from mode.utils.queues import FlowControlQueue
 
-from processors.engine.app import EngineSettings, WorkerBuilder
-from processors.engine.consumer import BatchConsumerThread
+from processors.engine.app import BatchApp, EngineSettings, WorkerBuilder
+from processors.engine.consumer import BatchConsumer, BatchConsumerThread
 from processors.engine.stage import RecordBatch
+from processors.engine.store import PartitionedStore
 from schemas.settings import KafkaSettings
 from tests.support.records import SlimRecord
 
@@ -255,3 +256,9 @@ async def test_healthy_worker_logs_no_error_about_paused_partitions(
 
     assert ("Stream has not started processing" in caplog.text) is not overridden
     assert (caplog.text == "") is overridden
+
+
+@pytest.mark.parametrize("service", [BatchApp, BatchConsumer, BatchConsumerThread, PartitionedStore])
+def test_services_log_under_the_name_of_faust(service: type[Any]) -> None:
+    """`deploy.logging` limits that name to warnings; Faust logs each step of each service's life."""
+    assert service.logger.name.startswith("faust.")
