@@ -1,4 +1,4 @@
-"""The persons worker as a process, on a real broker: the state is the fold of what came, however it was killed."""
+"""The persons worker as a process, on a real broker: persons equal the fold of all identifies despite failures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ USERS = 20
 
 
 def history() -> list[Identify]:
-    """Return 300 identifies of 20 users in no order of time."""
+    """Return 300 identifies of 20 users in random order of time."""
     chance = random.Random(7)
     made = []
     for number in range(300):
@@ -42,7 +42,7 @@ def records_of(identifies: Sequence[Identify]) -> list[Record]:
 
 
 def reference(identifies: Sequence[Identify]) -> dict[bytes, Person]:
-    """Return every person as folding the identifies one by one makes it."""
+    """Return every person, folded one identify at a time."""
     persons = {}
     for user in {item.user_id for item in identifies}:
         mine = [item for item in identifies if item.user_id == user]
@@ -66,7 +66,7 @@ def run_until_folded(settings: KafkaSettings, topics: Topics, worker: Worker, co
 
 
 @pytest.mark.parametrize("point", ["produced:2", "applied:1", *in_make_faults("processed:3")])
-def test_a_killed_worker_changes_no_person(
+def test_killed_worker_changes_no_person(
     kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path, point: str
 ) -> None:
     items = history()
@@ -78,7 +78,7 @@ def test_a_killed_worker_changes_no_person(
     assert latest(kafka_settings, topics) == expected
 
 
-def test_wiped_local_state_is_rebuilt_from_the_log_as_it_was(
+def test_deleted_local_state_is_rebuilt_from_the_log(
     kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
 ) -> None:
     items = history()
@@ -104,7 +104,7 @@ def test_wiped_local_state_is_rebuilt_from_the_log_as_it_was(
 
 
 @pytest.mark.parametrize("without", ["", "join"])
-def test_a_worker_that_wakes_after_its_partition_has_moved_takes_no_trait_back_unless_recovery_joins_nothing(
+def test_resumed_worker_loses_no_trait_unless_replay_does_not_merge(
     kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path, without: str
 ) -> None:
     items = history()
@@ -116,16 +116,16 @@ def test_a_worker_that_wakes_after_its_partition_has_moved_takes_no_trait_back_u
     environ = {"SEQUENCE_WORKER_STALL_SECONDS": "10", "SEQUENCE_TEST_WITHOUT": without}
     other = Worker("persons", kafka_settings, tmp_path / "other", environ=environ)
     with paused:
-        eventually(lambda: paused.stopped, "it stands still with persons in hand")
+        eventually(lambda: paused.stopped, "the worker is stopped with persons in memory")
         with other:
             logs.write(kafka_settings, topics.identifies, records[half:])
             run_until_folded(kafka_settings, topics, other, len(items))
             assert other.ends == 0
             paused.resume()
-            eventually(lambda: not paused.running, "it wakes, writes and ends")
-            assert latest(kafka_settings, topics) != expected, "what it wrote stands last on the log"
+            eventually(lambda: not paused.running, "the worker resumes, writes and exits")
+            assert latest(kafka_settings, topics) != expected, "its records are the last ones in the log"
 
-            other.until(lambda: other.ends == 1, "the owner has found it out")
+            other.until(lambda: other.ends == 1, "the owner has detected the other writer")
             assignments = other.log.count("identifies.v1: partitions assigned")
             other.until(lambda: other.log.count("identifies.v1: partitions assigned") > assignments, "it has recovered")
             assert (latest(kafka_settings, topics) == expected) == (without == "")

@@ -1,6 +1,6 @@
-"""The sink worker as a process, on a real broker and the real engine: every event is one row, whatever happens.
+"""The sink worker as a process, on a real broker and the real engine: every event is one row despite failures.
 
-Counted as an analyst would, without FINAL, and with merges stopped.
+Rows are counted without FINAL and with merges stopped.
 """
 
 from __future__ import annotations
@@ -39,25 +39,26 @@ _MESSAGES = f"{_ROWS} events UNION ALL {_ROWS} identifies"
 
 @dataclass
 class Pipeline:
-    """The topics before the worker, and the tables after it."""
+    """The topics that the worker reads and the tables that it writes."""
 
     kafka: KafkaSettings
     topics: Topics
     clickhouse: ClickHouseSettings
     items: list[Track | Identify] = field(default_factory=list)
-    next_origin: dict[int, int] = field(default_factory=dict)
+    next_offset: dict[int, int] = field(default_factory=dict)
+    """Of `items.v1`, by partition."""
     events: int = 0
-    """How many records `events.v1` holds."""
+    """Number of records on `events.v1`."""
 
     def stop_merges(self) -> None:
-        """Let no part be merged, so that nothing is tidied up behind the sink."""
+        """Stop merges, so that ReplacingMergeTree hides no repeated row."""
         client = ClickHouse(self.clickhouse)
         for table in TABLES:
             client.execute(f"SYSTEM STOP MERGES {self.clickhouse.database}.{table.name}")
         client.close()
 
     def send(self, count: int = COUNT) -> list[Record]:
-        """Write *count* more items, and the events that dedupe makes of them; return those."""
+        """Write *count* more items and, as dedupe does, their events; return the events."""
         first = len(self.items)
         more = [
             identify(f"m{number}") if number % 4 == 0 else track(f"m{number}") for number in range(first, first + count)
@@ -68,19 +69,19 @@ class Pipeline:
         for item in more:
             key = item_key(item.project_id, item.message_id)
             partition = partition_for(key, 4)
-            origin = self.next_origin.get(partition, 0)
-            self.next_origin[partition] = origin + 1
-            records.append(Record(key, encode_item(item), event_headers(item.message_id.encode(), origin)))
+            source_offset = self.next_offset.get(partition, 0)
+            self.next_offset[partition] = source_offset + 1
+            records.append(Record(key, encode_item(item), event_headers(item.message_id.encode(), source_offset)))
         self.send_events(records)
         return records
 
     def send_events(self, records: list[Record]) -> None:
-        """Write *records* to `events.v1` as they are."""
+        """Write *records* to `events.v1`."""
         logs.write(self.kafka, self.topics.events, records)
         self.events += len(records)
 
     def worker(self, directory: Path, *, url: str | None = None, **variables: str) -> Worker:
-        """Return an sink worker; those of *variables* that are faults only its first start gets."""
+        """Return a sink worker; *variables* that are faults apply to its first start only."""
         settings = replace(self.clickhouse, url=url or self.clickhouse.url)
         faults = {name: value for name, value in variables.items() if name.startswith("SEQUENCE_TEST_")}
         others = {name: value for name, value in variables.items() if name not in faults}
@@ -99,10 +100,10 @@ class Pipeline:
             client.close()
 
     def check(self) -> None:
-        """Check that each item is one row, in the table of its kind and at its origin."""
+        """Check that each item is one row, in the table of its type, with its own source offset."""
         client = ClickHouse(self.clickhouse)
         found = client.query(
-            "SELECT count() AS rows, uniqExact(message_id) AS messages, uniqExact(_partition, _origin) AS places"  # noqa: S608
+            "SELECT count() AS rows, uniqExact(message_id) AS messages, uniqExact(_partition, _origin) AS positions"  # noqa: S608
             f" FROM ({_MESSAGES})"
         )
         tracks = client.query("SELECT count() AS rows, uniqExact(project_id, message_id) AS messages FROM events")
@@ -115,7 +116,7 @@ class Pipeline:
 
 @pytest.fixture
 def pipeline(clickhouse: str, kafka_settings: KafkaSettings, topics: Topics) -> Iterator[Pipeline]:
-    """Tables on the server that all tests share."""
+    """Tables on the shared server."""
     settings = ClickHouseSettings(url=clickhouse, database=f"test_{secrets.token_hex(4)}")
     migrate(settings)
     made = Pipeline(kafka_settings, topics, settings)
@@ -128,14 +129,14 @@ def pipeline(clickhouse: str, kafka_settings: KafkaSettings, topics: Topics) -> 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Service]:
-    """A ClickHouse of the test's own, to be killed."""
+    """A ClickHouse server of this test, which may kill it."""
     with running(embedded_clickhouse(tmp_path / "clickhouse")) as service:
         yield service
 
 
 @pytest.fixture
 def own_pipeline(server: Service, kafka_settings: KafkaSettings, topics: Topics) -> Pipeline:
-    """Tables on the test's own server."""
+    """Tables on the server of this test."""
     settings = ClickHouseSettings(url=server.address)
     migrate(settings)
     made = Pipeline(kafka_settings, topics, settings)
@@ -144,28 +145,24 @@ def own_pipeline(server: Service, kafka_settings: KafkaSettings, topics: Topics)
 
 
 @pytest.mark.parametrize("point", ["inserted:1", "processed:2", *in_make_faults("inserted:3")])
-def test_a_worker_killed_between_two_steps_loses_and_doubles_nothing(
-    pipeline: Pipeline, tmp_path: Path, point: str
-) -> None:
+def test_killed_worker_loses_and_doubles_nothing(pipeline: Pipeline, tmp_path: Path, point: str) -> None:
     pipeline.send()
     with pipeline.worker(tmp_path, SEQUENCE_TEST_KILL_AT=point) as worker:
-        eventually(lambda: not worker.running, "the worker kills itself")
-        # What it finds is more than it knew: equal INSERTs would be dropped by the engine, by their tokens.
+        eventually(lambda: not worker.running, "the worker is killed")
+        # More events make the next INSERTs differ: ClickHouse would drop equal ones by their tokens.
         pipeline.send()
         worker.until(pipeline.done, "all events are written")
         assert worker.ends == 1, worker.log
     pipeline.check()
 
 
-def test_while_clickhouse_is_down_events_wait_and_soon_afterwards_all_are_there(
-    own_pipeline: Pipeline, server: Service, tmp_path: Path
-) -> None:
+def test_events_wait_while_clickhouse_is_down(own_pipeline: Pipeline, server: Service, tmp_path: Path) -> None:
     own_pipeline.send()
     with own_pipeline.worker(tmp_path) as worker:
         worker.until(own_pipeline.done, "the first events are written")
         server.kill()
-        back = time.monotonic() + 20
-        while time.monotonic() < back:
+        down_until = time.monotonic() + 20
+        while time.monotonic() < down_until:
             own_pipeline.send(40)
             assert not own_pipeline.done()
         server.start()
@@ -176,26 +173,26 @@ def test_while_clickhouse_is_down_events_wait_and_soon_afterwards_all_are_there(
     assert "waiting for ClickHouse" in worker.log
 
 
-def test_inserts_that_are_done_without_an_answer_lose_and_double_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_lost_insert_responses_lose_and_double_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
     with InsertProxy(pipeline.clickhouse.url) as proxy:
         proxy.responses_to_lose = 5
         pipeline.send()
         with pipeline.worker(tmp_path, url=proxy.address) as worker:
             worker.until(pipeline.done, "all events are written")
             pipeline.send(200)
-            worker.until(pipeline.done, "what comes afterwards is written")
+            worker.until(pipeline.done, "later events are written")
             assert (worker.ends, proxy.responses_lost) == (0, 5)
     pipeline.check()
 
 
-def test_a_server_killed_in_the_middle_of_inserts_loses_and_doubles_nothing(
+def test_clickhouse_killed_during_inserts_loses_and_doubles_nothing(
     own_pipeline: Pipeline, server: Service, tmp_path: Path
 ) -> None:
     with InsertProxy(server.address) as proxy, own_pipeline.worker(tmp_path, url=proxy.address) as worker:
         for _ in range(4):
             inserts = proxy.inserts
             own_pipeline.send(1_000)
-            worker.until(lambda: proxy.inserts > inserts, "an INSERT is on its way")  # noqa: B023
+            worker.until(lambda: proxy.inserts > inserts, "an INSERT is sent")  # noqa: B023
             server.kill()
             server.start()
             own_pipeline.stop_merges()
@@ -204,7 +201,7 @@ def test_a_server_killed_in_the_middle_of_inserts_loses_and_doubles_nothing(
     own_pipeline.check()
 
 
-def test_what_a_woken_worker_writes_a_second_time_is_one_row(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_event_repeated_by_a_resumed_worker_is_one_row(pipeline: Pipeline, tmp_path: Path) -> None:
     records = pipeline.send()
     with pipeline.worker(tmp_path) as worker:
         worker.until(pipeline.done, "all events are written")
@@ -216,7 +213,7 @@ def test_what_a_woken_worker_writes_a_second_time_is_one_row(pipeline: Pipeline,
     pipeline.check()
 
 
-def test_an_insert_held_up_while_its_partition_moves_writes_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_insert_delayed_until_its_partition_moved_writes_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
     long_session = {"SEQUENCE_WORKER_SESSION_SECONDS": "30"}
     with (
         InsertProxy(pipeline.clickhouse.url) as proxy,
@@ -226,20 +223,20 @@ def test_an_insert_held_up_while_its_partition_moves_writes_nothing(pipeline: Pi
         one.until(pipeline.done, "the first events are written")
         proxy.hold()
         pipeline.send()
-        one.until(lambda: proxy.held >= 4, "an INSERT of each partition is on its way")
-        # The other worker's INSERTs shall be longer: the engine would drop equal ones by their tokens.
+        one.until(lambda: proxy.held >= 4, "an INSERT of each partition is held")
+        # More events make the other worker's INSERTs differ: ClickHouse would drop equal ones by their tokens.
         pipeline.send()
         with pipeline.worker(tmp_path / "two", **long_session) as two:
             eventually(lambda: "partitions assigned" in two.log, "the other worker has partitions")
             eventually(lambda: len(pipeline.rows()) - COUNT > 0, "the other worker has written")
             proxy.release()
-            eventually(lambda: proxy.let_go == proxy.held, "the late INSERTs have come")
+            eventually(lambda: proxy.let_go == proxy.held, "the late INSERTs have arrived")
             eventually(pipeline.done, "all events are written")
             assert (one.ends, two.ends) == (0, 0)
     pipeline.check()
 
 
-def test_a_worker_that_a_broker_told_of_no_topics_is_at_work_soon_after(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_worker_recovers_after_metadata_without_topics(pipeline: Pipeline, tmp_path: Path) -> None:
     with thread_of(KafkaProxy(pipeline.kafka.bootstrap_servers)) as (proxy, run):
         kafka = replace(pipeline.kafka, bootstrap_servers=proxy.address)
         with Worker("sink", kafka, tmp_path, environ=environment(pipeline.clickhouse)) as worker:
@@ -249,7 +246,9 @@ def test_a_worker_that_a_broker_told_of_no_topics_is_at_work_soon_after(pipeline
             proxy.hides_topics = True
             run(proxy.cut())
             run(proxy.open())
-            eventually(lambda: "No partition metadata" in worker.log, "it is told of no topics", within_seconds=60)
+            eventually(
+                lambda: "No partition metadata" in worker.log, "it gets metadata without topics", within_seconds=60
+            )
             proxy.hides_topics = False
 
             pipeline.send()
@@ -260,7 +259,7 @@ def test_a_worker_that_a_broker_told_of_no_topics_is_at_work_soon_after(pipeline
 
 @contextmanager
 def thread_of(proxy: KafkaProxy) -> Iterator[tuple[KafkaProxy, Callable[[Coroutine[Any, Any, None]], None]]]:
-    """Run *proxy* in a thread; what comes with it runs something there."""
+    """Run *proxy* in a thread; yield it with a function that runs a coroutine there."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
