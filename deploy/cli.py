@@ -4,9 +4,8 @@ Exit codes:
    0  success, or a graceful shutdown
    1  the command failed; the message says why
    2  a setting or an argument is invalid
-  70  a worker stopped on an error; a restart recovers
-  75  a worker could not reach Kafka at its start; a restart tries again
-  78  a worker cannot run until a person acts
+  70  a worker met an error, or Kafka did not answer at its start; a restart recovers
+  78  a worker cannot continue until a person acts
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from schemas.topics import Topic, Topics
 
 LEADER_TIMEOUT_SECONDS = 30.0
+REQUEST_TIMEOUT_MS = 20_000
 
 _IMMUTABLE = ("message.timestamp.type", "cleanup.policy")
 """Changing these under existing records would change the meaning of the records."""
@@ -64,7 +65,7 @@ def _declared(kafka: KafkaSettings, topics: TopicSettings) -> list[Topic]:
 
 @contextlib.asynccontextmanager
 async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
+    admin = AIOKafkaAdminClient(**kafka_arguments(kafka), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         await admin.start()
         yield admin

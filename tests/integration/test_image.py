@@ -7,7 +7,7 @@ import json
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -87,18 +87,18 @@ def joins(worker: str, changes: dict[str, str]) -> Callable[[], bool]:
 
 
 def post(port: str, token: str, body: object) -> tuple[int, str]:
-    connection = HTTPConnection("127.0.0.1", int(port), timeout=10)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    connection.request("POST", "/event/batch", json.dumps(body), headers)
-    response = connection.getresponse()
-    return response.status, response.read().decode()
+    with closing(HTTPConnection("127.0.0.1", int(port), timeout=10)) as connection:
+        connection.request("POST", "/event/batch", json.dumps(body), headers)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
 
 
 def query(url: str, sql: str) -> str:
     address = urlsplit(url)
-    connection = HTTPConnection(address.hostname or "", address.port, timeout=10)
-    connection.request("POST", "/", sql)
-    return connection.getresponse().read().decode()
+    with closing(HTTPConnection(address.hostname or "", address.port, timeout=10)) as connection:
+        connection.request("POST", "/", sql)
+        return connection.getresponse().read().decode()
 
 
 async def delete_topics(settings: KafkaSettings) -> None:

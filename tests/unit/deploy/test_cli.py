@@ -18,7 +18,7 @@ def test_help_lists_commands_and_exit_codes() -> None:
     assert result.exit_code == 0
     for name in ("up", "gateway", "worker", "topics", "tables", "project", "token"):
         assert f"\n  {name} " in result.output
-    for code in (0, 1, 2, 70, 75, 78):
+    for code in (0, 1, 2, 70, 78):
         assert f"\n  {code:>4}  " in result.output
 
 
