@@ -1,4 +1,4 @@
-"""One pipeline for all of it, and everything that the libraries send to it, sent once and side by side."""
+"""Fixtures of the SDK tests: one pipeline, and every scenario run once, concurrently, by each library."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import pytest
 from schemas.topics import Topics
 from tests.faults.invariants import wait_until_idle
 from tests.faults.stack import Stack
-from tests.sdk.front import Front
-from tests.sdk.installing import Sdk, Told, node_sdk, python_sdk
-from tests.sdk.orders import ORDERS, SENT, ZIPPED, Order
+from tests.sdk.install import Sdk, SdkReport, node_sdk, python_sdk
+from tests.sdk.proxy import FaultyProxy
+from tests.sdk.scenarios import COMPRESSED, RUNS, SCENARIOS, Scenario
 from tests.support import logs
 
-SENDERS = 6
+CONCURRENT_RUNS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """An order that was carried out."""
+class Run:
+    """A completed scenario."""
 
     user: str
-    told: Told
-    front: Front
+    report: SdkReport
+    proxy: FaultyProxy
 
 
 @pytest.fixture(scope="package")
@@ -45,33 +45,33 @@ def sdks() -> dict[str, Sdk]:
 
 
 @pytest.fixture(scope="package")
-def sent(pipeline: Stack, sdks: dict[str, Sdk]) -> dict[tuple[str, str], Sent]:
-    """Every order carried out by every library, and nothing of it on its way any more."""
+def sent(pipeline: Stack, sdks: dict[str, Sdk]) -> dict[tuple[str, str], Run]:
+    """Every scenario run by every library; the pipeline has processed all of it."""
 
-    def send(sdk: str, name: str, order: Order) -> tuple[tuple[str, str], Sent]:
+    def send(sdk: str, name: str, scenario: Scenario) -> tuple[tuple[str, str], Run]:
         user = f"{sdk}-{name}"
-        with Front(pipeline.gateways[0], order.faults) as front:
-            spoken = order.spoken(host=front.address, key=pipeline.token, user=user)
-            return (sdk, name), Sent(user, sdks[sdk].send(spoken), front)
+        with FaultyProxy(pipeline.gateways[0], scenario.faults) as proxy:
+            program_input = scenario.program_input(host=proxy.address, key=pipeline.token, user=user)
+            return (sdk, name), Run(user, sdks[sdk].send(program_input), proxy)
 
-    orders = [(sdk, name, ORDERS[name]) for sdk, name in SENT] + [("python", "zipped", ZIPPED)]
-    with ThreadPoolExecutor(SENDERS) as senders:
-        done = dict(senders.map(lambda arguments: send(*arguments), orders))
+    runs = [(sdk, name, SCENARIOS[name]) for sdk, name in RUNS] + [("python", "compressed", COMPRESSED)]
+    with ThreadPoolExecutor(CONCURRENT_RUNS) as pool:
+        done = dict(pool.map(lambda arguments: send(*arguments), runs))
     wait_until_idle(pipeline)
     return done
 
 
 @pytest.fixture(scope="package")
-def copies(pipeline: Stack, sent: dict[tuple[str, str], Sent]) -> Counter[str]:
-    """How often each messageId stands on `items.v1`."""
+def copies(pipeline: Stack, sent: dict[tuple[str, str], Run]) -> Counter[str]:
+    """Number of records with each messageId on `items.v1`."""
     assert sent
     records = logs.read(pipeline.kafka, Topics(pipeline.kafka.topic_prefix).items)
     return Counter(orjson.loads(record.value)["messageId"] for record in records)
 
 
 @pytest.fixture(scope="package")
-def rejected(pipeline: Stack, sent: dict[tuple[str, str], Sent]) -> dict[str, dict[str, Any]]:
-    """What was refused of it, by messageId."""
+def rejected(pipeline: Stack, sent: dict[tuple[str, str], Run]) -> dict[str, dict[str, Any]]:
+    """The rejections, by messageId."""
     assert sent
     records = logs.read(pipeline.kafka, Topics(pipeline.kafka.topic_prefix).rejected)
     rejections = [orjson.loads(record.value) for record in records]

@@ -1,4 +1,4 @@
-"""What stock libraries send is where it belongs: in ClickHouse, in `persons`, or refused with its reason."""
+"""Calls of unmodified libraries end in `events`, in `persons`, or rejected with their code."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from tests.faults.stack import Stack
-from tests.sdk.conftest import Sent
-from tests.sdk.orders import CALLS, LARGE, PROPERTIES, REFUSED, TRAITS
+from tests.sdk.conftest import Run
+from tests.sdk.scenarios import CALLS, LARGE, PROPERTIES, REJECTED_CODES, TRAITS
 
 pytestmark = pytest.mark.timeout(420)
-SENT = dict[tuple[str, str], Sent]
+RUNS = dict[tuple[str, str], Run]
 REJECTED = dict[str, dict[str, Any]]
 EACH = pytest.mark.parametrize("sdk", ["python", "node"])
-ALL_CALLS = pytest.mark.parametrize(("sdk", "order"), [("python", "calls"), ("python", "zipped"), ("node", "calls")])
+ALL_CALLS = pytest.mark.parametrize(
+    ("sdk", "scenario"), [("python", "calls"), ("python", "compressed"), ("node", "calls")]
+)
 
 
 def events(stack: Stack, user: str) -> list[dict[str, Any]]:
@@ -27,8 +29,8 @@ def events(stack: Stack, user: str) -> list[dict[str, Any]]:
 
 
 @ALL_CALLS
-def test_tracks_are_rows(pipeline: Stack, sent: SENT, sdk: str, order: str) -> None:
-    user = sent[sdk, order].user
+def test_track_is_a_row(pipeline: Stack, sent: RUNS, sdk: str, scenario: str) -> None:
+    user = sent[sdk, scenario].user
 
     bare, both, ordered = events(pipeline, user)
 
@@ -39,8 +41,8 @@ def test_tracks_are_rows(pipeline: Stack, sent: SENT, sdk: str, order: str) -> N
 
 
 @ALL_CALLS
-def test_an_identify_is_a_person(pipeline: Stack, sent: SENT, sdk: str, order: str) -> None:
-    user = sent[sdk, order].user
+def test_identify_is_a_person(pipeline: Stack, sent: RUNS, sdk: str, scenario: str) -> None:
+    user = sent[sdk, scenario].user
 
     (row,) = pipeline.query(f"SELECT traits FROM persons WHERE user_id = '{user}'")  # noqa: S608
 
@@ -48,57 +50,61 @@ def test_an_identify_is_a_person(pipeline: Stack, sent: SENT, sdk: str, order: s
 
 
 @ALL_CALLS
-def test_the_rest_is_refused_with_its_reason_and_kept(sent: SENT, rejected: REJECTED, sdk: str, order: str) -> None:
-    user = sent[sdk, order].user
+def test_other_calls_are_rejected_with_code_and_content(
+    sent: RUNS, rejected: REJECTED, sdk: str, scenario: str
+) -> None:
+    user = sent[sdk, scenario].user
 
     found = {name: entry for name, entry in rejected.items() if name.startswith(f"{user}-")}
 
-    assert {name.removeprefix(f"{user}-"): entry["code"] for name, entry in found.items()} == REFUSED
+    assert {name.removeprefix(f"{user}-"): entry["code"] for name, entry in found.items()} == REJECTED_CODES
     assert all(json.loads(entry["content"])["messageId"] == name for name, entry in found.items())
 
 
 @ALL_CALLS
-def test_a_batch_of_good_and_refused_items_is_a_success_to_the_library(sent: SENT, sdk: str, order: str) -> None:
-    done = sent[sdk, order]
+def test_batch_with_rejected_items_is_a_success_to_the_library(sent: RUNS, sdk: str, scenario: str) -> None:
+    run = sent[sdk, scenario]
 
-    assert done.told.failed == done.told.not_sent == []
-    assert done.front.seen == ["200"] * len(done.front.seen)
-    assert done.front.headers["Content-Encoding: gzip"] == (len(done.front.seen) if order == "zipped" else 0)
+    assert run.report.failed == run.report.not_sent == []
+    assert run.proxy.outcomes == ["200"] * len(run.proxy.outcomes)
+    assert run.proxy.headers["Content-Encoding: gzip"] == (len(run.proxy.outcomes) if scenario == "compressed" else 0)
 
 
 @EACH
-def test_a_wrong_token_is_told_once_and_stores_nothing(pipeline: Stack, sent: SENT, sdk: str) -> None:
-    done = sent[sdk, "wrong-token"]
+def test_invalid_token_is_reported_once_and_stores_nothing(pipeline: Stack, sent: RUNS, sdk: str) -> None:
+    run = sent[sdk, "wrong-token"]
 
-    assert done.front.seen == ["401"]
-    assert done.told.failed == {"python": ["401 unauthorized"], "node": ["[401] Unauthorized"]}[sdk]
-    assert events(pipeline, done.user) == []
-
-
-def test_python_keeps_an_item_that_is_too_large_to_itself(pipeline: Stack, sent: SENT, rejected: REJECTED) -> None:
-    done = sent["python", "large"]
-
-    assert len(done.told.not_sent) == 1
-    assert [row["event"] for row in events(pipeline, done.user)] == ["Small"]
-    assert f"{done.user}-large" not in rejected
+    assert run.proxy.outcomes == ["401"]
+    assert run.report.failed == {"python": ["401 unauthorized"], "node": ["[401] Unauthorized"]}[sdk]
+    assert events(pipeline, run.user) == []
 
 
-def test_node_sends_an_item_that_is_too_large_and_it_alone_is_refused(
-    pipeline: Stack, sent: SENT, rejected: REJECTED
+def test_python_library_does_not_send_an_item_that_is_too_large(
+    pipeline: Stack, sent: RUNS, rejected: REJECTED
 ) -> None:
-    done = sent["node", "large"]
+    run = sent["python", "large"]
 
-    assert done.told.failed == done.told.not_sent == []
-    assert [row["event"] for row in events(pipeline, done.user)] == ["Small"]
-    refused = rejected[f"{done.user}-large"]
-    assert refused["code"] == "item_too_large"
-    assert LARGE in refused["content"]
+    assert len(run.report.not_sent) == 1
+    assert [row["event"] for row in events(pipeline, run.user)] == ["Small"]
+    assert f"{run.user}-large" not in rejected
 
 
-def test_values_of_python_arrive_as_it_writes_them(pipeline: Stack, sent: SENT, rejected: REJECTED) -> None:
-    done = sent["python", "values"]
+def test_node_library_sends_an_item_that_is_too_large_and_only_it_is_rejected(
+    pipeline: Stack, sent: RUNS, rejected: REJECTED
+) -> None:
+    run = sent["node", "large"]
 
-    (row,) = events(pipeline, done.user)
+    assert run.report.failed == run.report.not_sent == []
+    assert [row["event"] for row in events(pipeline, run.user)] == ["Small"]
+    rejection = rejected[f"{run.user}-large"]
+    assert rejection["code"] == "item_too_large"
+    assert LARGE in rejection["content"]
+
+
+def test_python_values_are_stored_as_the_library_encodes_them(pipeline: Stack, sent: RUNS, rejected: REJECTED) -> None:
+    run = sent["python", "values"]
+
+    (row,) = events(pipeline, run.user)
 
     assert row["properties"] == {
         "whole": 42,
@@ -118,16 +124,16 @@ def test_values_of_python_arrive_as_it_writes_them(pipeline: Stack, sent: SENT, 
         "text": 'Grüße 😀 \u2028 \\ "',
     }
     assert row["at"] == "2026-01-31 10:30:15.678000"
-    codes = {json.loads(entry["content"])["event"]: entry["code"] for entry in mine(rejected, done)}
+    codes = {json.loads(entry["content"])["event"]: entry["code"] for entry in mine(rejected, run)}
     assert codes == {"Too large": "invalid_number", "No number": "invalid_number"}
     (numbered,) = events(pipeline, "7001")
-    assert numbered["properties"] == {"user": done.user}
+    assert numbered["properties"] == {"user": run.user}
 
 
-def test_values_of_node_arrive_as_it_writes_them(pipeline: Stack, sent: SENT, rejected: REJECTED) -> None:
-    done = sent["node", "values"]
+def test_node_values_are_stored_as_the_library_encodes_them(pipeline: Stack, sent: RUNS, rejected: REJECTED) -> None:
+    run = sent["node", "values"]
 
-    rows = {row["event"]: row for row in events(pipeline, done.user)}
+    rows = {row["event"]: row for row in events(pipeline, run.user)}
 
     values = rows.pop("Values")
     assert values["properties"] == {
@@ -144,16 +150,16 @@ def test_values_of_node_arrive_as_it_writes_them(pipeline: Stack, sent: SENT, re
         "text": 'Grüße 😀 \u2028 \\ "',
     }
     assert values["at"] == "2026-01-31 10:30:15.678000"
-    assert [entry["code"] for entry in mine(rejected, done)] == ["invalid_unicode"]
+    assert [entry["code"] for entry in mine(rejected, run)] == ["invalid_unicode"]
     assert rows == {}
 
 
-def mine(rejected: REJECTED, done: Sent) -> list[dict[str, Any]]:
-    return [entry for entry in rejected.values() if done.user in entry["content"]]
+def mine(rejected: REJECTED, run: Run) -> list[dict[str, Any]]:
+    return [entry for entry in rejected.values() if run.user in entry["content"]]
 
 
 @EACH
-def test_the_clock_of_the_library_is_nearly_ours(pipeline: Stack, sent: SENT, sdk: str) -> None:
+def test_clock_of_the_library_is_corrected_to_ours(pipeline: Stack, sent: RUNS, sdk: str) -> None:
     row = events(pipeline, sent[sdk, "calls"].user)[0]
     corrected, original, received = (
         datetime.fromisoformat(str(row[name])) for name in ("timestamp", "original_timestamp", "received_at")
@@ -161,5 +167,5 @@ def test_the_clock_of_the_library_is_nearly_ours(pipeline: Stack, sent: SENT, sd
 
     assert abs((corrected - original).total_seconds()) < 5
     assert corrected <= received
-    assert len(CALLS) == 3 + 1 + len(REFUSED)
+    assert len(CALLS) == 3 + 1 + len(REJECTED_CODES)
     assert math.isclose((received - datetime.fromisoformat(str(row["sent_at"]))).total_seconds(), 0, abs_tol=5)

@@ -1,4 +1,4 @@
-"""The libraries' own example programs, only host and key replaced: all their events are in ClickHouse, once."""
+"""Example programs of the libraries and of our documentation, with host and key replaced: each event is one row."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 
 from tests.faults.invariants import wait_until_idle
 from tests.faults.stack import Stack
-from tests.sdk.installing import Sdk
-from tests.support import documents
+from tests.sdk.install import Sdk
+from tests.support.documents import README, page
 
 pytestmark = pytest.mark.timeout(420)
-# What the example of Node's library takes as given: "some express-like web framework", and somebody who calls.
+# What the example of the library for Node assumes: "some express-like web framework" and a caller.
 EXPRESS = "const routes = {}; const app = { post: (path, handler) => { routes[path] = handler } };"
 CALLS = """
 for (const path of ['/login', '/cart']) routes[path]({ body: { userId: 'node-example' } }, { sendStatus() {} });
@@ -24,18 +24,18 @@ analytics.closeAndFlush({ timeout: 30000 });
 
 
 def rows(stack: Stack, table: str, user: str) -> list[dict[str, Any]]:
-    """Return what *table* has of *user*."""
+    """Return the rows of *user* in *table*."""
     return stack.query(f"SELECT * FROM {table} WHERE user_id = '{user}'")  # noqa: S608  # our own names
 
 
 def replaced(source: str, old: str, new: str) -> str:
-    """Return *source* with *old*, which must be there once, as *new*."""
+    """Return *source* with *new* in place of the only *old*."""
     assert source.count(old) == 1
     return source.replace(old, new)
 
 
 def python_example(sdk: Sdk, directory: Path, host: str, key: str) -> None:
-    """Run the library's simulator, once for each kind of item that we take."""
+    """Run the library's simulator once for each accepted type of item."""
     line = "analytics.write_key = options.writeKey\n"
     program = directory / "simulator.py"
     source = (sdk.directory / "simulator.py").read_text()
@@ -46,10 +46,10 @@ def python_example(sdk: Sdk, directory: Path, host: str, key: str) -> None:
 
 
 def node_example(sdk: Sdk, directory: Path, host: str, key: str) -> None:
-    """Run what the library's own manual shows."""
-    manual = (sdk.directory / "node_modules" / "@segment" / "analytics-node" / "README.md").read_text()
-    (source,) = re.findall(r"```ts\n(.*?)```", manual, re.DOTALL)
-    # It shows two ways to import, of which a program takes one.
+    """Run the example in the README of the library."""
+    readme = (sdk.directory / "node_modules" / "@segment" / "analytics-node" / "README.md").read_text()
+    (source,) = re.findall(r"```ts\n(.*?)```", readme, re.DOTALL)
+    # The README shows two alternative imports.
     source = replaced(source, "import { Analytics } from '@segment/analytics-node'\n", "")
     source = replaced(source, "writeKey: '<MY_WRITE_KEY>'", f"host: '{host}', writeKey: '{key}'")
     program = directory / "example.cjs"
@@ -58,23 +58,23 @@ def node_example(sdk: Sdk, directory: Path, host: str, key: str) -> None:
 
 
 def our_python_example(sdk: Sdk, directory: Path, host: str, key: str) -> None:
-    """Run what our own manual shows for Python."""
+    """Run the Python example of our documentation."""
     program = directory / "ours.py"
-    program.write_text(addressed(documents.block("python", "segment.analytics"), host, key))
+    program.write_text(addressed(README.block("python", "segment.analytics"), host, key))
     sdk.run(program)
 
 
 def our_node_example(sdk: Sdk, directory: Path, host: str, key: str) -> None:
-    """Run what our own manual shows for Node, which ends before anything is sent."""
+    """Run the Node example of our documentation, which only creates the client, and send one event."""
     (directory / "node_modules").symlink_to(sdk.directory / "node_modules")
     program = directory / "ours.mjs"
     sends = "analytics.track({ userId: 'readme-node', event: 'Started' }); await analytics.closeAndFlush()"
-    program.write_text(addressed(documents.block("js", "@segment/analytics-node"), host, key) + sends)
+    program.write_text(addressed(page("docs/http.md").block("js", "@segment/analytics-node"), host, key) + sends)
     sdk.run(program)
 
 
 def addressed(source: str, host: str, key: str) -> str:
-    """Return *source* of our own manual with the test's host and key."""
+    """Return *source* of our documentation with the test's host and key."""
     return replaced(replaced(source, "http://127.0.0.1:8080", host), "<token>", key)
 
 
@@ -96,7 +96,7 @@ def examples(pipeline: Stack, sdks: dict[str, Sdk], tmp_path_factory: pytest.Tem
     return pipeline
 
 
-def test_the_example_of_python(examples: Stack) -> None:
+def test_python_example_stores_an_event_and_a_person(examples: Stack) -> None:
     (event,) = rows(examples, "events", "python-example")
     (person,) = rows(examples, "persons", "python-example")
 
@@ -104,7 +104,7 @@ def test_the_example_of_python(examples: Stack) -> None:
     assert person["traits"] == {"plan": "pro"}
 
 
-def test_the_example_of_node(examples: Stack) -> None:
+def test_node_example_stores_an_event_and_an_identify(examples: Stack) -> None:
     (event,) = rows(examples, "events", "node-example")
     (identify,) = rows(examples, "identifies", "node-example")
 
@@ -113,5 +113,5 @@ def test_the_example_of_node(examples: Stack) -> None:
 
 
 @pytest.mark.parametrize(("user", "event"), [("ada", "Order Completed"), ("readme-node", "Started")])
-def test_the_examples_of_our_own_readme(examples: Stack, user: str, event: str) -> None:
+def test_example_of_our_documentation_stores_its_event(examples: Stack, user: str, event: str) -> None:
     assert [row["event"] for row in rows(examples, "events", user)] == [event]

@@ -1,4 +1,4 @@
-"""What a library sends again, for whatever reason, is one row."""
+"""A request that a library retries results in one row per item."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from collections import Counter
 import pytest
 
 from tests.faults.stack import Stack
-from tests.sdk.conftest import Sent
-from tests.sdk.orders import FAULTS, RESENT
+from tests.sdk.conftest import Run
+from tests.sdk.scenarios import FAULTS, RETRIED_ITEMS
 
 pytestmark = pytest.mark.timeout(420)
-STORED_BEFORE_IT_FAILED = {"dropped after", "slow"}
+STORED_BEFORE_THE_FAULT = {"dropped after", "slow"}
 
 
 @pytest.mark.parametrize("sdk", ["python", "node"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_sent_again_is_one_row(
-    pipeline: Stack, sent: dict[tuple[str, str], Sent], copies: Counter[str], sdk: str, fault: str
+def test_retried_request_is_one_row_per_item(
+    pipeline: Stack, sent: dict[tuple[str, str], Run], copies: Counter[str], sdk: str, fault: str
 ) -> None:
-    done = sent[sdk, fault.replace(" ", "-")]
+    run = sent[sdk, fault.replace(" ", "-")]
 
-    assert done.front.seen[0] == fault
-    assert done.front.seen[1:] == ["200"] * len(done.front.seen[1:])
-    assert done.told.failed == []
-    first, *again = [message_ids(body) for body in done.front.bodies]
-    assert again
-    assert first <= set().union(*again)
-    assert {copies[name] for name in first} == {2 if fault in STORED_BEFORE_IT_FAILED else 1}
-    rows = pipeline.query(f"SELECT event, message_id FROM events WHERE user_id = '{done.user}' ORDER BY event")  # noqa: S608
-    assert [row["event"] for row in rows] == [f"Resent {number}" for number in range(RESENT)]
-    assert {row["message_id"] for row in rows} == first.union(*again)
+    assert run.proxy.outcomes[0] == fault
+    assert run.proxy.outcomes[1:] == ["200"] * len(run.proxy.outcomes[1:])
+    assert run.report.failed == []
+    first, *retries = [message_ids(body) for body in run.proxy.bodies]
+    assert retries
+    assert first <= set().union(*retries)
+    assert {copies[name] for name in first} == {2 if fault in STORED_BEFORE_THE_FAULT else 1}
+    rows = pipeline.query(f"SELECT event, message_id FROM events WHERE user_id = '{run.user}' ORDER BY event")  # noqa: S608
+    assert [row["event"] for row in rows] == [f"Retried {number}" for number in range(RETRIED_ITEMS)]
+    assert {row["message_id"] for row in rows} == first.union(*retries)
 
 
 def message_ids(body: bytes) -> set[str]:

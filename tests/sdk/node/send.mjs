@@ -1,5 +1,5 @@
-// Sends with Segment's library for Node as it comes, found in the directory SDK_DIRECTORY; orders and replies are those
-// of ../python/send.py.
+// Sends with Segment's unmodified library for Node from the directory SDK_DIRECTORY. Input and output are those of
+// ../python/send.py.
 import { createRequire } from 'node:module'
 import { text } from 'node:stream/consumers'
 
@@ -30,11 +30,11 @@ function values(user) {
   ]
 }
 
-const order = JSON.parse(await text(process.stdin))
+const scenario = JSON.parse(await text(process.stdin))
 const analytics = new Analytics({
-  host: order.host,
-  writeKey: order.key,
-  httpRequestTimeout: order.timeoutSeconds * 1000,
+  host: scenario.host,
+  writeKey: scenario.key,
+  httpRequestTimeout: scenario.timeoutSeconds * 1000,
 })
 const failed = new Set()
 const notSent = []
@@ -42,6 +42,6 @@ analytics.on('error', ({ reason }) => {
   if (/maximum event size/.test(reason?.message)) notSent.push(reason.message)
   else failed.add(String(reason?.message ?? reason))
 })
-for (const [method, fields] of order.calls ?? values(order.user)) analytics[method](fields)
+for (const [method, fields] of scenario.calls ?? values(scenario.user)) analytics[method](fields)
 await analytics.closeAndFlush({ timeout: 60_000 })
 console.log(JSON.stringify({ failed: [...failed], notSent }))

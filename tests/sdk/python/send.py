@@ -1,7 +1,7 @@
-"""Sends with Segment's library for Python as it comes; run by the interpreter of that library's own environment.
+"""Sends with Segment's unmodified library for Python; runs in the virtual environment of that library.
 
-Reads an order from standard input: `host`, `key`, `user`, `calls`, and the options `gzip` and `timeoutSeconds`. Prints
-what the library told its caller: `failed`, a line for each batch given up, and `notSent`, one for each call refused.
+Reads a scenario from standard input: `host`, `key`, `user`, `calls`, and the options `gzip` and `timeoutSeconds`.
+Prints what the library reported: `failed`, a line for each abandoned batch, and `notSent`, one for each rejected call.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from segment.analytics import Client
 
 
 class Plan(enum.Enum):
-    """A value that the library takes for what is in it."""
+    """An enum; the library sends the value of the member."""
 
     PRO = "pro"
 
@@ -55,8 +55,8 @@ def values(user: str) -> list[Any]:
 
 
 def main() -> None:
-    """Carry out the order."""
-    order = json.load(sys.stdin)
+    """Run the scenario."""
+    scenario = json.load(sys.stdin)
     failed: list[str] = []
     not_sent: list[str] = []
 
@@ -64,14 +64,14 @@ def main() -> None:
         failed.append(f"{error.status} {error.code}" if hasattr(error, "status") else type(error).__name__)
 
     client = Client(
-        order["key"],
-        host=order["host"],
+        scenario["key"],
+        host=scenario["host"],
         on_error=note,
-        gzip=order["gzip"],
-        timeout=order["timeoutSeconds"],
+        gzip=scenario["gzip"],
+        timeout=scenario["timeoutSeconds"],
         upload_interval=0.2,
     )
-    for method, fields in order["calls"] or values(order["user"]):
+    for method, fields in scenario["calls"] or values(scenario["user"]):
         arguments = {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): fields[name] for name in fields}
         try:
             getattr(client, method)(**arguments)

@@ -1,4 +1,4 @@
-"""What stands before a gateway in a bad hour: it refuses, breaks connections before and after, and answers late."""
+"""A proxy before a gateway that injects faults: error statuses, closed connections and slow replies."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from aiohttp import web
 
 Fault = Literal["429", "503", "dropped before", "dropped after", "slow"]
 
-LATE_SECONDS = 2.5
-"""Longer than a library waits in these tests."""
+SLOW_REPLY_SECONDS = 2.5
+"""Longer than the timeout of the libraries in these tests."""
 BODY_LIMIT_BYTES = 8 * 1024 * 1024
-KEPT_HEADERS = ("Authorization", "Content-Type", "Content-Encoding")
+FORWARDED_HEADERS = ("Authorization", "Content-Type", "Content-Encoding")
 
 
-class Front:
-    """One listening address before one gateway; each fault is used up by one request, the rest go through."""
+class FaultyProxy:
+    """Listens before one gateway. Each fault applies to one request, in order; later requests pass."""
 
     def __init__(self, gateway: str, faults: Sequence[Fault] = ()) -> None:
         self._gateway = gateway
@@ -30,11 +30,11 @@ class Front:
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
         self.address = ""
-        self.seen: list[str] = []
-        """What was done with each request: a fault's name or the status that the gateway answered."""
+        self.outcomes: list[str] = []
+        """For each request, the name of the fault or the status of the gateway."""
         self.bodies: list[bytes] = []
         self.headers: Counter[str] = Counter()
-        """How often each header came, and each `name: value` of `Content-Encoding`."""
+        """Number of requests with each header, and with each `name: value` of `Content-Encoding`."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -72,30 +72,30 @@ class Front:
         self.headers[f"Content-Encoding: {request.headers.get('Content-Encoding')}"] += 1
         fault = self._faults.pop(0) if self._faults else None
         if fault is not None:
-            self.seen.append(fault)
+            self.outcomes.append(fault)
         if fault in {"429", "503"}:
             error = {"code": "injected", "message": "Not now."}
             return web.json_response(error, status=int(fault), headers={"Retry-After": "1"})
         if fault == "dropped before":
             return _drop(request)
-        status, reply = await self._pass_on(request, body)
+        status, reply = await self._forward(request, body)
         if fault == "dropped after":
             return _drop(request)
         if fault == "slow":
-            await asyncio.sleep(LATE_SECONDS)
+            await asyncio.sleep(SLOW_REPLY_SECONDS)
         else:
-            self.seen.append(str(status))
+            self.outcomes.append(str(status))
         return web.Response(status=status, body=reply, content_type="application/json")
 
-    async def _pass_on(self, request: web.Request, body: bytes) -> tuple[int, bytes]:
+    async def _forward(self, request: web.Request, body: bytes) -> tuple[int, bytes]:
         assert self._session is not None
-        headers = {name: request.headers[name] for name in KEPT_HEADERS if name in request.headers}
+        headers = {name: request.headers[name] for name in FORWARDED_HEADERS if name in request.headers}
         async with self._session.post(f"{self._gateway}{request.path_qs}", data=body, headers=headers) as reply:
             return reply.status, await reply.read()
 
 
 def _drop(request: web.Request) -> web.Response:
-    """Break the connection; what is returned reaches nobody."""
+    """Close the connection without a reply; the returned response is not sent."""
     assert request.transport is not None
     request.transport.abort()
     return web.Response()

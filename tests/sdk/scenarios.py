@@ -1,4 +1,4 @@
-"""What the libraries are asked to send, each order for a user of its own."""
+"""The scenarios: the calls that the libraries make, each scenario for its own user."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.sdk.front import Fault
+from tests.sdk.proxy import Fault
 
 FAULTS: tuple[Fault, ...] = ("429", "503", "dropped before", "dropped after", "slow")
-RESENT = 3
-"""Items of an order whose first request fails."""
+RETRIED_ITEMS = 3
+"""Number of items in a scenario whose first request fails."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """Calls, and what happens to the first requests that they become."""
+class Scenario:
+    """Calls to a library, and the faults of the first requests."""
 
     calls: Sequence[Any] | None
-    """None: those with values that only the language has."""
+    """None: the calls with values of the language, which the sending program defines."""
     faults: tuple[Fault, ...] = ()
     gzip: bool = False
     key: str | None = None
     """None: the token of the pipeline."""
 
-    def spoken(self, *, host: str, key: str, user: str) -> dict[str, Any]:
-        """Return it as the sending program reads it."""
-        calls = None if self.calls is None else [[method, named(fields, user)] for method, fields in self.calls]
-        told = {"host": host, "key": self.key or key, "user": user, "calls": calls}
-        return {**told, "gzip": self.gzip, "timeoutSeconds": 1.0 if self.faults else 15.0}
+    def program_input(self, *, host: str, key: str, user: str) -> dict[str, Any]:
+        """Return the input of the sending program."""
+        calls = None if self.calls is None else [[method, with_user(fields, user)] for method, fields in self.calls]
+        common = {"host": host, "key": self.key or key, "user": user, "calls": calls}
+        return {**common, "gzip": self.gzip, "timeoutSeconds": 1.0 if self.faults else 15.0}
 
 
-def named(value: Any, user: str) -> Any:
-    """Return *value* with the order's user in place of every `USER`."""
+def with_user(value: Any, user: str) -> Any:
+    """Return *value* with *user* in place of every `USER`."""
     if isinstance(value, dict):
-        return {name: named(inner, user) for name, inner in value.items()}
+        return {name: with_user(inner, user) for name, inner in value.items()}
     return value.replace("USER", user) if isinstance(value, str) else value
 
 
@@ -52,7 +52,7 @@ CALLS: list[Any] = [
     ["track", {"anonymousId": "USER-a", "event": "Anonymous", "messageId": "USER-anonymous"}],
     ["identify", {"anonymousId": "USER-a", "traits": {"plan": "x"}, "messageId": "USER-anonymous-identify"}],
 ]
-REFUSED = {
+REJECTED_CODES = {
     "page": "unsupported_type",
     "screen": "unsupported_type",
     "group": "unsupported_type",
@@ -60,27 +60,28 @@ REFUSED = {
     "anonymous": "user_id_required",
     "anonymous-identify": "user_id_required",
 }
-"""What becomes of the rest of `CALLS`, by the end of the messageId."""
+"""Error codes of the other `CALLS`, by the suffix of the messageId."""
 
 # Node's library counts characters that are no ASCII letters, so this is small to it. Python's counts bytes.
 LARGE = "x" * 33_000
-ORDERS = {
-    "calls": Order(CALLS),
-    "values": Order(None),
-    "large": Order(
+SCENARIOS = {
+    "calls": Scenario(CALLS),
+    "values": Scenario(None),
+    "large": Scenario(
         [
             ["track", {"userId": "USER", "event": "Large", "properties": {"v": LARGE}, "messageId": "USER-large"}],
             ["track", {"userId": "USER", "event": "Small", "messageId": "USER-small"}],
         ]
     ),
-    "wrong-token": Order([["track", {"userId": "USER", "event": "No"}]], key="seq_dev_0000000000000000"),
+    "wrong-token": Scenario([["track", {"userId": "USER", "event": "No"}]], key="seq_dev_0000000000000000"),
     **{
-        fault.replace(" ", "-"): Order(
-            [["track", {"userId": "USER", "event": f"Resent {number}"}] for number in range(RESENT)], faults=(fault,)
+        fault.replace(" ", "-"): Scenario(
+            [["track", {"userId": "USER", "event": f"Retried {number}"}] for number in range(RETRIED_ITEMS)],
+            faults=(fault,),
         )
         for fault in FAULTS
     },
 }
-SENT: list[tuple[str, str]] = [(sdk, order) for sdk in ("python", "node") for order in ORDERS]
-ZIPPED = Order(CALLS, gzip=True)
-"""For Python alone: the library for Node compresses nothing."""
+RUNS: list[tuple[str, str]] = [(sdk, name) for sdk in ("python", "node") for name in SCENARIOS]
+COMPRESSED = Scenario(CALLS, gzip=True)
+"""For Python only: the library for Node does not compress."""

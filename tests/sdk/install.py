@@ -1,6 +1,6 @@
-"""Segment's libraries as the registries have them, each installed once from its lock file into the cache.
+"""Installs Segment's libraries for Python and Node from their lock files into the cache, once per lock file.
 
-Node itself comes with the development dependencies, so a machine needs nothing but Python for any of this.
+The development dependencies contain Node, so a machine needs only Python.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ PROGRAM_SECONDS = 90
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a library told its caller."""
+class SdkReport:
+    """What a library reported to its caller."""
 
     failed: list[str]
-    """A line for each batch that it gave up, or each item of one."""
+    """A line for each abandoned batch, or each item of one."""
     not_sent: list[str]
-    """A line for each call that it refused itself."""
+    """A line for each call that the library rejected itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sdk:
-    """A library that is installed."""
+    """An installed library."""
 
     name: str
     directory: Path
     command: tuple[str, ...]
-    """What runs a program that uses it."""
+    """Command that runs a program with the library."""
     environ: Mapping[str, str] = field(default_factory=dict)
 
-    def run(self, program: Path, *arguments: str, told: str = "") -> str:
-        """Run *program* with *told* as its input and return its output."""
+    def run(self, program: Path, *arguments: str, stdin: str = "") -> str:
+        """Run *program* with *stdin* and return its output."""
         done = subprocess.run(
             [*self.command, str(program), *arguments],
             env={**os.environ, **self.environ},
-            input=told,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=PROGRAM_SECONDS,
@@ -66,21 +66,21 @@ class Sdk:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def send(self, order: Mapping[str, Any]) -> Told:
-        """Let the library carry out *order*, see `python/send.py`."""
+    def send(self, scenario: Mapping[str, Any]) -> SdkReport:
+        """Run *scenario* with the library; `python/send.py` describes its fields."""
         program = HERE / self.name / ("send.py" if self.name == "python" else "send.mjs")
-        outcome = json.loads(self.run(program, told=json.dumps(order)))
-        return Told(outcome["failed"], outcome["notSent"])
+        outcome = json.loads(self.run(program, stdin=json.dumps(scenario)))
+        return SdkReport(outcome["failed"], outcome["notSent"])
 
 
 def python_sdk() -> Sdk:
-    """Return the library for Python, in an environment that has nothing else."""
+    """Return the library for Python, in a virtual environment of its own."""
 
     def install(directory: Path) -> None:
         subprocess.run([sys.executable, "-m", "venv", directory], check=True)
         python = str(directory / "bin" / "python")
         subprocess.run([python, *PIP, "install", "--require-hashes", "-r", str(PYTHON_LOCK)], check=True)
-        # Its own example program is in the source distribution alone.
+        # Only the source distribution contains the example program.
         version = next(line.split()[0] for line in PYTHON_LOCK.read_text().splitlines() if line.startswith("segment-"))
         download = [python, *PIP, "download", "--no-deps", "--no-binary", ":all:", "-d", str(directory), version]
         subprocess.run(download, check=True)
@@ -112,7 +112,7 @@ def node_sdk() -> Sdk:
 
 
 def _installed(name: str, lock: Path, install: Callable[[Path], None]) -> Path:
-    """Return where what *lock* names is installed; it is done once for each content of that file."""
+    """Return the directory with the packages of *lock*, installed once for each content of that file."""
     state = hashlib.sha256(lock.read_bytes() + sys.version.encode() + sys.base_prefix.encode()).hexdigest()[:12]
     directory = cache_directory(load(LocalSettings)) / "sdk" / f"{name}-{state}"
     complete = directory / ".complete"
