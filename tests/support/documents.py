@@ -1,19 +1,21 @@
-"""Reads README.md: its sections, its fenced blocks and its tables, for the tests that hold them against the code."""
+"""Reads the Markdown pages, so that tests can compare their sections, blocks, tables, links and anchors to the code."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
-README = ROOT / "README.md"
 
-_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _STRINGIFIED = re.compile(r"JSON\.stringify\((.*?)\),?\n\}\)", re.DOTALL)
 _HEADERS = re.compile(r"headers: \{(.*?)\},\n", re.DOTALL)
 _HEADER = re.compile(r"'([\w-]+)': [`']([^`']+)[`']")
@@ -28,43 +30,101 @@ class Request:
     headers: dict[str, str]
     body: str
 
-
-def text() -> str:
-    """Return README.md."""
-    return README.read_text(encoding="utf-8")
-
-
-def section(title: str) -> str:
-    """Return what stands under the heading *title*, up to the next heading of any level."""
-    parts = _HEADING.split(_without_blocks(text()))
-    return parts[parts.index(title) + 1]
+    @property
+    def items(self) -> list[Any]:
+        """The items of its batch."""
+        found: list[Any] = json.loads(self.body)["batch"]
+        return found
 
 
-def blocks(language: str) -> list[str]:
-    """Return the content of every fenced block of *language*."""
-    return [content for name, content in _BLOCK.findall(text()) if name == language]
+@dataclass(frozen=True)
+class Page:
+    """A Markdown file of the repository."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return self.path.relative_to(ROOT).as_posix()
+
+    @cached_property
+    def text(self) -> str:
+        """The whole page."""
+        return self.path.read_text(encoding="utf-8")
+
+    @cached_property
+    def prose(self) -> str:
+        """The page without its fenced blocks."""
+        return _BLOCK.sub("", self.text)
+
+    def section(self, title: str) -> str:
+        """Return what follows the heading *title*, up to the next heading of any level."""
+        parts = _HEADING.split(self.prose)
+        return parts[parts.index(title) + 1]
+
+    def blocks(self, language: str) -> list[str]:
+        """Return the content of every fenced block of *language*."""
+        return [content for name, content in _BLOCK.findall(self.text) if name == language]
+
+    def block(self, language: str, containing: str) -> str:
+        """Return the only block of *language* that contains *containing*."""
+        [found] = [content for content in self.blocks(language) if containing in content]
+        return found
+
+    def rows(self, title: str, table: int = 0) -> list[list[str]]:
+        """Return the rows of a table in the section *title*, without the head; *table* counts from 0."""
+        tables = re.findall(r"(?:^\|.*\n?)+", self.section(title), re.MULTILINE)
+        return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in tables[table].splitlines()[2:]]
+
+    def links(self) -> list[str]:
+        """Return the target of every link, as it is written."""
+        return _LINK.findall(self.prose)
+
+    def anchors(self) -> set[str]:
+        """Return the anchors that GitHub gives the headings."""
+        return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for _, title in _HEADING.findall(self.prose)}
+
+    def commands(self) -> Iterator[list[str]]:
+        """Yield the words of every shell command of the page."""
+        for script in self.blocks("bash"):
+            yield from _commands(script)
+
+    def curl(self, containing: str, **variables: str) -> Request:
+        """Return the request of the `curl` command in the block that contains *containing*, with *variables* set."""
+        script = self.block("bash", containing)
+        for name, value in variables.items():
+            script = script.replace(f"${name}", value)
+        [words] = [words for words in _commands(script) if words[0] == "curl"]
+        return _curl_request(words[1:])
+
+    def fetch(self, **variables: str) -> Request:
+        """Return the request of the `fetch` example, with environment *variables* set; its body is written as JSON."""
+        script = self.block("js", "fetch(")
+        for name, value in variables.items():
+            script = script.replace(f"${{process.env.{name}}}", value)
+        [url], [body] = _FETCHED.findall(script), _STRINGIFIED.findall(script)
+        [headers] = _HEADERS.findall(script)
+        return Request(url, dict(_HEADER.findall(headers)), json.dumps(json.loads(body)))
 
 
-def block(language: str, containing: str) -> str:
-    """Return the one block of *language* that holds *containing*."""
-    [found] = [content for content in blocks(language) if containing in content]
-    return found
+def page(path: str) -> Page:
+    """Return the page at *path*, relative to the repository."""
+    return Page(ROOT / path)
 
 
-def rows(title: str) -> list[list[str]]:
-    """Return the rows of the table under *title*, without its head."""
-    lines = [line for line in section(title).splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+README = page("README.md")
+PAGES = tuple(
+    Page(path)
+    for path in (
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
+    )
+)
+"""Every page of the documentation."""
 
 
-def curl(containing: str, **variables: str) -> Request:
-    """Return what the `curl` line that holds *containing* sends, with shell *variables* put in."""
-    script = block("bash", containing)
-    for name, value in variables.items():
-        script = script.replace(f"${name}", value)
-    [words] = [words for words in _commands(script) if words[0] == "curl"]
+def _curl_request(words: list[str]) -> Request:
     url, headers, body = "", {}, ""
-    following = iter(words[1:])
+    following = iter(words)
     for word in following:
         if word == "-H":
             name, _, value = next(following).partition(": ")
@@ -79,24 +139,8 @@ def curl(containing: str, **variables: str) -> Request:
     return Request(url, headers, body)
 
 
-def fetch(**variables: str) -> Request:
-    """Return what the `fetch` example sends, with environment *variables* put in; its object is JSON as well."""
-    script = block("js", "fetch(")
-    for name, value in variables.items():
-        script = script.replace(f"${{process.env.{name}}}", value)
-    [url], [body] = _FETCHED.findall(script), _STRINGIFIED.findall(script)
-    [headers] = _HEADERS.findall(script)
-    return Request(url, dict(_HEADER.findall(headers)), json.dumps(json.loads(body)))
-
-
-def items(request: Request) -> list[Any]:
-    """Return the items that *request* sends."""
-    found: list[Any] = json.loads(request.body)["batch"]
-    return found
-
-
 def _commands(script: str) -> list[list[str]]:
-    """Return the words of each command of *script*: one stands on one line, or ends where its quotes do."""
+    """Return the words of each command of *script*. A command ends with its line, or where its last quote closes."""
     commands: list[list[str]] = []
     pending = ""
     for line in script.splitlines():
@@ -111,7 +155,3 @@ def _commands(script: str) -> list[list[str]]:
         if words:
             commands.append(words)
     return commands
-
-
-def _without_blocks(markdown: str) -> str:
-    return _BLOCK.sub("", markdown)

@@ -1,201 +1,397 @@
-"""README.md says what the code does: settings, commands, paths, examples, files."""
+"""The documentation says what the code does: commands, paths, codes, tables, messages, links, examples and files."""
 
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
+import os
 import re
 import tomllib
-from collections.abc import Sequence
-from dataclasses import fields
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import click
 import pytest
 
 from deploy.cli import main
-from deploy.docker.prepare import PrepareSettings
-from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
-from deploy.logging import LogSettings
-from deploy.settings import LocalSettings
-from gateway.ingest.validate import Limits, check_items, read_request
+from gateway import errors as gateway_errors
+from gateway import metrics as gateway_metrics
+from gateway.ingest.envelope import Limits, parse_envelope
+from gateway.ingest.rejections import Code
+from gateway.ingest.validate import validate_items
 from gateway.settings import GatewaySettings
-from processors.clickhouse.access import AnalystSettings
-from processors.settings import WorkerSettings
-from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, declarations, load
-from tests.support import documents
-from tests.support.documents import ROOT
+from processors.engine import errors as engine_errors
+from processors.engine.exit import exit_code
+from schemas.records import decode_item, item_key
+from schemas.settings import declarations
+from schemas.topics import Topics
+from tests.benchmarks.command import COMPARISONS
+from tests.faults.controls import CONTROLS
+from tests.faults.run import NAMES
+from tests.faults.worker import VARIABLES
+from tests.support import messages
+from tests.support.documents import PAGES, README, ROOT, Page, Request, page
 
-# In the README's order. A setting that several processes read stands with the first of them.
-READERS: dict[str, type[Any]] = {
-    "all": KafkaSettings,
-    "all ": LogSettings,
-    "topics": TopicSettings,
-    "gateway": GatewaySettings,
-    "workers": WorkerSettings,
-    "events, tables": ClickHouseSettings,
-    "up": LocalSettings,
-    "up: ClickHouse": EmbeddedClickHouseSettings,
-    "tables migrate": AnalystSettings,
-    "compose: init": PrepareSettings,
-}
-TEST_SETTINGS = {"SEQUENCE_TEST_KAFKA", "SEQUENCE_TEST_CLICKHOUSE"}
-LONGEST = 380
+CONTRIBUTING, CHANGELOG = page("CONTRIBUTING.md"), page("CHANGELOG.md")
+HTTP, SQL, CONSUMERS = page("docs/http.md"), page("docs/sql.md"), page("docs/consumers.md")
+OPERATIONS, FAULTS, BENCHMARKS = page("docs/operations.md"), page("docs/faults.md"), page("docs/benchmarks.md")
 
-
-def shown(value: object) -> str:
-    """Return a default as the tables show it."""
-    text = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
-    return f"`{text}`" if text else ""
-
-
-def expected_rows() -> list[list[str]]:
-    """Return the rows of the table of settings as the code has them."""
-    rows: dict[str, list[str]] = {}
-    for reader, cls in READERS.items():
-        own = {field.metadata["variable"] for field in fields(cls) if "variable" in field.metadata}
-        for setting in declarations(cls):
-            if setting.variable in own - rows.keys():
-                row = [f"`{setting.variable}`", shown(setting.default), setting.about, reader.strip()]
-                rows[setting.variable] = row
-    return list(rows.values())
-
-
-def declared_in_the_source() -> set[str]:
-    """Return the first argument of every call of `setting` in the packages."""
-    calls = (
-        node
-        for package in ("schemas", "gateway", "processors", "deploy")
-        for path in (ROOT / package).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setting"
-    )
-    return {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}  # type: ignore[misc]  # they are texts
-
-
-def commands(group: click.Group, path: Sequence[str] = ()) -> set[str]:
-    """Return every command of *group* by its words."""
-    found: set[str] = set()
-    for name, command in group.commands.items():
-        words = (*path, name)
-        found |= commands(command, words) if isinstance(command, click.Group) else {" ".join(words)}
-    return found
-
-
-def test_the_table_of_settings_is_what_the_code_declares() -> None:
-    assert documents.rows("Settings") == expected_rows()
-
-
-def test_every_setting_of_the_source_is_in_the_table() -> None:
-    assert {row[0].strip("`") for row in documents.rows("Settings")} == declared_in_the_source()
-
-
-@pytest.mark.parametrize("reader", READERS)
-def test_a_default_as_shown_is_read_as_the_default(reader: str) -> None:
-    environ = {row[0].strip("`"): row[1].strip("`") for row in documents.rows("Settings")}
-
-    assert load(READERS[reader], environ) == READERS[reader]()
-
-
-def test_a_setting_that_is_declared_twice_is_the_same_setting() -> None:
-    found: dict[str, set[tuple[object, str]]] = {}
-    for cls in READERS.values():
-        for setting in declarations(cls):
-            found.setdefault(setting.variable, set()).add((setting.default, setting.about))
-
-    assert {variable: kinds for variable, kinds in found.items() if len(kinds) > 1} == {}
-
-
-def test_every_variable_that_is_spoken_of_exists() -> None:
-    spoken = set(re.findall(r"SEQUENCE_[A-Z_]+", documents.text()))
-
-    assert spoken - TEST_SETTINGS <= declared_in_the_source()
-
-
-def test_every_command_is_shown_and_exists() -> None:
-    assert {f"sequence {words}" for words in commands(main)} == {
-        row[0].strip("`") for row in documents.rows("Commands")
-    }
-
-
-def test_every_target_of_make_is_told_of_and_exists() -> None:
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-
-    spoken = re.findall(r"^make (\w+)|`make (\w+)`", documents.text(), re.MULTILINE)
-
-    assert {first or second for first, second in spoken} == targets - {"help"}
-
-
-def test_the_paths_are_those_of_the_contract() -> None:
-    contract = json.loads((ROOT / "schemas" / "openapi.json").read_text())
-    told = set(re.findall(r"`(/[\w/.]*)`", " ".join(row[0] for row in documents.rows("HTTP contract"))))
-
-    assert told == set(contract["paths"])
-
-
-def test_the_statuses_are_those_of_the_contract() -> None:
-    contract = json.loads((ROOT / "schemas" / "openapi.json").read_text())
-    told = {status for row in documents.rows("Replies") for status in re.findall(r"\d{3}", row[0])}
-
-    assert told == set(contract["paths"]["/event/batch"]["post"]["responses"])
-
-
-@pytest.mark.parametrize(
-    "example", [partial(documents.curl, "/event/batch", TOKEN="t"), partial(documents.fetch, TOKEN="t")]
+TEST_SETTINGS = VARIABLES | {"SEQUENCE_TEST_KAFKA", "SEQUENCE_TEST_CLICKHOUSE"}
+START_ERRORS = frozenset(
+    {"RefusedStartError", "TopicsError", "ExpiredInputError", "TruncatedLogError", "KafkaUnavailableError"}
+    | {"StartError", "MigrationError"}
+    | {"PortInUseError", "AlreadyRunningError", "StateError", "FetchError", "ServiceError", "MissingExtraError"}
 )
-def test_what_an_example_sends_is_accepted(example: Any) -> None:
-    request = example()
-    limits = Limits(2500, 32 * 1024)
-    parsed = read_request(request.body.encode(), item_type=None, limits=limits)
-    verdicts = check_items(parsed, project_id="dev", received_at=1_800_000_000_000_000, limits=limits)
-
-    assert len(verdicts.accepted) == len(documents.items(request)) > 0
-    assert verdicts.refused == []
-    assert request.url == "http://127.0.0.1:8080/event/batch"
-    assert request.headers["Authorization"].startswith("Bearer ")
+"""Exceptions with which a process ends before it has begun to work."""
+FATAL_ERRORS = frozenset(
+    {"SkippedRecordsError", "InterleavedWriterError", "LocalStateError", "StalledError", "LeaseLostError"}
+)
+"""Exceptions that end a worker with exit code 70 and are no bug."""
+EVERY_PAGE = pytest.mark.parametrize("document", PAGES, ids=str)
 
 
-@pytest.mark.parametrize("source", documents.blocks("python"))
-def test_python_examples_compile(source: str) -> None:
-    compile(source, "README.md", "exec")
+def quoted(cell: str) -> list[str]:
+    """Return what a table cell has in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
 
 
-def test_the_consumer_is_ten_lines() -> None:
-    source = documents.block("python", "AIOKafkaConsumer")
-    lines = [
-        line for line in source.splitlines() if line.strip() and not line.startswith(("import", "from", "asyncio"))
-    ]
-
-    assert len(lines) <= 10
+def first_cells(document: Page, title: str, table: int = 0) -> list[str]:
+    """Return every quoted name of the first column of a table."""
+    return [name for row in document.rows(title, table) for name in quoted(row[0])]
 
 
-def test_every_link_leads_to_a_file() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", documents.text())
-
-    assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
-    assert "schemas/openapi.json" in links
+# Pages and links.
 
 
-def test_the_file_map_shows_what_is_there() -> None:
-    shown_paths = re.findall(r"^(\S+)  ", documents.block("text", "pyproject.toml"), re.MULTILINE)
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    rooms = {
-        path.parent.relative_to(ROOT).as_posix() + "/"
-        for package in packages["packages"]
-        for path in (ROOT / package).rglob("__init__.py")
-    }
+@EVERY_PAGE
+def test_link_leads_to_a_file_and_an_anchor(document: Page) -> None:
+    broken = []
+    for link in document.links():
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (document.path.parent / path).resolve() if path else document.path
+        if not target.exists() or (anchor and anchor not in Page(target).anchors()):
+            broken.append(link)
 
-    assert [path for path in shown_paths if not (ROOT / path).exists()] == []
-    assert rooms <= set(shown_paths)
+    assert broken == []
 
 
-def test_the_changelog_begins_with_this_version() -> None:
+def test_every_page_is_reachable_from_the_readme() -> None:
+    reached, pending = set(), [README.path]
+    while pending:
+        path = pending.pop()
+        if path in reached:
+            continue
+        reached.add(path)
+        targets = (link.partition("#")[0] for link in Page(path).links() if not link.startswith("https://"))
+        pending += [(path.parent / target).resolve() for target in targets if target.endswith(".md")]
+
+    assert {document.path for document in PAGES} <= reached
+
+
+@EVERY_PAGE
+def test_path_in_the_text_exists(document: Page) -> None:
+    paths = re.findall(r"`((?:gateway|processors|schemas|deploy|tests|docs)/[\w./-]+)`", document.prose)
+
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_changelog_begins_with_this_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    versions = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    versions = re.findall(r"^## \[([^\]]+)\]", CHANGELOG.text, re.MULTILINE)
 
     assert versions[0] == version
 
 
-def test_the_readme_can_be_read_in_one_sitting() -> None:
-    assert len(documents.text().splitlines()) <= LONGEST
+# Names that the text uses.
+
+
+def declared_variables() -> set[str]:
+    calls = (
+        node
+        for package in messages.PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setting"
+    )
+    return {argument.value for call in calls if isinstance(argument := call.args[0], ast.Constant)}  # type: ignore[misc]  # they are texts
+
+
+@EVERY_PAGE
+def test_variable_in_the_text_exists(document: Page) -> None:
+    mentioned = set(re.findall(r"SEQUENCE_[A-Z_]*[A-Z](?![A-Z_*])", document.text))
+
+    assert mentioned - TEST_SETTINGS <= declared_variables()
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@EVERY_PAGE
+def test_make_target_in_the_text_exists(document: Page) -> None:
+    mentioned = {name for pair in re.findall(r"^make (\w+)|`make (\w+)", document.text, re.MULTILINE) for name in pair}
+
+    assert mentioned - {""} <= make_targets()
+
+
+def test_contributing_describes_every_make_target() -> None:
+    assert {f"make {name}" for name in make_targets() - {"help"}} == {
+        name.partition(" ONLY")[0] for name in first_cells(CONTRIBUTING, "Checks")
+    }
+
+
+def leaf_commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command of *group* that is no group, with its words."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaf_commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+COMMANDS = dict(leaf_commands(main))
+
+
+def test_table_of_commands_has_every_command() -> None:
+    assert sorted(first_cells(OPERATIONS, "Commands")) == sorted(f"sequence {words}" for words in COMMANDS)
+
+
+def sequence_commands(document: Page) -> Iterator[list[str]]:
+    """Yield the words behind `sequence` of every command in blocks and in the text."""
+    shown = [words for words in document.commands() if words[0] == "sequence"]
+    in_text = [text.split() for text in re.findall(r"`(sequence [a-z][^`]*)`", document.prose)]
+    yield from (words[1:] for words in (*shown, *in_text))
+
+
+@pytest.mark.parametrize("document", [document for document in PAGES if document != CHANGELOG], ids=str)
+def test_sequence_command_in_the_text_exists_with_its_options(document: Page) -> None:
+    for words in sequence_commands(document):
+        command: click.Command = main
+        rest = list(words)
+        while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+            assert rest[0] in command.commands, words
+            command = command.commands[rest.pop(0)]
+        options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word for word in rest if word.startswith("--")} <= options, words
+
+
+@EVERY_PAGE
+def test_python_module_in_the_text_exists(document: Page) -> None:
+    modules = re.findall(r"python -m (tests[\w.]*)", document.text)
+
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
+
+
+# HTTP.
+
+CONTRACT = json.loads((ROOT / "schemas" / "openapi.json").read_text())
+
+
+def test_paths_are_those_of_the_contract() -> None:
+    assert sorted(first_cells(HTTP, "Paths")) == sorted(CONTRACT["paths"])
+
+
+def test_statuses_are_those_of_the_contract() -> None:
+    statuses = {row[0] for row in HTTP.rows("Replies")}
+
+    assert statuses == set(CONTRACT["paths"]["/event/batch"]["post"]["responses"])
+
+
+def http_errors() -> dict[str, int]:
+    """Return the status of every code of `gateway.errors`."""
+    kinds = [kind for kind in vars(gateway_errors).values() if isinstance(kind, type)]
+    return {
+        kind.code: kind.status
+        for kind in kinds
+        if issubclass(kind, gateway_errors.HttpError) and isinstance(getattr(kind, "code", None), str)
+    }
+
+
+def test_error_codes_of_requests_are_those_of_the_code() -> None:
+    shown = {quoted(row[0])[0]: int(row[1]) for row in HTTP.rows("Error codes")}
+
+    assert http_errors().items() <= shown.items()
+    assert shown.keys() - http_errors().keys() <= set(Code)
+
+
+def test_error_codes_of_items_are_those_of_the_code() -> None:
+    shown = {*first_cells(HTTP, "Error codes"), *first_cells(HTTP, "Error codes", 1)}
+
+    assert set(Code) <= shown
+    assert set(first_cells(HTTP, "Error codes", 1)) <= set(Code)
+
+
+def test_limits_are_the_defaults_of_their_settings() -> None:
+    defaults = {declared.variable: declared.default for declared in declarations(GatewaySettings)}
+    for row in HTTP.rows("Limits"):
+        [variable] = quoted(row[2])
+        if variable in defaults:
+            assert float(row[1].split()[0].replace(",", "")) == defaults[variable], row
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        README.curl("/event/batch", TOKEN="t"),
+        README.fetch(TOKEN="t"),
+        HTTP.fetch(TOKEN="t"),
+    ],
+    ids=["README curl", "README fetch", "http.md fetch"],
+)
+def test_items_of_an_example_are_accepted(request_: Request) -> None:
+    result = validated(request_)
+
+    assert len(result.accepted) == len(request_.items) > 0
+    assert result.rejected == []
+    assert request_.url == "http://127.0.0.1:8080/event/batch"
+    assert request_.headers["Authorization"].startswith("Bearer ")
+
+
+def test_reply_of_the_quick_example_is_the_result_of_its_request() -> None:
+    result = validated(HTTP.curl("/event/batch", TOKEN="t"))
+    [shown] = [json.loads(block) for block in HTTP.blocks("json")]
+    [item] = [item for item in shown["items"] if item["status"] == "rejected"]
+
+    assert [(item.index, item.code, item.field, item.message_id) for item in result.rejected] == [
+        (item["index"], item["code"], item["field"], item["messageId"])
+    ]
+    assert shown["accepted"] == len(result.accepted)
+
+
+def validated(request: Request) -> Any:
+    limits = Limits(2500, 32 * 1024)
+    envelope = parse_envelope(request.body.encode(), limits=limits)
+    return validate_items(envelope, project_id="dev", received_at=1_800_000_000_000_000, limits=limits)
+
+
+# Kafka, operations, tests.
+
+
+def test_topics_are_those_that_are_declared() -> None:
+    declared = Topics().declare(partitions=4, items_retention_days=7, dedupe_window_days=7)
+
+    assert [quoted(row[0])[0] for row in CONSUMERS.rows("Topics")] == [topic.name for topic in declared]
+
+
+def test_metrics_are_those_of_the_code() -> None:
+    declared = [metric for metric in vars(gateway_metrics).values() if isinstance(metric, gateway_metrics.Metric)]
+
+    assert [[quoted(row[0])[0], quoted(row[1]), row[2]] for row in OPERATIONS.rows("Metrics")] == [
+        [metric.name, list(metric.labels), metric.about] for metric in declared
+    ]
+
+
+def test_metric_in_the_text_exists() -> None:
+    declared = set(first_cells(OPERATIONS, "Metrics"))
+    mentioned = {
+        name.removesuffix("_total") for text in PAGES for name in re.findall(r"sequence_gateway_\w+", text.prose)
+    }
+
+    assert mentioned - {"sequence_gateway_refused_items"} == declared  # the CHANGELOG has the old name
+
+
+def test_exit_codes_are_those_of_the_code() -> None:
+    errors = [kind for kind in vars(engine_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    codes = {
+        os.EX_OK,
+        click.ClickException.exit_code,
+        click.UsageError.exit_code,
+        *(exit_code(kind()) for kind in errors),
+    }
+
+    assert [int(row[0]) for row in OPERATIONS.rows("Exit codes")] == sorted(codes)
+
+
+def test_every_start_error_is_explained() -> None:
+    assert_explained(messages.raised(START_ERRORS), "Errors at the start")
+
+
+def test_every_fatal_error_is_explained() -> None:
+    assert_explained(messages.raised(FATAL_ERRORS), "Fatal errors")
+
+
+def test_every_log_message_above_info_is_explained() -> None:
+    assert_explained(messages.logged(), "Log messages")
+
+
+def assert_explained(found: list[messages.Message], title: str) -> None:
+    """Each message contains a phrase of the table, and each phrase occurs in the product."""
+    phrases = [name for row in OPERATIONS.rows(title) for name in quoted(row[0])]
+    missing = [message for message in found if not any(phrase in message.text for phrase in phrases)]
+    known = [*(message.text for message in found), *messages.strings()]
+    stale = [phrase for phrase in phrases if not any(phrase in text for text in known)]
+
+    assert (missing, stale) == ([], [])
+    assert all(len(row) == 3 and row[1] and row[2] for row in OPERATIONS.rows(title))
+
+
+def test_scenarios_are_those_of_the_suite() -> None:
+    assert first_cells(FAULTS, "Scenarios") + first_cells(FAULTS, "Controls") == in_documented_order(NAMES)
+
+
+def in_documented_order(names: list[str]) -> list[str]:
+    """Return scenarios, measurements and controls in the order of the page."""
+    controls = [control.name for control in CONTROLS]
+    return [name for name in names if name not in controls] + controls
+
+
+def test_comparisons_are_those_of_the_benchmark() -> None:
+    assert first_cells(BENCHMARKS, "Comparisons") == list(COMPARISONS)
+
+
+# Code.
+
+
+@pytest.mark.parametrize(
+    ("document", "source"), [(str(document), source) for document in PAGES for source in document.blocks("python")]
+)
+def test_python_example_compiles(document: str, source: str) -> None:
+    compile(source, document, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def test_event_shown_is_an_item() -> None:
+    [event] = CONSUMERS.blocks("json")
+
+    item = decode_item(event.encode())
+    assert item_key(item.project_id, item.message_id) == b"dev/order-1"
+
+
+@pytest.mark.parametrize("source", [source for document in PAGES for source in document.blocks("json")])
+def test_json_example_is_json(source: str) -> None:
+    json.loads(source)
+
+
+def test_map_has_every_folder_of_the_code() -> None:
+    shown = re.findall(r"^(\S+/)  ", CONTRIBUTING.block("text", "schemas/"), re.MULTILINE)
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    folders = {
+        path.parent.relative_to(ROOT).as_posix() + "/"
+        for package in (*packages["packages"], "tests")
+        for path in (ROOT / package).rglob("__init__.py")
+        if path.parent.name != "tests" and "unit/" not in path.as_posix()
+    }
+
+    assert [path for path in shown if not (ROOT / path).is_dir()] == []
+    assert folders <= set(shown)
+
+
+def test_map_names_every_module_of_the_product() -> None:
+    block = CONTRIBUTING.block("text", "schemas/")
+    shown: set[str] = set()
+    folder = ""
+    for line in block.splitlines():
+        head, _, rest = line.partition("  ")
+        folder = head if head.endswith("/") else folder
+        shown |= {f"{folder}{name}" for name in re.findall(r"[\w-]+\.(?:py|json|yaml|sql)", rest)}
+    modules = {
+        path.relative_to(ROOT).as_posix()
+        for package in messages.PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if path.name not in {"__init__.py", "__main__.py"}
+    }
+
+    assert [path for path in shown if not (ROOT / path).exists()] == []
+    assert modules <= shown

@@ -1,0 +1,246 @@
+"""The examples of the documentation run as they are shown, apart from addresses, on a real broker and ClickHouse."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sqlite3
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+import requests
+
+from gateway.projects.admin import create_project, create_token, list_projects, list_tokens
+from processors.clickhouse.migrate import migrate
+from schemas.records import Record, event_headers
+from schemas.settings import ClickHouseSettings, KafkaSettings, environment
+from schemas.topics import Topics
+from tests.integration.test_gateway_process import gateway
+from tests.support import logs, services
+from tests.support.documents import PAGES, README, Page, Request, page
+
+HTTP, SQL, CONSUMERS = page("docs/http.md"), page("docs/sql.md"), page("docs/consumers.md")
+PROJECT, USER, TIME = "dev", "ada", "2026-01-01 00:00:00"
+ITEM = {
+    "project_id": PROJECT,
+    "user_id": USER,
+    "timestamp": TIME,
+    "received_at": TIME,
+    "context": '{"library": {"name": "analytics-python"}}',
+    "_partition": 0,
+    "_origin": 0,
+}
+ROWS = {
+    "events": ITEM
+    | {"event": "Order Completed", "message_id": "order-1", "properties": {"price": 42.5, "coupon": None}},
+    "identifies": ITEM | {"message_id": "profile-1", "traits": {"plan": "pro"}},
+    "person_states": {
+        "project_id": PROJECT,
+        "user_id": USER,
+        "traits": {"plan": "pro"},
+        "first_seen": TIME,
+        "last_seen": TIME,
+        "_partition": 0,
+        "_origin": 0,
+    },
+}
+QUERIES = [source for document in PAGES for source in document.blocks("sql")]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the local stack's ClickHouse, with one row in each table."""
+    with services.running(services.embedded_clickhouse(tmp_path_factory.mktemp("clickhouse"))) as server:
+        migrate(ClickHouseSettings(url=server.address))
+        for table, row in ROWS.items():
+            query = f"INSERT INTO sequence.{table} FORMAT JSONEachRow"
+            response = requests.post(server.address, params={"query": query}, data=json.dumps(row), timeout=30)
+            assert response.ok, response.text
+        yield server.address
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"), [(README, "curl"), (README, "fetch"), (HTTP, "curl"), (HTTP, "fetch")], ids=str
+)
+async def test_items_of_an_example_are_on_the_topics(
+    kafka_settings: KafkaSettings, topics: Topics, document: Page, kind: str
+) -> None:
+    await create_project(kafka_settings, PROJECT, "Development")
+    token = await create_token(kafka_settings, PROJECT)
+    request = document.curl("/event/batch", TOKEN=token) if kind == "curl" else document.fetch(TOKEN=token)
+    reply = await posted(kafka_settings, request)
+
+    accepted = await asyncio.to_thread(logs.read, kafka_settings, topics.items)
+    rejected = await asyncio.to_thread(logs.read, kafka_settings, topics.rejected)
+    assert (len(accepted), len(rejected)) == (reply["accepted"], reply["rejected"])
+    assert len(accepted) + len(rejected) == len(request.items)
+    if (document, kind) == (HTTP, "curl"):
+        [shown] = [json.loads(block) for block in HTTP.blocks("json")]
+        assert without_messages(reply) == without_messages(shown)
+    else:
+        assert rejected == []
+
+
+async def posted(settings: KafkaSettings, request: Request) -> Any:
+    """Return the reply to *request* of a gateway of its own."""
+    async with gateway(settings) as running, aiohttp.ClientSession() as session:
+        url = running.url.rstrip("/") + urlsplit(request.url).path
+        async with session.post(url, data=request.body, headers=request.headers) as response:
+            reply = await response.json()
+            assert response.status == 200, reply
+            return reply
+
+
+def without_messages(reply: dict[str, Any]) -> dict[str, Any]:
+    """Return *reply* without the sentences for people."""
+    items = [{name: value for name, value in item.items() if name != "message"} for item in reply["items"]]
+    return reply | {"items": items}
+
+
+async def test_project_and_token_commands_create_both(kafka_settings: KafkaSettings, topics: Topics) -> None:
+    commands = [words for words in HTTP.commands() if words[0] == "sequence"]
+    outputs = [await run(kafka_settings, words[1:]) for words in commands]
+
+    (project,) = await list_projects(kafka_settings)
+    (token,) = await list_tokens(kafka_settings)
+    assert (project.id, project.name, token.project_id) == ("shop", "Web shop", "shop")
+    assert token.expires_at is not None
+    assert outputs[-1].strip().startswith(token.hint.rstrip("…"))
+    assert topics.projects.endswith(".projects.v1")
+
+
+async def run(settings: KafkaSettings, words: list[str]) -> str:
+    """Return what the command `sequence` prints for *words*."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "deploy.cli", *words, stdout=PIPE, env={**os.environ, **environment(settings)}
+    )
+    stdout, _ = await process.communicate()
+    assert process.returncode == 0, words
+    return stdout.decode()
+
+
+async def write_source_offsets(settings: KafkaSettings, topics: Topics, source_offsets: list[int]) -> None:
+    """Write an event for each of *source_offsets*, all to one partition."""
+    for source_offset in source_offsets:
+        message_id = f"m-{source_offset}"
+        value = json.dumps({"messageId": message_id}).encode()
+        record = Record(b"dev/same-partition", value, event_headers(message_id.encode(), source_offset))
+        await asyncio.to_thread(logs.write, settings, topics.events, [record])
+
+
+def consumer_source(containing: str, settings: KafkaSettings, topics: Topics) -> str:
+    """Return the consumer that contains *containing*, with the test's broker and topic."""
+    source = CONSUMERS.block("python", containing)
+    for shown, real in (("127.0.0.1:9092", settings.bootstrap_servers), ("sequence.events.v1", topics.events)):
+        assert shown in source
+        source = source.replace(shown, real)
+    return source
+
+
+# What a worker leaves that was paused after two records and resumed after another had written all three.
+REPEATED = [3, 5, 8, 3, 5, 9]
+
+
+async def test_consumer_sees_each_event_once(kafka_settings: KafkaSettings, topics: Topics) -> None:
+    await write_source_offsets(kafka_settings, topics, REPEATED)
+    source = consumer_source("highest source offset", kafka_settings, topics)
+
+    assert await printed(source, lines=4) == [f"m-{source_offset}" for source_offset in (3, 5, 8, 9)]
+
+
+async def test_resumed_consumer_continues_after_its_last_event(
+    kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    await write_source_offsets(kafka_settings, topics, REPEATED)
+    source = consumer_source("sqlite3", kafka_settings, topics).replace("orders.db", str(tmp_path / "orders.db"))
+
+    before = await printed(source, lines=2)
+    await write_source_offsets(kafka_settings, topics, [8, 12])
+    after = await printed(source, lines=5 - count(tmp_path / "orders.db"))
+
+    assert [*before, *after][-1] == "m-12"
+    assert stored(tmp_path / "orders.db") == [f"m-{source_offset}" for source_offset in (3, 5, 8, 9, 12)]
+
+
+def stored(database: Path) -> list[str]:
+    """Return the messageIds in the consumer's *database*."""
+    with sqlite3.connect(database) as db:
+        return [json.loads(value)["messageId"] for (value,) in db.execute("SELECT value FROM events ORDER BY rowid")]
+
+
+def count(database: Path) -> int:
+    """Return how many events are in the consumer's *database*."""
+    return len(stored(database))
+
+
+async def printed(source: str, *, lines: int) -> list[str]:
+    """Return the messageIds of the first *lines* that the program *source* prints, and kill it."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", source, stdout=PIPE)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            return [json.loads(await process.stdout.readline())["messageId"] for _ in range(lines)]
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@pytest.mark.parametrize("document", [README, SQL], ids=str)
+def test_query_by_curl_is_answered(tables: str, document: Page) -> None:
+    request = document.curl("--data-binary")
+    assert request.url == "http://127.0.0.1:8123"
+    response = requests.post(tables, data=request.body.encode(), headers=request.headers, timeout=30)
+
+    assert response.text == ("Order Completed\tada\t42.5\n" if document == README else "1\n")
+
+
+def test_query_by_python_is_answered(tables: str, capsys: pytest.CaptureFixture[str]) -> None:
+    source = SQL.block("python", "clickhouse_connect")
+    assert "port=8123" in source
+    exec(source.replace("port=8123", f"port={urlsplit(tables).port}"), {})  # noqa: S102  # it is what the page says to run
+
+    assert capsys.readouterr().out == "ada pro\n"
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_query_of_a_recipe_is_answered_for_the_analyst(tables: str, query: str) -> None:
+    headers = SQL.curl("--data-binary").headers
+    response = requests.post(tables, params={"database": "sequence"}, data=query.encode(), headers=headers, timeout=30)
+
+    assert response.ok, response.text
+    assert "timestamp >= now()" in query or response.text
+
+
+@pytest.mark.parametrize("table", ["events", "identifies", "Persons"])
+def test_columns_shown_are_those_of_the_table(tables: str, table: str) -> None:
+    title = table if table == "Persons" else f"`{table}`"
+    query = f"DESCRIBE TABLE sequence.{table.lower()} FORMAT JSONEachRow"
+    response = requests.post(tables, data=query.encode(), timeout=30)
+    columns = [json.loads(line) for line in response.text.splitlines()]
+
+    assert [[re.sub("`", "", cell) for cell in row[:2]] for row in SQL.rows(title)] == [
+        [column["name"], column["type"]] for column in columns
+    ]
+
+
+def test_login_of_the_examples_only_reads(tables: str) -> None:
+    headers = SQL.curl("--data-binary").headers
+    response = requests.post(tables, data=b"TRUNCATE TABLE sequence.events", headers=headers, timeout=30)
+
+    assert not response.ok
+    assert "readonly" in response.text
+
+
+def test_null_is_not_stored(tables: str) -> None:
+    query = b"SELECT properties FROM sequence.events FORMAT JSONEachRow"
+    response = requests.post(tables, data=query, timeout=30)
+
+    assert response.json() == {"properties": {"price": 42.5}}
