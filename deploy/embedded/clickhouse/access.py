@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from deploy.embedded.clickhouse.errors import QueryError
-from deploy.embedded.clickhouse.statements import tokens
+from deploy.embedded.clickhouse.statements import tokenize
 
 ANALYST = "analyst"
 WRITER = "default"
@@ -48,18 +48,18 @@ def check_analyst(normalized: str, table_functions: Iterable[str]) -> None:
 
     *table_functions* are the names of all table functions of the engine.
     """
-    pieces = list(tokens(normalized))
-    if not pieces or pieces[0].word not in _READ_STATEMENTS:
+    tokens = list(tokenize(normalized))
+    if not tokens or tokens[0].word not in _READ_STATEMENTS:
         raise QueryError(
             164,
             "analyst: Cannot execute query in readonly mode: use SELECT, SHOW, DESCRIBE, EXPLAIN or EXISTS.",
         )
     forbidden = _FORBIDDEN_FUNCTIONS | ({name.lower() for name in table_functions} - _SAFE_TABLE_FUNCTIONS)
-    for piece, following in pairwise(pieces):
-        name = piece.text.strip("`").lower()
+    for token, following in pairwise(tokens):
+        name = token.text.strip("`").lower()
         if following.text == "(" and (name in forbidden or name.startswith("ai")):
             raise QueryError(
                 497, f"analyst: Not enough privileges: {name}() is not allowed, it can read outside of the tables."
             )
-        if (piece.word, following.word) == ("into", "outfile"):
+        if (token.word, following.word) == ("into", "outfile"):
             raise QueryError(497, "analyst: Not enough privileges: INTO OUTFILE is not allowed.")

@@ -21,7 +21,7 @@ _STATEMENTS_WITH_RESULT = frozenset({"select", "with", "show", "describe", "expl
 _FORMAT_SEPARATOR = re.compile(rb"[ \t]*;?[ \t]*(?:\r?\n)?")
 """What may separate the name of a format from the rows."""
 
-_TOKENS = re.compile(
+_TOKEN = re.compile(
     r"(?P<space>\s+|--[^\n]*|#[ !][^\n]*|/\*.*?(?:\*/|$))"
     r"|(?P<string>'(?:[^'\\]|\\.|'')*'?)"
     r"|(?P<quoted>`(?:[^`\\]|\\.|``)*`?|\"(?:[^\"\\]|\\.|\"\")*\"?)"
@@ -48,10 +48,10 @@ class Token(NamedTuple):
         return self.text.lower() if self.kind == "word" else ""
 
 
-def tokens(sql: str) -> Iterator[Token]:
+def tokenize(sql: str) -> Iterator[Token]:
     """Yield the tokens of *sql*."""
     depth = 0
-    for match in _TOKENS.finditer(sql):
+    for match in _TOKEN.finditer(sql):
         kind = match.lastgroup if match.lastgroup != "tag" else "heredoc"
         if kind is None or kind == "space":
             continue
@@ -63,19 +63,19 @@ def tokens(sql: str) -> Iterator[Token]:
 
 def is_insert(text: bytes) -> bool:
     """Return whether *text* begins with an INSERT."""
-    first = next(tokens(_head(text)), None)
+    first = next(tokenize(_head(text)), None)
     return first is not None and first.word == "insert"
 
 
 def split_insert(text: bytes) -> tuple[bytes, bytes]:
     """Split an INSERT into its statement, which ends with `VALUES` or the name of its format, and its rows."""
-    before = None
+    format_keyword = None
     selects = False
-    for token in tokens(_head(text)):
-        if before is not None and token.kind == "word":
-            gap = _FORMAT_SEPARATOR.match(text, token.end)
-            return text[: token.end], text[gap.end() if gap else token.end :]
-        before = token if token.depth == 0 and token.word == "format" else None
+    for token in tokenize(_head(text)):
+        if format_keyword is not None and token.kind == "word":
+            separator = _FORMAT_SEPARATOR.match(text, token.end)
+            return text[: token.end], text[separator.end() if separator else token.end :]
+        format_keyword = token if token.depth == 0 and token.word == "format" else None
         selects = selects or (token.depth == 0 and token.word in {"select", "with"})
         if token.depth == 0 and token.word == "values" and not selects:
             return text[: token.end], text[token.end :]
@@ -83,7 +83,7 @@ def split_insert(text: bytes) -> tuple[bytes, bytes]:
 
 
 def ends_with_values(sql: str) -> bool:
-    """Return whether the INSERT *sql* ends with `VALUES`. The engine must parse its rows as SQL, with DEFAULT."""
+    """Return whether the INSERT *sql* ends with `VALUES`, so that its rows are SQL: expressions and DEFAULT."""
     return sql[-6:].lower() == "values"
 
 
@@ -93,37 +93,37 @@ def with_rows_from_file(sql: str, path: str) -> str:
     A server reads the rows from the request body, but the engine alone needs a file: the table function `file` replaces
     `input('…')`; any other INSERT gets FROM INFILE.
     """
-    pieces = list(tokens(sql))
-    name, end = _format(sql, pieces)
-    for call, opening, structure, closing in zip(pieces, pieces[1:], pieces[2:], pieces[3:], strict=False):
+    tokens = list(tokenize(sql))
+    name, end = _split_format(sql, tokens)
+    for call, opening, structure, closing in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False):
         if call.word == "input" and opening.text == "(" and structure.kind == "string" and closing.text == ")":
             source = f"file('{path}', '{name}', {structure.text})"
             return f"{sql[: call.start]}{source}{sql[closing.end : end]}"
-    if any(piece.depth == 0 and piece.word == "select" for piece in pieces):
+    if any(token.depth == 0 and token.word == "select" for token in tokens):
         raise QueryError(62, "The request body has rows, but INSERT … SELECT does not read them. Use FROM input('…').")
-    at = next((piece.start for piece in pieces if piece.depth == 0 and piece.word == "settings"), end)
-    return f"{sql[:at]} FROM INFILE '{path}' {sql[at:end]} FORMAT {name}"
+    insert_at = next((token.start for token in tokens if token.depth == 0 and token.word == "settings"), end)
+    return f"{sql[:insert_at]} FROM INFILE '{path}' {sql[insert_at:end]} FORMAT {name}"
 
 
 def returns_result(normalized: str) -> bool:
     """Return whether the statement *normalized* has a result, which may have no rows."""
-    first = next(tokens(normalized), None)
+    first = next(tokenize(normalized), None)
     return first is not None and (first.word in _STATEMENTS_WITH_RESULT or first.text == "(")
 
 
 def output_format(normalized: str) -> str | None:
     """Return the format that the statement *normalized* names for its result."""
-    pieces = list(tokens(normalized))
-    for piece, name, after in zip(pieces, pieces[1:], [*pieces[2:], None], strict=False):
-        if piece.depth == 0 and piece.word == "format" and (after is None or after.word == "settings"):
+    tokens = list(tokenize(normalized))
+    for token, name, after in zip(tokens, tokens[1:], [*tokens[2:], None], strict=False):
+        if token.depth == 0 and token.word == "format" and (after is None or after.word == "settings"):
             return name.text
     return None
 
 
-def _format(sql: str, pieces: list[Token]) -> tuple[str, int]:
+def _split_format(sql: str, tokens: list[Token]) -> tuple[str, int]:
     """Return the format of the rows, and the end of the statement before its FORMAT clause."""
-    if len(pieces) > 1 and pieces[-2].word == "format":
-        return pieces[-1].text, pieces[-2].start
+    if len(tokens) > 1 and tokens[-2].word == "format":
+        return tokens[-1].text, tokens[-2].start
     raise QueryError(62, f"The request body has rows, but the query does not end with FORMAT: {sql[:200]}")
 
 
