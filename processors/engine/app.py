@@ -9,22 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import faust
-from aiokafka.errors import KafkaError
 from faust.types import TP
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential
 
-from processors.engine.aiokafka_patches import connection_errors
 from processors.engine.changelog_table import ChangelogTable
+from processors.engine.connect import connect
 from processors.engine.consumer import BatchSchema
-from processors.engine.errors import KafkaUnavailableError
 from processors.engine.exit import exit_after, fail_fast
 from processors.engine.offsets import OffsetReader
 from processors.engine.producer import ChangelogProducer
@@ -39,15 +36,11 @@ FETCH_BYTES = 2 * 1024 * 1024
 """Bytes of one fetch of one partition: some five thousand events, so that batches are worth their fixed cost."""
 METADATA_AGE_MS = 10_000
 """Age at which a group leader reads topic metadata again; aiokafka's default is five minutes."""
-START_SECONDS = 30.0
-"""How long a worker waits for Kafka at its start."""
 STOP_SECONDS = 20.0
 """Limit of a shutdown: without Kafka neither the last commit nor leaving the group completes."""
 MIN_REBALANCE_SECONDS = 20.0
 """A batch in process may finish for 5 s, and an INSERT that was sent is waited for."""
 UNLIMITED_SECONDS = 7 * 24 * 60 * 60.0
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,44 +176,6 @@ class WorkerBuilder:
         worker = faust.Worker(app, loglevel=None, quiet=True, redirect_stdouts=False, override_logging=False)
         worker.spinner = None
         worker.execute_from_commandline()
-
-
-async def connect(attempt: Callable[[], Awaitable[None]], servers: str) -> None:
-    """Await *attempt* until Kafka answers; `KafkaUnavailableError` after `START_SECONDS`."""
-
-    def log_retry(state: RetryCallState) -> None:
-        wait = state.upcoming_sleep
-        log.warning("Kafka at %s does not answer, retrying in %.1f s: %s", servers, wait, _reason(state, reasons))
-
-    retrying = AsyncRetrying(
-        retry=retry_if_exception(_is_unavailable),
-        stop=stop_after_delay(START_SECONDS),
-        wait=wait_exponential(multiplier=0.5, max=5.0),
-        before_sleep=log_retry,
-        reraise=True,
-    )
-    with connection_errors() as reasons:
-        try:
-            await retrying(attempt)
-        except Exception as error:
-            if not _is_unavailable(error):
-                raise
-            raise KafkaUnavailableError(
-                f"Kafka at {servers} did not answer for {START_SECONDS:.0f} s. Check that it runs and that "
-                f"SEQUENCE_KAFKA_SERVERS and the other SEQUENCE_KAFKA_* settings are right."
-            ) from error
-
-
-def _reason(state: RetryCallState, reasons: list[str]) -> str:
-    """Return why the last attempt failed: what aiokafka has logged says more than its error."""
-    error = state.outcome.exception() if state.outcome is not None else None
-    reason = reasons[-1] if reasons else str(error)
-    reasons.clear()
-    return reason
-
-
-def _is_unavailable(error: BaseException) -> bool:
-    return isinstance(error, OSError | TimeoutError) or (isinstance(error, KafkaError) and error.retriable)
 
 
 def _faust_app(settings: EngineSettings) -> BatchApp:

@@ -37,7 +37,9 @@ class OffsetReader:
         self._client: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
-        """Connect; KafkaConnectionError if Kafka does not answer."""
+        """Connect, unless connected; KafkaConnectionError if Kafka does not answer."""
+        if self._client is not None:
+            return
         client = AIOKafkaConsumer(**kafka_arguments(self._settings))
         try:
             await client.start()

@@ -43,7 +43,9 @@ class ChangelogProducer:
         self._coalescers: dict[str, Coalescer[Sequence[Record]]] = {}
 
     async def start(self) -> None:
-        """Connect; KafkaConnectionError if Kafka does not answer."""
+        """Connect, unless connected; KafkaConnectionError if Kafka does not answer."""
+        if self._producer is not None:
+            return
         producer = AIOKafkaProducer(
             **kafka_arguments(self._settings),
             enable_idempotence=True,

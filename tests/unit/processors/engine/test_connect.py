@@ -7,7 +7,7 @@ import logging
 import pytest
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 
-from processors.engine import app
+from processors.engine import connect
 from processors.engine.errors import KafkaUnavailableError, TopicsError
 from processors.engine.offsets import check_topics
 
@@ -31,7 +31,7 @@ class Kafka:
 
 async def test_start_retries_with_one_line_for_each_attempt(caplog: pytest.LogCaptureFixture) -> None:
     kafka = Kafka(refusals=1)
-    await app.connect(kafka.connect, SERVERS)
+    await connect.connect(kafka.connect, SERVERS)
 
     assert kafka.attempts == 2
     assert [record.getMessage() for record in caplog.records] == [
@@ -40,16 +40,16 @@ async def test_start_retries_with_one_line_for_each_attempt(caplog: pytest.LogCa
 
 
 async def test_start_gives_up_after_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "START_SECONDS", 0.0)
+    monkeypatch.setattr(connect, "START_SECONDS", 0.0)
     with pytest.raises(KafkaUnavailableError, match=r"Kafka at kafka:9092 did not answer .* SEQUENCE_KAFKA_SERVERS"):
-        await app.connect(Kafka(refusals=99).connect, SERVERS)
+        await connect.connect(Kafka(refusals=99).connect, SERVERS)
 
 
 @pytest.mark.parametrize("error", [TopicsError("missing"), TopicAuthorizationFailedError("items.v1")])
 async def test_error_that_no_retry_cures_is_raised_at_once(error: Exception) -> None:
     kafka = Kafka(refusals=99, error=error)
     with pytest.raises(type(error)):
-        await app.connect(kafka.connect, SERVERS)
+        await connect.connect(kafka.connect, SERVERS)
     assert kafka.attempts == 1
 
 

@@ -1,0 +1,55 @@
+"""Connecting to Kafka at the start of a worker: bounded retries, one log line for each, one sentence at the end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiokafka.errors import KafkaError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential
+
+from processors.engine.aiokafka_patches import connection_errors
+from processors.engine.errors import KafkaUnavailableError
+
+START_SECONDS = 30.0
+"""How long a worker waits for Kafka."""
+
+log = logging.getLogger(__name__)
+
+
+async def connect(attempt: Callable[[], Awaitable[None]], servers: str) -> None:
+    """Await *attempt* until Kafka answers; `KafkaUnavailableError` after `START_SECONDS`."""
+
+    def log_retry(state: RetryCallState) -> None:
+        wait = state.upcoming_sleep
+        log.warning("Kafka at %s does not answer, retrying in %.1f s: %s", servers, wait, _reason(state, reasons))
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(_is_unavailable),
+        stop=stop_after_delay(START_SECONDS),
+        wait=wait_exponential(multiplier=0.5, max=5.0),
+        before_sleep=log_retry,
+        reraise=True,
+    )
+    with connection_errors() as reasons:
+        try:
+            await retrying(attempt)
+        except Exception as error:
+            if not _is_unavailable(error):
+                raise
+            raise KafkaUnavailableError(
+                f"Kafka at {servers} did not answer for {START_SECONDS:.0f} s. Check that it runs and that "
+                f"SEQUENCE_KAFKA_SERVERS and the other SEQUENCE_KAFKA_* settings are right."
+            ) from error
+
+
+def _reason(state: RetryCallState, reasons: list[str]) -> str:
+    """Return why the last attempt failed: what aiokafka has logged says more than its error."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    reason = reasons[-1] if reasons else str(error)
+    reasons.clear()
+    return reason
+
+
+def _is_unavailable(error: BaseException) -> bool:
+    return isinstance(error, OSError | TimeoutError) or (isinstance(error, KafkaError) and error.retriable)
