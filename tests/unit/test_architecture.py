@@ -226,6 +226,18 @@ def test_every_module_of_ingest_is_pure_or_has_a_reason() -> None:
     assert ingest == {module for module in PURE if folder(module) == "gateway/ingest"} | IMPURE_IN_PURE_FOLDERS.keys()
 
 
+def test_only_the_settings_loader_reads_the_environment() -> None:
+    """No variable can weaken the guarantee: what tests switch off, they replace from outside."""
+    words = ("os.environ", "getenv", "SEQUENCE_TEST_")
+    texts = {module: (ROOT / module).read_text() for module in modules("gateway", "processors", "schemas")}
+
+    assert {module for module, text in texts.items() if any(word in text for word in words)} == {"schemas/settings.py"}
+
+
+def test_product_has_no_variables_for_tests() -> None:
+    assert [module for module in modules(*PACKAGES) if "SEQUENCE_TEST_" in (ROOT / module).read_text()] == []
+
+
 def test_every_module_has_a_docstring() -> None:
     assert [module for module in modules(*PACKAGES) if not ast.get_docstring(tree(module))] == []
 
