@@ -1,6 +1,6 @@
-"""What a test makes of a worker: it dies or freezes at a failpoint, loses fetched batches, or lacks a mechanism.
+"""Interruptions of a worker under test: signals at failpoints, lost batches, mutants.
 
-Environment variables say what. The product knows none of them; `tests.faults.worker` arms a worker process.
+`tests.faults.worker` applies in a worker process what its environment asks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`sequence up` for fault tests: workers may run through the test-only entry point and reach ClickHouse by a proxy."""
+"""`sequence up` for fault tests: workers run through the test-only entry point, or through a proxy, if asked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORKERS_CLICKHOUSE = "SEQUENCE_TEST_WORKERS_CLICKHOUSE_URL"
 
 
 class FaultServices(Services):
-    """The services of a stack whose workers the environment interrupts, mutates or leads through a proxy."""
+    """Services whose workers are interrupted, mutated or proxied as the environment asks."""
 
     def workers(self) -> list[Service]:
         """Return the workers of each kind."""

@@ -1,6 +1,6 @@
-"""A worker under test: `python -m tests.faults.worker NAME` runs `sequence worker NAME` with what the environment asks.
+"""Test-only entry point: `python -m tests.faults.worker NAME` runs `sequence worker NAME`, interrupted or mutated.
 
-The variables below are read in tests alone; the product knows none of them.
+The variables below say how. No module of the product reads them.
 """
 
 from __future__ import annotations
