@@ -49,7 +49,8 @@ async def apply(kafka: KafkaSettings, topics: TopicSettings) -> list[str]:
             "Check SEQUENCE_KAFKA_SERVERS and that the broker is running."
         ) from error
     except (KafkaError, OSError) as error:
-        raise TopicsError(f"Kafka at {kafka.bootstrap_servers}: {error or type(error).__name__}") from error
+        reason = str(error) or type(error).__name__
+        raise TopicsError(f"Kafka at {kafka.bootstrap_servers} answered with an error: {reason}") from error
     return created + updated
 
 
