@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -13,12 +16,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from processors.engine.rocksdb import PartitionStore, StoreConfig
 from schemas.items import Identify
 from schemas.records import Record, identify_record, item_record
-from schemas.settings import KafkaSettings, kafka_arguments
+from schemas.settings import KafkaSettings, environment, kafka_arguments
 from schemas.topics import Topics
 from tests.support import logs
 from tests.support.marks import in_make_faults
 from tests.support.records import identify, track
-from tests.support.services import eventually
 from tests.support.worker_process import Worker
 
 COUNT = 400
@@ -48,7 +50,7 @@ def entries(directory: Path) -> dict[int, dict[bytes, bytes]]:
 
 
 def check(settings: KafkaSettings, topics: Topics, count: int) -> None:
-    """Check that events.v1, read by growing source offsets, has *count* messageIds once each, in their first version."""
+    """Check that events.v1, read by growing source offset, has *count* messageIds once each, in their first version."""
     seen = logs.first_by_origin(logs.read(settings, topics.events))
     assert Counter(record.key for record in seen) == Counter({b"p/m%d" % number: 1 for number in range(count)})
     assert all(b'"userId":"u"' in record.value for record in seen)
@@ -168,9 +170,21 @@ def test_worker_names_missing_topics(kafka_settings: KafkaSettings, tmp_path: Pa
 
 
 def test_worker_without_kafka_says_so_in_one_sentence(tmp_path: Path) -> None:
-    away = KafkaSettings(bootstrap_servers="127.0.0.1:1")
-    with Worker("dedupe", away, tmp_path) as worker:
-        eventually(lambda: not worker.running, "the worker exits", within_seconds=60)
-        lines = worker.log.splitlines()
-    assert "cannot start, exiting with code 70 (a restart retries): Kafka at 127.0.0.1:1 did not answer" in lines[-1]
-    assert all("retrying in" in line for line in lines[:-1]), worker.log
+    script = (
+        "from processors.engine import connect; from deploy.cli import main; "
+        "connect.START_SECONDS = 1.0; main(['worker', 'dedupe'])"
+    )
+    environ = {
+        **os.environ,
+        **environment(KafkaSettings(bootstrap_servers="127.0.0.1:1")),
+        "SEQUENCE_WORKER_DIR": str(tmp_path),
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
+    *retries, last = ended.stderr.splitlines()
+
+    assert ended.returncode == os.EX_SOFTWARE
+    assert "cannot start, exiting with code 70 (a restart retries): Kafka at 127.0.0.1:1 did not answer" in last
+    assert retries
+    assert all("retrying in" in line for line in retries), ended.stderr
