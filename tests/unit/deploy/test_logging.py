@@ -1,4 +1,4 @@
-"""One line for each event of a process's life."""
+"""Log lines as text and as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.logging import LogSettings, configure
+from deploy.logging import LogSettings, configure, silence_clients
 from schemas.settings import SettingsError, load
 
 log = logging.getLogger("sequence.test")
@@ -35,7 +35,7 @@ def lines(settings: LogSettings) -> list[str]:
     return stream.getvalue().splitlines()
 
 
-def test_json_lines_carry_what_was_passed_beside_the_message() -> None:
+def test_json_line_contains_the_extra_fields() -> None:
     first, second = [json.loads(line) for line in lines(LogSettings(format="json"))]
 
     assert first.items() >= {"level": "info", "message": "partition 3 assigned", "topic": "items"}.items()
@@ -43,16 +43,22 @@ def test_json_lines_carry_what_was_passed_beside_the_message() -> None:
     assert "ValueError: invalid literal" in second["exception"]
 
 
-def test_text_lines_say_when_how_bad_and_what() -> None:
+def test_text_line_has_time_level_logger_and_message() -> None:
     first = lines(LogSettings())[0]
 
     assert first.endswith("Z INFO sequence.test: partition 3 assigned")
 
 
-def test_a_client_librarys_progress_is_left_out() -> None:
+def test_info_lines_of_client_libraries_are_dropped() -> None:
     assert not any("metadata refreshed" in line for line in lines(LogSettings(format="json")))
 
 
-def test_an_unknown_level_is_refused() -> None:
+def test_unknown_level_is_rejected() -> None:
     with pytest.raises(SettingsError, match="SEQUENCE_LOG_LEVEL"):
         load(LogSettings, {"SEQUENCE_LOG_LEVEL": "LOUD"})
+
+
+def test_debug_level_shows_the_client_libraries_after_they_were_silenced() -> None:
+    silence_clients()
+
+    assert any("metadata refreshed" in line for line in lines(LogSettings(level="DEBUG")))
