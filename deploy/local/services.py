@@ -100,10 +100,6 @@ class Services:
         numbers = range(1, self.settings.local.workers + 1)
         return [self._worker(kind, number) for kind in WORKERS for number in numbers]
 
-    def worker_command(self, kind: str) -> list[str]:
-        """Return the command line of a worker; the fault suite overrides it with an entry point of its own."""
-        return [sys.executable, "-m", "deploy.cli", "worker", kind]
-
     def worker_directory(self, name: str) -> Path:
         """Return the directory of worker *name*'s local state."""
         return self.state / "workers" / name
@@ -126,7 +122,7 @@ class Services:
         group = f"{kafka.topic_prefix}-{kind}"
         return Service(
             name,
-            lambda: self.worker_command(kind),
+            lambda: [sys.executable, "-m", "deploy.cli", "worker", kind],
             {**self._environ, "SEQUENCE_WORKER_DIR": str(self.worker_directory(name))},
             GroupProbe(kafka.bootstrap_servers, group, self.settings.local.workers),
             needs=("kafka", "clickhouse") if kind == "sink" else ("kafka",),
