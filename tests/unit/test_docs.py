@@ -23,6 +23,7 @@ from gateway.ingest.validate import validate_items
 from gateway.settings import GatewaySettings
 from processors.engine import errors as engine_errors
 from processors.engine.exit import exit_code
+from processors.rejected import RejectionCode
 from schemas.records import decode_item, item_key
 from schemas.settings import declarations
 from schemas.topics import Topics
@@ -34,10 +35,11 @@ from tests.support import messages
 from tests.support.documents import PAGES, README, ROOT, Page, Request, page
 
 CONTRIBUTING, CHANGELOG = page("CONTRIBUTING.md"), page("CHANGELOG.md")
-HTTP, SQL, CONSUMERS = page("docs/http.md"), page("docs/sql.md"), page("docs/consumers.md")
+HTTP, CONSUMERS, DELIVERY = page("docs/http.md"), page("docs/consumers.md"), page("docs/delivery.md")
 OPERATIONS, FAULTS, BENCHMARKS = page("docs/operations.md"), page("docs/faults.md"), page("docs/benchmarks.md")
 
 TEST_SETTINGS = VARIABLES | {"SEQUENCE_TEST_KAFKA", "SEQUENCE_TEST_CLICKHOUSE"}
+FOREIGN_CLASSES = {"ReplacingMergeTree"}
 START_ERRORS = frozenset(
     {"RefusedStartError", "TopicsError", "ExpiredInputError", "TruncatedLogError", "KafkaUnavailableError"}
     | {"StartError", "MigrationError"}
@@ -96,6 +98,16 @@ def test_path_in_the_text_exists(document: Page) -> None:
     paths = re.findall(r"`((?:gateway|processors|schemas|deploy|tests|docs)/[\w./-]+)`", document.prose)
 
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_class_in_the_text_exists() -> None:
+    sources = [path for package in (*messages.PACKAGES, "tests") for path in (ROOT / package).rglob("*.py")]
+    classes = {name for path in sources for name in re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE)}
+    mentioned = {
+        name for text in (CONTRIBUTING, DELIVERY) for name in re.findall(r"`([A-Z]\w+)(?:\.\w+)?`", text.prose)
+    }
+
+    assert {name for name in mentioned if re.search("[a-z]", name)} - FOREIGN_CLASSES <= classes
 
 
 def test_changelog_begins_with_this_version() -> None:
@@ -274,6 +286,12 @@ def test_topics_are_those_that_are_declared() -> None:
     declared = Topics().declare(partitions=4, items_retention_days=7, dedupe_window_days=7)
 
     assert [quoted(row[0])[0] for row in CONSUMERS.rows("Topics")] == [topic.name for topic in declared]
+
+
+def test_codes_of_rejected_records_are_those_of_the_code() -> None:
+    shown = {name for row in CONSUMERS.rows("Rejected items") for name in quoted(row[1])}
+
+    assert shown == {code.value for code in RejectionCode}
 
 
 def test_metrics_are_those_of_the_code() -> None:
