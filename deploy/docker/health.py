@@ -25,7 +25,7 @@ def host_to_connect(settings: GatewaySettings) -> str:
     return _LOOPBACK.get(settings.host, settings.host)
 
 
-def fault(settings: GatewaySettings) -> str:
+def unready_reason(settings: GatewaySettings) -> str:
     """Return why the gateway of *settings* is not ready, or an empty string."""
     connection = _connection(settings)
     try:
@@ -52,7 +52,7 @@ def _connection(settings: GatewaySettings) -> HTTPConnection:
 def main(environ: Mapping[str, str] = os.environ) -> int:
     """Print the reason when the gateway is not ready, and return the exit code."""
     try:
-        reason = fault(load(GatewaySettings, environ))
+        reason = unready_reason(load(GatewaySettings, environ))
     except SettingsError as error:
         reason = str(error)
     if reason:
