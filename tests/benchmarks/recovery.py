@@ -14,6 +14,7 @@ from tests.benchmarks.plan import Plan
 from tests.benchmarks.results import Row, Sample
 from tests.benchmarks.rounds import Candidate, run_interleaved
 from tests.benchmarks.usage import measured
+from tests.faults.log_lines import ASSIGNED
 
 
 @dataclass(slots=True)
@@ -31,7 +32,7 @@ class Recovery:
         began = perf_counter()
         await self.namespace.start_workers("dedupe")
         async with measured(self.namespace.pids()) as usage:
-            await until(lambda: ": partitions assigned" in log.read_text(), "the worker has recovered")
+            await until(lambda: ASSIGNED in log.read_text(), "the worker has recovered")
             seconds = perf_counter() - began
         await self.namespace.stop()
         return Sample(seconds, usage.per_million(self.entries), usage.peak_mib)

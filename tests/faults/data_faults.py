@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import time
 from functools import partial
@@ -19,6 +20,7 @@ from schemas.items import Identify, Item, Track
 from schemas.records import Record, encode_item, event_headers, identify_record, item_record
 from schemas.settings import TopicSettings, kafka_arguments
 from schemas.topics import DAY_MS, Topics
+from tests.faults.log_lines import EXIT, TOPIC_RECREATED
 from tests.faults.process_faults import WORKERS
 from tests.faults.stack import Stack
 from tests.faults.trial import Trial
@@ -148,7 +150,7 @@ def recreating_topics(trial: Trial) -> None:
         for service in stack.services(kind):
             eventually(
                 lambda service=service: (
-                    "exiting with code 78" in stack.log(service) and "deleted and recreated" in stack.log(service)
+                    f"{EXIT}{os.EX_CONFIG}" in stack.log(service) and TOPIC_RECREATED in stack.log(service)
                 ),  # type: ignore[misc]
                 f"{service} refuses to run and says why: {stack.log(service)[-1500:]}",
                 within_seconds=120,

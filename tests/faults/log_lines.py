@@ -1,5 +1,29 @@
 """Phrases of the product's log that the fault suite counts.
 
-A phrase that the product no longer prints would turn a check into one that never fails, so a unit test looks for each
-of them in the product's source.
+A phrase that the product no longer logs would turn a check into one that cannot fail. `tests/unit/faults` therefore
+looks for each of them in the product's source.
 """
+
+from __future__ import annotations
+
+ASSIGNED = "partitions assigned, recovery complete: "
+REVOKED = "partitions revoked"
+EXIT = "exiting with code "
+SHUTDOWN_TIMED_OUT = "shutdown timed out"
+TOPIC_RECREATED = "deleted and recreated"
+SKIPPED_RECORDS = "SkippedRecordsError"
+KILLED = " was killed by signal 9"
+RESTARTING = "; restarting in "
+READY = "Query them:"
+
+SOURCES = {
+    ASSIGNED: "processors/engine/runner.py",
+    REVOKED: "processors/engine/runner.py",
+    EXIT: "processors/engine/exit.py",
+    SHUTDOWN_TIMED_OUT: "processors/engine/exit.py",
+    TOPIC_RECREATED: "processors/engine/runner.py",
+    SKIPPED_RECORDS: "processors/engine/errors.py",
+    RESTARTING: "deploy/local/supervisor.py",
+    READY: "deploy/local/quickstart.py",
+}
+"""The file that logs each phrase."""

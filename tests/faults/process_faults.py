@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from tests.faults.log_lines import ASSIGNED, EXIT, REVOKED, SHUTDOWN_TIMED_OUT, SKIPPED_RECORDS
 from tests.faults.stack import Stack
 from tests.faults.trial import Step, Trial
 from tests.support.services import alive, eventually, kafka_answers
@@ -121,7 +122,7 @@ def losing_batches(trial: Trial) -> None:
     due = trial.scenario.repetitions
 
     def detected() -> bool:
-        return sum("SkippedRecordsError" in reason for reason in trial.stack.self_exits()) >= due
+        return sum(SKIPPED_RECORDS in reason for reason in trial.stack.self_exits()) >= due
 
     eventually(detected, "lost batches are detected", within_seconds=600)
 
@@ -176,14 +177,14 @@ def stopping_in_slow_inserts(trial: Trial) -> None:
                 eventually(lambda pid=pid: not alive(pid), f"{service} exits")  # type: ignore[misc]
         stack.proxy.delay_seconds = 0.0
     logs = [*map(stack.log, stack.services("sink")), extra.log]
-    trial.violations["shutdowns that timed out"] = sum(log.count("shutdown timed out") for log in logs)
+    trial.violations["shutdowns that timed out"] = sum(log.count(SHUTDOWN_TIMED_OUT) for log in logs)
     trial.violations["partitions owned by two workers"] = _owned_twice(logs)
-    trial.violations["workers without a revocation in the log"] = sum("partitions revoked" not in log for log in logs)
+    trial.violations["workers without a revocation in the log"] = sum(REVOKED not in log for log in logs)
 
 
 def _owned_twice(logs: list[str]) -> int:
     """Count how often a worker processed a partition that another had not released, according to their logs."""
-    telling = ("partitions assigned", "partitions revoked", "exiting with code", "shutdown timed out")
+    telling = (ASSIGNED, REVOKED, EXIT, SHUTDOWN_TIMED_OUT)
     lines = sorted(
         (line, number)
         for number, log in enumerate(logs)
@@ -193,7 +194,7 @@ def _owned_twice(logs: list[str]) -> int:
     held: list[set[tuple[str, str]]] = [set() for _ in logs]
     count = 0
     for line, number in lines:
-        begun = re.search(r"(\S+): partitions assigned, recovery complete: (.+)", line)
+        begun = re.search(rf"(\S+): {ASSIGNED}(.+)", line)
         if begun is None:
             held[number].clear()
             continue

@@ -18,6 +18,7 @@ from schemas.items import Track
 from schemas.records import encode_item, item_key, partition_for
 from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from schemas.topics import Topics
+from tests.faults.log_lines import ASSIGNED
 from tests.faults.process_faults import WORKERS
 from tests.faults.stack import Stack
 from tests.faults.trial import Trial
@@ -76,11 +77,11 @@ def rebuilding_entries() -> float:
                     within_seconds=300,
                 )
             shutil.rmtree(worker.state)
-            assigned = worker.log.count("partitions assigned")
+            assigned = worker.log.count(ASSIGNED)
             began = time.monotonic()
             with worker:
                 worker.until(
-                    lambda: worker.log.count("partitions assigned") > assigned,
+                    lambda: worker.log.count(ASSIGNED) > assigned,
                     "its entries are restored",
                     within_seconds=120,
                 )

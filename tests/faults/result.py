@@ -79,5 +79,6 @@ def _row(result: Result) -> str:
     remarks = "; ".join([result.verdict, *result.notes])
     return (
         f"| {result.name} | {result.repetitions} | {' | '.join(map(str, figures))} | {other} | "
-        f"{result.recovery_seconds:.0f} s | {result.largest_process} | {result.at.astimezone(UTC):%Y-%m-%d %H:%M} | {remarks} |"
+        f"{result.recovery_seconds:.0f} s | {result.largest_process} | "
+        f"{result.at.astimezone(UTC):%Y-%m-%d %H:%M} | {remarks} |"
     )

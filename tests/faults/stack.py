@@ -17,11 +17,10 @@ import psutil
 import requests
 
 from schemas.settings import KafkaSettings
+from tests.faults.log_lines import EXIT, KILLED, READY, RESTARTING
 from tests.faults.up import WORKERS_CLICKHOUSE
 from tests.support.insert_proxy import InsertProxy
 from tests.support.services import alive, eventually, free_ports
-
-READY = "Query them:"
 
 
 class Stack:
@@ -160,7 +159,7 @@ class Stack:
 
     def kills(self) -> int:
         """Return how often the supervisor restarted a service after SIGKILL."""
-        return self.output.read_text().count(" was killed by signal 9; restarting in ")
+        return self.output.read_text().count(f"{KILLED}{RESTARTING}")
 
     def stopped(self) -> set[int]:
         """Return the process IDs of the services that are suspended by SIGSTOP."""
@@ -175,7 +174,7 @@ class Stack:
     def self_exits(self) -> list[str]:
         """Return the log lines with which workers exited by themselves."""
         logs = [self.log(service) for kind in ("dedupe", "persons", "sink") for service in self.services(kind)]
-        return [line for log in logs for line in log.splitlines() if "exiting with code 70" in line]
+        return [line for log in logs for line in log.splitlines() if f"{EXIT}{os.EX_SOFTWARE}" in line]
 
     def query(self, sql: str) -> list[dict[str, object]]:
         """Return the rows of *sql*; retry while ClickHouse is being restarted."""
