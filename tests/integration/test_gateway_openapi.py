@@ -1,4 +1,4 @@
-"""The contract that is served is the one that holds."""
+"""The OpenAPI document describes the gateway as it behaves."""
 
 from __future__ import annotations
 
@@ -9,14 +9,26 @@ from typing import Any
 
 import pytest
 
-from gateway.http.responses import _STATUSES
+from gateway.errors import MethodNotAllowedError, NotFoundError
+from gateway.ingest.rejections import Code
 from schemas.items import Identify, Track
 from tests.integration.served import BEARER, serving, track
+from tests.unit.gateway.http.test_responses import HTTP_ERRORS
+from tests.unit.gateway.ingest.test_examples import EXAMPLES
 
 DOCUMENT: dict[str, Any] = json.loads(files("schemas").joinpath("openapi.json").read_bytes())
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
-COLLECTING = ["/event/batch", "/v1/batch", "/b", "/v1/track", "/v1/t", "/v1/identify", "/v1/i"]
-MADE_BY_THE_GATEWAY = {"projectId", "receivedAt", "originalTimestamp"}
+INGEST_PATHS = ["/event/batch", "/v1/batch", "/b", "/v1/track", "/v1/t", "/v1/identify", "/v1/i"]
+SET_BY_THE_GATEWAY = {"projectId", "receivedAt", "originalTimestamp"}
+BODY_CODES = {
+    Code.INVALID_ENCODING,
+    Code.NOT_AN_OBJECT,
+    Code.BATCH_REQUIRED,
+    Code.BATCH_NOT_AN_ARRAY,
+    Code.BATCH_EMPTY,
+    Code.TOO_MANY_ITEMS,
+}
+"""Codes that no item has."""
 
 
 def references(node: object) -> Iterator[str]:
@@ -30,7 +42,7 @@ def references(node: object) -> Iterator[str]:
             yield from references(value)
 
 
-async def test_it_names_every_route_and_no_other() -> None:
+async def test_document_lists_exactly_the_routes() -> None:
     async with serving() as gateway:
         served = {
             (resource.canonical, route.method.lower())
@@ -44,7 +56,7 @@ async def test_it_names_every_route_and_no_other() -> None:
     assert answer.json == DOCUMENT
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     for reference in references(DOCUMENT):
         node: Any = DOCUMENT
         for name in reference.removeprefix("#/").split("/"):
@@ -52,33 +64,50 @@ def test_every_reference_leads_somewhere() -> None:
         assert node
 
 
-@pytest.mark.parametrize("path", COLLECTING)
-def test_every_status_of_an_error_is_told(path: str) -> None:
-    told = {int(status) for status in DOCUMENT["paths"][path]["post"]["responses"]}
+@pytest.mark.parametrize("path", INGEST_PATHS)
+def test_every_status_of_an_error_is_documented(path: str) -> None:
+    documented = {int(status) for status in DOCUMENT["paths"][path]["post"]["responses"]}
+    possible = {kind.status for kind in HTTP_ERRORS if kind not in {NotFoundError, MethodNotAllowedError}}
 
-    assert told >= {status for status, _ in _STATUSES.values()}
+    assert documented == possible | {200}
+
+
+def test_error_codes_are_those_of_the_errors() -> None:
+    documented = codes("Error") | {SCHEMAS["EveryItemRejected"]["properties"]["code"]["const"]}
+
+    assert documented - set(Code) == {kind.code for kind in HTTP_ERRORS} - set(Code)
+    assert documented & set(Code) >= BODY_CODES
+    assert documented & set(Code) >= {each.content["error"] for each in EXAMPLES if "error" in each.content}
+
+
+def test_item_codes_are_those_of_the_rules() -> None:
+    assert codes("RejectedItem") == set(Code) - BODY_CODES
+
+
+def codes(schema: str) -> set[str]:
+    return set(SCHEMAS[schema]["properties"]["code"]["enum"])
 
 
 @pytest.mark.parametrize(("schema", "item"), [("Track", Track), ("Identify", Identify)])
-def test_the_fields_of_an_item_are_those_that_are_kept(schema: str, item: type[Track | Identify]) -> None:
-    kept = {*item.__struct_encode_fields__, "type"} - MADE_BY_THE_GATEWAY
+def test_fields_of_an_item_are_those_that_are_stored(schema: str, item: type[Track | Identify]) -> None:
+    stored = {*item.__struct_encode_fields__, "type"} - SET_BY_THE_GATEWAY
 
-    assert set(SCHEMAS[schema]["properties"]) == kept
-    assert set(SCHEMAS[f"Single{schema}"]["properties"]) == (kept - {"type"}) | {"writeKey"}
+    assert set(SCHEMAS[schema]["properties"]) == stored
+    assert set(SCHEMAS[f"Single{schema}"]["properties"]) == (stored - {"type"}) | {"writeKey"}
 
 
-async def test_replies_have_the_fields_that_are_told() -> None:
+async def test_responses_have_the_documented_fields() -> None:
     async with serving() as gateway:
         mixed = await gateway.post("/b", {"batch": [track(), {"type": "page", "messageId": "m", "userId": "u"}]})
-        refused = await gateway.post("/b", {"batch": [{"type": "page"}]})
+        rejected = await gateway.post("/b", {"batch": [{"type": "page"}]})
         error = await gateway.post("/b", b"{", headers=BEARER)
 
-    for reply, schema in (
-        (mixed.json, "Verdicts"),
+    for response, schema in (
+        (mixed.json, "BatchResult"),
         (mixed.json["items"][0], "AcceptedItem"),
         (mixed.json["items"][1], "RejectedItem"),
-        (refused.json, "EveryItemRefused"),
+        (rejected.json, "EveryItemRejected"),
         (error.json, "Error"),
     ):
-        assert set(reply) <= set(SCHEMAS[schema]["properties"])
-        assert set(reply) >= set(SCHEMAS[schema]["required"])
+        assert set(response) <= set(SCHEMAS[schema]["properties"])
+        assert set(response) >= set(SCHEMAS[schema]["required"])
