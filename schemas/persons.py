@@ -112,8 +112,8 @@ def decode_person(value: bytes) -> Person:
 
 
 def _wins(person: Person, name: str, stamp: Stamp, value: Raw) -> bool:
-    standing = person.stamps.get(name)
-    if standing is None or stamp > standing:
+    current = person.stamps.get(name)
+    if current is None or stamp > current:
         return True
     # The same messageId with other content is a new event once the dedupe window has passed.
-    return stamp == standing and bytes(value) > bytes(person.traits.get(name, _NULL))
+    return stamp == current and bytes(value) > bytes(person.traits.get(name, _NULL))

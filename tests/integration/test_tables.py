@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,10 @@ from processors.sink.rows import Block, Row, blocks, item_rows, person_rows
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, TABLES, Table
 from schemas.persons import Person, encode_person, fold
 from schemas.settings import ClickHouseSettings
+from tests.contracts.sinks import valid_lease
 from tests.support.records import SlimRecord, event_read, identify, track
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
-
-
-def held() -> float:
-    return time.monotonic() + 60
 
 
 @pytest.fixture
@@ -50,7 +46,7 @@ def client(settings: ClickHouseSettings) -> Iterator[ClickHouse]:
 
 
 def put(client: ClickHouse, table: Table, rows: Sequence[Row]) -> None:
-    ClickHouseSink(client).insert([Block(table, 0, rows)], held)
+    ClickHouseSink(client).insert([Block(table, 0, rows)], valid_lease)
 
 
 def put_properties(client: ClickHouse, *properties: bytes) -> None:
