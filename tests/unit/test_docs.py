@@ -190,6 +190,14 @@ def test_sequence_command_in_the_text_exists_with_its_options(document: Page) ->
         assert {word for word in rest if word.startswith("--")} <= options, words
 
 
+def test_services_of_compose_commands_exist() -> None:
+    services = set(re.findall(r"^  (\w+):$", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE))
+    mentioned = re.findall(r"--scale (\w+)=|docker compose logs (\w+)", OPERATIONS.text)
+
+    assert {first or second for first, second in mentioned} <= services
+    assert mentioned
+
+
 @EVERY_PAGE
 def test_python_module_in_the_text_exists(document: Page) -> None:
     modules = re.findall(r"python -m (tests[\w.]*)", document.text)
