@@ -110,6 +110,14 @@ def test_class_in_the_text_exists() -> None:
     assert {name for name in mentioned if re.search("[a-z]", name)} - FOREIGN_CLASSES <= classes
 
 
+def test_name_in_a_recipe_exists() -> None:
+    sources = [path for package in (*messages.PACKAGES, "tests") for path in (ROOT / package).rglob("*.py")]
+    words = {word for path in sources for word in re.findall(r"\w+", path.read_text())}
+    mentioned = re.findall(r"`(?:\w+\.)?(\w+)`", CONTRIBUTING.prose)
+
+    assert set(mentioned) - {"noqa", "v2"} <= words  # the suppression, and an example of a next version
+
+
 def test_changelog_begins_with_this_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     versions = re.findall(r"^## \[([^\]]+)\]", CHANGELOG.text, re.MULTILINE)
