@@ -13,7 +13,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from processors.engine.stage import SourceRecord
+from processors.engine.stage import Put, SourceRecord
 from processors.rejected import RejectedRecord, RejectionCode
 from schemas.items import MAX_ID_CHARACTERS, Identify, Item
 from schemas.records import InvalidRecordError, decode_item, item_key, source_offset_of
@@ -86,13 +86,13 @@ def _read(record: SourceRecord) -> Item | RejectedRecord:
     return item
 
 
-def replay(records: Sequence[SourceRecord], processed_offset: int) -> tuple[list[tuple[bytes, bytes | None, int]], int]:
+def replay(records: Sequence[SourceRecord], processed_offset: int) -> tuple[list[Put], int]:
     """Return the dedupe entries that *records* of `events.v1` give, and the highest source offset, which is processed.
 
     Source offsets grow within a partition. A record whose source offset is not above *processed_offset* repeats an
     earlier one: it was written by a worker that was paused and resumed after its partition had moved.
     """
-    puts: list[tuple[bytes, bytes | None, int]] = []
+    puts: list[Put] = []
     for record in records:
         source_offset = source_offset_of(record.headers)
         if record.key is None or source_offset <= processed_offset:
