@@ -75,6 +75,10 @@ class Page:
         tables = re.findall(r"(?:^\|.*\n?)+", self.section(title), re.MULTILINE)
         return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in tables[table].splitlines()[2:]]
 
+    def names(self, title: str, table: int = 0) -> list[str]:
+        """Return every name in backticks in the first column of a table."""
+        return [name for row in self.rows(title, table) for name in quoted(row[0])]
+
     def links(self) -> list[str]:
         """Return the target of every link, as it is written."""
         return _LINK.findall(self.prose)
@@ -104,6 +108,11 @@ class Page:
         [url], [body] = _FETCHED.findall(script), _STRINGIFIED.findall(script)
         [headers] = _HEADERS.findall(script)
         return Request(url, dict(_HEADER.findall(headers)), json.dumps(json.loads(body)))
+
+
+def quoted(cell: str) -> list[str]:
+    """Return what *cell* has in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
 
 
 def page(path: str) -> Page:
