@@ -23,10 +23,10 @@ def tls_context(settings: GatewaySettings) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(settings.tls_certificate_file, settings.tls_key_file or None, password="")
     except (OSError, ValueError) as error:
-        key = settings.tls_key_file or "which must contain the private key if SEQUENCE_GATEWAY_TLS_KEY_FILE is empty"
+        key = settings.tls_key_file or "the private key in it, because SEQUENCE_GATEWAY_TLS_KEY_FILE is empty"
         reason = getattr(error, "strerror", None) or str(error)
         raise StartError(
-            f"SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE: cannot load {settings.tls_certificate_file} ({key}): {reason}"
+            f"SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE: cannot load {settings.tls_certificate_file} with {key}: {reason}"
         ) from error
     return context
 

@@ -86,7 +86,7 @@ async def test_messages_queue_the_parsed_requests_with_their_bodies() -> None:
 
 
 async def test_err_info_makes_aiohttp_answer_with_its_status() -> None:
-    """`_ErrInfo`. If it fails: find how the parser reports an error to `handle_error`; 408 is answered through it."""
+    """`_ErrInfo`, `_loop`. If it fails: find how the parser reports an error to `handle_error`; 408 uses that."""
     connection, transport = await connect(head_timeout_seconds=0.01)
     connection.data_received(b"GET / HT")
 
