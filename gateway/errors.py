@@ -166,7 +166,7 @@ class HeadersTimeoutError(RequestError):
     code = "headers_timeout"
 
     def __init__(self) -> None:
-        super().__init__("The request headers did not arrive in time.")
+        super().__init__("The request headers did not arrive in time (SEQUENCE_GATEWAY_HEAD_TIMEOUT_SECONDS).")
 
 
 class BodyTimeoutError(RequestError):
@@ -174,6 +174,11 @@ class BodyTimeoutError(RequestError):
 
     status = 408
     code = "body_timeout"
+
+    def __init__(self, timeout_seconds: float) -> None:
+        super().__init__(
+            f"The body did not arrive within {timeout_seconds:g} s (SEQUENCE_GATEWAY_BODY_TIMEOUT_SECONDS)."
+        )
 
 
 class LengthRequiredError(RequestError):
@@ -192,6 +197,12 @@ class BodyTooLargeError(RequestError):
     status = 413
     code = "body_too_large"
 
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"The body is larger than {limit_bytes} bytes (SEQUENCE_GATEWAY_BODY_LIMIT_BYTES, or "
+            "SEQUENCE_GATEWAY_COMPRESSED_LIMIT_BYTES if it is compressed). Send smaller batches."
+        )
+
 
 class TooManyItemsError(RequestError):
     """The batch exceeds `SEQUENCE_GATEWAY_BATCH_LIMIT_ITEMS`."""
@@ -200,7 +211,9 @@ class TooManyItemsError(RequestError):
     code = Code.TOO_MANY_ITEMS
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The batch has more than {limit} items. Split it into smaller batches.")
+        super().__init__(
+            f"The batch has more than {limit} items (SEQUENCE_GATEWAY_BATCH_LIMIT_ITEMS). Send smaller batches."
+        )
 
 
 class UnsupportedEncodingError(RequestError):

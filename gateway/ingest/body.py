@@ -61,9 +61,10 @@ async def read_body(request: web.Request, settings: GatewaySettings, reservation
     _check_type(request.headers.get(hdrs.CONTENT_TYPE, ""))
     # Repeated headers are equivalent to one header with a list, which is not supported.
     decode = _decoder(",".join(request.headers.getall(hdrs.CONTENT_ENCODING, ())))
+    limit_bytes = settings.body_limit_bytes if decode is None else settings.wire_limit_bytes
+    wire = await _read_wire(request, limit_bytes, settings.body_timeout_seconds, reservation)
     if decode is None:
-        return await _read_wire(request, settings.body_limit_bytes, settings.body_timeout_seconds, reservation)
-    wire = await _read_wire(request, settings.wire_limit_bytes, settings.body_timeout_seconds, reservation)
+        return wire
     body = decompress(decode, wire, settings.body_limit_bytes)
     reservation.reserve(len(body))
     return body
@@ -78,7 +79,7 @@ async def _read_wire(
         raise LengthRequiredError
     if length is not None:
         if length > limit_bytes:
-            raise _too_large(limit_bytes)
+            raise BodyTooLargeError(limit_bytes)
         reservation.reserve(length)
         if content.is_eof():
             return content.read_nowait()
@@ -86,7 +87,7 @@ async def _read_wire(
         async with asyncio.timeout(timeout_seconds):
             return await _collect(content, limit_bytes, None if length is not None else reservation)
     except TimeoutError:
-        raise BodyTimeoutError(f"The request body did not arrive within {timeout_seconds:g} s.") from None
+        raise BodyTimeoutError(timeout_seconds) from None
     except (web.RequestPayloadError, ConnectionError) as error:
         raise CorruptBodyError(
             "The body is truncated, or does not match its Content-Length or Transfer-Encoding."
@@ -99,7 +100,7 @@ async def _collect(content: StreamReader, limit_bytes: int, reservation: MemoryR
     while chunk := await content.readany():
         size += len(chunk)
         if size > limit_bytes:
-            raise _too_large(limit_bytes)
+            raise BodyTooLargeError(limit_bytes)
         if reservation is not None:
             reservation.reserve(len(chunk))
         chunks.append(chunk)
@@ -117,7 +118,7 @@ def decompress(decode: Decoder, wire: bytes, limit_bytes: int) -> bytes:
     except (ValueError, zlib.error, brotli.error, zstandard.ZstdError) as error:
         raise CorruptBodyError("The body does not match its Content-Encoding, or is truncated.") from error
     if len(body) > limit_bytes:
-        raise _too_large(limit_bytes)
+        raise BodyTooLargeError(limit_bytes)
     return body
 
 
@@ -208,7 +209,3 @@ def _check_type(content_type: str) -> None:
             charset = value.strip().strip('"').lower()
     if kind.strip().lower() not in _TYPES or charset not in _CHARSETS:
         raise UnsupportedTypeError
-
-
-def _too_large(limit_bytes: int) -> BodyTooLargeError:
-    return BodyTooLargeError(f"The body is larger than the limit of {limit_bytes} bytes. Send smaller batches.")

@@ -47,10 +47,7 @@ class Code(StrEnum):
     EVENT_REQUIRED = "event_required", "`event` is required for `track` and must not be blank."
     BLANK = "blank", "The field must not be blank."
     TOO_LONG = "too_long", "The field is too long."
-    INVALID_TIMESTAMP = (
-        "invalid_timestamp",
-        "`timestamp` must be an ISO 8601 date or date-time between 1970 and 2261.",
-    )
+    INVALID_TIMESTAMP = "invalid_timestamp", "A timestamp must be an ISO 8601 date or date-time between 1970 and 2261."
 
 
 class ValidationError(ValueError):

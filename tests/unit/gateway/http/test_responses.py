@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 import re
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 from aiohttp import web
@@ -22,7 +25,9 @@ from gateway.errors import (
     describe,
 )
 from gateway.http.responses import as_http_error, error_response
+from gateway.ingest import body, envelope, rules
 from gateway.ingest.rejections import Code
+from gateway.settings import GatewaySettings
 
 WITH_A_CODE_EACH = {errors.MalformedBodyError}
 """Errors whose instances carry a `Code`."""
@@ -67,6 +72,13 @@ def test_docstring_shows_the_status_and_code_of_every_error() -> None:
 
     assert in_tree == {kind.__name__ for kind in subclasses(GatewayError)}
     assert {kind.__name__: f"{kind.status} {kind.code}" for kind in HTTP_ERRORS}.items() <= shown.items()
+
+
+@pytest.mark.parametrize("module", [errors, body, envelope, rules])
+def test_messages_name_settings_that_exist(module: ModuleType) -> None:
+    named = set(re.findall(r"SEQUENCE_[A-Z_]+", inspect.getsource(module)))
+
+    assert named <= {field.metadata.get("variable") for field in dataclasses.fields(GatewaySettings)}
 
 
 def test_error_body_has_code_message_and_request_id() -> None:
