@@ -7,9 +7,15 @@ exact rules. It searches translated copies of the text, which takes a tenth of t
 from __future__ import annotations
 
 import re
+from itertools import accumulate
+
+PARSER_DEPTH = 500
+"""Nesting up to which a text is parsed. The recursion limits of Python's and msgspec's parsers are higher."""
+_FAST_LEVELS = 4
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _TO_ROUND = bytes.maketrans(b"[]{}", b"()()")
+_OPEN = ord("(")
 _ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _ALL_BUT_BRACKETS_AND_QUOTES = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 
@@ -55,7 +61,24 @@ def passes_quick_checks(text: bytes, max_depth: int) -> bool:
 
 def is_deeper(text: bytes, max_depth: int) -> bool:
     """Return whether JSON *text* nests deeper than *max_depth*, exactly."""
-    return not _nests_within(_STRING.sub(b"", text).translate(_TO_ROUND, _ALL_BUT_BRACKETS), max_depth)
+    return not _nests_within(_brackets(text), max_depth)
+
+
+def exceeds_parser(text: bytes) -> bool:
+    """Return whether JSON *text* nests deeper than `PARSER_DEPTH`, exactly.
+
+    Whether a parser accepts such a text depends on the version of Python, so callers reject it before they parse it.
+    """
+    brackets = _brackets(text)
+    for _ in range(_FAST_LEVELS):
+        brackets = brackets.replace(b"()", b"")
+    steps = (1 if bracket == _OPEN else -1 for bracket in brackets)
+    return any(depth > PARSER_DEPTH - _FAST_LEVELS for depth in accumulate(steps))
+
+
+def _brackets(text: bytes) -> bytes:
+    """Return the brackets of *text* outside strings, all of them round."""
+    return _STRING.sub(b"", text).translate(_TO_ROUND, _ALL_BUT_BRACKETS)
 
 
 def _nests_within(brackets: bytes, max_depth: int) -> bool:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Raw
 
-from gateway.ingest.json_checks import is_deeper
+from gateway.ingest.json_checks import exceeds_parser, is_deeper
 from gateway.ingest.rejections import Code, ValidationError
 from schemas.items import MAX_ID_CHARACTERS
 from schemas.times import parse_time
@@ -122,9 +122,11 @@ def check_object(members: dict[str, Raw], name: str) -> Raw:
 
 def find_message_id(content: bytes) -> str | None:
     """Return the `messageId` of a rejected item, or None if it has no valid one."""
+    if exceeds_parser(content):
+        return None
     try:
         item = json.loads(content)
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     message_id = item.get("messageId") if isinstance(item, dict) else None
     if not isinstance(message_id, str) or not 0 < len(message_id) <= MAX_ID_CHARACTERS:
@@ -136,11 +138,13 @@ _FIELDS = frozenset(WireItem.__struct_encode_fields__)
 
 
 def _read_members(content: bytes) -> dict[str, Raw]:
+    if exceeds_parser(content):
+        raise _too_deep(None)
     try:
         return _members.decode(content)
     except msgspec.ValidationError:
         raise ValidationError(Code.INVALID_ITEM) from None
-    except (msgspec.DecodeError, RecursionError):
+    except msgspec.DecodeError:
         raise _diagnose(content, None) from None
 
 

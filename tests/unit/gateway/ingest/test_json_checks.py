@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given
 
-from gateway.ingest.json_checks import is_deeper, passes_quick_checks
+from gateway.ingest.json_checks import PARSER_DEPTH, exceeds_parser, is_deeper, passes_quick_checks
 from tests.unit.gateway.ingest.json_texts import items, values
 
 
@@ -40,6 +40,15 @@ def test_usual_text_passes(text: str) -> None:
 @pytest.mark.parametrize("text", ['{"a":[[[[]]]]}', '{"n":1e999}', '{"n":1234567890123456789}', '{"a":"\\u0000"}'])
 def test_text_that_may_break_a_rule_fails(text: str) -> None:
     assert not passes_quick_checks(text.encode(), 4)
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":', '["]",'])
+@pytest.mark.parametrize(("levels", "exceeds"), [(PARSER_DEPTH, False), (PARSER_DEPTH + 1, True), (20_000, True)])
+def test_depth_beyond_the_parser_is_found(opening: str, levels: int, *, exceeds: bool) -> None:
+    inner = "" if opening == "[" else "0"
+    text = "[[0],[{}]," * 2 + opening * (levels - 2) + inner + ("}" if opening[0] == "{" else "]") * (levels - 2) + "]]"
+
+    assert exceeds_parser(text.encode()) == exceeds
 
 
 @given(items() | values())
