@@ -71,9 +71,7 @@ class TableWriter:
 
     async def load_positions(self, partitions: Iterable[int]) -> dict[int, int]:
         """Read the position of each of *partitions* from the table, once no INSERT of theirs is running."""
-        positions = await self._retry_while_unavailable(partial(self._load_positions, list(partitions)))
-        self._log_available()
-        return positions
+        return await self._retry_while_unavailable(partial(self._load_positions, list(partitions)))
 
     async def write_rows(self, rows: Iterable[Row], partition: int) -> None:
         """Write the *rows* that are not in the table; return when each is written or rejected."""
@@ -127,9 +125,11 @@ class TableWriter:
         )
         self._waits += 1
         try:
-            return await retrying(work)
+            result = await retrying(work)
         finally:
             self._waits -= 1
+        self._log_available()
+        return result
 
     def _log_attempt(self, attempt: RetryCallState) -> None:
         if attempt.outcome is not None:
