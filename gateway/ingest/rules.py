@@ -62,7 +62,7 @@ def read_item(content: bytes, *, item_type: ItemType | None, limit_bytes: int) -
     *item_type* is the type given by the path, or None if the item has its own.
     """
     if len(content) > limit_bytes:
-        raise ValidationError(Code.ITEM_TOO_LARGE, f"The item has {len(content)} bytes; the limit is {limit_bytes}.")
+        raise too_large("The item", len(content), limit_bytes)
     members = _read_members(content)
     kind = item_type or _read_type(members)
     item = WireItem(
@@ -120,6 +120,12 @@ def check_object(members: dict[str, Raw], name: str) -> Raw:
     return value
 
 
+def too_large(what: str, size_bytes: int, limit_bytes: int) -> ValidationError:
+    """Return the error for an item of *size_bytes*; *what* is the subject of its message."""
+    message = f"{what} has {size_bytes} bytes; the limit is {limit_bytes} (SEQUENCE_GATEWAY_ITEM_LIMIT_BYTES)."
+    return ValidationError(Code.ITEM_TOO_LARGE, message)
+
+
 def find_message_id(content: bytes) -> str | None:
     """Return the `messageId` of a rejected item, or None if it has no valid one."""
     if exceeds_parser(content):
@@ -165,7 +171,8 @@ def _read_id(members: dict[str, Raw], name: str, required: Code | None = None) -
     if text is None and required is None:
         return None
     if not text or text.isspace():
-        raise ValidationError(required or Code.BLANK, field=name)
+        message = "" if required else f"`{name}` must not be blank."
+        raise ValidationError(required or Code.BLANK, message, name)
     if len(text) > MAX_ID_CHARACTERS:
         raise ValidationError(
             Code.TOO_LONG, f"`{name}` has {len(text)} characters; the limit is {MAX_ID_CHARACTERS}.", name
@@ -175,7 +182,7 @@ def _read_id(members: dict[str, Raw], name: str, required: Code | None = None) -
 
 def _without_nul(text: str | None, name: str) -> str | None:
     if text is not None and "\0" in text:
-        raise ValidationError(Code.INVALID_CHARACTER, field=name)
+        raise ValidationError(Code.INVALID_CHARACTER, f"`{name}` must not contain the character U+0000.", name)
     return text
 
 
@@ -187,7 +194,8 @@ def _read_timestamp(members: dict[str, Raw]) -> str | None:
                 parse_time(text)
                 return text
         except ValueError:
-            raise ValidationError(Code.INVALID_TIMESTAMP, field=name) from None
+            message = f"`{name}` must be an ISO 8601 date or date-time between 1970 and 2261."
+            raise ValidationError(Code.INVALID_TIMESTAMP, message, name) from None
     return None
 
 

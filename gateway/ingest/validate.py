@@ -1,10 +1,10 @@
 """Validates the items of a request: each item is accepted or rejected on its own.
 
 Fast path: items that `parse_envelope` or a single decoding turned into structs, with their objects left as raw bytes.
-Its checks are sufficient, not necessary: it rejects only invalid timestamps and passes everything uncertain on.
+It accepts items that are certain to be valid and rejects none.
 
-Slow path: `gateway.ingest.rules`, where every rule is exact. An item that both paths accept is the same item. The last
-of several members with one name wins.
+Slow path: `gateway.ingest.rules`, which decides about the other items, rule by rule. Both paths return the same items.
+The last of several members with one name wins.
 """
 
 from __future__ import annotations
@@ -20,8 +20,16 @@ from msgspec import Raw
 
 from gateway.ingest.envelope import DEFAULT_LIMITS, Envelope, Limits
 from gateway.ingest.json_checks import passes_quick_checks
-from gateway.ingest.rejections import Code, RejectedItem, ValidationError
-from gateway.ingest.rules import ABSENT, ITEM_DEPTH, ItemType, WireItem, find_message_id, read_item
+from gateway.ingest.rejections import RejectedItem, ValidationError
+from gateway.ingest.rules import (
+    ABSENT,
+    ITEM_DEPTH,
+    ItemType,
+    WireItem,
+    find_message_id,
+    read_item,
+    too_large,
+)
 from schemas.items import EMPTY_OBJECT, Identify, Item, Track
 from schemas.times import Clock, parse_time
 
@@ -61,10 +69,8 @@ def validate_items(
 ) -> BatchResult:
     """Return the result of each item of *envelope*, sent for *project_id* and received at *received_at* (µs)."""
     sender = _sender(envelope, project_id, received_at, limits)
-    if envelope.wire_items is not None:
-        with suppress(ValidationError):
-            if (items := _items(envelope.wire_items, sender)) is not None:
-                return BatchResult(items, range(len(items)), [])
+    if envelope.wire_items is not None and (items := _items(envelope.wire_items, sender)) is not None:
+        return BatchResult(items, range(len(items)), [])
     accepted: list[Item] = []
     indexes: list[int] = []
     rejected: list[RejectedItem] = []
@@ -104,7 +110,7 @@ def _read_clock(sent_at: str | None, received_at: int) -> Clock:
 
 
 def _read_fast(content: bytes, index: int, sender: _Sender) -> Item | None:
-    """Return the item if it is certain to be valid apart from its timestamp, otherwise None."""
+    """Return the item if it is certain to be valid, otherwise None."""
     if len(content) > sender.item_limit_bytes:
         return None
     if not sender.passed_quick_checks and not passes_quick_checks(content, ITEM_DEPTH):
@@ -137,19 +143,14 @@ def _single(wire: WireItem, content: bytes, index: int, sender: _Sender) -> Item
     if wire.integrations is ABSENT:
         size += sender.integrations_bytes
     if size > sender.item_limit_bytes:
-        raise ValidationError(
-            Code.ITEM_TOO_LARGE,
-            f"The item has {size} bytes with the batch's `context` and `integrations`; "
-            f"the limit is {sender.item_limit_bytes}.",
-        )
+        raise too_large("The item with the batch's `context` and `integrations`", size, sender.item_limit_bytes)
     return items[0]
 
 
 def _items(wires: Iterable[WireItem], sender: _Sender) -> list[Item] | None:
     """Return the items that *wires* become, or None if any of them needs the slow path.
 
-    Raises `ValidationError` for an invalid timestamp. One long loop on purpose: a call per item and step would cost
-    as much as the steps.
+    One loop instead of a function per item: the calls would add 2 % to the time of a request.
     """
     project_id = sender.project_id
     items: list[Item] = []
@@ -180,8 +181,7 @@ def _items(wires: Iterable[WireItem], sender: _Sender) -> list[Item] | None:
             try:
                 original, corrected = clock.read(timestamp)
             except ValueError:
-                field = "timestamp" if wire.timestamp is not None else "originalTimestamp"
-                raise ValidationError(Code.INVALID_TIMESTAMP, field=field) from None
+                return None
         values = EMPTY_OBJECT if values is ABSENT else values
         context = sender.context if context is ABSENT else context
         integrations = sender.integrations if integrations is ABSENT else integrations
