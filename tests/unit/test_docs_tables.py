@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import fields
 from types import ModuleType
 from typing import Any
 
@@ -26,6 +27,7 @@ from schemas.settings import declarations
 from schemas.topics import Topics
 from tests.benchmarks.command import COMPARISONS
 from tests.faults.controls import CONTROLS
+from tests.faults.invariants import COUNTS, Figures
 from tests.faults.run import NAMES
 from tests.support import messages
 from tests.support.documents import PAGES, README, ROOT, Request, page, quoted
@@ -195,6 +197,10 @@ def assert_explained(found: list[messages.Message], title: str) -> None:
 
     assert (missing, stale) == ([], [])
     assert all(len(row) == 3 and row[1] and row[2] for row in OPERATIONS.rows(title))
+
+
+def test_figures_are_those_of_the_check() -> None:
+    assert FAULTS.names("What is checked") == [field.name for field in fields(Figures) if field.name not in COUNTS]
 
 
 def test_scenarios_are_those_of_the_suite() -> None:
