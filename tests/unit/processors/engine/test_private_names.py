@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,7 +24,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from mode.threads import ServiceThread
 
-from processors.engine import stage
+from processors.engine import aiokafka_patches, app, consumer
 
 METHODS = [
     (fetcher.PartitionRecords, "_consumer_record", "SlimRecords: override what now builds a ConsumerRecord."),
@@ -94,8 +97,39 @@ def test_flow_control_is_a_cached_property_of_the_app() -> None:
     assert hasattr(App.flow_control, "__get__"), "BatchApp.flow_control: find what creates Faust's flow control"
 
 
-def test_private_names_of_aiokafka_stand_in_one_module() -> None:
+MODULES = (aiokafka_patches, app, consumer)
+"""The modules of the engine that use private names."""
+COVERED = {name for _, name, _ in METHODS} | {
+    name for _, text, _ in SOURCES for name in re.findall(r"\b_[a-z]\w+", text)
+}
+
+
+def private_attributes(tree: ast.Module) -> set[str]:
+    """Return the private attributes that *tree* uses and does not define."""
+    used = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr)]
+    functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return {node.attr for node in used} - {node.attr for node in used if _is_own_assignment(node)} - functions
+
+
+def _is_own_assignment(node: ast.Attribute) -> bool:
+    return isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name) and node.value.id == "self"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_every_private_attribute_has_a_canary(module: ModuleType) -> None:
+    assert private_attributes(ast.parse(inspect.getsource(module))) - COVERED == set()
+
+
+@pytest.mark.parametrize(
+    "kind", [aiokafka_patches.SlimRecords, app.BatchApp, consumer.BatchConsumer, consumer.BatchConsumerThread]
+)
+def test_every_private_override_has_a_canary(kind: type) -> None:
+    overrides = {name for name in vars(kind) if re.match("_[a-z]", name) and hasattr(kind.__base__, name)}
+    assert overrides - COVERED - {"_tasks", "_abc_impl"} == set()
+
+
+def test_private_names_of_aiokafka_are_in_one_module() -> None:
     names = ("._fetcher", "._coordinator", "._subscription.", "._client", "._fetch_m", "_do_heartbeat")
-    engine = Path(inspect.getfile(stage)).parent
+    engine = Path(inspect.getfile(app)).parent
     found = {path.name for path in engine.glob("*.py") if any(name in path.read_text() for name in names)}
     assert found - {"offsets.py"} == {"aiokafka_patches.py"}
