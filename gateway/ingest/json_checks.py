@@ -69,6 +69,8 @@ def exceeds_parser(text: bytes) -> bool:
 
     Whether a parser accepts such a text depends on the version of Python, so callers reject it before they parse it.
     """
+    if text.count(b"[") + text.count(b"{") <= PARSER_DEPTH:
+        return False
     brackets = _brackets(text)
     for _ in range(_FAST_LEVELS):
         brackets = brackets.replace(b"()", b"")
