@@ -243,7 +243,9 @@ def test_every_module_has_a_docstring() -> None:
 
 
 def test_every_test_module_has_a_docstring() -> None:
-    assert [module for module in modules("tests") if tree(module).body and not ast.get_docstring(tree(module))] == []
+    texts = {module: (ROOT / module).read_text(encoding="utf-8") for module in modules("tests")}
+
+    assert [module for module, text in texts.items() if text and not text.startswith('"""')] == []
 
 
 def test_file_has_fewer_than_300_lines() -> None:
