@@ -60,8 +60,13 @@ class HttpError(GatewayError):
     status: ClassVar[int]
     code: str
     """Stable name for programs. A class attribute, except where each instance has a `Code` of its own."""
+    message: ClassVar[str] = ""
+    """Text of the error if the instance has none."""
     headers: Mapping[str, str] = MappingProxyType({})
     """Response headers that belong to the error."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or self.message)
 
 
 class RequestError(HttpError):
@@ -73,9 +78,7 @@ class BadRequestError(RequestError):
 
     status = 400
     code = "bad_request"
-
-    def __init__(self) -> None:
-        super().__init__("Invalid HTTP request.")
+    message = "Invalid HTTP request."
 
 
 class MalformedBodyError(RequestError):
@@ -114,9 +117,7 @@ class UnauthorizedError(RequestError):
     status = 401
     code = "unauthorized"
     headers = MappingProxyType({"WWW-Authenticate": 'Bearer realm="sequence"'})
-
-    def __init__(self) -> None:
-        super().__init__("Missing or invalid token. Send it as `Authorization: Bearer <token>`.")
+    message = "Missing or invalid token. Send it as `Authorization: Bearer <token>`."
 
 
 class ProjectDisabledError(RequestError):
@@ -124,9 +125,7 @@ class ProjectDisabledError(RequestError):
 
     status = 403
     code = "project_disabled"
-
-    def __init__(self) -> None:
-        super().__init__("The project is disabled. Enable it with `sequence project update --enable`.")
+    message = "The project is disabled. Enable it with `sequence project update --enable`."
 
 
 class OriginNotAllowedError(RequestError):
@@ -134,9 +133,7 @@ class OriginNotAllowedError(RequestError):
 
     status = 403
     code = "origin_not_allowed"
-
-    def __init__(self) -> None:
-        super().__init__("Origin not allowed. Add it to SEQUENCE_GATEWAY_CORS_ORIGINS.")
+    message = "Origin not allowed. Add it to SEQUENCE_GATEWAY_CORS_ORIGINS."
 
 
 class NotFoundError(RequestError):
@@ -144,9 +141,7 @@ class NotFoundError(RequestError):
 
     status = 404
     code = "not_found"
-
-    def __init__(self) -> None:
-        super().__init__("No such path. `GET /openapi.json` lists every endpoint.")
+    message = "No such path. `GET /openapi.json` lists every endpoint."
 
 
 class MethodNotAllowedError(RequestError):
@@ -154,9 +149,7 @@ class MethodNotAllowedError(RequestError):
 
     status = 405
     code = "method_not_allowed"
-
-    def __init__(self) -> None:
-        super().__init__("Method not allowed. The `Allow` header lists the methods of this path.")
+    message = "Method not allowed. The `Allow` header lists the methods of this path."
 
 
 class HeadersTimeoutError(RequestError):
@@ -164,9 +157,7 @@ class HeadersTimeoutError(RequestError):
 
     status = 408
     code = "headers_timeout"
-
-    def __init__(self) -> None:
-        super().__init__("The request headers did not arrive in time (SEQUENCE_GATEWAY_HEAD_TIMEOUT_SECONDS).")
+    message = "The request headers did not arrive in time (SEQUENCE_GATEWAY_HEAD_TIMEOUT_SECONDS)."
 
 
 class BodyTimeoutError(RequestError):
@@ -186,9 +177,7 @@ class LengthRequiredError(RequestError):
 
     status = 411
     code = "length_required"
-
-    def __init__(self) -> None:
-        super().__init__("Missing body. Send `Content-Length` or use chunked transfer encoding.")
+    message = "Missing body. Send `Content-Length` or use chunked transfer encoding."
 
 
 class BodyTooLargeError(RequestError):
@@ -221,9 +210,7 @@ class UnsupportedEncodingError(RequestError):
 
     status = 415
     code = "unsupported_encoding"
-
-    def __init__(self) -> None:
-        super().__init__("Unsupported Content-Encoding. Use gzip, deflate, zstd, br or identity.")
+    message = "Unsupported Content-Encoding. Use gzip, deflate, zstd, br or identity."
 
 
 class UnsupportedTypeError(RequestError):
@@ -231,9 +218,7 @@ class UnsupportedTypeError(RequestError):
 
     status = 415
     code = "unsupported_content_type"
-
-    def __init__(self) -> None:
-        super().__init__("Unsupported Content-Type. Use application/json or text/plain, in UTF-8.")
+    message = "Unsupported Content-Type. Use application/json or text/plain, in UTF-8."
 
 
 class ExpectationFailedError(RequestError):
@@ -241,9 +226,7 @@ class ExpectationFailedError(RequestError):
 
     status = 417
     code = "expectation_failed"
-
-    def __init__(self) -> None:
-        super().__init__("Unsupported Expect header. Use `100-continue`, or leave it out.")
+    message = "Unsupported Expect header. Use `100-continue`, or leave it out."
 
 
 class RateLimitedError(RequestError):
@@ -270,45 +253,35 @@ class DrainingError(UnavailableError):
     """The process is shutting down."""
 
     code = "shutting_down"
-
-    def __init__(self) -> None:
-        super().__init__("The gateway is shutting down. Send the request again.")
+    message = "The gateway is shutting down. Send the request again."
 
 
 class OverloadedError(UnavailableError):
     """The request would exceed `SEQUENCE_GATEWAY_IN_FLIGHT_LIMIT_BYTES`."""
 
     code = "overloaded"
-
-    def __init__(self) -> None:
-        super().__init__("Too many bytes are waiting for Kafka. Send the request again later.")
+    message = "Too many bytes are waiting for Kafka. Send the request again later."
 
 
 class UnexpectedError(UnavailableError):
     """A defect of the gateway. It is retryable: the client keeps its items until the defect is fixed."""
 
     code = "unexpected_error"
-
-    def __init__(self) -> None:
-        super().__init__("Unexpected gateway error. Send the request again.")
+    message = "Unexpected gateway error. Send the request again."
 
 
 class PublishError(UnavailableError):
     """Kafka did not acknowledge every record; some of them may be stored."""
 
     code = "not_acknowledged"
-
-    def __init__(self, message: str = "Kafka did not acknowledge every item. Send the request again.") -> None:
-        super().__init__(message)
+    message = "Kafka did not acknowledge every item. Send the request again."
 
 
 class PublishTimeoutError(PublishError):
     """Kafka did not acknowledge every record within `SEQUENCE_GATEWAY_PUBLISH_TIMEOUT_SECONDS`."""
 
     code = "not_acknowledged_in_time"
-
-    def __init__(self) -> None:
-        super().__init__("Kafka did not acknowledge every item in time. Send the request again.")
+    message = "Kafka did not acknowledge every item in time. Send the request again."
 
 
 class StartError(GatewayError):
