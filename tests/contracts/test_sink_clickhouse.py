@@ -76,7 +76,7 @@ def test_insert_that_arrives_after_its_deadline_writes_nothing(
         release.start()
         with pytest.raises(UnavailableError, match="after its deadline"):
             sink.insert([block(range(5))], valid_lease)
-        assert (proxy.held, proxy.let_go, count(clickhouse_client)) == (1, 1, 0)
+        assert (proxy.held, proxy.released, count(clickhouse_client)) == (1, 1, 0)
         sink.insert([block(range(5))], valid_lease)
         assert count(clickhouse_client) == 5
         delayed.close()

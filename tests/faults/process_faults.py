@@ -171,7 +171,7 @@ def stopping_in_slow_inserts(trial: Trial) -> None:
         stack.proxy.delay_seconds = 4.0
         for _ in range(trial.scenario.repetitions):
             time.sleep(12)
-            extra.revive()
+            extra.restart_if_exited()
             for service in trial.rng.sample(stack.services("sink"), 2):
                 pid = stack.signal(service, signal.SIGTERM)
                 eventually(lambda pid=pid: not alive(pid), f"{service} exits")  # type: ignore[misc]

@@ -76,7 +76,7 @@ def test_worker_killed_between_steps_loses_and_doubles_nothing(
     logs.write(settings, topics.items, records)
     with Worker("dedupe", settings, tmp_path, faults={"SEQUENCE_TEST_KILL_AT": point}) as worker:
         worker.until(lambda: committed(settings, topics) == len(records), "all items are processed")
-        assert worker.ends == 1, worker.log
+        assert worker.exits == 1, worker.log
     check(settings, topics, COUNT)
 
 
@@ -88,7 +88,7 @@ def test_worker_killed_between_steps_loses_no_identify(
     logs.write(settings, topics.items, [*map(item_record, made), *map(item_record, made[::10])])
     with Worker("dedupe", settings, tmp_path, faults={"SEQUENCE_TEST_KILL_AT": point}) as worker:
         worker.until(lambda: committed(settings, topics) == COUNT + COUNT // 10, "all items are processed")
-        assert worker.ends == 1, worker.log
+        assert worker.exits == 1, worker.log
 
     events = {record.key: record for record in logs.first_by_origin(logs.read(settings, topics.events))}
     expected = {}
@@ -117,7 +117,7 @@ def test_deleted_local_state_is_rebuilt_from_the_changelog(
     with Worker("dedupe", settings, tmp_path) as worker:
         total = len(records) + len(repeats_and_more)
         worker.until(lambda: committed(settings, topics) == total, "all items are processed")
-        assert worker.ends == 0
+        assert worker.exits == 0
     check(settings, topics, 2 * COUNT)
     after = entries(worker.state)
     assert {number: {key: after[number][key] for key in found} for number, found in before.items()} == before
@@ -129,7 +129,7 @@ def test_invalid_record_is_rejected_and_blocks_nothing(settings: KafkaSettings, 
     logs.write(settings, topics.items, records)
     with Worker("dedupe", settings, tmp_path) as worker:
         worker.until(lambda: committed(settings, topics) == len(records), "all items are processed")
-        assert worker.ends == 0
+        assert worker.exits == 0
     check(settings, topics, 20)
     rejected = logs.read(settings, topics.rejected)
     assert sorted(b'"code":"not_an_item"' in record.value for record in rejected) == [False, True]
@@ -149,7 +149,7 @@ def test_worker_refuses_topics_that_differ_in_partitions(kafka_settings: KafkaSe
     topics = Topics(kafka_settings.topic_prefix)
     asyncio.run(create(kafka_settings, {topics.items: 4, topics.events: 3, topics.identifies: 4}))
     with Worker("dedupe", kafka_settings, tmp_path) as worker:
-        worker.until(lambda: worker.ends > 0, "the worker exits")
+        worker.until(lambda: worker.exits > 0, "the worker exits")
         assert "must have the same number of partitions" in worker.log
 
 
@@ -157,14 +157,14 @@ def test_worker_refuses_to_start_without_the_identifies_topic(kafka_settings: Ka
     topics = Topics(kafka_settings.topic_prefix)
     asyncio.run(create(kafka_settings, {topics.items: 4, topics.events: 4}))
     with Worker("dedupe", kafka_settings, tmp_path) as worker:
-        worker.until(lambda: worker.ends > 0, "the worker exits")
+        worker.until(lambda: worker.exits > 0, "the worker exits")
         assert topics.identifies in worker.log
         assert "sequence topics apply" in worker.log
 
 
 def test_worker_names_missing_topics(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
     with Worker("dedupe", kafka_settings, tmp_path) as worker:
-        worker.until(lambda: worker.ends > 0, "the worker exits")
+        worker.until(lambda: worker.exits > 0, "the worker exits")
         assert f"{kafka_settings.topic_prefix}.items.v1" in worker.log
         assert "sequence topics apply" in worker.log
 

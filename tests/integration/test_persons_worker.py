@@ -73,7 +73,7 @@ def test_killed_worker_changes_no_person(
     logs.write(kafka_settings, topics.identifies, records_of(items))
     with Worker("persons", kafka_settings, tmp_path, faults={"SEQUENCE_TEST_KILL_AT": point}) as worker:
         run_until_folded(kafka_settings, topics, worker, len(items))
-        assert worker.ends == 1, worker.log
+        assert worker.exits == 1, worker.log
     expected = {key: plain(person) for key, person in reference(items).items()}
     assert latest(kafka_settings, topics) == expected
 
@@ -91,7 +91,7 @@ def test_deleted_local_state_is_rebuilt_from_the_log(
     logs.write(kafka_settings, topics.identifies, records[half:])
     with Worker("persons", kafka_settings, tmp_path) as worker:
         run_until_folded(kafka_settings, topics, worker, len(items))
-        assert worker.ends == 0
+        assert worker.exits == 0
 
     expected = {key: plain(person) for key, person in reference(items).items()}
     assert latest(kafka_settings, topics) == expected
@@ -120,12 +120,12 @@ def test_resumed_worker_loses_no_trait_unless_replay_does_not_merge(
         with other:
             logs.write(kafka_settings, topics.identifies, records[half:])
             run_until_folded(kafka_settings, topics, other, len(items))
-            assert other.ends == 0
+            assert other.exits == 0
             paused.resume()
             eventually(lambda: not paused.running, "the worker resumes, writes and exits")
             assert latest(kafka_settings, topics) != expected, "its records are the last ones in the log"
 
-            other.until(lambda: other.ends == 1, "the owner has detected the other writer")
+            other.until(lambda: other.exits == 1, "the owner has detected the other writer")
             assignments = other.log.count("identifies.v1: partitions assigned")
             other.until(lambda: other.log.count("identifies.v1: partitions assigned") > assignments, "it has recovered")
             assert (latest(kafka_settings, topics) == expected) == (without == "")

@@ -152,7 +152,7 @@ def test_killed_worker_loses_and_doubles_nothing(pipeline: Pipeline, tmp_path: P
         # More events make the next INSERTs differ: ClickHouse would drop equal ones by their tokens.
         pipeline.send()
         worker.until(pipeline.done, "all events are written")
-        assert worker.ends == 1, worker.log
+        assert worker.exits == 1, worker.log
     pipeline.check()
 
 
@@ -168,7 +168,7 @@ def test_events_wait_while_clickhouse_is_down(own_pipeline: Pipeline, server: Se
         server.start()
         own_pipeline.stop_merges()
         worker.until(own_pipeline.done, "all events are written", within_seconds=15)
-        assert worker.ends == 0
+        assert worker.exits == 0
     own_pipeline.check()
     assert "waiting for ClickHouse" in worker.log
 
@@ -181,7 +181,7 @@ def test_lost_insert_responses_lose_and_double_nothing(pipeline: Pipeline, tmp_p
             worker.until(pipeline.done, "all events are written")
             pipeline.send(200)
             worker.until(pipeline.done, "later events are written")
-            assert (worker.ends, proxy.responses_lost) == (0, 5)
+            assert (worker.exits, proxy.responses_lost) == (0, 5)
     pipeline.check()
 
 
@@ -197,7 +197,7 @@ def test_clickhouse_killed_during_inserts_loses_and_doubles_nothing(
             server.start()
             own_pipeline.stop_merges()
         worker.until(own_pipeline.done, "all events are written")
-        assert worker.ends == 0
+        assert worker.exits == 0
     own_pipeline.check()
 
 
@@ -209,7 +209,7 @@ def test_event_repeated_by_a_resumed_worker_is_one_row(pipeline: Pipeline, tmp_p
         pipeline.send()
         pipeline.send_events(records[:50])
         worker.until(pipeline.done, "all events are read")
-        assert worker.ends == 0
+        assert worker.exits == 0
     pipeline.check()
 
 
@@ -230,9 +230,9 @@ def test_insert_delayed_until_its_partition_moved_writes_nothing(pipeline: Pipel
             eventually(lambda: "partitions assigned" in two.log, "the other worker has partitions")
             eventually(lambda: len(pipeline.rows()) - COUNT > 0, "the other worker has written")
             proxy.release()
-            eventually(lambda: proxy.let_go == proxy.held, "the late INSERTs have arrived")
+            eventually(lambda: proxy.released == proxy.held, "the late INSERTs have arrived")
             eventually(pipeline.done, "all events are written")
-            assert (one.ends, two.ends) == (0, 0)
+            assert (one.exits, two.exits) == (0, 0)
     pipeline.check()
 
 

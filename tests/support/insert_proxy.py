@@ -1,4 +1,4 @@
-"""A proxy before ClickHouse's HTTP port that loses answers to INSERTs, or holds INSERTs up on their way."""
+"""A proxy before ClickHouse's HTTP port that delays or holds INSERTs, or drops the responses to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class InsertProxy:
-    """One listening address; its loop runs in a thread. The attributes may be read and set at any time."""
+    """Listens on one address, with an event loop in a thread. Attributes may be read and set at any time."""
 
     def __init__(self, upstream: str) -> None:
         url = urlsplit(upstream)
@@ -26,19 +26,19 @@ class InsertProxy:
         self._gate.set()
         self.address = ""
         self.responses_to_lose = 0
-        """So many INSERTs are carried out, and the connection broken before the answer."""
+        """For so many INSERTs, ClickHouse executes the INSERT and the proxy closes the connection without a response."""
         self.responses_lost = 0
         self.delay_seconds = 0.0
-        """How long each INSERT takes to get through."""
+        """Delay before each INSERT is forwarded."""
         self.midway: Callable[[], None] | None = None
-        """Called once, in a thread, when `midway_share` of the next INSERT has been passed on."""
+        """Called once, in a thread, after `midway_share` of the next INSERT has been forwarded."""
         self.midway_share = 0.5
         self.inserts = 0
-        """How many INSERTs have come so far."""
+        """Number of INSERTs received."""
         self.held = 0
-        """How many INSERTs have been held up so far."""
-        self.let_go = 0
-        """How many of those were carried out or refused in the end."""
+        """Number of INSERTs held by `hold`."""
+        self.released = 0
+        """Number of held INSERTs that ClickHouse has answered since."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -52,11 +52,11 @@ class InsertProxy:
         self._loop.close()
 
     def hold(self) -> None:
-        """Let no INSERT through until `release`; what was begun goes on even when its sender has left."""
+        """Forward no INSERT until `release`, which forwards held INSERTs even if their sender has disconnected."""
         self._loop.call_soon_threadsafe(self._gate.clear)
 
     def release(self) -> None:
-        """Let the INSERTs through that were held."""
+        """Forward the held INSERTs."""
         self._loop.call_soon_threadsafe(self._gate.set)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -82,20 +82,20 @@ class InsertProxy:
             return
         try:
             with contextlib.suppress(OSError, EOFError):
-                while await self._pass_on(reader, writer, up_reader, up_writer):
+                while await self._forward(reader, writer, up_reader, up_writer):
                     pass
         finally:
             up_writer.close()
             writer.close()
 
-    async def _pass_on(
+    async def _forward(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         up_reader: asyncio.StreamReader,
         up_writer: asyncio.StreamWriter,
     ) -> bool:
-        """Pass one request on and its answer back; return whether the connection goes on."""
+        """Forward one request and its response; return whether the connection stays open."""
         request = await _message(reader)
         insert = b"INSERT" in request.partition(b"\r\n")[0]
         self.inserts += insert
@@ -106,28 +106,28 @@ class InsertProxy:
         if insert and self.delay_seconds:
             await asyncio.sleep(self.delay_seconds)
         if insert and self.midway is not None:
-            passed = int(len(request) * self.midway_share)
-            up_writer.write(request[:passed])
+            forwarded = int(len(request) * self.midway_share)
+            up_writer.write(request[:forwarded])
             await up_writer.drain()
             midway, self.midway = self.midway, None
             if midway is not None:
                 await asyncio.to_thread(midway)
-            request = request[passed:]
+            request = request[forwarded:]
         up_writer.write(request)
         await up_writer.drain()
-        answer = await _message(up_reader)
-        self.let_go += held
+        response = await _message(up_reader)
+        self.released += held
         if insert and self.responses_to_lose > 0:
             self.responses_to_lose -= 1
             self.responses_lost += 1
             return False
-        writer.write(answer)
+        writer.write(response)
         await writer.drain()
         return True
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:
-    """Return one HTTP request or answer whole."""
+    """Return one complete HTTP request or response."""
     head = await reader.readuntil(b"\r\n\r\n")
     if b"transfer-encoding: chunked" in head.lower():
         chunks = [head]

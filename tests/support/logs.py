@@ -1,4 +1,4 @@
-"""Reading and writing whole topics in tests, by clients that know nothing of the product's own."""
+"""Reads and writes whole topics in tests, with clients of its own rather than the product's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schemas.settings import KafkaSettings, kafka_arguments
 
 
 def write(settings: KafkaSettings, topic: str, records: Iterable[Record]) -> None:
-    """Write *records* where Kafka's default partitioner puts them, and wait until they are there."""
+    """Write *records*, with Kafka's default partitioner, and wait for the acknowledgements."""
 
     async def produce() -> None:
         async with AIOKafkaProducer(**kafka_arguments(settings), enable_idempotence=True, linger_ms=10) as producer:
@@ -28,7 +28,7 @@ def write(settings: KafkaSettings, topic: str, records: Iterable[Record]) -> Non
 
 
 def read(settings: KafkaSettings, topic: str) -> list[Any]:
-    """Return every record that *topic* holds now, each partition in its order."""
+    """Return every record that *topic* contains now, in the order of its partitions and offsets."""
 
     async def consume() -> list[Any]:
         async with AIOKafkaConsumer(topic, **kafka_arguments(settings), auto_offset_reset="earliest") as consumer:
@@ -44,7 +44,7 @@ def read(settings: KafkaSettings, topic: str) -> list[Any]:
 
 
 def ends(settings: KafkaSettings, topic: str) -> dict[int, int]:
-    """Return by partition of *topic* the offset that its next record gets."""
+    """Return the end offset of each partition of *topic*."""
 
     async def ask() -> dict[int, int]:
         async with AIOKafkaConsumer(topic, **kafka_arguments(settings)) as reader:
@@ -67,7 +67,7 @@ def committed(settings: KafkaSettings, group: str, topic: str) -> int:
 
 
 def reset(settings: KafkaSettings, group: str, topics: Iterable[str]) -> bool:
-    """Set *group* back to the first offset of *topics*; return False while it still has members."""
+    """Reset *group* to the first offset of *topics*; return False while the group has members."""
 
     async def ask() -> bool:
         async with AIOKafkaConsumer(*topics, **kafka_arguments(settings)) as reader:

@@ -1,4 +1,4 @@
-"""Worker processes for tests: real ones, started again when they end, as the supervisor would."""
+"""Worker processes for tests, restarted after an exit as the supervisor of `sequence up` does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.services import Service, eventually
 
 
 class Worker:
-    """One worker process. *faults* are variables that only its first start gets."""
+    """One worker process. Only its first start has the variables in *faults*."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Worker:
         self._plain = {
             **environment(kafka),
             "SEQUENCE_WORKER_DIR": str(self.state),
-            # The shortest that brokers allow: a killed worker's partitions stand still for it.
+            # The minimum of the broker: the partitions of a killed worker are idle for so long.
             "SEQUENCE_WORKER_SESSION_SECONDS": "6",
             **(environ or {}),
         }
@@ -42,8 +42,8 @@ class Worker:
             {**self._plain, **(faults or {})},
             lambda: True,
         )
-        self.ends = 0
-        """How often it ended without being told to."""
+        self.exits = 0
+        """Number of exits that the test did not request."""
 
     def __enter__(self) -> Self:
         self._service.start()
@@ -54,40 +54,40 @@ class Worker:
 
     @property
     def log(self) -> str:
-        """What it has printed."""
+        """Its output."""
         return (self._service.directory / "log").read_text()
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process runs."""
         return self._service.process is not None and self._service.process.poll() is None
 
     @property
     def stopped(self) -> bool:
-        """Whether it stands still after SIGSTOP."""
+        """Whether SIGSTOP has stopped the process."""
         try:
             return bool(psutil.Process(self._service.pid).status() == psutil.STATUS_STOPPED)
         except (FileNotFoundError, psutil.NoSuchProcess):
             return False
 
     def resume(self) -> None:
-        """Let it go on after SIGSTOP."""
+        """Send SIGCONT."""
         self._service.send(signal.SIGCONT)
 
-    def revive(self) -> None:
-        """Start it again if it has ended."""
+    def restart_if_exited(self) -> None:
+        """Restart the process, without the faults, if it has exited."""
         process = self._service.process
         if process is not None and process.poll() is not None:
-            self.ends += 1
+            self.exits += 1
             self._service.stop()
             self._service.environ = self._plain
             self._service.start()
 
     def until(self, condition: Callable[[], bool], what: str, *, within_seconds: float = 60.0) -> None:
-        """Keep it running until *condition* holds."""
+        """Restart the process after every exit until *condition* holds."""
 
         def holds() -> bool:
-            self.revive()
+            self.restart_if_exited()
             return condition()
 
         eventually(holds, f"{what}; the worker printed: {self.log[-1500:]}", within_seconds=within_seconds)
