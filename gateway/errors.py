@@ -125,7 +125,7 @@ class ProjectDisabledError(RequestError):
 
     status = 403
     code = "project_disabled"
-    message = "The project is disabled. Enable it with `sequence project update --enable`."
+    message = "The project is disabled. Enable it with `sequence project update ID --enable`."
 
 
 class OriginNotAllowedError(RequestError):

@@ -131,7 +131,7 @@ def inflate_gzip(wire: bytes, limit_bytes: int) -> bytes:
         if len(body) > limit_bytes:
             return body
         if not member.eof:
-            raise ValueError("the end of the gzip stream is missing")
+            raise ValueError("truncated gzip stream")
         wire = member.unused_data
         if not wire:
             return body
@@ -144,7 +144,7 @@ def inflate_deflate(wire: bytes, limit_bytes: int) -> bytes:
     stream = zlib.decompressobj(wbits=15 if has_header else -15)
     body = stream.decompress(wire, limit_bytes + 1)
     if len(body) <= limit_bytes and (not stream.eof or stream.unused_data):
-        raise ValueError("the deflate stream does not end where the body does")
+        raise ValueError("truncated deflate stream, or data after it")
     return body
 
 
@@ -155,7 +155,7 @@ def inflate_brotli(wire: bytes, limit_bytes: int) -> bytes:
     while len(body) <= limit_bytes and not stream.is_finished():
         more = stream.process(b"", output_buffer_limit=limit_bytes + 1 - len(body))
         if not more:
-            raise ValueError("the end of the brotli stream is missing")
+            raise ValueError("truncated brotli stream")
         body += more
     return body
 
@@ -174,7 +174,7 @@ def inflate_zstd(wire: bytes, limit_bytes: int) -> bytes:
             if size > limit_bytes:
                 return b"".join(chunks)
         if not frame.eof:
-            raise ValueError("the end of the zstd frame is missing")
+            raise ValueError("truncated zstd frame")
         if source.seek(-len(frame.unused_data), SEEK_CUR) == len(wire):
             return b"".join(chunks)
     raise ValueError("too many zstd frames")
