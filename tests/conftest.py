@@ -1,4 +1,4 @@
-"""Fixtures for every test: the servers, and topics of a test's own."""
+"""Fixtures for every test: servers, and topics for one test. Each pytest worker has its own servers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SERVICES = frozenset({"kafka", "clickhouse"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that ask for a server."""
+    """Mark the tests that use a server."""
     for item in items:
         if isinstance(item, pytest.Function) and SERVICES.intersection(item.fixturenames):
             item.add_marker("services")
 
 
-@pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody calls it
+@pytest.hookimpl(optionalhook=True)  # absent without pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
     """Divide the tests by file."""
     return FileScheduling(config, log)
@@ -47,19 +47,19 @@ def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def topic_prefix() -> str:
-    """A prefix that no other test uses."""
+    """A topic prefix that no other test uses."""
     return f"test-{secrets.token_hex(4)}"
 
 
 @pytest.fixture
 def kafka_settings(kafka: str, topic_prefix: str) -> KafkaSettings:
-    """The broker, with topics under this test's prefix."""
+    """Settings of the broker with this test's topic prefix."""
     return KafkaSettings(bootstrap_servers=kafka, topic_prefix=topic_prefix)
 
 
 @pytest.fixture
 async def topics(kafka_settings: KafkaSettings) -> AsyncIterator[Topics]:
-    """Every topic with four partitions, under this test's prefix; they are deleted afterwards."""
+    """Every topic, with four partitions and this test's prefix; deleted after the test."""
     made = await apply(kafka_settings, TopicSettings())
     yield Topics(kafka_settings.topic_prefix)
     admin = AIOKafkaAdminClient(**kafka_arguments(kafka_settings))

@@ -18,7 +18,7 @@ from tests.fakes.sink import MemorySink
 
 @pytest.fixture
 def clickhouse_settings(clickhouse: str) -> Iterator[ClickHouseSettings]:
-    """A database of the test's own, its merges stopped."""
+    """A database for one test, with merges stopped."""
     settings = ClickHouseSettings(url=clickhouse, database=f"test_{secrets.token_hex(4)}")
     migrate(settings)
     client = ClickHouse(settings)

@@ -26,7 +26,7 @@ class InsertProxy:
         self._gate.set()
         self.address = ""
         self.responses_to_lose = 0
-        """For so many INSERTs, ClickHouse executes the INSERT and the proxy closes the connection without a response."""
+        """Number of INSERTs that are executed and whose connection the proxy closes without a response."""
         self.responses_lost = 0
         self.delay_seconds = 0.0
         """Delay before each INSERT is forwarded."""

@@ -1,4 +1,4 @@
-"""Unit tests cannot reach the network: opening a socket fails the test that does it."""
+"""Unit tests cannot reach the network: a test that opens a socket fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 _FORBIDDEN = {socket.AF_INET, socket.AF_INET6}
 _opened: list[str] | None = None
-"""What was opened in the test that runs; None outside unit tests."""
+"""Sockets opened by the current test; None outside unit tests."""
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -27,8 +27,8 @@ sys.addaudithook(_watch)
 
 @pytest.fixture(autouse=True)
 def no_sockets() -> Iterator[list[str]]:
-    """Fail the test that opens a socket, even where the code under test swallows the failure."""
-    global _opened  # noqa: PLW0603  # an audit hook stays for the life of the process, so it needs a switch
+    """Fail a test that opens a socket, even when the code under test suppresses the failure."""
+    global _opened  # noqa: PLW0603  # an audit hook cannot be removed, so it needs a switch
     opened: list[str] = []
     _opened = opened
     try:

@@ -1,4 +1,4 @@
-"""The guard of the unit tests works."""
+"""The guard against sockets in unit tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 import pytest
 
 
-def test_a_unit_test_cannot_open_a_socket(no_sockets: list[str]) -> None:
+def test_opening_a_socket_fails_a_unit_test(no_sockets: list[str]) -> None:
     with pytest.raises(pytest.fail.Exception, match="opens a socket"):
         socket.create_connection(("127.0.0.1", 9))
 
@@ -15,7 +15,7 @@ def test_a_unit_test_cannot_open_a_socket(no_sockets: list[str]) -> None:
     no_sockets.clear()
 
 
-async def test_an_event_loop_still_runs() -> None:
+async def test_event_loop_may_open_its_socket_pair() -> None:
     left, right = socket.socketpair()
     left.close()
     right.close()
