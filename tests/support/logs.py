@@ -84,7 +84,7 @@ def reset(settings: KafkaSettings, group: str, topics: Iterable[str]) -> bool:
 
 
 def first_by_origin(records: Iterable[Any]) -> list[Any]:
-    """Return *records* of `events.v1` whose source offset exceeds all before it in the partition: what consumers count."""
+    """Return *records* of `events.v1` whose source offset exceeds all before it in the partition."""
     last: dict[int, int] = {}
     kept = []
     for record in records:
