@@ -90,6 +90,7 @@ async def test_request_to_a_closed_connection_is_a_connection_error(monkeypatch:
 
 def test_connection_errors_collects_what_aiokafka_logs(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("aiokafka")
+    caplog.set_level("ERROR", logger.name)
     with connection_errors() as reasons:
         logger.error('Unable connect to "%s:%s": %s', "kafka", 9092, "refused")
     logger.error("afterwards")

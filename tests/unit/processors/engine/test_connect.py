@@ -30,6 +30,7 @@ class Kafka:
 
 
 async def test_start_retries_with_one_line_for_each_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", "aiokafka")
     kafka = Kafka(refusals=1)
     await connect.connect(kafka.connect, SERVERS)
 
