@@ -125,7 +125,7 @@ class TableWriter:
         )
         self._waits += 1
         try:
-            result = await retrying(work)
+            result: T = await retrying(work)
         finally:
             self._waits -= 1
         self._log_available()
