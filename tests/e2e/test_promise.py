@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,8 +10,10 @@ from tests.faults.client import Client
 from tests.faults.invariants import check, wait_until_idle
 from tests.faults.ledger import Ledger
 from tests.faults.stack import Stack
+from tests.support.services import eventually
 
 KILLED = ("dedupe-1", "persons-1", "sink-1", "gateway-1", "clickhouse", "kafka")
+ITEMS_PER_KILL = 4_000
 
 
 @pytest.fixture
@@ -27,8 +28,13 @@ def test_killing_every_service_under_load_loses_and_doubles_nothing(stack: Stack
     client = Client(stack.gateways, stack.token, ledger)
     client.start(rate=700)
     for service in KILLED:
+        kills, sent = stack.kills(), ledger.sent
         stack.kill(service)
-        time.sleep(6)  # the load continues during the restart
+        eventually(
+            lambda: stack.kills() > kills and ledger.sent > sent + ITEMS_PER_KILL,  # noqa: B023  # called before the next iteration
+            f"{service} is restarted and the gateway accepts items",
+            within_seconds=90,
+        )
     client.stop()
     wait_until_idle(stack)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -92,6 +93,7 @@ LONGER = {
 }
 """Longer files, each with its reason."""
 
+MAX_TEST_NAME_CHARACTERS = 80
 VAGUE_NAMES = frozenset({"utils", "helpers", "common", "manager", "base"})
 
 
@@ -255,6 +257,12 @@ def test_file_has_fewer_than_300_lines() -> None:
     lengths = {module: len((ROOT / module).read_text().splitlines()) for module in modules(*PACKAGES, "tests")}
 
     assert {module for module, length in lengths.items() if length >= MAX_LINES} == LONGER.keys()
+
+
+def test_test_names_have_at_most_80_characters() -> None:
+    names = {name for module in modules("tests") for name in re.findall(r"def (test_\w+)", (ROOT / module).read_text())}
+
+    assert {name for name in names if len(name) > MAX_TEST_NAME_CHARACTERS} == set()
 
 
 def test_no_module_has_a_vague_name() -> None:
