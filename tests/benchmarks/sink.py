@@ -119,8 +119,9 @@ async def execute(namespace: Namespace, sql: str, settings: Mapping[str, str] | 
     """Run *sql* in the database of *namespace* without a timeout: a Kafka engine table waits for its group."""
     kept = namespace.services.clickhouse_settings
     parameters = {"database": kept.database, **(settings or {})}
+    headers = {"Authorization": aiohttp.encode_basic_auth(kept.username, kept.password)}
     async with (
-        aiohttp.ClientSession(auth=aiohttp.BasicAuth(kept.username, kept.password)) as session,
+        aiohttp.ClientSession(headers=headers) as session,
         session.post(kept.url, params=parameters, data=sql.encode()) as response,
     ):
         if response.status != 200:
