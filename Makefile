@@ -16,7 +16,7 @@ help:
 	@echo "make check    run linters, type checks, unit tests and in-memory contracts: about a minute"
 	@echo "make test     run every check that a merge needs: under ten minutes"
 	@echo "make faults   kill, pause and disconnect each service under load, and count; ONLY=name selects"
-	@echo "make hostile  attack a gateway with malformed, slow, random and 10,000 connections"
+	@echo "make hostile  attack a gateway with malformed, slow and random requests and 10,000 connections"
 	@echo "make bench    measure each stage beside the naive implementation; ONLY=name selects"
 	@echo "make lint     check style, types, imports and secrets"
 	@echo "make format   format the code and apply safe fixes"
