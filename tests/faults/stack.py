@@ -93,7 +93,7 @@ class Stack:
         """Stop the stack in order."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(60)
+            self._process.communicate(timeout=60)
             self._process = None
         if self.proxy is not None:
             self.proxy.__exit__()
