@@ -77,6 +77,8 @@ class ProjectRegistry:
             ) from None
         log.info("project registry loaded: %d projects, %d tokens", len(self._table.projects), len(self._table.tokens))
         self._task = asyncio.get_running_loop().create_task(self._run(consumer), name="project registry")
+        # The task closes the consumer, but a task that is cancelled before its first step never runs.
+        await asyncio.sleep(0)
 
     def find_and_record_use(self, token: str) -> Project | None:
         """Return the project of a valid *token* and record its use."""
