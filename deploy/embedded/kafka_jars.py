@@ -128,6 +128,9 @@ def _download(jar: Jar, directory: Path, base_url: str, report: Progress) -> Non
         # A temporary file is readable by its owner alone, but a cache can be shared.
         (directory / jar.file_name).chmod(0o644)
     except OSError as error:
+        # pooch leaves the connection of a rejected request open; the exception of requests holds its response.
+        if (response := getattr(error, "response", None)) is not None:
+            response.close()
         # Errors of the operating system, such as a full disk, have a number; those of HTTP requests have none.
         if error.errno is not None:
             raise FetchError(
