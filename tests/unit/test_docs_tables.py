@@ -43,12 +43,15 @@ def errors_of(module: ModuleType, root: type[Exception]) -> set[type[Exception]]
 
 
 ENGINE_ERRORS = errors_of(engine_errors, engine_errors.EngineError)
-REFUSALS = errors_of(engine_errors, engine_errors.RefusedStartError) | {engine_errors.KafkaUnavailableError}
-START_ERRORS = (
-    REFUSALS | errors_of(deploy_errors, deploy_errors.DeployError) | {gateway_errors.StartError, MigrationError}
-)
-"""Exceptions with which a process ends before it processes anything."""
-FATAL_ERRORS = (ENGINE_ERRORS - REFUSALS) | {LeaseLostError}
+REFUSALS = errors_of(engine_errors, engine_errors.RefusedStartError)
+"""Exceptions with which a worker exits with code 78."""
+START_ERRORS = errors_of(deploy_errors, deploy_errors.DeployError) | {
+    engine_errors.KafkaUnavailableError,
+    gateway_errors.StartError,
+    MigrationError,
+}
+"""Other exceptions with which a process ends before it processes anything."""
+FATAL_ERRORS = (ENGINE_ERRORS - REFUSALS - START_ERRORS) | {LeaseLostError}
 """Exceptions with which a worker exits with code 70 while it runs."""
 
 
@@ -171,8 +174,15 @@ def test_exit_codes_are_those_of_the_code() -> None:
     assert [int(row[0]) for row in OPERATIONS.rows("Exit codes")] == sorted(codes)
 
 
+def test_every_error_with_exit_code_78_is_explained() -> None:
+    assert {exit_code(kind()) for kind in REFUSALS} == {os.EX_CONFIG}
+    assert_explained(refusals(), "Exit code 78")
+
+
 def test_every_start_error_is_explained() -> None:
-    assert_explained(raised(START_ERRORS), "Errors at the start")
+    other = [message for message in raised(START_ERRORS) if message not in refusals()]
+
+    assert_explained(other, "Errors at the start")
 
 
 def test_every_fatal_error_is_explained() -> None:
@@ -181,6 +191,11 @@ def test_every_fatal_error_is_explained() -> None:
 
 def test_every_log_message_above_info_is_explained() -> None:
     assert_explained(messages.logged(), "Log messages")
+
+
+def refusals() -> list[messages.Message]:
+    """Return the messages of workers with exit code 78; `deploy` has an error of the same name as one of them."""
+    return [message for message in raised(REFUSALS) if message.place.startswith("processors/")]
 
 
 def raised(kinds: set[type[Exception]]) -> list[messages.Message]:
