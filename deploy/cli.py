@@ -234,7 +234,11 @@ def token() -> None:
 @click.argument("project_id", metavar="PROJECT")
 @click.option("--expires-in", type=Duration(), help="Expire the token after this duration, for example `90d`.")
 @click.option(
-    "--scope", type=click.Choice(["write", "read"]), default="write", show_default=True, help="Permission to grant."
+    "--scope",
+    type=click.Choice(["write", "read"]),
+    default="write",
+    show_default=True,
+    help="Permission to grant. The gateway accepts write tokens only.",
 )
 @report_errors
 def token_create(project_id: str, expires_in: int | None, scope: Scope) -> None:

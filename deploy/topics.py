@@ -147,7 +147,7 @@ async def _update(admin: AIOKafkaAdminClient, present: list[Topic]) -> list[str]
     current = await _configs(admin, present)
     errors = [
         f"{topic.name} has {name}={current[topic.name][name][0]} but the pipeline needs {topic.config[name]}. "
-        "Delete the topic, or set SEQUENCE_TOPIC_PREFIX to another prefix."
+        "Delete the topic while it is empty, or set a new SEQUENCE_TOPIC_PREFIX and a new SEQUENCE_CLICKHOUSE_DATABASE."
         for topic in present
         for name in _IMMUTABLE
         if name in topic.config and current[topic.name][name][0] != topic.config[name]

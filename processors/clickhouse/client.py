@@ -25,7 +25,7 @@ from schemas.settings import ClickHouseSettings
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 8
-"""Shorter than the workers' session timeout, so an INSERT times out while its worker still owns the partition."""
+"""Time for a response. An INSERT carries the earlier of this deadline and the end of the lease."""
 
 # https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 _UNAVAILABLE = frozenset({159, 164, 202, 203, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 439, 999})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from processors.dedupe.decision import decide, pack_entry
 from processors.engine.changelog_table import ChangelogTable
 from processors.engine.producer import ChangelogProducer, Output
-from processors.engine.stage import Lease, Positions, Put, RecordBatch, SourceRecord
+from processors.engine.stage import AssignedOffsets, Lease, Put, RecordBatch, SourceRecord
 from processors.rejected import RejectedTopic
 from schemas.records import event_headers, identify_record
 from schemas.topics import Topics
@@ -36,7 +36,7 @@ class DedupeStage:
     async def start(self, lease: Lease) -> None:
         """Do nothing: readers drop what a worker writes after it lost its partition, by the source offset."""
 
-    async def assigned(self, partitions: frozenset[int]) -> Positions:
+    async def assigned(self, partitions: frozenset[int]) -> AssignedOffsets:
         """Return the processed offsets that the table `seen` has."""
         return await self._seen.positions(self.topic, partitions)
 

@@ -16,7 +16,7 @@ from processors.engine import contiguous, failpoints
 from processors.engine.offsets import OffsetReader
 from processors.engine.producer import ChangelogProducer, Output
 from processors.engine.rocksdb import PartitionStore
-from processors.engine.stage import Positions, Put
+from processors.engine.stage import AssignedOffsets, Put
 from processors.engine.store import PartitionedStore
 
 
@@ -47,7 +47,7 @@ class ChangelogTable:
         """Return the local state of partition *number*."""
         return self.store.partition(number)
 
-    async def positions(self, source: str, numbers: Iterable[int]) -> Positions:
+    async def positions(self, source: str, numbers: Iterable[int]) -> AssignedOffsets:
         """Return the processed offset of each partition of the *source* topic.
 
         Raises `LocalStateError` if an output log was not recovered to its end, `TruncatedLogError` if one ends below
@@ -60,7 +60,7 @@ class ChangelogTable:
         for tp, offsets in (await self._offsets.read(TP(self.topic, number) for number in assigned)).items():
             self.store.verify_recovered(tp.partition, offsets)
         processed = {number: self.partition(number).processed_offset for number in assigned}
-        return Positions(
+        return AssignedOffsets(
             {number: offset for number, offset in processed.items() if offset >= 0},
             {(source, number): offset for number, offset in processed.items()},
         )

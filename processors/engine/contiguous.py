@@ -1,7 +1,7 @@
 """Contiguous in, contiguous out: the two checks that turn any lost or interleaved record into an error.
 
-Whatever drops records between broker and stage leaves a gap in the input. Whatever else writes to an output log that
-has one owner takes the offset that the next output was due at. Either ends the process, and recovery reads the rest.
+A dropped record leaves a gap in the input offsets. A second writer shifts the output offsets. Either exits the process,
+and recovery reads what it missed.
 """
 
 from __future__ import annotations

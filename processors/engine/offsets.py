@@ -87,5 +87,6 @@ def check_topics(topics: Iterable[str], counts: Mapping[str, int]) -> None:
         listed = ", ".join(f"{name} has {counts[name]}" for name in names)
         raise TopicsError(
             f"Topics must have the same number of partitions: {listed}. A partition count cannot be changed after "
-            f"creation: recreate the topics that differ while they are empty, or use another SEQUENCE_TOPIC_PREFIX."
+            f"creation: recreate the topics that differ while they are empty, or set a new SEQUENCE_TOPIC_PREFIX "
+            f"and a new SEQUENCE_CLICKHOUSE_DATABASE."
         )

@@ -17,14 +17,14 @@ from processors.engine import failpoints
 from processors.engine.errors import ExpiredInputError, TruncatedLogError
 from processors.engine.offsets import LogOffsets, OffsetReader
 from processors.engine.partition_task import BatchLinger, PartitionTask, Progress
-from processors.engine.stage import Positions, Stage
+from processors.engine.stage import AssignedOffsets, Stage
 
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
 """How long a rebalance or a shutdown waits for batches in process; the next owner processes what takes longer."""
 RECREATED = (
-    "Topic was deleted and recreated. Offsets of the old topic mean nothing in the new one: use a new "
+    "Topic was deleted and recreated, and offsets of the old topic mean nothing in the new one. Set a new "
     "SEQUENCE_TOPIC_PREFIX and a new SEQUENCE_CLICKHOUSE_DATABASE, or restore the topic."
 )
 """What a log that ends below a known offset means, and what to do."""
@@ -151,7 +151,7 @@ class Runner:
         if not ready.done():
             ready.set_result(None)
 
-    async def _check_remembered_offsets(self, positions: Positions) -> None:
+    async def _check_remembered_offsets(self, positions: AssignedOffsets) -> None:
         remembered = {
             TP(topic, partition): offset for (topic, partition), offset in positions.remembered_offsets.items()
         }

@@ -36,7 +36,10 @@ Put = tuple[bytes, bytes | None, int]
 Known = Callable[[Sequence[bytes]], list[bytes | None]]
 """Returns the current entry of each key, None for a missing key."""
 Lease = Callable[[], float]
-"""Until when the partitions are surely ours, in seconds of `time.monotonic`: last good heartbeat + session timeout."""
+"""Returns until when no other worker can own the partitions, in seconds of `time.monotonic`.
+
+That is the last acknowledged heartbeat plus the session timeout.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class RecordBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Positions:
+class AssignedOffsets:
     """What a stage knows of its partitions when they are assigned to it."""
 
     processed_offsets: Mapping[int, int] = field(default_factory=dict)
@@ -111,7 +114,7 @@ class Stage(Protocol):
     async def start(self, lease: Lease) -> None:
         """Connect. Called once, before the first assignment."""
 
-    async def assigned(self, partitions: frozenset[int]) -> Positions:
+    async def assigned(self, partitions: frozenset[int]) -> AssignedOffsets:
         """Return the positions of *partitions*, the whole new assignment, before their first batches."""
 
     async def process(self, batch: RecordBatch) -> None:

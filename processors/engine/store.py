@@ -96,8 +96,8 @@ class PartitionedStore(base.Store[bytes, bytes]):
         if offset >= offsets.log_end:
             raise TruncatedLogError(
                 f"{self.table.changelog_topic_name}[{number}] ends at {offsets.log_end - 1}, but the local state in "
-                f"{self._options.directory} has applied offset {offset}. Topic was deleted and recreated. Use a new "
-                f"SEQUENCE_TOPIC_PREFIX, or delete the local state if the topic is meant to start empty."
+                f"{self._options.directory} has applied offset {offset}. Topic was deleted and recreated. Set a new "
+                f"SEQUENCE_TOPIC_PREFIX and a new SEQUENCE_CLICKHOUSE_DATABASE, or restore the topic."
             )
 
     def verify_recovered(self, number: int, offsets: LogOffsets) -> None:

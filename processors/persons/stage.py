@@ -6,7 +6,7 @@ import logging
 
 from processors.engine.changelog_table import ChangelogTable
 from processors.engine.producer import Output
-from processors.engine.stage import Lease, Positions, Put, RecordBatch, SourceRecord
+from processors.engine.stage import AssignedOffsets, Lease, Put, RecordBatch, SourceRecord
 from processors.persons.fold import fold_batch
 from processors.persons.replay import STALE_KEYS, stale_keys
 from processors.rejected import RejectedRecord, RejectedTopic, RejectionCode
@@ -34,7 +34,7 @@ class FoldStage:
     async def start(self, lease: Lease) -> None:
         """Do nothing: `persons.v1` has one writer for each partition, and the table detects another."""
 
-    async def assigned(self, partitions: frozenset[int]) -> Positions:
+    async def assigned(self, partitions: frozenset[int]) -> AssignedOffsets:
         """Return the processed offsets that the table has, after publishing persons whose newest record is stale."""
         positions = await self._persons.positions(self.topic, partitions)
         for partition in partitions:

@@ -99,6 +99,7 @@ class ClickHouseSink:
                 settings,
             )
         except TooLateError as error:
+            # An earlier attempt may have written these rows after the positions were read.
             if self._are_written(blocks):
                 return
             if time.monotonic() < lease() - LEASE_MARGIN_SECONDS:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from processors.clickhouse.client import ClickHouse
-from processors.engine.stage import Lease, Positions, RecordBatch, Stage
+from processors.engine.stage import AssignedOffsets, Lease, RecordBatch, Stage
 from processors.rejected import RejectedTopic
 from processors.settings import WorkerSettings
 from processors.sink.insert import ClickHouseSink, Sink
@@ -47,14 +47,14 @@ class EventsStage:
         self._events.start(lease)
         self._identifies.start(lease)
 
-    async def assigned(self, partitions: frozenset[int]) -> Positions:
+    async def assigned(self, partitions: frozenset[int]) -> AssignedOffsets:
         """Return the highest source offsets in the tables as remembered offsets of `items.v1`.
 
         No processed offsets: source offsets do not determine offsets of `events.v1`.
         """
         events = await self._events.load_positions(partitions)
         identifies = await self._identifies.load_positions(partitions)
-        return Positions(
+        return AssignedOffsets(
             remembered_offsets={
                 (self._items, partition): max(events[partition], identifies[partition]) for partition in partitions
             }
@@ -95,10 +95,10 @@ class PersonsTableStage:
         """Take the lease that INSERTs carry."""
         self._persons.start(lease)
 
-    async def assigned(self, partitions: frozenset[int]) -> Positions:
+    async def assigned(self, partitions: frozenset[int]) -> AssignedOffsets:
         """Return the positions of the table: its source offsets are offsets of the topic itself."""
         known = await self._persons.load_positions(partitions)
-        return Positions(
+        return AssignedOffsets(
             {partition: offset for partition, offset in known.items() if offset >= 0},
             {(self.topic, partition): offset for partition, offset in known.items()},
         )

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from faust.types import TP
 
-from processors.engine.stage import Lease, Positions, RecordBatch
+from processors.engine.stage import AssignedOffsets, Lease, RecordBatch
 from tests.support.records import SlimRecord
 
 ITEMS = TP("items", 0)
@@ -27,8 +27,8 @@ class CountingStage:
 
     async def start(self, lease: Lease) -> None: ...
 
-    async def assigned(self, partitions: frozenset[int]) -> Positions:
-        return Positions(dict.fromkeys(partitions, -1))
+    async def assigned(self, partitions: frozenset[int]) -> AssignedOffsets:
+        return AssignedOffsets(dict.fromkeys(partitions, -1))
 
     async def process(self, batch: RecordBatch) -> None: ...
 
