@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
 from aiokafka.errors import KafkaError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential
 
 from processors.engine.aiokafka_patches import connection_errors
 from processors.engine.errors import KafkaUnavailableError
@@ -26,14 +27,15 @@ async def connect(attempt: Callable[[], Awaitable[None]], servers: str) -> None:
 
     retrying = AsyncRetrying(
         retry=retry_if_exception(_is_unavailable),
-        stop=stop_after_delay(START_SECONDS),
         wait=wait_exponential(multiplier=0.5, max=5.0),
         before_sleep=log_retry,
         reraise=True,
     )
     with connection_errors() as reasons:
         try:
-            await retrying(attempt)
+            # Bounds a single attempt as well: aiokafka waits 40 s for each broker address that never answers.
+            async with asyncio.timeout(START_SECONDS):
+                await retrying(attempt)
         except Exception as error:
             if not _is_unavailable(error):
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -169,22 +170,35 @@ def test_worker_names_missing_topics(kafka_settings: KafkaSettings, tmp_path: Pa
         assert "sequence topics apply" in worker.log
 
 
-def test_worker_without_kafka_says_so_in_one_sentence(tmp_path: Path) -> None:
+def start_without_kafka(directory: Path, servers: str) -> subprocess.CompletedProcess[str]:
+    """Run a dedupe worker that waits for Kafka for a second only."""
     script = (
         "from processors.engine import connect; from deploy.cli import main; "
         "connect.START_SECONDS = 1.0; main(['worker', 'dedupe'])"
     )
     environ = {
         **os.environ,
-        **environment(KafkaSettings(bootstrap_servers="127.0.0.1:1")),
-        "SEQUENCE_WORKER_DIR": str(tmp_path),
+        **environment(KafkaSettings(bootstrap_servers=servers)),
+        "SEQUENCE_WORKER_DIR": str(directory),
     }
-    ended = subprocess.run(
-        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False, timeout=60
+    return subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False, timeout=30
     )
+
+
+def test_worker_without_kafka_says_so_in_one_sentence(tmp_path: Path) -> None:
+    ended = start_without_kafka(tmp_path, "127.0.0.1:1")
     *retries, last = ended.stderr.splitlines()
 
     assert ended.returncode == os.EX_SOFTWARE
     assert "cannot start, exiting with code 70 (a restart retries): Kafka at 127.0.0.1:1 did not answer" in last
     assert retries
     assert all("retrying in" in line for line in retries), ended.stderr
+
+
+def test_broker_that_never_answers_is_given_up_in_time(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        ended = start_without_kafka(tmp_path, f"127.0.0.1:{mute.getsockname()[1]}")
+
+    assert ended.returncode == os.EX_SOFTWARE
+    assert "cannot start, exiting with code 70 (a restart retries): Kafka at" in ended.stderr.splitlines()[-1]
