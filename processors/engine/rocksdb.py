@@ -52,7 +52,7 @@ class StoreConfig:
     @property
     def format(self) -> bytes:
         """Format of the stored data. It has the bucket length, because bucket numbers are multiples of it."""
-        return b"2:%d" % (self.bucket_ms or 0)
+        return b"3:%d" % (self.bucket_ms or 0)
 
 
 class PartitionStore:
