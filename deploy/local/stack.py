@@ -11,6 +11,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic
 
 import click
@@ -60,8 +61,7 @@ async def _run(services: Services, environ: Mapping[str, str], parent: int | Non
     supervisor = Supervisor(RuntimeDirs(services.state / "logs", services.state / "run"), _say)
     stop = _stop_on_signals(supervisor)
     if parent is not None:
-        loop = asyncio.get_running_loop()
-        parent_death.call_when_orphaned(parent, lambda: loop.call_soon_threadsafe(stop.set))
+        parent_death.call_when_orphaned(parent, partial(_stop_from_thread, asyncio.get_running_loop(), stop))
     try:
         starting = asyncio.create_task(_start(services, supervisor, environ))
         await _first(starting, stop)
@@ -70,6 +70,12 @@ async def _run(services: Services, environ: Mapping[str, str], parent: int | Non
     finally:
         _say("Stopping.")
         await supervisor.stop(*STOP_ORDER)
+
+
+def _stop_from_thread(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Set *stop* from another thread. The loop may be closed already, when the parent exits last."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(stop.set)
 
 
 async def _start(services: Services, supervisor: Supervisor, environ: Mapping[str, str]) -> None:
