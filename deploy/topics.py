@@ -20,7 +20,7 @@ from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from schemas.topics import Topic, Topics
 
 LEADER_TIMEOUT_SECONDS = 30.0
-REQUEST_TIMEOUT_MS = 20_000
+REQUEST_TIMEOUT_MS = 30_000
 
 _IMMUTABLE = ("message.timestamp.type", "cleanup.policy")
 """Changing these under existing records would change the meaning of the records."""
