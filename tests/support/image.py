@@ -59,13 +59,18 @@ def build(directory: Path) -> Image:
     return image
 
 
+def build_context(root: Path) -> set[str]:
+    """Return the files below *root* that .dockerignore lets through, as Docker's client selects them."""
+    patterns = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    return {file for file in exclude_paths(str(root), patterns) if (root / file).is_file()}
+
+
 def _wheel(directory: Path) -> Path:
     """Build the project's wheel from the files that the Dockerfile copies and .dockerignore lets through."""
     context = directory / "context"
-    patterns = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     copied = tuple(f"{word}/" for value in instructions("COPY") for word in value.split()[:-1])
-    for file in exclude_paths(str(ROOT), patterns):
-        if f"{file}/".startswith(copied) and (ROOT / file).is_file():
+    for file in build_context(ROOT):
+        if f"{file}/".startswith(copied):
             (context / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / file, context / file)
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(directory)]

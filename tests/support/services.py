@@ -159,16 +159,20 @@ class Service:
         self.process = None
 
 
+def fetched_jars() -> Path:
+    """Return the directory of Kafka's jar files after fetching those that are missing."""
+    local = load(LocalSettings)
+    directory = jars_directory(cache_directory(local))
+    with only_process(directory.with_name(f"{directory.name}.lock")):
+        missing = kafka_jars.missing(directory, kafka_jars.listed())
+        kafka_jars.fetch(directory, missing, repository=local.maven_repository)
+    return directory
+
+
 def embedded_kafka(directory: Path, port: int | None = None) -> Service:
     """Return the broker of `sequence up` with its data in *directory*, not yet started."""
     port = port or free_port()
-    local = load(LocalSettings)
-    jar_files = jars_directory(cache_directory(local))
-    with only_process(jar_files.with_name(f"{jar_files.name}.lock")):
-        kafka_jars.fetch(
-            jar_files, kafka_jars.missing(jar_files, kafka_jars.listed()), repository=local.maven_repository
-        )
-    broker = Broker(directory / "kafka", port, jar_files)
+    broker = Broker(directory / "kafka", port, fetched_jars())
     broker.format(os.environ)
     address = f"127.0.0.1:{port}"
     return Service("Kafka", directory, address, broker.command, broker.environ(), lambda: kafka_answers(address))

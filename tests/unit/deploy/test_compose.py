@@ -24,7 +24,6 @@ from processors.workers import WORKERS
 from schemas.settings import declarations, load
 from tests.support.containers import (
     COMPOSE_FILE,
-    DOCKERFILE,
     ROOT,
     compose,
     image_environment,
@@ -163,16 +162,6 @@ def test_images_are_pinned() -> None:
     assert found["clickhouse"]["image"].startswith(f"{CLICKHOUSE_IMAGE}.")
     assert re.fullmatch(r"\d+(\.\d+){3}", found["clickhouse"]["image"].rpartition(":")[2])
     assert instructions("FROM") == [f"python:{python}-bookworm AS build", f"python:{python}-slim-bookworm"]
-
-
-def test_runtime_lock_pins_every_dependency_as_requirements_lock_does() -> None:
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    image, project = (
-        set(re.findall(r"(?m)^[a-zA-Z0-9._-]+==[^\s;]+", lock.read_text()))
-        for lock in (DOCKERFILE.with_name("runtime.lock"), ROOT / "requirements.lock")
-    )
-
-    assert set(dependencies) <= image <= project
 
 
 def test_kafka_is_configured_as_the_embedded_broker_is(tmp_path: Path) -> None:
