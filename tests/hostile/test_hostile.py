@@ -26,6 +26,13 @@ def target(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tar
         yield running
 
 
+@pytest.fixture
+def slow_target(kafka_settings: KafkaSettings, tmp_path: Path) -> Iterator[Target]:
+    """A gateway that waits long enough for the headers of slow clients."""
+    with running_gateway(kafka_settings, tmp_path, **SLOW_CLIENTS) as running:
+        yield running
+
+
 def check(target: Target, outcome: Outcome, expected: str, *, growth_mib: float) -> None:
     assert outcome.matches(expected), (outcome.answer, outcome.reply)
     assert outcome.reply.status < 500 or outcome.reply.status == 503
@@ -49,9 +56,8 @@ async def test_attack_is_answered_with_its_code(target: Target, name: str) -> No
 
 
 @pytest.mark.hostile
-async def test_gateway_answers_beside_10000_open_connections(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
-    with running_gateway(kafka_settings, tmp_path, **SLOW_CLIENTS) as target:
-        outcome = await carry_out(target, attack_with_connections)
+async def test_gateway_answers_beside_10000_open_connections(slow_target: Target) -> None:
+    outcome = await carry_out(slow_target, attack_with_connections)
 
-        check(target, outcome, "200", growth_mib=CONNECTIONS_MIB)
-        assert (await target.exchange(target.post(GOOD))).status == 200
+    check(slow_target, outcome, "200", growth_mib=CONNECTIONS_MIB)
+    assert (await slow_target.exchange(slow_target.post(GOOD))).status == 200
