@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import aiohttp
 from aiohttp import web
+
+from tests.support.loop_thread import LoopThread
 
 Fault = Literal["429", "503", "dropped before", "dropped after", "slow"]
 
@@ -25,8 +26,7 @@ class FaultyProxy:
     def __init__(self, gateway: str, faults: Sequence[Fault] = ()) -> None:
         self._gateway = gateway
         self._faults = list(faults)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = LoopThread()
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
         self.address = ""
@@ -38,17 +38,12 @@ class FaultyProxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._run(self._open())
+        self._thread.run(self._open())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._run(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _run(self, work: Any) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        self._thread.run(self._close())
+        self._thread.stop()
 
     async def _open(self) -> None:
         self._session = aiohttp.ClientSession(auto_decompress=False)

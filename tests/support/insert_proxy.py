@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import threading
-from collections.abc import Callable, Coroutine
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Self
 from urllib.parse import urlsplit
+
+from tests.support.loop_thread import LoopThread
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -19,8 +20,7 @@ class InsertProxy:
     def __init__(self, upstream: str) -> None:
         url = urlsplit(upstream)
         self._upstream = (url.hostname or "127.0.0.1", url.port or 8123)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = LoopThread()
         self._server: asyncio.Server | None = None
         self._gate = asyncio.Event()
         self._gate.set()
@@ -42,25 +42,20 @@ class InsertProxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._run(self._open())
+        self._thread.run(self._open())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._run(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._thread.run(self._close())
+        self._thread.stop()
 
     def hold(self) -> None:
         """Forward no INSERT until `release`, which forwards held INSERTs even if their sender has disconnected."""
-        self._loop.call_soon_threadsafe(self._gate.clear)
+        self._thread.loop.call_soon_threadsafe(self._gate.clear)
 
     def release(self) -> None:
         """Forward the held INSERTs."""
-        self._loop.call_soon_threadsafe(self._gate.set)
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        self._thread.loop.call_soon_threadsafe(self._gate.set)
 
     async def _open(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
