@@ -14,24 +14,17 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import click
 
-from deploy.errors import DeployError
+from deploy.error_messages import report_errors
 from deploy.logging import LogSettings, configure, silence_clients
-from gateway.errors import GatewayError
-from processors.clickhouse.errors import ClickHouseError
 from schemas.projects import Scope
-from schemas.settings import ClickHouseSettings, KafkaSettings, SettingsError, TopicSettings, load
+from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, load
 
 # Each command imports what it runs, so that `sequence --help` loads no client of Kafka or ClickHouse.
 # ruff: noqa: PLC0415
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -55,23 +48,6 @@ class Duration(click.ParamType):
                 ctx,
             )
         return int(match[1]) * _SECONDS[match[2]]
-
-
-def report_errors(function: Callable[P, T]) -> Callable[P, T]:
-    """Print an error that a person can act on as a message, without a traceback, and exit with the documented code."""
-
-    @wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return function(*args, **kwargs)
-        except SettingsError as error:
-            invalid = click.ClickException(str(error))
-            invalid.exit_code = 2
-            raise invalid from error
-        except (DeployError, GatewayError, ClickHouseError) as error:
-            raise click.ClickException(str(error)) from error
-
-    return wrapper
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)

@@ -1,15 +1,17 @@
 """Why a worker exits.
 
 EngineError
-├── SkippedRecordsError       gap in the input: records were skipped between the broker and the stage
-├── InterleavedWriterError    another worker wrote to an output log that has one owner
-├── LocalStateError           the local store does not match its changelog
-├── StalledError              lag, and no progress
-├── KafkaUnavailableError     Kafka did not answer at the start
-└── RefusedStartError         continuing would lose or double events; a person must act (exit code 78)
-    ├── TopicsError           topics are missing or differ in their number of partitions
-    ├── ExpiredInputError     records expired before they were read
-    └── TruncatedLogError     a log ends below an offset that was processed: the topic was recreated
+├── SkippedRecordsError         gap in the input: records were skipped between the broker and the stage
+├── InterleavedWriterError      another worker wrote to an output log that has one owner
+├── LocalStateError             the local store does not match its changelog
+├── LocalStateUnavailableError  the local store cannot be opened or written, for example for lack of space
+├── WorkerDirectoryError        the worker's directory cannot be created or written
+├── StalledError                lag, and no progress
+├── KafkaUnavailableError       Kafka did not answer at the start
+└── RefusedStartError           continuing would lose or double events; a person must act (exit code 78)
+    ├── TopicsError             topics are missing or differ in their number of partitions
+    ├── ExpiredInputError       records expired before they were read
+    └── TruncatedLogError       a log ends below an offset that was processed: the topic was recreated
 """
 
 from __future__ import annotations
@@ -29,6 +31,14 @@ class InterleavedWriterError(EngineError):
 
 class LocalStateError(EngineError):
     """The local store does not match its changelog; the next start rebuilds it."""
+
+
+class LocalStateUnavailableError(EngineError):
+    """The operating system does not let the worker open or write its local store, which is intact."""
+
+
+class WorkerDirectoryError(EngineError):
+    """The worker's directory cannot be created or written; reported before the worker connects."""
 
 
 class StalledError(EngineError):
