@@ -7,6 +7,7 @@ from pathlib import Path
 
 import uvloop
 
+from processors.engine import worker_directory
 from processors.engine.aiokafka_patches import patch_closed_transport_error
 from processors.engine.app import EngineSettings, WorkerBuilder
 from processors.engine.rocksdb import StoreConfig
@@ -29,7 +30,8 @@ def run(name: str, settings: WorkerSettings) -> None:
     """Run worker *name* in this process until SIGTERM or SIGINT; `processors.engine.exit` lists the exit codes."""
     uvloop.install()
     patch_closed_transport_error()
-    directory = Path(settings.directory)
+    # The sink has no local state and runs on a read-only file system.
+    directory = Path(settings.directory) if name == "sink" else worker_directory.prepare(settings.directory)
     builder = WorkerBuilder(
         EngineSettings(
             name,

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import click
 
 from deploy import topics
-from deploy.cli import report_errors
+from deploy.error_messages import report_errors
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.local.quickstart import development_token, quickstart
 from deploy.logging import LogSettings, configure

@@ -134,7 +134,6 @@ class WorkerBuilder:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
-        settings.directory.mkdir(parents=True, exist_ok=True)
         self.app = _faust_app(settings)
         self.app.kafka = settings.kafka
         self.producer = self.app.changelog_producer = ChangelogProducer(settings.kafka)

@@ -3,7 +3,7 @@
 | code | `os` constant | meaning |
 |---|---|---|
 | 0 | `EX_OK` | stopped by SIGTERM or SIGINT |
-| 70 | `EX_SOFTWARE` | Kafka did not answer at the start, or a fatal error; a restart retries and recovers |
+| 70 | `EX_SOFTWARE` | Kafka or the local state was unavailable, or a fatal error; a restart retries and recovers |
 | 78 | `EX_CONFIG` | continuing would lose or double events; a restart does not help before a person has acted |
 
 `os._exit` skips every shutdown handler on purpose: Faust's would acknowledge the batch that failed, which loses it.
@@ -16,7 +16,7 @@ import os
 import threading
 from typing import NoReturn
 
-from processors.engine.errors import KafkaUnavailableError, RefusedStartError
+from processors.engine.errors import KafkaUnavailableError, LocalStateUnavailableError, RefusedStartError
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ def fail_fast(error: BaseException) -> NoReturn:
         log.critical("cannot continue, exiting with code %d (a person must act): %s", code, error)
     elif isinstance(error, KafkaUnavailableError):
         log.critical("cannot start, exiting with code %d (a restart retries): %s", code, error)
+    elif isinstance(error, LocalStateUnavailableError):
+        log.critical("local state is unavailable, exiting with code %d (a restart retries): %s", code, error)
     else:
         kind = type(error).__name__
         log.critical(

@@ -4,12 +4,17 @@ All changes of a batch are one atomic write, together with the offset that its o
 the changelog up to `changelog_offset`. Writes survive a killed process (write-ahead log, no fsync); after a power loss
 the store is rebuilt from the changelog.
 
+A store is rebuilt only if its files are damaged or of another version. An error that may pass (no rights, no file
+handles, no space, another process) leaves the files alone. A store is discarded by renaming it, because RocksDB opens a
+store that lost some of its files as a valid one with older entries.
+
 Entries may be kept in time buckets, one column family each. A bucket is dropped whole once all of it is out of the
 window: expiry follows the records' own time, costs nothing per entry, and gives the same result after a rebuild.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import shutil
 import struct
@@ -20,7 +25,7 @@ from typing import Any
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
-from processors.engine.errors import LocalStateError
+from processors.engine.errors import LocalStateUnavailableError
 from processors.engine.stage import Put
 
 log = logging.getLogger(__name__)
@@ -30,7 +35,54 @@ _FORMAT = b"format"
 _offsets = struct.Struct("<qq")
 _PREFIX = "bucket-"
 _ALL = 0
+_DISCARDED = ".discarded"
+_MISSING_FILE = "No such file or directory"
 MIB = 1024 * 1024
+
+_REMEDIES = {
+    "Too many open files": "Raise the limit of open files of the process (`ulimit -n`).",
+    "Permission denied": "Make SEQUENCE_WORKER_DIR and all files in it writable for the user of the worker.",
+    "Operation not permitted": "Make SEQUENCE_WORKER_DIR and all files in it writable for the user of the worker.",
+    "Read-only file system": "Set SEQUENCE_WORKER_DIR to a directory on a writable file system.",
+    "No space left on device": "Free disk space.",
+    "Disk quota exceeded": "Free disk space or raise the quota.",
+    "File too large": "Raise the limit of the file size (`ulimit -f`).",
+    "Resource temporarily unavailable": "Another process uses it: give each worker a SEQUENCE_WORKER_DIR of its own.",
+    "lock hold by": "Another process uses it: give each worker a SEQUENCE_WORKER_DIR of its own.",
+}
+"""What to do about an error of the operating system that RocksDB reports as text."""
+
+
+class OutdatedStoreError(Exception):
+    """The files are complete, but another version wrote them, or for another window."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Return whether *error*, raised while a store is opened, shows files that no later attempt can open.
+
+    rocksdict raises a bare `Exception` with RocksDB's status as its text.
+    """
+    text = str(error)
+    if text.startswith("Corruption: "):
+        return "IO error" not in text or _MISSING_FILE in text
+    return isinstance(error, OutdatedStoreError) or text.startswith(f"IO error: {_MISSING_FILE}: ")
+
+
+def remedy(error: Exception) -> str:
+    """Return what to do about *error*, which is no damage."""
+    text = str(error)
+    return next((remedy for sign, remedy in _REMEDIES.items() if sign in text), "Check the disk.")
+
+
+def discard(path: Path) -> None:
+    """Delete the store at *path*, whole or not at all. Raises `OSError` if it is in use or cannot be renamed."""
+    aside = path.with_name(f"{path.name}{_DISCARDED}")
+    # RocksDB's own lock: another process may have replaced a file while this one was reading.
+    with (path / "LOCK").open("ab") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(aside, ignore_errors=True)
+        path.replace(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +115,15 @@ class PartitionStore:
         self._config = config
         self._families: dict[int, tuple[Any, Any]] = {}
         self._default: Any = None
+        self._db: Any = None
         self.changelog_offset = -1
         """Highest offset of the changelog that is applied."""
         self.processed_offset = -1
         """Highest offset of the input whose outputs are applied."""
         try:
             self._open()
-        except Exception as error:
-            # rocksdict raises bare Exception. Deleting repairs damage; it does not help with a full disk, and it would
-            # destroy the state of the process that holds the lock.
-            if any(sign in str(error) for sign in ("lock", "No space")):
-                raise LocalStateError(
-                    f"Cannot open local state at {path}: {error}. Another process may use this SEQUENCE_WORKER_DIR, or "
-                    f"the disk may be full."
-                ) from error
-            log.warning("local state at %s is damaged or outdated (%s); rebuilding it from its changelog", path, error)
-            self._families.clear()
-            shutil.rmtree(path, ignore_errors=True)
-            self._open()
+        except Exception as error:  # noqa: BLE001  # rocksdict raises bare Exception
+            self._rebuild(error)
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the newest value of each key, None for a missing key."""
@@ -105,8 +148,30 @@ class PartitionStore:
     def apply(self, puts: Iterable[Put], *, changelog_offset: int, processed_offset: int) -> None:
         """Write *puts* and the offsets atomically, then drop buckets that are out of the window.
 
-        `processed_offset` never decreases.
+        `processed_offset` never decreases. Raises `LocalStateUnavailableError` if the store cannot be written.
         """
+        try:
+            self._apply(puts, changelog_offset, processed_offset)
+        except Exception as error:
+            raise self._unavailable("write", error) from error
+
+    def entries(self) -> dict[bytes, bytes]:
+        """Return every entry with its newest value, to compare stores in tests and tools."""
+        merged: dict[bytes, bytes] = {}
+        for _, (family, _handle) in sorted(self._families.items()):
+            merged.update(family.items())
+        return merged
+
+    def close(self) -> None:
+        """Close the database and release its lock."""
+        # RocksDB keeps its lock until the last column family is dropped.
+        self._families.clear()
+        self._default = None
+        if self._db is not None:
+            self._db.close()
+        self._db = None
+
+    def _apply(self, puts: Iterable[Put], changelog_offset: int, processed_offset: int) -> None:
         batch = WriteBatch(raw_mode=True)
         bucket_ms = self._config.bucket_ms
         newest = max(self._families, default=_ALL)
@@ -129,24 +194,29 @@ class PartitionStore:
         if bucket_ms is not None:
             self._drop_before(newest * bucket_ms - (self._config.window_ms or 0))
 
-    def entries(self) -> dict[bytes, bytes]:
-        """Return every entry with its newest value, to compare stores in tests and tools."""
-        merged: dict[bytes, bytes] = {}
-        for _, (family, _handle) in sorted(self._families.items()):
-            merged.update(family.items())
-        return merged
+    def _rebuild(self, error: Exception) -> None:
+        """Replace a store that is damaged or outdated by an empty one; raise for every other *error*."""
+        self.close()
+        if not is_damage(error):
+            raise self._unavailable("open", error) from error
+        log.warning(
+            "local state at %s is damaged or outdated (%s); rebuilding it from its changelog", self._path, error
+        )
+        try:
+            discard(self._path)
+            self._open()
+        except Exception as again:
+            self.close()
+            raise self._unavailable("open", again) from again
 
-    def close(self) -> None:
-        """Close the database and release its lock."""
-        # RocksDB keeps its lock until the last column family is dropped.
-        self._families.clear()
-        self._default = None
-        self._db.close()
-        del self._db
+    def _unavailable(self, action: str, error: Exception) -> LocalStateUnavailableError:
+        return LocalStateUnavailableError(
+            f"Cannot {action} local state at {self._path}: {error}. {remedy(error)} The local state is kept."
+        )
 
     def _open(self) -> None:
         self._path.mkdir(parents=True, exist_ok=True)
-        fresh = not (self._path / "CURRENT").exists()
+        fresh = not _exists(self._path / "CURRENT")
         names = ["default"] if fresh else Rdict.list_cf(str(self._path), Options(raw_mode=True))
         options = self._options()
         self._db = Rdict(str(self._path), options, column_families={name: self._options() for name in names})
@@ -154,8 +224,7 @@ class PartitionStore:
         if fresh:
             self._db[_FORMAT] = self._config.format
         elif self._db.get(_FORMAT) != self._config.format:
-            self.close()
-            raise ValueError("written by another version, or for another window")
+            raise OutdatedStoreError("written by another version, or for another window")
         stored = self._db.get(_OFFSETS)
         if stored is not None:
             self.changelog_offset, self.processed_offset = _offsets.unpack(stored)
@@ -192,6 +261,15 @@ class PartitionStore:
         for bucket in [bucket for bucket in self._families if (bucket + 1) * bucket_ms <= time_ms]:
             del self._families[bucket]
             self._db.drop_column_family(f"{_PREFIX}{bucket}")
+
+
+def _exists(path: Path) -> bool:
+    """Return whether *path* exists. `Path.exists` also answers False, in some versions, if it may not look."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 _caches: dict[int, Cache] = {}

@@ -7,7 +7,6 @@ In recovery, Faust reads the table's changelog, which is the stage's output log,
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from faust.types import TP
 from processors.engine.errors import LocalStateError, TruncatedLogError
 from processors.engine.exit import fail_fast
 from processors.engine.offsets import LogOffsets
-from processors.engine.rocksdb import PartitionStore, StoreConfig
+from processors.engine.rocksdb import PartitionStore, StoreConfig, discard
 from processors.engine.stage import Known, Put, RecordBatch, SourceRecord
 
 Replay = Callable[[Sequence[SourceRecord], int, Known], tuple[list[Put], int]]
@@ -52,8 +51,7 @@ class PartitionedStore(base.Store[bytes, bytes]):
     def partition(self, number: int) -> PartitionStore:
         """Return the store of partition *number*, opened on first use."""
         if number not in self._partitions:
-            path = self._options.directory / self.table_name / str(number)
-            self._partitions[number] = PartitionStore(path, self._options.config)
+            self._partitions[number] = PartitionStore(self._path(number), self._options.config)
         return self._partitions[number]
 
     def changelog_offset(self, number: int) -> int | None:
@@ -63,9 +61,8 @@ class PartitionedStore(base.Store[bytes, bytes]):
 
     def stored_offsets(self) -> dict[int, int]:
         """Return the changelog offset of each partition that has local state, even if it is assigned elsewhere."""
-        paths = (self._options.directory / self.table_name).glob("*")
         found = {}
-        for number in sorted(int(path.name) for path in paths):
+        for number in self._stored():
             opened = number in self._partitions
             found[number] = self.partition(number).changelog_offset
             if not opened:
@@ -73,8 +70,11 @@ class PartitionedStore(base.Store[bytes, bytes]):
         return found
 
     def persisted_offset(self, tp: TP) -> int | None:
-        """Return the last changelog offset that is applied here."""
-        offset = self.partition(tp.partition).changelog_offset
+        """Return the last changelog offset that is applied here. An error exits the process, as in recovery."""
+        try:
+            offset = self.partition(tp.partition).changelog_offset
+        except Exception as error:  # noqa: BLE001  # any error exits the process
+            fail_fast(error)
         return offset if offset >= 0 else None
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
@@ -115,9 +115,10 @@ class PartitionedStore(base.Store[bytes, bytes]):
             state.apply((), changelog_offset=last, processed_offset=state.processed_offset)
 
     def reset_state(self) -> None:
-        """Delete the local state; it is rebuilt from the changelog."""
+        """Discard the local state; it is rebuilt from the changelog."""
         self._close(list(self._partitions))
-        shutil.rmtree(self._options.directory / self.table_name, ignore_errors=True)
+        for number in self._stored():
+            discard(self._path(number))
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
@@ -156,6 +157,15 @@ class PartitionedStore(base.Store[bytes, bytes]):
             )
         puts, processed_offset = self._options.replay(records, state.processed_offset, state.get_many)
         state.apply(puts, changelog_offset=records[-1].offset, processed_offset=processed_offset)
+
+    def _path(self, number: int) -> Path:
+        return self._options.directory / self.table_name / str(number)
+
+    def _stored(self) -> list[int]:
+        """Return the partitions that have a directory here."""
+        # Other names are discarded stores, and files that a desktop leaves in every directory.
+        names = [path.name for path in (self._options.directory / self.table_name).glob("*")]
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def _close(self, numbers: Sequence[int]) -> None:
         for number in numbers:

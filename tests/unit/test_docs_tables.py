@@ -47,6 +47,7 @@ REFUSALS = errors_of(engine_errors, engine_errors.RefusedStartError)
 """Exceptions with which a worker exits with code 78."""
 START_ERRORS = errors_of(deploy_errors, deploy_errors.DeployError) | {
     engine_errors.KafkaUnavailableError,
+    engine_errors.WorkerDirectoryError,
     gateway_errors.StartError,
     MigrationError,
 }
