@@ -12,8 +12,8 @@ from urllib.parse import quote
 import click
 
 from deploy import topics
-from deploy.error_messages import report_errors
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
+from deploy.error_messages import report_errors
 from deploy.local.quickstart import development_token, quickstart
 from deploy.logging import LogSettings, configure
 from deploy.settings import LocalSettings, state_directory
