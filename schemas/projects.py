@@ -1,9 +1,21 @@
 """Projects and tokens: the records of the compacted topic `projects.v1`.
 
-Keys are `project/<id>`, `token/<SHA-256 of the token, hex>` and `use/<SHA-256 of the token, hex>`. The token itself is
-not stored. Revoked and expired tokens stay on the topic, because compaction could remove a tombstone before a
-disconnected gateway has read it. The day of a token's last use has a record of its own, so that a gateway never
-overwrites a change of the token. Times are microseconds since 1970.
+Each decision of an administrator is a record of its own and holds nothing that was read before. Commands that run at
+the same time therefore never undo each other, in any order of their records and whatever compaction removes:
+
+| Key | Record | Of several records |
+| --- | --- | --- |
+| `project/<project>/<creation>` | Creation of a project | The first counts |
+| `disabled/<project>`, `rate/<project>`, `burst/<project>` | One setting of a project | The last counts |
+| `token/<digest>/<creation>` | Creation of a token | The first counts |
+| `revocation/<digest>` | Revocation of a token | Each of them revokes it |
+| `rotation/<digest>/<digest of the successor>` | Rotation of a token | The earliest expiry counts |
+| `use/<digest>` | Day of a token's last use | The last counts |
+
+A digest is the SHA-256 of a token, hex; the token itself is not stored. A creation is a random number, so that
+compaction keeps the first record of two commands that create the same. Revoked and expired tokens stay on the topic,
+because compaction could remove a tombstone before a disconnected gateway has read it. Times are microseconds since
+1970.
 """
 
 from __future__ import annotations
@@ -11,23 +23,22 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from typing import Literal
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 Scope = Literal["write", "read"]
 """What a token permits: sending items (`write`) or reading stored data (`read`)."""
-EntryKind = Literal["project", "token", "use"]
-"""The part of a key before `/`."""
 
 _PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TOKEN = re.compile(r"[!-~]{16,256}")
 _SECRET_BYTES = 32
+_CREATION_BYTES = 8
 _HINT_CHARACTERS = 4
 
 
-class Project(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A tenant: the owner of items, persons and tokens."""
+class Project(msgspec.Struct, frozen=True):
+    """A tenant: the owner of items, persons and tokens. Folded from several records."""
 
     id: str
     name: str
@@ -45,8 +56,8 @@ class Project(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
         return self.items_per_second, self.burst if self.burst is not None else self.items_per_second
 
 
-class Token(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A token, without its secret."""
+class Token(msgspec.Struct, frozen=True):
+    """A token, without its secret. Folded from several records."""
 
     id: str
     """First 16 hex digits of the token's SHA-256. `sequence token` lists and revokes tokens by it."""
@@ -63,6 +74,55 @@ class Token(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
+class ProjectCreation(msgspec.Struct, frozen=True, rename="camel"):
+    """A project is created, enabled and without a rate limit."""
+
+    id: str
+    name: str
+    created_at: int
+
+
+class Disabled(msgspec.Struct, frozen=True, rename="camel"):
+    """A project is disabled or enabled."""
+
+    disabled: bool
+
+
+class Rate(msgspec.Struct, frozen=True, rename="camel"):
+    """The rate limit of a project is set or, with None, removed."""
+
+    items_per_second: float | None
+
+
+class Burst(msgspec.Struct, frozen=True, rename="camel"):
+    """The burst of a project is set."""
+
+    burst: float
+
+
+class TokenCreation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A token is created. The fields are those of `Token`."""
+
+    id: str
+    project_id: str
+    hint: str
+    created_at: int
+    expires_at: int | None = None
+    scope: Scope = "write"
+
+
+class Revocation(msgspec.Struct, frozen=True, rename="camel"):
+    """A token is revoked, for good."""
+
+    revoked_at: int
+
+
+class Rotation(msgspec.Struct, frozen=True, rename="camel"):
+    """A token has a successor and expires."""
+
+    expires_at: int
+
+
 class Use(msgspec.Struct, frozen=True, rename="camel"):
     """The last use of a token."""
 
@@ -70,16 +130,39 @@ class Use(msgspec.Struct, frozen=True, rename="camel"):
     """In UTC: `2026-01-31`."""
 
 
+Entry: TypeAlias = ProjectCreation | Disabled | Rate | Burst | TokenCreation | Revocation | Rotation | Use
+
+
+class DecodedRecord(NamedTuple):
+    """A record of the topic."""
+
+    kind: type[Entry]
+    subject: str
+    """Project ID or digest."""
+    part: str
+    """The creation or the digest of the successor; empty for other kinds."""
+    entry: Entry | None
+    """None for a tombstone."""
+
+
 class InvalidEntryError(ValueError):
-    """A record of the topic that is neither a project, a token nor a use."""
+    """A record of the topic whose key or value has none of the forms above."""
 
 
 _encode = msgspec.json.Encoder().encode
-_decoders: dict[EntryKind, msgspec.json.Decoder[Project] | msgspec.json.Decoder[Token] | msgspec.json.Decoder[Use]] = {
-    "project": msgspec.json.Decoder(Project),
-    "token": msgspec.json.Decoder(Token),
-    "use": msgspec.json.Decoder(Use),
+_KINDS: dict[str, type[Entry]] = {
+    "project": ProjectCreation,
+    "disabled": Disabled,
+    "rate": Rate,
+    "burst": Burst,
+    "token": TokenCreation,
+    "revocation": Revocation,
+    "rotation": Rotation,
+    "use": Use,
 }
+_PREFIXES = {kind: prefix for prefix, kind in _KINDS.items()}
+_DECODERS = {kind: msgspec.json.Decoder(kind) for kind in _PREFIXES}
+_IN_TWO_PARTS = {ProjectCreation, TokenCreation, Rotation}
 
 
 def is_project_id(text: str) -> bool:
@@ -97,13 +180,18 @@ def new_token(project_id: str) -> str:
     return f"seq_{project_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
 
 
+def new_creation() -> str:
+    """Return the random number of a creation, hex."""
+    return secrets.token_hex(_CREATION_BYTES)
+
+
 def describe_token(
     token: str, project_id: str, *, created_at: int, expires_at: int | None = None, scope: Scope = "write"
-) -> Token:
-    """Return the record of *token*."""
+) -> TokenCreation:
+    """Return the creation of *token*."""
     prefix = f"seq_{project_id}_"
     shown = len(prefix) + _HINT_CHARACTERS if token.startswith(prefix) else _HINT_CHARACTERS
-    return Token(digest(token)[:16], project_id, token[:shown] + "…", created_at, expires_at, scope=scope)
+    return TokenCreation(digest(token)[:16], project_id, token[:shown] + "…", created_at, expires_at, scope)
 
 
 def digest(token: str) -> str:
@@ -111,28 +199,20 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def project_entry(project: Project) -> tuple[bytes, bytes]:
-    """Return key and value of *project* on the topic."""
-    return f"project/{project.id}".encode(), _encode(project)
+def encode_entry(entry: Entry, subject: str, part: str = "") -> tuple[bytes, bytes]:
+    """Return key and value of the record of *entry*; *part* is that of `DecodedRecord`."""
+    name = f"{subject}/{part}" if type(entry) in _IN_TWO_PARTS else subject
+    return f"{_PREFIXES[type(entry)]}/{name}".encode(), _encode(entry)
 
 
-def token_entry(token_digest: str, token: Token) -> tuple[bytes, bytes]:
-    """Return key and value of *token* on the topic."""
-    return f"token/{token_digest}".encode(), _encode(token)
-
-
-def use_entry(token_digest: str, day: str) -> tuple[bytes, bytes]:
-    """Return key and value of the use of a token on *day*."""
-    return f"use/{token_digest}".encode(), _encode(Use(day))
-
-
-def decode_entry(key: bytes | None, value: bytes | None) -> tuple[EntryKind, str, Project | Token | Use | None]:
-    """Return kind, name and entry of a record; the entry of a tombstone is None. Raises `InvalidEntryError`."""
+def decode_entry(key: bytes | None, value: bytes | None) -> DecodedRecord:
+    """Return the record of *key* and *value*; raises `InvalidEntryError`."""
     prefix, _, name = (key or b"").decode("utf-8", "replace").partition("/")
-    kind = next((known for known in _decoders if known == prefix), None)
-    if kind is None or not name:
-        raise InvalidEntryError("the key is not `project/…`, `token/…` or `use/…`")
+    subject, _, part = name.partition("/")
+    kind = _KINDS.get(prefix)
+    if kind is None or not subject or bool(part) != (kind in _IN_TWO_PARTS):
+        raise InvalidEntryError(f"the key must be {', '.join(f'`{known}/…`' for known in _KINDS)}")
     try:
-        return kind, name, _decoders[kind].decode(value) if value is not None else None
+        return DecodedRecord(kind, subject, part, None if value is None else _DECODERS[kind].decode(value))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidEntryError(str(error)) from error

@@ -1,55 +1,55 @@
 """Administration of projects and tokens: the operations behind `sequence project` and `sequence token`.
 
-Each operation reads the topic, validates the change and writes it. When it returns, all in-sync replicas have the
-record. A rejected change raises an `AdminError`, unreachable Kafka `UnavailableError`, a missing topic `StartError`.
-Times are microseconds since 1970.
+Each operation reads the topic, lets `gateway.projects.changes` decide, and writes the records of the decision. When it
+returns, all in-sync replicas have them. A rejected change raises an `AdminError`, unreachable Kafka `UnavailableError`,
+a missing topic `StartError`. Times are microseconds since 1970.
 """
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
-import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from gateway.errors import (
-    InvalidProjectError,
-    InvalidTokenError,
-    ProjectExistsError,
-    TokenExistsError,
-    UnavailableError,
-    UnknownProjectError,
-    UnknownTokenError,
-    describe,
-)
+from gateway.errors import UnavailableError, describe
 from gateway.kafka.aiokafka_private import close
+from gateway.projects import changes
 from gateway.projects.registry import CLOSE_TIMEOUT_SECONDS, open_topic, read_to_end
 from gateway.projects.table import ProjectTable
-from schemas.projects import (
-    Project,
-    Scope,
-    Token,
-    describe_token,
-    digest,
-    is_project_id,
-    is_token,
-    new_token,
-    project_entry,
-    token_entry,
-)
+from schemas.projects import Project, Scope, Token
+from schemas.records import KeyValue
 from schemas.settings import KafkaSettings, kafka_arguments
 from schemas.topics import Topics
+
+_T = TypeVar("_T")
+
+
+class ProjectsTopic(Protocol):
+    """The topic `projects.v1`."""
+
+    async def read(self) -> ProjectTable:
+        """Return every project and token as of now."""
+
+    async def append(self, records: Sequence[KeyValue]) -> None:
+        """Write *records* in one batch: all or none of them."""
+
+
+async def perform(topic: ProjectsTopic, decide: Callable[[ProjectTable, int], changes.Change[_T]]) -> _T:
+    """Decide a change on the table as of now, write it and return its result."""
+    change = decide(await topic.read(), _now())
+    if change.records:
+        await topic.append(change.records)
+    if change.failure is not None and (failure := change.failure(await topic.read())) is not None:
+        raise failure
+    return change.result
 
 
 async def create_project(kafka: KafkaSettings, project_id: str, name: str) -> None:
     """Create an enabled project without a rate limit."""
-    if not is_project_id(project_id):
-        raise InvalidProjectError(f"Invalid project ID {project_id!r}: use 1-64 letters, digits, `_` or `-`.")
-    if project_id in (await read_table(kafka)).projects:
-        raise ProjectExistsError(f"Project {project_id} already exists.")
-    await _write(kafka, *project_entry(Project(project_id, name, _now())))
+    await perform(KafkaProjectsTopic(kafka), lambda table, now: changes.create_project(table, now, project_id, name))
 
 
 async def update_project(
@@ -61,16 +61,12 @@ async def update_project(
     burst: float | None = None,
 ) -> None:
     """Change the given fields of a project. `items_per_second=0` removes the rate limit."""
-    project = _project(await read_table(kafka), project_id)
-    if (items_per_second or 0) < 0 or (burst is not None and burst <= 0):
-        raise InvalidProjectError("`items_per_second` and `burst` must be greater than zero.")
-    if disabled is not None:
-        project = msgspec.structs.replace(project, disabled=disabled)
-    if items_per_second is not None:
-        project = msgspec.structs.replace(project, items_per_second=items_per_second or None)
-    if burst is not None:
-        project = msgspec.structs.replace(project, burst=burst)
-    await _write(kafka, *project_entry(project))
+    await perform(
+        KafkaProjectsTopic(kafka),
+        lambda table, _: changes.update_project(
+            table, project_id, disabled=disabled, items_per_second=items_per_second, burst=burst
+        ),
+    )
 
 
 async def list_projects(kafka: KafkaSettings) -> list[Project]:
@@ -90,19 +86,12 @@ async def create_token(
 
     *token* registers an existing secret instead, for example a write key that clients already have.
     """
-    now = _now()
-    table = await read_table(kafka)
-    _project(table, project_id)
-    if expires_at is not None and expires_at <= now:
-        raise InvalidTokenError("The expiry of the token is in the past.")
-    token = token or new_token(project_id)
-    if not is_token(token):
-        raise InvalidTokenError("Invalid token: use 16-256 visible ASCII characters.")
-    if digest(token) in table.tokens:
-        raise TokenExistsError("The token already exists.")
-    described = describe_token(token, project_id, created_at=now, expires_at=expires_at, scope=scope)
-    await _write(kafka, *token_entry(digest(token), described))
-    return token
+    return await perform(
+        KafkaProjectsTopic(kafka),
+        lambda table, now: changes.create_token(
+            table, now, project_id, token=token, expires_at=expires_at, scope=scope
+        ),
+    )
 
 
 async def rotate_token(kafka: KafkaSettings, token_id: str, *, overlap_seconds: int) -> str:
@@ -111,25 +100,10 @@ async def rotate_token(kafka: KafkaSettings, token_id: str, *, overlap_seconds: 
     The old token stays valid for *overlap_seconds*, or until its own expiry if that is sooner. The successor has the
     same project, scope and lifetime.
     """
-    now = _now()
-    old_digest, old = _token(await read_table(kafka), token_id)
-    if not old.is_valid(now):
-        raise InvalidTokenError(
-            f"Token {token_id} is revoked or expired. Create a new one with `sequence token create`."
-        )
-    lifetime = None if old.expires_at is None else old.expires_at - old.created_at
-    token = new_token(old.project_id)
-    new = describe_token(
-        token,
-        old.project_id,
-        created_at=now,
-        expires_at=None if lifetime is None else now + lifetime,
-        scope=old.scope,
+    return await perform(
+        KafkaProjectsTopic(kafka),
+        lambda table, now: changes.rotate_token(table, now, token_id, overlap_seconds=overlap_seconds),
     )
-    await _write(kafka, *token_entry(digest(token), new))
-    ends_at = min(now + overlap_seconds * 1_000_000, old.expires_at or sys.maxsize)
-    await _write(kafka, *token_entry(old_digest, msgspec.structs.replace(old, expires_at=ends_at)))
-    return token
 
 
 async def list_tokens(kafka: KafkaSettings, project_id: str | None = None) -> list[Token]:
@@ -143,7 +117,7 @@ async def list_tokens_with_last_use(
     """Return the tokens of `list_tokens` with the day of their last use, in UTC; None for an unused token."""
     table = await read_table(kafka)
     if project_id is not None:
-        _project(table, project_id)
+        changes.project_of(table, project_id)
     uses = {name: use.day for name, use in table.uses.items()}
     found = [(token, uses.get(name)) for name, token in table.tokens.items()]
     chosen = [entry for entry in found if project_id in (None, entry[0].project_id)]
@@ -152,32 +126,48 @@ async def list_tokens_with_last_use(
 
 async def revoke_token(kafka: KafkaSettings, token_id: str) -> None:
     """Revoke the token with the ID *token_id*. Revoking it again changes nothing."""
-    token_digest, token = _token(await read_table(kafka), token_id)
-    if token.revoked_at is None:
-        await _write(kafka, *token_entry(token_digest, msgspec.structs.replace(token, revoked_at=_now())))
+    await perform(KafkaProjectsTopic(kafka), lambda table, now: changes.revoke_token(table, now, token_id))
 
 
 async def read_table(kafka: KafkaSettings) -> ProjectTable:
     """Return every project and token as of now."""
-    try:
-        consumer = await open_topic(kafka)
+    return await KafkaProjectsTopic(kafka).read()
+
+
+class KafkaProjectsTopic:
+    """The topic in Kafka. Each call connects anew: commands are rare."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+
+    async def read(self) -> ProjectTable:
+        """Return every project and token as of now."""
         try:
-            return await read_to_end(consumer)
+            consumer = await open_topic(self._kafka)
+            try:
+                return await read_to_end(consumer)
+            finally:
+                await close(consumer, timeout_seconds=CLOSE_TIMEOUT_SECONDS)
+        except (KafkaError, OSError) as error:
+            raise _unavailable(self._kafka, error) from error
+
+    async def append(self, records: Sequence[KeyValue]) -> None:
+        """Write *records* in one batch: all or none of them."""
+        producer = AIOKafkaProducer(
+            **kafka_arguments(self._kafka), client_id="sequence-projects", enable_idempotence=True
+        )
+        batch = producer.create_batch()
+        for key, value in records:
+            batch.append(timestamp=None, key=key, value=value)
+        try:
+            await producer.start()
+            topic = Topics(self._kafka.topic_prefix).projects
+            acknowledged = await producer.send_batch(batch, topic, partition=0)
+            await acknowledged
+        except (KafkaError, OSError) as error:
+            raise _unavailable(self._kafka, error) from error
         finally:
-            await close(consumer, timeout_seconds=CLOSE_TIMEOUT_SECONDS)
-    except (KafkaError, OSError) as error:
-        raise _unavailable(kafka, error) from error
-
-
-async def _write(kafka: KafkaSettings, key: bytes, value: bytes) -> None:
-    producer = AIOKafkaProducer(**kafka_arguments(kafka), client_id="sequence-projects", enable_idempotence=True)
-    try:
-        await producer.start()
-        await producer.send_and_wait(Topics(kafka.topic_prefix).projects, value, key, partition=0)
-    except (KafkaError, OSError) as error:
-        raise _unavailable(kafka, error) from error
-    finally:
-        await producer.stop()
+            await close(producer, timeout_seconds=CLOSE_TIMEOUT_SECONDS)
 
 
 def _unavailable(kafka: KafkaSettings, error: Exception) -> UnavailableError:
@@ -187,23 +177,6 @@ def _unavailable(kafka: KafkaSettings, error: Exception) -> UnavailableError:
         f"Kafka at {kafka.bootstrap_servers} is unreachable{reason}. "
         "Check SEQUENCE_KAFKA_SERVERS and that the broker is running."
     )
-
-
-def _project(table: ProjectTable, project_id: str) -> Project:
-    try:
-        return table.projects[project_id]
-    except KeyError:
-        raise UnknownProjectError(
-            f"Unknown project {project_id}. `sequence project list` shows every project."
-        ) from None
-
-
-def _token(table: ProjectTable, token_id: str) -> tuple[str, Token]:
-    """Return the digest and the record of the token with the ID."""
-    for token_digest, token in table.tokens.items():
-        if token.id == token_id:
-            return token_digest, token
-    raise UnknownTokenError(f"Unknown token {token_id}. `sequence token list` shows every token.")
 
 
 def _now() -> int:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from gateway.errors import UnavailableError
 from gateway.kafka.publisher import Publisher
 from gateway.projects.registry import ProjectSource
-from schemas.projects import use_entry
+from schemas.projects import Use, encode_entry
 
 _INTERVAL_SECONDS = 60.0
 _CLOSE_TIMEOUT_SECONDS = 1.0
@@ -39,7 +39,7 @@ class TokenLastUsed:
         day = datetime.now(UTC).date().isoformat()
         used = self._projects.pop_unrecorded_uses(day)
         with contextlib.suppress(UnavailableError):
-            await self._publisher.publish({self._topic: [use_entry(name, day) for name in used]})
+            await self._publisher.publish({self._topic: [encode_entry(Use(day), name) for name in used]})
 
     async def close(self) -> None:
         """Stop, and write the remaining uses."""

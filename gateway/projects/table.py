@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from schemas.projects import Project, Scope, Token, Use, decode_entry, digest
+from schemas.projects import (
+    Burst,
+    Disabled,
+    Entry,
+    Project,
+    ProjectCreation,
+    Rate,
+    Revocation,
+    Rotation,
+    Scope,
+    Token,
+    TokenCreation,
+    Use,
+    decode_entry,
+    digest,
+)
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound=Entry)
 
 
 class ProjectTable:
-    """Every project and token up to the last record applied, and the tokens that this process has seen in use."""
+    """Every project and token up to the last record applied, and the tokens that this process has seen in use.
+
+    A table of the compacted topic equals one that has applied every record: of a key the last record counts, and of
+    several keys the place of those last records.
+    """
 
     def __init__(self) -> None:
         self.projects: dict[str, Project] = {}
@@ -19,17 +38,32 @@ class ProjectTable:
         """By digest."""
         self.uses: dict[str, Use] = {}
         """The recorded last use of each token, by its digest."""
+        self._entries: dict[tuple[type[Any], str], dict[str, Any]] = {}
+        """By kind and subject, then by part in the order of the topic."""
         self._seen: set[str] = set()
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Apply one record or tombstone; `InvalidEntryError` leaves the table unchanged."""
-        kind, name, entry = decode_entry(key, value)
-        if kind == "project":
-            _put(self.projects, name, entry, Project)
-        elif kind == "token":
-            _put(self.tokens, name, entry, Token)
+        kind, subject, part, entry = decode_entry(key, value)
+        of_subject = self._entries.setdefault((kind, subject), {})
+        of_subject.pop(part, None)
+        if entry is not None:
+            of_subject[part] = entry
+        if kind is Use:
+            _put(self.uses, subject, self._last(Use, subject))
+        elif kind in (TokenCreation, Revocation, Rotation):
+            _put(self.tokens, subject, self._fold_token(subject))
         else:
-            _put(self.uses, name, entry, Use)
+            _put(self.projects, subject, self._fold_project(subject))
+
+    def creation(self, kind: type[ProjectCreation | TokenCreation], subject: str) -> str | None:
+        """Return the creation that counts for a project ID or digest; None for an unknown one."""
+        return next(iter(self._entries.get((kind, subject), ())), None)
+
+    def lifetime(self, token_digest: str) -> int | None:
+        """Return the time from creation to expiry that a token was created with; None without an expiry."""
+        created = next(iter(self._all(TokenCreation, token_digest)), None)
+        return None if created is None or created.expires_at is None else created.expires_at - created.created_at
 
     def find_and_record_use(self, token: str, now: int, scope: Scope = "write") -> Project | None:
         """Return the project that *token* authorizes for *scope* at *now*, and record the token as used.
@@ -49,9 +83,50 @@ class ProjectTable:
         seen, self._seen = self._seen, set()
         return [name for name in seen if name not in self.uses or self.uses[name].day < day]
 
+    def _fold_project(self, subject: str) -> Project | None:
+        created = next(iter(self._all(ProjectCreation, subject)), None)
+        if created is None:
+            return None
+        disabled, rate, burst = (self._last(Disabled, subject), self._last(Rate, subject), self._last(Burst, subject))
+        return Project(
+            created.id,
+            created.name,
+            created.created_at,
+            disabled=disabled is not None and disabled.disabled,
+            items_per_second=None if rate is None else rate.items_per_second,
+            burst=None if burst is None else burst.burst,
+        )
 
-def _put(entries: dict[str, _T], name: str, entry: object, kind: type[_T]) -> None:
-    if isinstance(entry, kind):
-        entries[name] = entry
+    def _fold_token(self, subject: str) -> Token | None:
+        created = next(iter(self._all(TokenCreation, subject)), None)
+        if created is None:
+            return None
+        own = [] if created.expires_at is None else [created.expires_at]
+        expiries = own + [rotation.expires_at for rotation in self._all(Rotation, subject)]
+        revocation = self._last(Revocation, subject)
+        return Token(
+            created.id,
+            created.project_id,
+            created.hint,
+            created.created_at,
+            expires_at=min(expiries, default=None),
+            revoked_at=None if revocation is None else revocation.revoked_at,
+            scope=created.scope,
+        )
+
+    def _all(self, kind: type[_T], subject: str) -> list[_T]:
+        return list(self._entries.get((kind, subject), {}).values())
+
+    def _last(self, kind: type[_T], subject: str) -> _T | None:
+        """Return the entry of a kind whose keys have one part: compaction and the table keep the last."""
+        return next(iter(self._all(kind, subject)), None)
+
+
+_V = TypeVar("_V")
+
+
+def _put(folded: dict[str, _V], name: str, value: _V | None) -> None:
+    if value is None:
+        folded.pop(name, None)
     else:
-        entries.pop(name, None)
+        folded[name] = value

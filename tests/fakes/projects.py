@@ -6,7 +6,17 @@ import time
 
 from gateway.errors import UnavailableError
 from gateway.projects.table import ProjectTable
-from schemas.projects import Project, describe_token, digest, project_entry, token_entry
+from schemas.projects import (
+    Burst,
+    Disabled,
+    Project,
+    ProjectCreation,
+    Rate,
+    describe_token,
+    digest,
+    encode_entry,
+    new_creation,
+)
 
 
 class MemoryProjects:
@@ -18,10 +28,15 @@ class MemoryProjects:
 
     def add(self, project: Project, *tokens: str, expires_at: int | None = None) -> None:
         """Add *project* with *tokens*."""
-        self.table.apply(*project_entry(project))
+        created = ProjectCreation(project.id, project.name, project.created_at)
+        self.table.apply(*encode_entry(created, project.id, new_creation()))
+        self.table.apply(*encode_entry(Disabled(project.disabled), project.id))
+        self.table.apply(*encode_entry(Rate(project.items_per_second), project.id))
+        if project.burst is not None:
+            self.table.apply(*encode_entry(Burst(project.burst), project.id))
         for token in tokens:
             described = describe_token(token, project.id, created_at=0, expires_at=expires_at)
-            self.table.apply(*token_entry(digest(token), described))
+            self.table.apply(*encode_entry(described, digest(token), new_creation()))
 
     async def start(self) -> None:
         """Do nothing: memory is always available."""

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.http.responses import HEADERS
 from gateway.settings import GatewaySettings
-from schemas.projects import Project, describe_token, digest, token_entry
+from schemas.projects import Project, describe_token, digest, encode_entry, new_creation
 from tests.integration.served import BEARER, ITEMS, OTHER_TOKEN, REJECTED, TOKEN, Served, identify, serving, track
 
 
@@ -105,7 +105,7 @@ async def test_every_invalid_token_gets_the_same_401(
 async def test_read_only_token_is_unauthorized(gateway: Served) -> None:
     token = "seq_dev_reads-0123456789"
     entry = describe_token(token, "dev", created_at=0, scope="read")
-    gateway.projects.table.apply(*token_entry(digest(token), entry))
+    gateway.projects.table.apply(*encode_entry(entry, digest(token), new_creation()))
 
     answer = await gateway.post("/b", {"batch": [track()]}, headers={"Authorization": f"Bearer {token}"})
 

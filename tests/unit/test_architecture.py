@@ -71,6 +71,7 @@ PURE = (
     "gateway/ingest/rules.py",
     "gateway/ingest/validate.py",
     "gateway/projects/auth.py",
+    "gateway/projects/changes.py",
     "gateway/projects/table.py",
     "deploy/embedded/clickhouse/statements.py",
     "deploy/local/backoff.py",

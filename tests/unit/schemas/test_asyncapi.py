@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -17,14 +17,26 @@ from gateway.ingest.rejections import Code
 from schemas import records
 from schemas.items import Identify, Rejection, Track
 from schemas.persons import PERSON_LIMIT_BYTES, Person, encode_person, fold
-from schemas.projects import Project, Token, describe_token, digest, new_token, project_entry, token_entry, use_entry
+from schemas.projects import (
+    Burst,
+    Disabled,
+    Entry,
+    ProjectCreation,
+    Rate,
+    Revocation,
+    Rotation,
+    Use,
+    describe_token,
+    digest,
+    encode_entry,
+)
 from schemas.topics import Topics
 from tests.unit.gateway.ingest.test_examples import EXAMPLES
 
 FILE = Path(__file__).parents[3] / "schemas" / "asyncapi.yaml"
 DOCUMENT: dict[str, Any] = YAML(typ="safe").load(FILE.read_text())
 STRUCTS: dict[str, type[msgspec.Struct]] = {
-    each.__name__: each for each in (Track, Identify, Person, Rejection, Project, Token)
+    each.__name__: each for each in (Track, Identify, Person, Rejection, *get_args(Entry))
 }
 
 
@@ -138,19 +150,26 @@ def test_rejection_matches_its_schema(content: bytes, code: Code) -> None:
     assert violations("RejectionKey", record.key.decode()) == []
 
 
-def test_projects_and_tokens_match_their_schemas() -> None:
-    token = new_token("p")
-    key, value = project_entry(Project("p", "Shop", 1, items_per_second=1.5, burst=2))
-    assert violations("ProjectKey", key.decode()) == violations("Project", json.loads(value)) == []
+@pytest.mark.parametrize(
+    ("entry", "subject", "part"),
+    [
+        (ProjectCreation("p", "Shop", 1), "p", "0" * 16),
+        (Disabled(disabled=True), "p", ""),
+        (Rate(1.5), "p", ""),
+        (Rate(None), "p", ""),
+        (Burst(2), "p", ""),
+        (describe_token("a-write-key-of-old", "p", created_at=1, expires_at=2), digest("a"), "0" * 16),
+        (describe_token("a-write-key-of-old", "p", created_at=1, scope="read"), digest("a"), "0" * 16),
+        (Revocation(1), digest("a"), ""),
+        (Rotation(1), digest("a"), digest("b")),
+        (Use("2026-01-31"), digest("a"), ""),
+    ],
+)
+def test_entry_of_projects_matches_its_schema(entry: Entry, subject: str, part: str) -> None:
+    key, value = encode_entry(entry, subject, part)
 
-    key, value = token_entry(digest(token), describe_token(token, "p", created_at=1, expires_at=2))
-    assert violations("TokenKey", key.decode()) == violations("Token", json.loads(value)) == []
-
-    key, value = token_entry(digest(token), describe_token(token, "p", created_at=1, scope="read"))
-    assert violations("Token", json.loads(value)) == []
-
-    key, value = use_entry(digest(token), "2026-01-31")
-    assert violations("UseKey", key.decode()) == violations("Use", json.loads(value)) == []
+    assert violations(f"{type(entry).__name__}Key", key.decode()) == []
+    assert violations(type(entry).__name__, json.loads(value)) == []
 
 
 def test_keys_and_headers_match_their_schemas() -> None:

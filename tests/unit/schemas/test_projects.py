@@ -5,17 +5,24 @@ from __future__ import annotations
 import pytest
 
 from schemas.projects import (
+    Burst,
+    Disabled,
+    Entry,
     Project,
+    ProjectCreation,
+    Rate,
+    Revocation,
+    Rotation,
+    TokenCreation,
     Use,
     decode_entry,
     describe_token,
     digest,
+    encode_entry,
     is_project_id,
     is_token,
+    new_creation,
     new_token,
-    project_entry,
-    token_entry,
-    use_entry,
 )
 
 NOW = 1_800_000_000_000_000
@@ -33,7 +40,7 @@ def test_new_token_has_256_random_bits_after_a_readable_prefix() -> None:
 def test_token_record_does_not_contain_its_secret() -> None:
     token = new_token("dev")
 
-    key, value = token_entry(digest(token), describe_token(token, "dev", created_at=NOW))
+    key, value = encode_entry(describe_token(token, "dev", created_at=NOW), digest(token), new_creation())
 
     secret = token.removeprefix("seq_dev_").encode()
     assert secret[4:] not in key + value
@@ -44,16 +51,31 @@ def test_hint_of_a_foreign_token_shows_four_characters() -> None:
     assert describe_token("a-write-key-of-old", "dev", created_at=NOW).hint == "a-wr…"
 
 
-def test_entries_are_decoded_to_what_was_encoded() -> None:
-    project, token = Project("dev", "Development", NOW), describe_token(new_token("dev"), "dev", created_at=NOW)
+@pytest.mark.parametrize(
+    ("entry", "part"),
+    [
+        (ProjectCreation("dev", "Development", NOW), "c1"),
+        (Disabled(disabled=True), ""),
+        (Rate(None), ""),
+        (Rate(0.5), ""),
+        (Burst(2.5), ""),
+        (describe_token("a-write-key-of-old", "dev", created_at=NOW), "c1"),
+        (describe_token("a-write-key-of-old", "dev", created_at=NOW, expires_at=NOW, scope="read"), "c1"),
+        (Revocation(NOW), ""),
+        (Rotation(NOW), "def"),
+        (Use("2026-01-31"), ""),
+    ],
+)
+def test_entry_is_decoded_to_what_was_encoded(entry: Entry, part: str) -> None:
+    assert decode_entry(*encode_entry(entry, "abc", part)) == (type(entry), "abc", part, entry)
 
-    assert decode_entry(*project_entry(project)) == ("project", "dev", project)
-    assert decode_entry(*token_entry("abc", token)) == ("token", "abc", token)
-    assert decode_entry(*use_entry("abc", "2026-01-31")) == ("use", "abc", Use("2026-01-31"))
+
+def test_two_creations_have_different_numbers() -> None:
+    assert new_creation() != new_creation()
 
 
 def test_tombstone_is_decoded_without_an_entry() -> None:
-    assert decode_entry(b"token/abc", None) == ("token", "abc", None)
+    assert decode_entry(b"token/abc/c1", None) == (TokenCreation, "abc", "c1", None)
 
 
 @pytest.mark.parametrize("text", ["", "a/b", "a b", "é", "a" * 65, "dev\n"])

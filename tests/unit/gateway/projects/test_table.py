@@ -6,14 +6,20 @@ import pytest
 
 from gateway.projects.table import ProjectTable
 from schemas.projects import (
+    Burst,
+    Disabled,
     InvalidEntryError,
     Project,
+    ProjectCreation,
+    Rate,
+    Revocation,
+    Rotation,
+    TokenCreation,
+    Use,
     describe_token,
     digest,
+    encode_entry,
     new_token,
-    project_entry,
-    token_entry,
-    use_entry,
 )
 
 NOW = 1_800_000_000_000_000
@@ -21,11 +27,11 @@ NOW = 1_800_000_000_000_000
 
 def table_with(token: str, *, expires_at: int | None = None, revoked_at: int | None = None) -> ProjectTable:
     table = ProjectTable()
-    table.apply(*project_entry(Project("dev", "Development", NOW)))
+    table.apply(*encode_entry(ProjectCreation("dev", "Development", NOW), "dev", "1"))
     described = describe_token(token, "dev", created_at=NOW, expires_at=expires_at)
+    table.apply(*encode_entry(described, digest(token), "1"))
     if revoked_at is not None:
-        described = type(described)(described.id, "dev", described.hint, NOW, expires_at, revoked_at)
-    table.apply(*token_entry(digest(token), described))
+        table.apply(*encode_entry(Revocation(revoked_at), digest(token)))
     return table
 
 
@@ -56,11 +62,66 @@ def test_revoked_token_authorizes_nothing() -> None:
     assert table_with(token, revoked_at=NOW).find_and_record_use(token, NOW) is None
 
 
+def test_revocation_before_the_creation_of_its_token_revokes_it() -> None:
+    token = new_token("dev")
+    table = ProjectTable()
+
+    table.apply(*encode_entry(Revocation(NOW), digest(token)))
+    table.apply(*encode_entry(describe_token(token, "dev", created_at=NOW), digest(token), "1"))
+
+    assert table.tokens[digest(token)].revoked_at == NOW
+
+
+def test_earliest_expiry_of_creation_and_rotations_counts() -> None:
+    token = new_token("dev")
+    table = table_with(token, expires_at=NOW + 9)
+    assert table.lifetime(digest(token)) == 9
+
+    for successor, expires_at, earliest in (("a", 7, 7), ("b", 8, 7), ("c", 11, 7), ("d", 5, 5)):
+        table.apply(*encode_entry(Rotation(NOW + expires_at), digest(token), successor))
+        assert table.tokens[digest(token)].expires_at == NOW + earliest
+
+    assert table.lifetime(digest(token)) == 9
+
+
+def test_first_of_several_creations_counts() -> None:
+    token = new_token("dev")
+    table = table_with(token)
+
+    table.apply(*encode_entry(ProjectCreation("dev", "Taken", NOW), "dev", "2"))
+    table.apply(*encode_entry(describe_token(token, "other", created_at=NOW), digest(token), "2"))
+
+    assert table.projects["dev"].name == "Development"
+    assert table.tokens[digest(token)].project_id == "dev"
+    assert table.creation(ProjectCreation, "dev") == table.creation(TokenCreation, digest(token)) == "1"
+    assert table.creation(ProjectCreation, "other") is None
+
+
+def test_last_value_of_each_project_setting_counts() -> None:
+    table = table_with(new_token("dev"))
+
+    for entry in (
+        Disabled(disabled=True),
+        Rate(5),
+        Burst(50),
+        Rate(7),
+        Disabled(disabled=False),
+        Disabled(disabled=True),
+        Burst(70),
+    ):
+        table.apply(*encode_entry(entry, "dev"))
+    assert table.projects["dev"] == Project("dev", "Development", NOW, disabled=True, items_per_second=7, burst=70)
+
+    table.apply(*encode_entry(Rate(None), "dev"))
+    table.apply(*encode_entry(Disabled(disabled=False), "dev"))
+    assert table.projects["dev"] == Project("dev", "Development", NOW, burst=70)
+
+
 def test_token_of_a_removed_project_authorizes_nothing() -> None:
     token = new_token("dev")
     table = table_with(token)
 
-    table.apply(b"project/dev", None)
+    table.apply(b"project/dev/1", None)
 
     assert table.find_and_record_use(token, NOW) is None
 
@@ -68,7 +129,7 @@ def test_token_of_a_removed_project_authorizes_nothing() -> None:
 def test_token_authorizes_its_own_scope_only() -> None:
     writing, reading = new_token("dev"), new_token("dev")
     table = table_with(writing)
-    table.apply(*token_entry(digest(reading), describe_token(reading, "dev", created_at=NOW, scope="read")))
+    table.apply(*encode_entry(describe_token(reading, "dev", created_at=NOW, scope="read"), digest(reading), "1"))
 
     assert table.find_and_record_use(writing, NOW) is not None
     assert table.find_and_record_use(reading, NOW, "read") is not None
@@ -85,7 +146,7 @@ def test_use_is_unrecorded_until_its_day_is_applied() -> None:
     assert table.pop_unrecorded_uses("2026-01-31") == [digest(token)]
     assert table.pop_unrecorded_uses("2026-01-31") == []
 
-    table.apply(*use_entry(digest(token), "2026-01-31"))
+    table.apply(*encode_entry(Use("2026-01-31"), digest(token)))
     table.find_and_record_use(token, NOW)
     assert table.pop_unrecorded_uses("2026-01-31") == []
     table.find_and_record_use(token, NOW)
@@ -106,7 +167,7 @@ def test_tombstone_removes_a_token() -> None:
     token = new_token("dev")
     table = table_with(token)
 
-    table.apply(f"token/{digest(token)}".encode(), None)
+    table.apply(f"token/{digest(token)}/1".encode(), None)
 
     assert table.find_and_record_use(token, NOW) is None
 
@@ -118,11 +179,18 @@ def test_tombstone_removes_a_token() -> None:
         (b"project/", b"{}"),
         (b"other/dev", b"{}"),
         (b"\xff\xfe", b"{}"),
-        (b"project/dev", b"{}"),
-        (b"project/dev", b"not JSON"),
-        (b"project/dev", b'{"id":"dev","name":"\xff","createdAt":1}'),
-        (b"token/abc", b'{"id":1}'),
-        (b"token/abc", b'{"id":"a","projectId":"dev","hint":"","createdAt":1,"scope":"all"}'),
+        (b"project/dev", b'{"id":"dev","name":"Dev","createdAt":1}'),
+        (b"project/dev/1", b"{}"),
+        (b"project/dev/1", b"not JSON"),
+        (b"project/dev/1", b'{"id":"dev","name":"\xff","createdAt":1}'),
+        (b"disabled/dev/1", b'{"disabled":true}'),
+        (b"disabled/dev", b'{"disabled":1}'),
+        (b"rate/dev", b'{"itemsPerSecond":"5"}'),
+        (b"burst/dev", b'{"burst":null}'),
+        (b"token/abc/1", b'{"id":1}'),
+        (b"token/abc/1", b'{"id":"a","projectId":"dev","hint":"","createdAt":1,"scope":"all"}'),
+        (b"revocation/abc", b"{}"),
+        (b"rotation/abc", b'{"expiresAt":1}'),
         (b"use/abc", b'{"day":1}'),
     ],
 )

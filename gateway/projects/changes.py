@@ -1,0 +1,174 @@
+"""Decides every change of projects and tokens: from the table as it was read to the records to write.
+
+A record holds the decision alone and nothing of the table, so that it undoes no change made after the table was read.
+The outcome of two commands that both read before either writes:
+
+| Commands | Outcome |
+| --- | --- |
+| Create the same project twice, register the same token twice | The first record counts; the other command fails |
+| Update different fields of a project | Both hold |
+| Update the same field | The last record counts, for all fields of one command at once |
+| Revoke and revoke, revoke and rotate | The token is revoked, and the successor of the rotation is valid |
+| Rotate and rotate | Both successors are valid, and the token expires at the earlier of the two ends |
+| Any other pair | They concern different records, and both hold |
+
+Times are microseconds since 1970.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from gateway.errors import (
+    AdminError,
+    InvalidProjectError,
+    InvalidTokenError,
+    ProjectExistsError,
+    TokenExistsError,
+    UnknownProjectError,
+    UnknownTokenError,
+)
+from gateway.projects.table import ProjectTable
+from schemas.projects import (
+    Burst,
+    Disabled,
+    Project,
+    ProjectCreation,
+    Rate,
+    Revocation,
+    Rotation,
+    Scope,
+    Token,
+    TokenCreation,
+    describe_token,
+    digest,
+    encode_entry,
+    is_project_id,
+    is_token,
+    new_creation,
+    new_token,
+)
+from schemas.records import KeyValue
+
+_T_co = TypeVar("_T_co", covariant=True)
+_NAME_LIMIT_CHARACTERS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[_T_co]):
+    """The records to write, together, and what the command returns."""
+
+    records: list[KeyValue]
+    result: _T_co
+    failure: Callable[[ProjectTable], AdminError | None] | None = None
+    """The failure that a table read after the write shows: another command created the same before."""
+
+
+def create_project(table: ProjectTable, now: int, project_id: str, name: str) -> Change[None]:
+    """Create an enabled project without a rate limit."""
+    if not is_project_id(project_id):
+        raise InvalidProjectError(f"Invalid project ID {project_id!r}: use 1-64 letters, digits, `_` or `-`.")
+    if len(name) > _NAME_LIMIT_CHARACTERS:
+        raise InvalidProjectError(f"The project name has {len(name)} characters: use at most {_NAME_LIMIT_CHARACTERS}.")
+    exists = ProjectExistsError(f"Project {project_id} already exists.")
+    if project_id in table.projects:
+        raise exists
+    creation = new_creation()
+
+    def failure(after: ProjectTable) -> AdminError | None:
+        return None if after.creation(ProjectCreation, project_id) == creation else exists
+
+    return Change([encode_entry(ProjectCreation(project_id, name, now), project_id, creation)], None, failure)
+
+
+def update_project(
+    table: ProjectTable,
+    project_id: str,
+    *,
+    disabled: bool | None = None,
+    items_per_second: float | None = None,
+    burst: float | None = None,
+) -> Change[None]:
+    """Change the given fields of a project. `items_per_second=0` removes the rate limit."""
+    project_of(table, project_id)
+    if (items_per_second or 0) < 0 or (burst is not None and burst <= 0):
+        raise InvalidProjectError("`items_per_second` and `burst` must be greater than zero.")
+    entries: list[Disabled | Rate | Burst] = []
+    if disabled is not None:
+        entries.append(Disabled(disabled))
+    if items_per_second is not None:
+        entries.append(Rate(items_per_second or None))
+    if burst is not None:
+        entries.append(Burst(burst))
+    return Change([encode_entry(entry, project_id) for entry in entries], None)
+
+
+def create_token(  # noqa: PLR0913  # the options of the command
+    table: ProjectTable, now: int, project_id: str, *, token: str | None, expires_at: int | None, scope: Scope
+) -> Change[str]:
+    """Create a token for the project, or register the existing secret *token*."""
+    project_of(table, project_id)
+    if expires_at is not None and expires_at <= now:
+        raise InvalidTokenError("The expiry of the token is in the past.")
+    secret = token or new_token(project_id)
+    if not is_token(secret):
+        raise InvalidTokenError("Invalid token: use 16-256 visible ASCII characters.")
+    exists = TokenExistsError("The token already exists.")
+    if digest(secret) in table.tokens:
+        raise exists
+    creation = new_creation()
+    created = describe_token(secret, project_id, created_at=now, expires_at=expires_at, scope=scope)
+
+    def failure(after: ProjectTable) -> AdminError | None:
+        return None if after.creation(TokenCreation, digest(secret)) == creation else exists
+
+    # Nobody else creates a token that is random.
+    return Change([encode_entry(created, digest(secret), creation)], secret, failure if token else None)
+
+
+def rotate_token(table: ProjectTable, now: int, token_id: str, *, overlap_seconds: int) -> Change[str]:
+    """Create a successor with the same project, scope and lifetime, and let the old token expire after the overlap."""
+    old_digest, old = _token(table, token_id)
+    if not old.is_valid(now):
+        raise InvalidTokenError(
+            f"Token {token_id} is revoked or expired. Create a new one with `sequence token create`."
+        )
+    lifetime = table.lifetime(old_digest)
+    token = new_token(old.project_id)
+    successor = describe_token(
+        token,
+        old.project_id,
+        created_at=now,
+        expires_at=None if lifetime is None else now + lifetime,
+        scope=old.scope,
+    )
+    ends_at = min(now + overlap_seconds * 1_000_000, old.expires_at or sys.maxsize)
+    created = encode_entry(successor, digest(token), new_creation())
+    return Change([created, encode_entry(Rotation(ends_at), old_digest, digest(token))], token)
+
+
+def revoke_token(table: ProjectTable, now: int, token_id: str) -> Change[None]:
+    """Revoke the token. Revoking it again changes nothing."""
+    token_digest, token = _token(table, token_id)
+    return Change([] if token.revoked_at is not None else [encode_entry(Revocation(now), token_digest)], None)
+
+
+def project_of(table: ProjectTable, project_id: str) -> Project:
+    """Return the project; raises `UnknownProjectError`."""
+    try:
+        return table.projects[project_id]
+    except KeyError:
+        raise UnknownProjectError(
+            f"Unknown project {project_id}. `sequence project list` shows every project."
+        ) from None
+
+
+def _token(table: ProjectTable, token_id: str) -> tuple[str, Token]:
+    """Return the digest and the token with the ID."""
+    for token_digest, token in table.tokens.items():
+        if token.id == token_id:
+            return token_digest, token
+    raise UnknownTokenError(f"Unknown token {token_id}. `sequence token list` shows every token.")
