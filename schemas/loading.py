@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas import secret_variables
+from schemas.addresses import without_credentials
 
 T = TypeVar("T")
 
@@ -67,6 +68,9 @@ def setting(
 def load(cls: type[T], environ: Mapping[str, str] = os.environ) -> T:
     """Fill *cls* and the dataclasses nested in it from *environ*.
 
+    A dataclass can have a static method `complete(given)`: it returns the values of the fields that are set together
+    with those that follow from them, or raises `SettingsError`.
+
     A variable that is unset keeps the default, and so does an empty one where the setting is no text. Raises
     `SettingsError` with every invalid variable.
     """
@@ -110,6 +114,7 @@ def environment(settings: Any) -> dict[str, str]:
 
 def _fill(cls: type[T], environ: Mapping[str, str], faults: dict[str, str]) -> T:
     values: dict[str, Any] = {}
+    invalid = False
     hints = get_type_hints(cls, include_extras=True)
     for declared in dataclasses.fields(cls):  # type: ignore[arg-type]  # callers pass dataclasses
         if "variable" not in declared.metadata:
@@ -123,8 +128,18 @@ def _fill(cls: type[T], environ: Mapping[str, str], faults: dict[str, str]) -> T
                 continue
             values[declared.name] = _parse(text, hints[declared.name], declared.metadata["check"])
         except ValueError as error:
-            faults[variable] = str(error) if secret else f"{error}, got {environ[variable]!r}"
+            invalid = True
+            faults[variable] = str(error) if secret else f"{error}, got {without_credentials(environ[variable])!r}"
+    if not invalid and (complete := getattr(cls, "complete", None)) is not None:
+        try:
+            values = complete(values)
+        except SettingsError as error:
+            faults.update((variable, fault) for variable, _, fault in _lines(error))
     return cls(**values)
+
+
+def _lines(error: SettingsError) -> Iterator[tuple[str, str, str]]:
+    return (line.partition(": ") for line in str(error).splitlines())
 
 
 def _nested(declared: dataclasses.Field[Any]) -> type[Any] | None:

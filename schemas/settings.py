@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from schemas.addresses import brokers, http_url
 from schemas.loading import (
     Bytes,
     Count,
@@ -43,20 +44,8 @@ __all__ = [
     "kafka_arguments",
     "load",
     "setting",
+    "tls_context",
 ]
-
-
-def check_servers(servers: str) -> None:
-    """Raise ValueError unless *servers* is a comma-separated list of `host:port`, or `host` for port 9092."""
-    found = [server.strip() for server in servers.split(",") if server.strip()]
-    if not found or not all(_is_server(server) for server in found):
-        raise ValueError("must be host:port, comma-separated")
-
-
-def _is_server(server: str) -> bool:
-    host, colon, port = server.rpartition(":")
-    is_ipv6 = ":" in host and not host.startswith("[")
-    return "/" not in server and (not colon or is_ipv6 or (port.isdecimal() and int(port) <= 65535))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +53,7 @@ class KafkaSettings:
     """How to connect to Kafka, and the prefix of its topics."""
 
     bootstrap_servers: str = setting(
-        "SEQUENCE_KAFKA_SERVERS", "127.0.0.1:9092", "Addresses of Kafka brokers, comma-separated", check=check_servers
+        "SEQUENCE_KAFKA_SERVERS", "127.0.0.1:9092", "Addresses of Kafka brokers, comma-separated", check=brokers
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = setting(
         "SEQUENCE_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", "Protocol used to connect to the brokers"
@@ -85,16 +74,11 @@ def kafka_arguments(settings: KafkaSettings) -> dict[str, Any]:
     has no user name.
     """
     arguments: dict[str, Any] = {
-        "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",") if server.strip()],
+        "bootstrap_servers": brokers(settings.bootstrap_servers),
         "security_protocol": settings.security_protocol,
     }
     if settings.security_protocol.endswith("SSL"):
-        try:
-            arguments["ssl_context"] = ssl.create_default_context(cafile=settings.ca_file or None)
-        except OSError as error:
-            raise SettingsError(
-                f"SEQUENCE_KAFKA_CA_FILE: cannot be read, got {settings.ca_file!r}: {error.strerror}"
-            ) from error
+        arguments["ssl_context"] = tls_context("SEQUENCE_KAFKA_CA_FILE", settings.ca_file)
     if settings.security_protocol.startswith("SASL"):
         if not settings.username:
             raise SettingsError(
@@ -105,6 +89,18 @@ def kafka_arguments(settings: KafkaSettings) -> dict[str, Any]:
         arguments["sasl_plain_username"] = settings.username
         arguments["sasl_plain_password"] = settings.password
     return arguments
+
+
+def tls_context(variable: str, ca_file: str) -> ssl.SSLContext:
+    """Return the context that verifies a server by *ca_file*, or by the system's CA certificates if that is empty.
+
+    Raises `SettingsError`, which names *variable*, if the file cannot be read or has no certificate.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:
+        reason = "it has no certificate in PEM format" if isinstance(error, ssl.SSLError) else error.strerror
+        raise SettingsError(f"{variable}: cannot be read, got {ca_file!r}: {reason}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,23 +133,37 @@ def check_database_name(name: str) -> None:
         raise ValueError("must consist of letters, digits and underscores, and not start with a digit")
 
 
-def check_http_url(url: str) -> None:
-    """Raise ValueError unless *url* begins with `http://` or `https://`, then host and optional port."""
-    if not re.fullmatch(r"https?://([^\s/@]+@)?(\[[0-9a-fA-F:]+\]|[^\s/:@]+)(:\d{1,5})?(/\S*)?", url):
-        raise ValueError("must be a URL such as http://127.0.0.1:8123")
-
-
 @dataclass(frozen=True, slots=True)
 class ClickHouseSettings:
-    """How to connect to ClickHouse over HTTP."""
+    """How to connect to ClickHouse over HTTP. A loaded URL has no login: it is in *username* and *password*."""
 
-    url: str = setting(
-        "SEQUENCE_CLICKHOUSE_URL", "http://127.0.0.1:8123", "HTTP address of ClickHouse", check=check_http_url
-    )
+    url: str = setting("SEQUENCE_CLICKHOUSE_URL", "http://127.0.0.1:8123", "HTTP address of ClickHouse", check=http_url)
     username: str = setting("SEQUENCE_CLICKHOUSE_USERNAME", "default", "ClickHouse user that writes the tables")
     password: str = setting(
         "SEQUENCE_CLICKHOUSE_PASSWORD", "", "Password of `SEQUENCE_CLICKHOUSE_USERNAME`", secret=True
     )
+    ca_file: str = setting(
+        "SEQUENCE_CLICKHOUSE_CA_FILE", "", "File of CA certificates (PEM) that verify the ClickHouse server"
+    )
     database: str = setting(
         "SEQUENCE_CLICKHOUSE_DATABASE", "sequence", "ClickHouse database of the tables", check=check_database_name
     )
+
+    @staticmethod
+    def complete(given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return *given* with the user name and password of the URL in their own fields.
+
+        Raises `SettingsError` if the URL and a variable of its own differ.
+        """
+        if not given.get("url"):
+            return dict(given)
+        url = http_url(given["url"])
+        login = {"username": url.username, "password": url.password}
+        conflicts = [
+            f"SEQUENCE_CLICKHOUSE_{name.upper()}: differs from the {name} in SEQUENCE_CLICKHOUSE_URL; set one of them"
+            for name, value in login.items()
+            if value and given.get(name) not in (None, "", value)
+        ]
+        if conflicts:
+            raise SettingsError("\n".join(conflicts))
+        return {**given, "url": url.without_login, **{name: value for name, value in login.items() if value}}

@@ -6,22 +6,32 @@ clickhouse-connect retries `insert` and `raw_insert` after a remote close, and `
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
 
 import clickhouse_connect
 import orjson
+from clickhouse_connect.driver import httputil
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as DriverError
 from clickhouse_connect.driver.exceptions import ProgrammingError
 from clickhouse_connect.driver.summary import QuerySummary
 
-from processors.clickhouse.errors import ClickHouseError, RejectedRowsError, TooLateError, UnavailableError
-from schemas.settings import ClickHouseSettings
+from processors.clickhouse.errors import (
+    CertificateError,
+    ClickHouseError,
+    RejectedRowsError,
+    TooLateError,
+    UnavailableError,
+)
+from processors.clickhouse.proxy import proxy_for
+from schemas.addresses import HttpUrl, http_url
+from schemas.settings import ClickHouseSettings, tls_context
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 8
@@ -51,22 +61,28 @@ class ServerClock:
 
 
 class ClickHouse:
-    """A connection to a ClickHouse server. Methods block and are thread-safe."""
+    """A connection to a ClickHouse server. Methods block and are thread-safe.
+
+    Raises `SettingsError` if the file of CA certificates cannot be read, or if the proxy is not an HTTP proxy.
+    """
 
     def __init__(self, settings: ClickHouseSettings, *, database: str | None = None) -> None:
         self._settings = settings
+        self._url = server_url(settings)
         self._database = settings.database if database is None else database
+        # With a pool of its own, the driver does not read the proxy from the environment.
+        self._pool = httputil.get_pool_manager(**_pool_options(self._url, settings.ca_file))
         self._client: Client | None = None
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the rows of *sql*; *parameters* fill its `{name:Type}` placeholders."""
-        with _translated_errors():
+        with _translated_errors(self._url.without_login):
             answer = self._connected().raw_query(sql, dict(parameters or {}), fmt="JSONEachRow")
         return [orjson.loads(line) for line in answer.splitlines()]
 
     def execute(self, sql: str, body: bytes | None = None, settings: Mapping[str, Any] | None = None) -> int:
         """Run *sql* with *body* as its input and return the number of rows written. It is sent at most once."""
-        with _translated_errors():
+        with _translated_errors(self._url.without_login):
             summary = self._connected().command(sql, data=body, settings=dict(settings or {}))
         return summary.written_rows if isinstance(summary, QuerySummary) else 0
 
@@ -80,14 +96,16 @@ class ClickHouse:
         if self._client is not None:
             self._client.close()
             self._client = None
+        self._pool.clear()
+        httputil.all_managers.pop(self._pool, None)
 
     def _connected(self) -> Client:
         if self._client is None:
-            url = urlsplit(self._settings.url)
             self._client = clickhouse_connect.get_client(
-                interface=url.scheme,
-                host=url.hostname or "127.0.0.1",
-                port=url.port or (8443 if url.scheme == "https" else 8123),
+                interface=self._url.scheme,
+                host=self._url.host,
+                port=self._url.port,
+                proxy_path=self._url.path,
                 username=self._settings.username,
                 password=self._settings.password,
                 database=self._database,
@@ -95,16 +113,46 @@ class ClickHouse:
                 send_receive_timeout=ANSWER_SECONDS,
                 autogenerate_session_id=False,
                 query_limit=0,
+                pool_mgr=self._pool,
             )
         return self._client
 
 
+def server_url(settings: ClickHouseSettings) -> HttpUrl:
+    """Return the URL of *settings* with its port: ClickHouse's own, or that of the scheme for a URL with a path.
+
+    A path belongs to a reverse proxy.
+    """
+    url = http_url(settings.url)
+    ports = {"http": 80, "https": 443} if url.path.strip("/") else {"http": 8123, "https": 8443}
+    return replace(url, port=url.port or ports[url.scheme])
+
+
+def _pool_options(url: HttpUrl, ca_file: str) -> dict[str, Any]:
+    """Return the arguments of the driver's connection pool: CA certificates and proxy."""
+    options: dict[str, Any] = {}
+    if url.scheme == "https" and ca_file:
+        # The pool reads the file again for each connection; here an unusable one is an error at the start.
+        tls_context("SEQUENCE_CLICKHOUSE_CA_FILE", ca_file)
+        options["ca_cert"] = ca_file
+    if proxy := proxy_for(url.scheme, url.host, url.port, getproxies_environment()):
+        options["http_proxy"] = proxy.url
+        if proxy.authorization:
+            options["proxy_headers"] = {"Proxy-Authorization": proxy.authorization}
+    return options
+
+
 @contextmanager
-def _translated_errors() -> Iterator[None]:
-    """Raise the errors of `processors.clickhouse.errors` in place of the driver's."""
+def _translated_errors(address: str) -> Iterator[None]:
+    """Raise the errors of `processors.clickhouse.errors` in place of the driver's; they name the server's *address*."""
     try:
         yield
     except (DriverError, OSError) as error:
+        if (reason := _certificate_fault(error)) is not None:
+            raise CertificateError(
+                f"The certificate of ClickHouse at {address} cannot be verified: {reason}. Check the certificate, "
+                "SEQUENCE_CLICKHOUSE_CA_FILE and the host name in SEQUENCE_CLICKHOUSE_URL."
+            ) from error
         code = error.code if isinstance(error, DriverError) else None
         if code in _UNAVAILABLE or (code is None and not isinstance(error, ProgrammingError)):
             raise UnavailableError(str(error)) from error
@@ -113,3 +161,13 @@ def _translated_errors() -> Iterator[None]:
         if code in _REJECTED_ROWS:
             raise RejectedRowsError(str(error)) from error
         raise ClickHouseError(str(error)) from error
+
+
+def _certificate_fault(error: BaseException) -> str | None:
+    """Return why a certificate was not accepted, None if *error* has another cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message
+        cause = cause.__cause__ or cause.__context__
+    return None

@@ -2,6 +2,7 @@
 
 ClickHouseError
 ├── UnavailableError     no answer, or not able at the moment: retry later; an INSERT may or may not have been written
+│   └── CertificateError  the server's certificate cannot be verified: nothing was sent; a person must act
 ├── TooLateError         the server's clock was past the deadline of a statement: nothing was written
 ├── RejectedRowsError    ClickHouse cannot store these rows, however often they are sent
 ├── LeaseLostError       the lease ended before an INSERT: another worker may own the partition
@@ -17,6 +18,10 @@ class ClickHouseError(Exception):
 
 class UnavailableError(ClickHouseError):
     """ClickHouse does not answer or cannot at the moment; retry later."""
+
+
+class CertificateError(UnavailableError):
+    """The server's certificate cannot be verified. Retrying helps once the certificate has been replaced."""
 
 
 class TooLateError(ClickHouseError):

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import orjson
-from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_fixed
 
 import schemas.clickhouse
-from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.errors import ClickHouseError, MigrationError, UnavailableError
+from processors.clickhouse.client import ClickHouse, server_url
+from processors.clickhouse.errors import CertificateError, ClickHouseError, MigrationError, UnavailableError
 from schemas.settings import ClickHouseSettings
 
 FILES = Path(schemas.clickhouse.__file__).parent
@@ -107,6 +107,10 @@ def _apply(clickhouse: ClickHouse, migration: Migration) -> None:
     log.info("applied %s", migration.name)
 
 
+def _may_be_starting(error: BaseException) -> bool:
+    return isinstance(error, UnavailableError) and not isinstance(error, CertificateError)
+
+
 def _raise_unreachable(state: RetryCallState) -> NoReturn:
     """Raise the last error as one sentence: the driver's text names the query, its cause the reason."""
     settings: ClickHouseSettings = state.args[0]
@@ -114,13 +118,13 @@ def _raise_unreachable(state: RetryCallState) -> NoReturn:
     while reason is not None and (cause := reason.__cause__ or reason.__context__) is not None:
         reason = cause
     raise UnavailableError(
-        f"ClickHouse at {settings.url} did not answer for {WAIT_SECONDS:g} s: {reason}. "
+        f"ClickHouse at {server_url(settings).without_login} did not answer for {WAIT_SECONDS:g} s: {reason}. "
         "Check SEQUENCE_CLICKHOUSE_URL and that the server is running."
     ) from error
 
 
 @retry(
-    retry=retry_if_exception_type(UnavailableError),
+    retry=retry_if_exception(_may_be_starting),
     wait=wait_fixed(0.5),
     stop=stop_after_delay(WAIT_SECONDS),
     retry_error_callback=_raise_unreachable,

@@ -13,18 +13,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
+from time import monotonic
 from typing import TypeVar
 
 import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
-from processors.clickhouse.errors import RejectedRowsError, UnavailableError
+from processors.clickhouse.errors import CertificateError, RejectedRowsError, UnavailableError
 from processors.engine.coalescer import Coalescer, finish_despite_cancel
 from processors.engine.stage import Lease
 from processors.rejected import RejectedTopic, RejectionCode
 from processors.sink.insert import Sink
 from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks
 from schemas.clickhouse import Table
+from schemas.log_pace import Outage
 
 LINGER_SECONDS = 0.005
 """How long the first INSERT after a pause waits for blocks of other partitions."""
@@ -54,7 +56,7 @@ class TableWriter:
             finish_on_cancel=True,
         )
         self._waits = 0
-        self._unavailable = False
+        self._outage = Outage()
 
     @property
     def waiting(self) -> bool:
@@ -136,23 +138,42 @@ class TableWriter:
             self._log_unavailable(attempt.outcome.exception())
 
     def _log_unavailable(self, error: BaseException | None) -> None:
-        """Log the start of an outage once at WARNING, further errors at DEBUG."""
-        if not self._unavailable:
-            self._unavailable = True
-            log.warning("%s: waiting for ClickHouse, retrying until it answers: %s", self.table.name, error)
+        """Log the first failed attempt of an outage, and the first of each kind of error, then fewer and fewer."""
+        if error is None or (attempts := self._outage.failed(monotonic(), type(error))) is None:
+            return
+        values = (self.table.name, attempts.failed, attempts.seconds, reason(error))
+        if isinstance(error, CertificateError):
+            log.error(
+                "%s: waiting for ClickHouse, retrying until its certificate is valid: %d attempts failed in %.0f s. %s",
+                *values,
+            )
         else:
-            log.debug("%s: ClickHouse is unavailable: %s", self.table.name, error)
+            log.warning(
+                "%s: waiting for ClickHouse, retrying until it answers: %d attempts failed in %.0f s. "
+                "The last error: %s",
+                *values,
+            )
 
     def _log_available(self) -> None:
-        if self._unavailable:
-            self._unavailable = False
-            log.info("%s: ClickHouse is available again", self.table.name)
+        if (attempts := self._outage.succeeded(monotonic())) is not None:
+            log.info(
+                "%s: ClickHouse is available again: %d attempts failed in %.0f s",
+                *(self.table.name, attempts.failed, attempts.seconds),
+            )
 
     async def _reject(self, row: Row, message: str) -> None:
         names = [name for name, _ in self.table.columns]
         content = msgspec.json.encode(dict(zip(names, msgspec.structs.astuple(row), strict=True)))
         reason = self._rejected.rejection(RejectionCode.ROW_REJECTED, message, key=f"{row.project_id}/".encode())
         await self._rejected.write([(reason, content)])
+
+
+def reason(error: BaseException) -> str:
+    """Return why *error* was raised: the system's reason of a connection that failed, otherwise its own text."""
+    cause: BaseException | None = None if isinstance(error, CertificateError) else error
+    while cause is not None and not (isinstance(cause, OSError) and cause.strerror):
+        cause = cause.__cause__ or cause.__context__
+    return str(error) if cause is None else str(cause)
 
 
 def _no_lease() -> float:

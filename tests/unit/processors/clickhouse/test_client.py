@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError, ProgrammingError
 
-from processors.clickhouse.client import ServerClock, _translated_errors
-from processors.clickhouse.errors import ClickHouseError, RejectedRowsError, UnavailableError
+from processors.clickhouse.client import ClickHouse, ServerClock, _translated_errors, server_url
+from processors.clickhouse.errors import CertificateError, ClickHouseError, RejectedRowsError, UnavailableError
+from schemas.settings import ClickHouseSettings, SettingsError
 
 
 def translated(error: Exception) -> ClickHouseError:
-    with pytest.raises(ClickHouseError) as raised, _translated_errors():
+    with pytest.raises(ClickHouseError) as raised, _translated_errors("http://ch:8123"):
         raise error
     assert raised.value.__cause__ is error
     return raised.value
@@ -55,12 +58,51 @@ def test_permanent_failures_are_plain_clickhouse_errors(error: Exception) -> Non
     assert type(translated(error)) is ClickHouseError
 
 
+def test_unverified_certificate_is_found_behind_the_errors_of_the_driver() -> None:
+    refused = ssl.SSLCertVerificationError("certificate verify failed")
+    refused.verify_message = "certificate has expired"
+    retries_exceeded = OSError("max retries exceeded")
+    retries_exceeded.__context__ = refused
+    error = OperationalError("Error executing HTTP request")
+    error.__cause__ = retries_exceeded
+    with pytest.raises(CertificateError) as raised, _translated_errors("https://ch:8443"):
+        raise error
+
+    assert str(raised.value) == (
+        "The certificate of ClickHouse at https://ch:8443 cannot be verified: certificate has expired. Check the "
+        "certificate, SEQUENCE_CLICKHOUSE_CA_FILE and the host name in SEQUENCE_CLICKHOUSE_URL."
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "with_port"),
+    [
+        ("http://ch", "http://ch:8123"),
+        ("https://ch/", "https://ch:8443/"),
+        ("https://proxy.example/clickhouse/", "https://proxy.example:443/clickhouse/"),
+        ("http://proxy.example/clickhouse", "http://proxy.example:80/clickhouse"),
+        ("http://[::1]:1/x", "http://[::1]:1/x"),
+        ("https://ada:sesame@ch", "https://ch:8443"),
+    ],
+)
+def test_url_without_a_port_has_that_of_clickhouse_or_of_the_reverse_proxy(url: str, with_port: str) -> None:
+    assert server_url(ClickHouseSettings(url=url)).without_login == with_port
+
+
+def test_unreadable_ca_file_is_an_error_before_anything_is_sent() -> None:
+    with pytest.raises(
+        SettingsError, match=r"^SEQUENCE_CLICKHOUSE_CA_FILE: cannot be read, got '/missing\.pem': No such"
+    ):
+        ClickHouse(ClickHouseSettings(url="https://ch", ca_file="/missing.pem"))
+    ClickHouse(ClickHouseSettings(url="http://ch", ca_file="/missing.pem")).close()
+
+
 def test_message_is_kept() -> None:
     assert "table events does not exist" in str(translated(DatabaseError("table events does not exist", code=60)))
 
 
 def test_other_errors_are_not_translated() -> None:
-    with pytest.raises(ZeroDivisionError), _translated_errors():
+    with pytest.raises(ZeroDivisionError), _translated_errors("http://ch:8123"):
         raise ZeroDivisionError
 
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from tenacity import wait_none
 
-from processors.clickhouse.errors import RejectedRowsError
+from processors.clickhouse.errors import CertificateError, RejectedRowsError, UnavailableError
 from processors.engine.coalescer import Coalescer
+from processors.engine.stage import Lease
 from processors.rejected import RejectedTopic
 from processors.sink.rows import BLOCK_BYTES, Block, Row
-from processors.sink.writer import INSERT_ROWS, TableWriter, fits_one_insert
+from processors.sink.writer import INSERT_ROWS, TableWriter, fits_one_insert, reason
 from schemas.clickhouse import EVENTS
 from schemas.topics import Topics
 from tests.contracts.sinks import row_positions, tracks, unstorable, valid_lease
@@ -120,6 +122,33 @@ async def test_lost_response_of_a_shared_insert_doubles_no_row(caplog: pytest.Lo
     assert stored(sink) == [*row_positions(range(8), 0), *row_positions(range(5), 1)]
 
 
+class OutageSink(MemorySink):
+    """Fails with each of `errors` in turn."""
+
+    errors: list[UnavailableError]
+
+    def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        super().insert(blocks, lease)
+
+
+async def test_unverified_certificate_is_logged_at_error_within_an_outage(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", logger="processors.sink.writer")
+    monkeypatch.setattr("processors.sink.writer.BACKOFF", wait_none())
+    sink = OutageSink()
+    writer = await started(sink)
+    expired = [CertificateError("the certificate has expired"), CertificateError("the certificate has expired")]
+    sink.errors = [UnavailableError("refused"), UnavailableError("refused"), *expired]
+    await writer.write_rows(tracks(range(5), 0), 0)
+
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR", "INFO"]
+    assert "the certificate has expired" in caplog.text
+    assert stored(sink) == row_positions(range(5), 0)
+
+
 async def test_cancelled_block_that_waits_is_never_written() -> None:
     sink = HeldSink()
     writer = await started(sink)
@@ -149,3 +178,28 @@ async def test_cancelled_block_in_a_running_insert_waits_for_its_end() -> None:
     with pytest.raises(asyncio.CancelledError):
         await work
     assert stored(sink) == row_positions(range(5), 0)
+
+
+async def test_outage_of_clickhouse_is_one_line_and_its_end_another(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", logger="processors.sink.writer")
+    monkeypatch.setattr("processors.sink.writer.BACKOFF", wait_none())
+    sink = OutageSink()
+    writer = await started(sink)
+    sink.errors = [UnavailableError("refused") for _ in range(300)]
+    await writer.write_rows(tracks(range(5)), 0)
+
+    first, last = [record.getMessage() for record in caplog.records]
+    assert first == (
+        "events: waiting for ClickHouse, retrying until it answers: 1 attempts failed in 0 s. The last error: refused"
+    )
+    assert last.startswith("events: ClickHouse is available again: 300 attempts failed in ")
+
+
+def test_reason_of_a_failed_attempt_is_that_of_the_system() -> None:
+    wrapped = UnavailableError("Error HTTPConnectionPool(…): Max retries exceeded")
+    wrapped.__cause__ = ConnectionRefusedError(111, "Connection refused")
+
+    assert reason(wrapped) == "[Errno 111] Connection refused"
+    assert reason(UnavailableError("Code: 252. Too many parts")) == "Code: 252. Too many parts"
