@@ -13,13 +13,13 @@ from aiohttp import web
 
 from gateway.app import HEALTH, create_app
 from gateway.errors import StartError
+from gateway.http.listener import make_site
 from gateway.http.protocol import GatewayRunner
-from gateway.http.tls import tls_context
 from gateway.settings import GatewaySettings
+from schemas.addresses import bare_host, in_url
 
 log = logging.getLogger(__name__)
 
-_BACKLOG = 1024
 _GC_THRESHOLDS = (10_000, 5, 5)
 """Thresholds of the garbage collector's three generations.
 
@@ -50,7 +50,8 @@ async def serve(settings: GatewaySettings) -> None:
         await _wait_for_either(starting, stop)
         if starting.done():
             starting.result()
-            log.info("listening on %s://%s:%d", settings.scheme, settings.host, _port(runner, settings))
+            host = in_url(bare_host(settings.host))
+            log.info("listening on %s://%s:%d", settings.scheme, host, _port(runner, settings))
             await stop.wait()
             log.info("draining: no new connections, requests in flight will finish")
             app[HEALTH].drain()
@@ -76,20 +77,13 @@ def make_runner(app: web.Application, settings: GatewaySettings) -> GatewayRunne
 
 async def _start(runner: GatewayRunner, settings: GatewaySettings) -> None:
     await runner.setup()
-    site = web.TCPSite(
-        runner,
-        settings.host,
-        settings.port,
-        backlog=_BACKLOG,
-        reuse_port=settings.reuse_port or None,
-        ssl_context=tls_context(settings),
-    )
     try:
-        await site.start()
+        await make_site(runner, settings).start()
     except OSError as error:
         reason = error.strerror or str(error)
         raise StartError(
-            f"Cannot listen on {settings.host}:{settings.port} (SEQUENCE_GATEWAY_HOST, SEQUENCE_GATEWAY_PORT): {reason}"
+            f"Cannot listen on {in_url(bare_host(settings.host))}:{settings.port} "
+            f"(SEQUENCE_GATEWAY_HOST, SEQUENCE_GATEWAY_PORT): {reason}"
         ) from error
 
 

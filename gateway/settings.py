@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Annotated
 
 from msgspec import Meta
@@ -12,14 +12,26 @@ from schemas.settings import Bytes, Count, KafkaSettings, Seconds, setting
 
 KIB = 1024
 MIB = 1024 * KIB
+_MAPPED_BITS = 96
+"""Bits before the IPv4 address in an IPv4-mapped IPv6 address."""
 
 
 def networks(text: str) -> list[IPv4Network | IPv6Network]:
-    """Return the comma-separated IP addresses and CIDR networks of *text*; raises ValueError if one is neither."""
+    """Return the comma-separated IP addresses and CIDR networks of *text*; raises ValueError if one is neither.
+
+    An IPv4-mapped network, such as `::ffff:10.0.0.0/104`, is returned as its IPv4 network.
+    """
     try:
-        return [ip_network(part.strip()) for part in text.split(",") if part.strip()]
+        return [_unmapped(ip_network(part.strip())) for part in text.split(",") if part.strip()]
     except ValueError:
         raise ValueError("must be IP addresses or CIDR networks, comma-separated") from None
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    address = network.network_address
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None and network.prefixlen >= _MAPPED_BITS:
+        return IPv4Network((address.ipv4_mapped, network.prefixlen - _MAPPED_BITS))
+    return network
 
 
 @dataclass(frozen=True, slots=True)

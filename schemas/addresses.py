@@ -49,6 +49,11 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def bare_host(host: str) -> str:
+    """Return *host* as a socket takes it: an IPv6 address without brackets."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
 def brokers(servers: str) -> list[str]:
     """Return the comma-separated brokers of *servers* as `host:port`, an IPv6 address in brackets.
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 from gateway.settings import GatewaySettings
+from schemas.addresses import bare_host
 from schemas.settings import SettingsError, load
 
 TIMEOUT_SECONDS = 3.0
@@ -22,7 +23,8 @@ _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 def host_to_connect(settings: GatewaySettings) -> str:
     """Return the address of the gateway on its own machine: loopback when it listens on every address."""
-    return _LOOPBACK.get(settings.host, settings.host)
+    host = bare_host(settings.host)
+    return _LOOPBACK.get(host, host)
 
 
 def unready_reason(settings: GatewaySettings) -> str:

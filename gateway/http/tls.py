@@ -53,4 +53,9 @@ class Hsts:
             response.headers[hdrs.STRICT_TRANSPORT_SECURITY] = f"max-age={_HSTS_MAX_AGE_SECONDS}"
 
     def _trusts(self, address: str | None) -> bool:
-        return address is not None and any(ip_address(address) in network for network in self._proxies)
+        if address is None:
+            return False
+        peer = ip_address(address)
+        # A socket for both IP versions shows the IPv4 peer 10.0.0.1 as ::ffff:10.0.0.1.
+        peer = getattr(peer, "ipv4_mapped", None) or peer
+        return any(peer in network for network in self._proxies)

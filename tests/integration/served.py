@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 
 from gateway.admission import MemoryBudget
 from gateway.app import assemble
-from gateway.http.tls import tls_context
+from gateway.http.listener import make_site
 from gateway.metrics import GatewayMetrics
 from gateway.server import make_runner
 from gateway.settings import GatewaySettings
@@ -87,7 +87,7 @@ async def serving(settings: GatewaySettings | None = None) -> AsyncIterator[Serv
     app = assemble(settings, publisher, projects, metrics, budget)
     runner = make_runner(app, settings)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls_context(settings)).start()
+    await make_site(runner, settings).start()
     try:
         async with aiohttp.ClientSession() as session:
             yield Served(runner.addresses[0][1], session, publisher, projects, metrics, budget, app)

@@ -77,6 +77,7 @@ async def test_stack_probes_a_gateway_with_a_certificate_by_tls(settings: Gatewa
         ("10.0.0.0/8, 127.0.0.0/8", "https", True),
         ("127.0.0.1", "http", False),
         ("10.0.0.0/8, ::1", "https", False),
+        ("::ffff:127.0.0.1", "https", True),
         ("", "https", False),
     ],
 )

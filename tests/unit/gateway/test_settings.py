@@ -37,6 +37,19 @@ def test_trusted_proxies_are_addresses_and_networks() -> None:
     assert networks("") == []
 
 
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("::ffff:10.0.0.1", "10.0.0.1/32"),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::/0", "::/0"),
+    ],
+)
+def test_ipv4_mapped_proxy_is_its_ipv4_network(text: str, network: str) -> None:
+    assert networks(text) == [ip_network(network)]
+
+
 def test_scheme_is_https_with_a_certificate() -> None:
     assert GatewaySettings().scheme == "http"
     assert GatewaySettings(tls_certificate_file="server.pem").scheme == "https"
