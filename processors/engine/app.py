@@ -182,7 +182,7 @@ def _faust_app(settings: EngineSettings) -> BatchApp:
     arguments = kafka_arguments(kafka)
     return BatchApp(
         f"{kafka.topic_prefix}-{settings.name}",
-        broker=[f"sequence://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
+        broker=[f"sequence://{server}" for server in arguments["bootstrap_servers"]],
         broker_credentials=_credentials(arguments),
         store="sequence://",
         datadir=str(settings.directory),
