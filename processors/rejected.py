@@ -1,17 +1,11 @@
-"""Rejected records: codes, and the writer of `rejected.v1`, the pipeline's dead-letter topic."""
+"""Rejected records and their codes. `processors.rejected_topic` writes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Protocol
 
 from processors.engine.stage import SourceRecord
-from schemas.items import Rejection
-from schemas.records import Record, rejection_record
-from schemas.topics import Topics
 
 
 class RejectionCode(StrEnum):
@@ -38,43 +32,3 @@ class RejectedRecord:
     record: SourceRecord
     code: RejectionCode
     message: str
-
-
-class Outputs(Protocol):
-    """What `RejectedTopic` writes with; `ChangelogProducer` has this shape."""
-
-    async def send(self, topic: str, records: Sequence[Record]) -> None:
-        """Write *records*, each to the partition of its key; return when all are durable."""
-
-
-class RejectedTopic:
-    """Writes the rejections of one stage, at least once. Repeats have the same key, and readers drop them by it."""
-
-    def __init__(self, outputs: Outputs, topics: Topics, stage: str) -> None:
-        self._outputs = outputs
-        self._topic = topics.rejected
-        self._stage = stage
-
-    async def write_records(self, rejected: Iterable[RejectedRecord]) -> None:
-        """Write *rejected* records with their values; return when all are durable."""
-        await self.write(
-            (self.rejection(each.code, each.message, key=each.record.key), each.record.value or b"")
-            for each in rejected
-        )
-
-    async def write(self, rejections: Iterable[tuple[Rejection, bytes]]) -> None:
-        """Write each rejection with the content that it concerns; return when all are durable."""
-        await self._outputs.send(self._topic, [rejection_record(reason, content) for reason, content in rejections])
-
-    def rejection(
-        self, code: RejectionCode, message: str, *, key: bytes | None, message_id: str | None = None
-    ) -> Rejection:
-        """Return a rejection, dated now, of what has *key* (`project/id`)."""
-        return Rejection(
-            project_id=(key or b"").partition(b"/")[0].decode("utf-8", "replace"),
-            stage=self._stage,
-            code=code,
-            message=message,
-            rejected_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            message_id=message_id,
-        )

@@ -12,7 +12,7 @@ from processors.engine.aiokafka_patches import patch_closed_transport_error
 from processors.engine.app import EngineSettings, WorkerBuilder
 from processors.engine.rocksdb import StoreConfig
 from processors.engine.store import StoreOptions
-from processors.rejected import RejectedTopic
+from processors.rejected_topic import RejectedTopic
 from processors.settings import WorkerSettings
 from schemas.topics import DAY_MS, Topics
 

@@ -60,32 +60,30 @@ class Outage:
         self._pace = Pace()
         self._failed = 0
         self._since = 0.0
-        self._logged = False
+        self._kinds: set[object] = set()
+        """Kinds of errors that were logged in this outage."""
 
-    @property
-    def lasts(self) -> bool:
-        """Whether an attempt has failed and none has succeeded since, as far as it was logged."""
-        return self._logged
-
-    def failed(self, now: float) -> Attempts | None:
-        """Count a failed attempt; return all of them if a line is due."""
+    def failed(self, now: float, kind: object = None) -> Attempts | None:
+        """Count a failed attempt; return all of them if a line is due, or if the outage is logged without *kind*."""
         if self._failed == 0:
             self._since = now
         self._failed += 1
-        if not self._pace.take(now):
+        is_new = bool(self._kinds) and kind not in self._kinds
+        if not self._pace.take(now) and not is_new:
             return None
-        self._logged = True
+        self._kinds.add(kind)
         return Attempts(self._failed, now - self._since)
 
     def succeeded(self, now: float) -> Attempts | None:
         """End the outage; return its failed attempts if it was logged."""
         if not self._failed:
             return None
-        attempts, logged = Attempts(self._failed, now - self._since), self._logged
+        attempts, logged = Attempts(self._failed, now - self._since), bool(self._kinds)
         if attempts.seconds >= FIRST_SECONDS:
             # What fails for a moment, again and again, keeps its interval; a new outage is logged at once.
             self._pace.reset()
-        self._failed, self._logged = 0, False
+        self._failed = 0
+        self._kinds.clear()
         return attempts if logged else None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Coroutine, Iterable, Mapping
+from time import monotonic
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -20,6 +21,7 @@ from gateway.errors import PublishError, StartError, UnavailableError, describe
 from gateway.kafka.aiokafka_private import close, sender_task
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
+from schemas.log_pace import Outage
 from schemas.settings import kafka_arguments
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class RecreatingProducer:
         self._ready = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._outage = Outage()
         self._create_batch: Any = None
         self._batches = {topic: metrics.published_batches.labels(topic) for topic in topics}
         self._records = {topic: metrics.published_records.labels(topic) for topic in topics}
@@ -97,10 +100,21 @@ class RecreatingProducer:
     async def _connect(self, retry_on: tuple[type[Exception], ...]) -> Mapping[str, int]:
         """Start a producer, retrying after the errors in *retry_on*; return the number of partitions by topic."""
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(retry_on), wait=_BACKOFF, before_sleep=_log_retry, reraise=True
+            retry=retry_if_exception_type(retry_on), wait=_BACKOFF, before_sleep=self._log_retry, reraise=True
         )
         partitions: Mapping[str, int] = await retrying(self._connect_once)
+        if (attempts := self._outage.succeeded(monotonic())) is not None:
+            log.info("connected to Kafka: %d attempts failed in %.0f s", attempts.failed, attempts.seconds)
         return partitions
+
+    def _log_retry(self, state: RetryCallState) -> None:
+        error = state.outcome and state.outcome.exception()
+        if error and (attempts := self._outage.failed(monotonic(), type(error))) is not None:
+            log.warning(
+                "cannot connect to Kafka at %s, retrying until it answers: %d attempts failed in %.0f s. "
+                "The last error: %s",
+                *(self._settings.kafka.bootstrap_servers, attempts.failed, attempts.seconds, describe(error)),
+            )
 
     async def _connect_once(self) -> Mapping[str, int]:
         producer = self._new_producer()
@@ -162,8 +176,3 @@ def require_topics(topics: Iterable[str], existing: Collection[str]) -> None:
     """Raise a `StartError` that names the *topics* missing from *existing* and the command that creates them."""
     if missing := [topic for topic in topics if topic not in existing]:
         raise StartError(f"Topics missing: {', '.join(missing)}. Create them with `sequence topics apply`.")
-
-
-def _log_retry(state: RetryCallState) -> None:
-    error = state.outcome and state.outcome.exception()
-    log.warning("cannot connect to Kafka, retrying in %.1f s: %s", state.upcoming_sleep, error and describe(error))

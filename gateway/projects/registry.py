@@ -20,6 +20,7 @@ from gateway.kafka.aiokafka_private import close
 from gateway.kafka.producer import require_topics
 from gateway.metrics import GatewayMetrics
 from gateway.projects.table import ProjectTable
+from schemas.log_pace import Outage
 from schemas.projects import InvalidEntryError, Project
 from schemas.settings import KafkaSettings, kafka_arguments
 from schemas.topics import Topics
@@ -27,7 +28,7 @@ from schemas.topics import Topics
 log = logging.getLogger(__name__)
 
 _BACKOFF = wait_fixed(1.0)
-CLOSE_TIMEOUT_SECONDS = 5.0
+CLOSE_TIMEOUT_SECONDS = 2.0
 _LAG_CHECK_INTERVAL_SECONDS = 5.0
 
 
@@ -60,12 +61,16 @@ class ProjectRegistry:
         self._table = ProjectTable()
         self._is_current = False
         self._task: asyncio.Task[None] | None = None
+        self._outage = Outage()
 
     async def start(self) -> None:
         """Read the topic up to its present end."""
         limit = self._load_timeout_seconds
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type((KafkaError, OSError)), wait=_BACKOFF, before_sleep=_log_retry, reraise=True
+            retry=retry_if_exception_type((KafkaError, OSError)),
+            wait=_BACKOFF,
+            before_sleep=self._log_retry,
+            reraise=True,
         )
         try:
             async with asyncio.timeout(limit):
@@ -75,6 +80,7 @@ class ProjectRegistry:
                 f"Could not read projects from Kafka at {self._kafka.bootstrap_servers} within {limit:g} s. "
                 "Check SEQUENCE_KAFKA_SERVERS."
             ) from None
+        self._outage.succeeded(time.monotonic())
         log.info("project registry loaded: %d projects, %d tokens", len(self._table.projects), len(self._table.tokens))
         self._task = asyncio.get_running_loop().create_task(self._run(consumer), name="project registry")
         # The task closes the consumer, but a task that is cancelled before its first step never runs.
@@ -113,12 +119,16 @@ class ProjectRegistry:
     async def _run(self, loaded: AIOKafkaConsumer) -> None:
         """Follow the topic for the life of the process; after any error reload the table and follow again."""
         consumer: AIOKafkaConsumer | None = loaded
-        async for attempt in AsyncRetrying(wait=_BACKOFF, before_sleep=_log_retry):
+        async for attempt in AsyncRetrying(wait=_BACKOFF, before_sleep=self._log_retry):
             with attempt:
                 if consumer is None:
                     async with asyncio.timeout(self._load_timeout_seconds):
                         consumer = await self._load()
-                    log.info("project registry reloaded, following changes again")
+                    if (attempts := self._outage.succeeded(time.monotonic())) is not None:
+                        log.info(
+                            "project registry reloaded, following changes again: %d attempts failed in %.0f s",
+                            *(attempts.failed, attempts.seconds),
+                        )
                 try:
                     await self._follow(consumer)
                 finally:
@@ -144,6 +154,15 @@ class ProjectRegistry:
             if position < end and position == lagging_at:
                 raise KafkaError(f"no records received past offset {position}, the topic ends at {end}")
             lagging_at = position if position < end else -1
+
+    def _log_retry(self, state: RetryCallState) -> None:
+        error = state.outcome and state.outcome.exception()
+        if error and (attempts := self._outage.failed(time.monotonic(), type(error))) is not None:
+            log.warning(
+                "projects consumer failed, retrying until it follows `projects.v1`: %d attempts failed in %.0f s. "
+                "The last error: %s",
+                *(attempts.failed, attempts.seconds, describe(error)),
+            )
 
 
 async def open_topic(kafka: KafkaSettings) -> AIOKafkaConsumer:
@@ -180,13 +199,13 @@ async def read_to_end(consumer: AIOKafkaConsumer) -> ProjectTable:
 
 
 def _apply(table: ProjectTable, records: Iterable[Any]) -> None:
+    """Apply *records*; those that `sequence` did not write are ignored, with one line for all of them."""
+    ignored: list[tuple[int, InvalidEntryError]] = []
     for record in records:
         try:
             table.apply(record.key, record.value)
         except InvalidEntryError as error:
-            log.warning("ignoring the record at offset %d of `projects.v1`: %s", record.offset, error)
-
-
-def _log_retry(state: RetryCallState) -> None:
-    error = state.outcome and state.outcome.exception()
-    log.warning("projects consumer failed, restarting in %.1f s: %s", state.upcoming_sleep, error and describe(error))
+            ignored.append((record.offset, error))
+    if ignored:
+        offset, reason = ignored[0]
+        log.warning("ignoring %d records of `projects.v1`, the first at offset %d: %s", len(ignored), offset, reason)

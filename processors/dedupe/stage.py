@@ -6,7 +6,7 @@ from processors.dedupe.decision import decide, pack_entry
 from processors.engine.changelog_table import ChangelogTable
 from processors.engine.producer import ChangelogProducer, Output
 from processors.engine.stage import AssignedOffsets, Lease, Put, RecordBatch, SourceRecord
-from processors.rejected import RejectedTopic
+from processors.rejected_topic import RejectedTopic
 from schemas.records import event_headers, identify_record
 from schemas.topics import Topics
 
@@ -63,7 +63,8 @@ class DedupeStage:
         )
 
     async def stop(self) -> None:
-        """Do nothing: the stage holds no resources."""
+        """Log the last rejections; the stage holds no resources."""
+        self._rejected.stop()
 
 
 def _event(record: SourceRecord) -> Output:

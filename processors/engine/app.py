@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from faust.types import TP
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
 
-from processors.engine.changelog_table import ChangelogTable
+from processors.engine.changelog_table import ChangelogTable, RecoveredRecords
 from processors.engine.connect import connect
 from processors.engine.consumer import BatchSchema
 from processors.engine.exit import exit_after, fail_fast
+from processors.engine.kafka_log import KafkaLog
 from processors.engine.offsets import OffsetReader
 from processors.engine.producer import ChangelogProducer
 from processors.engine.runner import Runner
@@ -75,6 +76,7 @@ class BatchApp(faust.App):
     changelog_producer: ChangelogProducer
     offsets: OffsetReader
     kafka: KafkaSettings
+    kafka_log: KafkaLog
     other_outputs: Sequence[str] = ()
     """Output topics beside the tables' changelogs."""
     tables: Any
@@ -136,6 +138,7 @@ class WorkerBuilder:
         self._settings = settings
         self.app = _faust_app(settings)
         self.app.kafka = settings.kafka
+        self.app.kafka_log = KafkaLog()
         self.producer = self.app.changelog_producer = ChangelogProducer(settings.kafka)
         self._offsets = self.app.offsets = OffsetReader(settings.kafka)
         self._tables: list[ChangelogTable] = []
@@ -143,6 +146,7 @@ class WorkerBuilder:
     def table(self, name: str, *, topic: str, options: StoreOptions) -> ChangelogTable:
         """Declare a table whose changelog is *topic*."""
         changelog = self.app.topic(topic, schema=BatchSchema())
+        recovered = RecoveredRecords()
         table = self.app.Table(
             name,
             changelog_topic=changelog,
@@ -150,9 +154,9 @@ class WorkerBuilder:
             value_type=bytes,
             # Faust applies recovered events in groups. With a group of one it would continue to read after recovery.
             recovery_buffer_size=2,
-            options={"sequence": options},
+            options={"sequence": replace(options, replay=recovered.counted(options.replay))},
         )
-        self._tables.append(ChangelogTable(table, self.producer, self._offsets))
+        self._tables.append(ChangelogTable(table, self.producer, self._offsets, recovered))
         return self._tables[-1]
 
     def run(self, stages: Sequence[Stage], *, other_outputs: Sequence[str] = ()) -> None:
@@ -174,7 +178,8 @@ class WorkerBuilder:
         app.on_rebalance_complete.connect(_on_rebalance_complete(runner), weak=False)
         worker = faust.Worker(app, loglevel=None, quiet=True, redirect_stdouts=False, override_logging=False)
         worker.spinner = None
-        worker.execute_from_commandline()
+        with app.kafka_log.attached():
+            worker.execute_from_commandline()
 
 
 def _faust_app(settings: EngineSettings) -> BatchApp:

@@ -7,6 +7,7 @@ wrote in between: it exits the process, and recovery reads what was missed.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,15 +17,41 @@ from processors.engine import contiguous, failpoints
 from processors.engine.offsets import OffsetReader
 from processors.engine.producer import ChangelogProducer, Output
 from processors.engine.rocksdb import PartitionStore
-from processors.engine.stage import AssignedOffsets, Put
-from processors.engine.store import PartitionedStore
+from processors.engine.stage import AssignedOffsets, Known, Put, SourceRecord
+from processors.engine.store import PartitionedStore, Replay
+
+log = logging.getLogger(__name__)
+
+
+class RecoveredRecords:
+    """Counts the changelog records that recovery applies."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def counted(self, replay: Replay) -> Replay:
+        """Return *replay* that counts its records."""
+
+        def counting(records: Sequence[SourceRecord], processed_offset: int, known: Known) -> tuple[list[Put], int]:
+            self._count += len(records)
+            return replay(records, processed_offset, known)
+
+        return counting
+
+    def take(self) -> int:
+        """Return the number of records since the last call."""
+        count, self._count = self._count, 0
+        return count
 
 
 class ChangelogTable:
     """A Faust table with its output log."""
 
-    def __init__(self, table: Any, producer: ChangelogProducer, offsets: OffsetReader) -> None:
+    def __init__(
+        self, table: Any, producer: ChangelogProducer, offsets: OffsetReader, recovered: RecoveredRecords
+    ) -> None:
         self._table = table
+        self._recovered = recovered
         self._offsets = offsets
         self._producer = producer
         self._assigned: frozenset[int] = frozenset()
@@ -59,6 +86,8 @@ class ChangelogTable:
         assigned = sorted(self._assigned)
         for tp, offsets in (await self._offsets.read(TP(self.topic, number) for number in assigned)).items():
             self.store.verify_recovered(tp.partition, offsets)
+        if recovered := self._recovered.take():
+            log.info("recovered local state from %d records of %s", recovered, self.topic)
         processed = {number: self.partition(number).processed_offset for number in assigned}
         return AssignedOffsets(
             {number: offset for number, offset in processed.items() if offset >= 0},

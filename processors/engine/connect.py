@@ -1,16 +1,18 @@
-"""Connecting to Kafka at the start of a worker: bounded retries, one log line for each, one sentence at the end."""
+"""Connecting to Kafka at the start of a worker: bounded retries, a line or two about them, one sentence at the end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from time import monotonic
 
 from aiokafka.errors import KafkaError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential
 
 from processors.engine.aiokafka_patches import connection_errors
 from processors.engine.errors import KafkaUnavailableError
+from schemas.log_pace import Outage
 
 START_SECONDS = 30.0
 """How long a worker waits for Kafka."""
@@ -20,10 +22,15 @@ log = logging.getLogger(__name__)
 
 async def connect(attempt: Callable[[], Awaitable[None]], servers: str) -> None:
     """Await *attempt* until Kafka answers; `KafkaUnavailableError` after `START_SECONDS`."""
+    outage = Outage()
 
     def log_retry(state: RetryCallState) -> None:
-        wait = state.upcoming_sleep
-        log.warning("Kafka at %s does not answer, retrying in %.1f s: %s", servers, wait, _reason(state, reasons))
+        reason = _reason(state, reasons)
+        if (attempts := outage.failed(monotonic())) is not None:
+            log.warning(
+                "Kafka at %s does not answer: %d attempts failed in %.0f s, retrying for %.0f s: %s",
+                *(servers, attempts.failed, attempts.seconds, START_SECONDS, reason),
+            )
 
     retrying = AsyncRetrying(
         retry=retry_if_exception(_is_unavailable),
@@ -36,6 +43,10 @@ async def connect(attempt: Callable[[], Awaitable[None]], servers: str) -> None:
             # Bounds a single attempt as well: aiokafka waits 40 s for each broker address that never answers.
             async with asyncio.timeout(START_SECONDS):
                 await retrying(attempt)
+            if (attempts := outage.succeeded(monotonic())) is not None:
+                log.info(
+                    "Kafka at %s answers: %d attempts failed in %.0f s", servers, attempts.failed, attempts.seconds
+                )
         except Exception as error:
             if not _is_unavailable(error):
                 raise

@@ -85,6 +85,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _on_heartbeat(self, sent_at: float) -> None:
         self.last_heartbeat = sent_at
+        app: Any = self.app
+        app.kafka_log.succeeded()
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Do nothing: Faust logs an ERROR every 2.5 s for each paused changelog partition of a healthy worker.

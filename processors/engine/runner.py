@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from time import monotonic
 from typing import Any, NoReturn
 
 from faust.types import TP
@@ -43,6 +44,7 @@ class Runner:
         self._consumer: Any = None
         self._assigning: set[asyncio.Task[None]] = set()
         self._revoking = asyncio.Lock()
+        self._idle_since = monotonic()
 
     @property
     def started(self) -> bool:
@@ -108,6 +110,7 @@ class Runner:
         await asyncio.gather(*running, *assigning, return_exceptions=True)
         if revoked:
             await self._consumer.commit()
+            self._idle_since = monotonic()
             log.info("partitions revoked: %d", len(revoked))
 
     def submit(self, event: Any) -> None:
@@ -147,7 +150,8 @@ class Runner:
             known = positions.processed_offsets.get(task.tp.partition)
             task.processed_offset = first_processed_offset(task.tp, known, committed[task.tp], offsets[task.tp])
         numbers = ", ".join(str(tp.partition) for tp in sorted(tps))
-        log.info("%s: partitions assigned, recovery complete: %s", stage.topic, numbers)
+        seconds = monotonic() - self._idle_since
+        log.info("%s: partitions assigned, recovery complete: %s (after %.1f s)", stage.topic, numbers, seconds)
         if not ready.done():
             ready.set_result(None)
 

@@ -19,6 +19,7 @@ from faust.types import TP
 
 from processors.engine.changelog_table import ChangelogTable
 from processors.engine.errors import InterleavedWriterError, StalledError, TruncatedLogError
+from processors.engine.kafka_log import KafkaLog
 from processors.engine.offsets import LogOffsets
 from processors.engine.runner import RECREATED, Runner
 
@@ -37,6 +38,8 @@ class Limits:
 
 class WorkerState(Protocol):
     """What the watchdog asks of the worker."""
+
+    kafka_log: KafkaLog
 
     def recovery_progress(self) -> object:
         """Return a value that changes while the worker joins its group and recovers its tables, None afterwards."""
@@ -96,7 +99,7 @@ class Watchdog:
         try:
             offsets = await self._runner.offsets.read(processed.keys() | applied.keys())
         except (KafkaError, OSError, TimeoutError) as error:
-            log.warning("Kafka does not answer; the watchdog cannot read log ends: %s", error)
+            self._worker.kafka_log.failed(f"cannot read the ends of the logs: {error!r}")
             return
         if truncated := self.truncated(processed, offsets):
             self._on_error(TruncatedLogError(f"{truncated}. {RECREATED}"))

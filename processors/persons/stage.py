@@ -9,7 +9,8 @@ from processors.engine.producer import Output
 from processors.engine.stage import AssignedOffsets, Lease, Put, RecordBatch, SourceRecord
 from processors.persons.fold import fold_batch
 from processors.persons.replay import STALE_KEYS, stale_keys
-from processors.rejected import RejectedRecord, RejectedTopic, RejectionCode
+from processors.rejected import RejectedRecord, RejectionCode
+from processors.rejected_topic import RejectedTopic
 from schemas.items import Identify
 from schemas.persons import decode_person
 from schemas.records import InvalidRecordError, decode_item, encode_item, person_key
@@ -80,7 +81,8 @@ class FoldStage:
         await self._persons.write(batch.partition, outputs, puts, processed_offset=batch.last_offset)
 
     async def stop(self) -> None:
-        """Do nothing: the stage holds no resources."""
+        """Log the last rejections; the stage holds no resources."""
+        self._rejected.stop()
 
 
 def _identify(record: SourceRecord) -> Identify:

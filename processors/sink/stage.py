@@ -10,7 +10,7 @@ import asyncio
 
 from processors.clickhouse.client import ClickHouse
 from processors.engine.stage import AssignedOffsets, Lease, RecordBatch, Stage
-from processors.rejected import RejectedTopic
+from processors.rejected_topic import RejectedTopic
 from processors.settings import WorkerSettings
 from processors.sink.insert import ClickHouseSink, Sink
 from processors.sink.rows import item_rows, person_rows
@@ -69,7 +69,8 @@ class EventsStage:
             await self._identifies.write_rows(rows.identifies, batch.partition)
 
     async def stop(self) -> None:
-        """Do nothing: connections belong to the sink."""
+        """Log the last rejections; connections belong to the sink."""
+        self._rejected.stop()
 
 
 class PersonsTableStage:
@@ -111,7 +112,8 @@ class PersonsTableStage:
             await self._persons.write_rows(rows, batch.partition)
 
     async def stop(self) -> None:
-        """Do nothing: connections belong to the sink."""
+        """Log the last rejections; connections belong to the sink."""
+        self._rejected.stop()
 
 
 def stages(settings: WorkerSettings, rejected: RejectedTopic) -> list[Stage]:

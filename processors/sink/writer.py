@@ -22,7 +22,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from processors.clickhouse.errors import CertificateError, RejectedRowsError, UnavailableError
 from processors.engine.coalescer import Coalescer, finish_despite_cancel
 from processors.engine.stage import Lease
-from processors.rejected import RejectedTopic, RejectionCode
+from processors.rejected import RejectionCode
+from processors.rejected_topic import RejectedTopic
 from processors.sink.insert import Sink
 from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks
 from schemas.clickhouse import Table

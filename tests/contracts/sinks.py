@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from processors.rejected import RejectedTopic
+from processors.rejected_topic import RejectedTopic
 from processors.sink.insert import Sink
 from processors.sink.rows import Block, Row, item_rows
 from processors.sink.writer import TableWriter

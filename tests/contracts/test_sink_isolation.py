@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gateway.ingest.envelope import parse_envelope
 from gateway.ingest.validate import validate_items
 from processors.engine.producer import ChangelogProducer
-from processors.rejected import RejectedTopic
+from processors.rejected_topic import RejectedTopic
 from processors.sink.rows import blocks, item_rows
 from processors.sink.writer import TableWriter
 from schemas.clickhouse import EVENTS, IDENTIFIES

@@ -9,7 +9,7 @@ from schemas.records import Record
 
 
 class MemoryOutputs:
-    """Has the shape of `processors.rejected.Outputs`; keeps the records by topic."""
+    """Has the shape of `processors.rejected_topic.Outputs`; keeps the records by topic."""
 
     def __init__(self) -> None:
         self.records: dict[str, list[Record]] = defaultdict(list)

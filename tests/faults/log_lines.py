@@ -6,7 +6,11 @@ looks for each of them in the product's source.
 
 from __future__ import annotations
 
+import re
+
 ASSIGNED = "partitions assigned, recovery complete: "
+ASSIGNED_PARTITIONS = re.compile(rf"(\S+): {ASSIGNED}(\d+(?:, \d+)*)")
+"""Topic and partitions of such a line."""
 REVOKED = "partitions revoked"
 EXIT = "exiting with code "
 SHUTDOWN_TIMED_OUT = "shutdown timed out"

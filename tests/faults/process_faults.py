@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 
-from tests.faults.log_lines import ASSIGNED, EXIT, REVOKED, SHUTDOWN_TIMED_OUT, SKIPPED_RECORDS
+from tests.faults.log_lines import ASSIGNED, ASSIGNED_PARTITIONS, EXIT, REVOKED, SHUTDOWN_TIMED_OUT, SKIPPED_RECORDS
 from tests.faults.stack import Stack
 from tests.faults.trial import Step, Trial
 from tests.support.services import alive, eventually, kafka_answers
@@ -194,7 +193,7 @@ def _owned_twice(logs: list[str]) -> int:
     held: list[set[tuple[str, str]]] = [set() for _ in logs]
     count = 0
     for line, number in lines:
-        begun = re.search(rf"(\S+): {ASSIGNED}(.+)", line)
+        begun = ASSIGNED_PARTITIONS.search(line)
         if begun is None:
             held[number].clear()
             continue

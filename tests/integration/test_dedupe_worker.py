@@ -188,12 +188,11 @@ def start_without_kafka(directory: Path, servers: str) -> subprocess.CompletedPr
 
 def test_worker_without_kafka_says_so_in_one_sentence(tmp_path: Path) -> None:
     ended = start_without_kafka(tmp_path, "127.0.0.1:1")
-    *retries, last = ended.stderr.splitlines()
+    first, last = ended.stderr.splitlines()
 
     assert ended.returncode == os.EX_SOFTWARE
     assert "cannot start, exiting with code 70 (a restart retries): Kafka at 127.0.0.1:1 did not answer" in last
-    assert retries
-    assert all("retrying in" in line for line in retries), ended.stderr
+    assert "Kafka at 127.0.0.1:1 does not answer: 1 attempts failed" in first
 
 
 def test_broker_that_never_answers_is_given_up_in_time(tmp_path: Path) -> None:

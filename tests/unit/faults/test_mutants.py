@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from processors.dedupe import decision
-from processors.engine.changelog_table import ChangelogTable
+from processors.engine.changelog_table import ChangelogTable, RecoveredRecords
 from processors.engine.errors import InterleavedWriterError, SkippedRecordsError
 from processors.engine.partition_task import BatchLinger, PartitionTask
 from processors.engine.producer import Output
 from processors.engine.rocksdb import StoreConfig
 from processors.persons import replay
-from processors.rejected import RejectedTopic
+from processors.rejected_topic import RejectedTopic
 from processors.sink.rows import blocks
 from processors.sink.writer import TableWriter
 from schemas.clickhouse import EVENTS
@@ -55,7 +55,7 @@ async def entries_after_write(producer: Producer) -> dict[bytes, bytes]:
     table: Any = SimpleNamespace(
         changelog_topic_name="events", data=SimpleNamespace(partition=lambda number: {0: store}[number])
     )
-    changelog = ChangelogTable(table, producer, None)  # type: ignore[arg-type]
+    changelog = ChangelogTable(table, producer, None, RecoveredRecords())  # type: ignore[arg-type]
     with contextlib.suppress(OSError):
         await changelog.write(0, [Output(b"k", b"v")], [(b"k", b"entry", 0)], processed_offset=0)
     return store.entries()

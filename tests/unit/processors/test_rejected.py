@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
+import asyncio
 
-from processors.rejected import RejectedRecord, RejectedTopic, RejectionCode
+import msgspec
+import pytest
+
+from processors.rejected import RejectedRecord, RejectionCode
+from processors.rejected_topic import RejectedTopic
 from schemas.items import Rejection
 from schemas.topics import Topics
 from tests.fakes.outputs import MemoryOutputs
 from tests.support.records import SlimRecord
+from tests.support.services import eventually
 
 
 def rejections(outputs: MemoryOutputs) -> list[Rejection]:
@@ -44,3 +49,36 @@ async def test_repeated_rejection_has_the_same_key() -> None:
 
     first, second = outputs.records["sequence.rejected.v1"]
     assert first.key == second.key
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+async def test_rejections_are_one_line_with_the_number_of_each_code(caplog: pytest.LogCaptureFixture) -> None:
+    topic = RejectedTopic(MemoryOutputs(), Topics("shop"), "sink")
+    for offset in range(300):
+        code = RejectionCode.ROW_REJECTED if offset % 3 else RejectionCode.NOT_AN_ITEM
+        await topic.write_records([RejectedRecord(SlimRecord(offset, b"shop/m", b"{secret}"), code, "secret")])
+    topic.stop()
+
+    assert lines(caplog) == [
+        "sink: rejected 300 records in 0 s: row_rejected 200, not_an_item 100. They are on shop.rejected.v1"
+    ]
+
+
+async def test_rejections_are_logged_while_the_worker_runs(caplog: pytest.LogCaptureFixture) -> None:
+    topic = RejectedTopic(MemoryOutputs(), Topics(), "dedupe")
+    await topic.write_records([RejectedRecord(SlimRecord(7), RejectionCode.NOT_AN_ITEM, "empty")])
+    await asyncio.to_thread(eventually, lambda: bool(caplog.records), "a line", within_seconds=10)
+    topic.stop()
+
+    assert len(lines(caplog)) == 1
+
+
+async def test_batch_without_rejections_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    topic = RejectedTopic(MemoryOutputs(), Topics(), "dedupe")
+    await topic.write_records([])
+    topic.stop()
+
+    assert lines(caplog) == []

@@ -45,9 +45,7 @@ def test_first_failed_attempt_and_the_recovery_are_logged() -> None:
 
     assert outage.failed(100.0) == Attempts(1, 0.0)
     assert outage.failed(101.0) is None
-    assert outage.lasts
     assert outage.succeeded(104.0) == Attempts(2, 4.0)
-    assert not outage.lasts
     assert outage.succeeded(105.0) is None
 
 
@@ -56,6 +54,15 @@ def test_later_lines_have_the_number_of_attempts_and_the_time() -> None:
     found = [attempts for now in range(0, 75, 5) if (attempts := outage.failed(float(now)))]
 
     assert found == [Attempts(1, 0), Attempts(3, 10), Attempts(7, 30), Attempts(15, 70)]
+
+
+def test_another_kind_of_error_in_an_outage_is_logged_at_once() -> None:
+    outage = Outage()
+    outage.failed(0.0, "refused")
+
+    assert outage.failed(1.0, "refused") is None
+    assert outage.failed(2.0, "certificate") == Attempts(3, 2.0)
+    assert outage.failed(3.0, "certificate") is None
 
 
 def test_what_fails_for_a_moment_again_and_again_does_not_fill_the_log() -> None:

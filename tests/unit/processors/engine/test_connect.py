@@ -1,4 +1,4 @@
-"""The start of a worker while Kafka is away: bounded retries, one line for each, one sentence at the end."""
+"""The start of a worker while Kafka is away: bounded retries, one line about them, one sentence at the end."""
 
 from __future__ import annotations
 
@@ -29,15 +29,18 @@ class Kafka:
             raise self._error
 
 
-async def test_start_retries_with_one_line_for_each_attempt(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("WARNING", "aiokafka")
-    kafka = Kafka(refusals=1)
+async def test_retries_of_a_start_are_one_line_and_their_success_another(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    kafka = Kafka(refusals=2)
     await connect.connect(kafka.connect, SERVERS)
 
-    assert kafka.attempts == 2
-    assert [record.getMessage() for record in caplog.records] == [
-        'Kafka at kafka:9092 does not answer, retrying in 0.5 s: Unable connect to "kafka:9092": refused'
-    ]
+    assert kafka.attempts == 3
+    first, last = [record.getMessage() for record in caplog.records]
+    assert first == (
+        "Kafka at kafka:9092 does not answer: 1 attempts failed in 0 s, retrying for 30 s: "
+        'Unable connect to "kafka:9092": refused'
+    )
+    assert last.startswith("Kafka at kafka:9092 answers: 2 attempts failed in ")
 
 
 async def test_start_gives_up_after_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:

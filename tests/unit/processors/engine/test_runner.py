@@ -14,6 +14,8 @@ from processors.engine.offsets import LogOffsets
 from processors.engine.partition_task import Progress
 from processors.engine.runner import Runner, first_processed_offset
 from processors.engine.stage import RecordBatch, Stage
+from tests.faults.log_lines import ASSIGNED_PARTITIONS
+from tests.support.services import eventually
 from tests.unit.processors.engine.stages import ITEMS, BatchEvent, BusyStage, CountingStage
 
 
@@ -94,6 +96,22 @@ async def test_concurrent_revoke_waits_for_batches_in_process() -> None:
     stage.may_end.set()
     await asyncio.gather(stopping, rebalancing)
     assert consumer.commits == 1
+
+
+async def test_assigned_partitions_are_logged_in_the_words_that_the_fault_suite_reads(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    runner = Runner([CountingStage()], EmptyLogs(), raise_error)  # type: ignore[arg-type]
+    await runner.start(IdleConsumer())
+    tasks = [TP(ITEMS.topic, number) for number in (11, 2)]
+    runner.assign(tasks)
+    await asyncio.to_thread(eventually, lambda: bool(caplog.records), "the line", within_seconds=10)
+    await runner.stop()
+
+    found = ASSIGNED_PARTITIONS.search(caplog.records[0].getMessage())
+    assert found is not None
+    assert found.groups() == (ITEMS.topic, "2, 11")
 
 
 async def test_fetching_pauses_while_a_partition_is_full() -> None:

@@ -10,6 +10,7 @@ from typing import NoReturn
 import pytest
 from faust.types import TP
 
+from processors.engine.kafka_log import KafkaLog
 from processors.engine.offsets import LogOffsets, OffsetReader
 from processors.engine.partition_task import Progress
 from processors.engine.runner import Runner
@@ -33,6 +34,9 @@ class ScriptedRunner(Runner):
 
 class SettledWorker:
     """A worker that has joined its group and recovered its tables."""
+
+    def __init__(self) -> None:
+        self.kafka_log = KafkaLog()
 
     def recovery_progress(self) -> object:
         return None

@@ -11,7 +11,7 @@ import pytest
 
 from processors.clickhouse.errors import LeaseLostError
 from processors.engine.stage import Lease, RecordBatch, SourceRecord
-from processors.rejected import RejectedTopic
+from processors.rejected_topic import RejectedTopic
 from processors.sink.stage import EventsStage
 from schemas.clickhouse import Table
 from schemas.topics import Topics

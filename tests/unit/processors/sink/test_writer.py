@@ -12,7 +12,7 @@ from tenacity import wait_none
 from processors.clickhouse.errors import CertificateError, RejectedRowsError, UnavailableError
 from processors.engine.coalescer import Coalescer
 from processors.engine.stage import Lease
-from processors.rejected import RejectedTopic
+from processors.rejected_topic import RejectedTopic
 from processors.sink.rows import BLOCK_BYTES, Block, Row
 from processors.sink.writer import INSERT_ROWS, TableWriter, fits_one_insert, reason
 from schemas.clickhouse import EVENTS
