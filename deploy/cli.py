@@ -20,6 +20,7 @@ import click
 
 from deploy.error_messages import report_errors
 from deploy.logging import LogSettings, configure, silence_clients
+from deploy.open_files import raise_limit
 from schemas.projects import Scope
 from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, load
 
@@ -58,6 +59,7 @@ def main() -> None:
     Settings are environment variables named SEQUENCE_*. They are validated at startup, and all errors are reported
     together.
     """
+    raise_limit()
     silence_clients()  # A service's `configure` sets their levels again.
 
 

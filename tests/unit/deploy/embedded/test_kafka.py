@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from deploy.embedded import kafka
 from deploy.embedded.kafka import Broker
 
 
@@ -29,3 +32,48 @@ def test_records_are_flushed_to_disk_only_with_fsync(tmp_path: Path) -> None:
 
     assert flushing["log.flush.interval.messages"] == "1"
     assert "log.flush.interval.messages" not in broker(tmp_path).properties(controller_port=20000)
+
+
+def test_no_path_reaches_what_kafka_parses(tmp_path: Path) -> None:
+    odd = Broker(tmp_path / "a,b:c\\d%41 é" / "kafka", 19999, tmp_path / "x:y" / "jars")
+
+    odd.configure(controller_port=20000)
+    environ = odd.environ()
+    files = [path for path in odd.directory.iterdir() if path.suffix == ".properties"]
+
+    assert len(files) == 2
+    for text in (*kafka._JVM, environ["CLASSPATH"], *(path.read_text() for path in files)):
+        assert str(tmp_path) not in text
+        assert "é" not in text
+    assert "log.dirs=data\n" in (odd.directory / "server.properties").read_text()
+    assert all(entry.startswith("jars/") for entry in environ["CLASSPATH"].split(":"))
+    assert (odd.directory / "jars").readlink() == odd.jars_directory
+
+
+def test_link_to_the_jars_follows_the_cache_directory(tmp_path: Path) -> None:
+    Broker(tmp_path / "kafka", 19999, tmp_path / "old").configure(controller_port=20000)
+    Broker(tmp_path / "kafka", 19999, tmp_path / "new").configure(controller_port=20000)
+
+    assert (tmp_path / "kafka" / "jars").readlink() == tmp_path / "new"
+
+
+def test_broker_has_a_utf8_locale_and_utc_whatever_the_environment(tmp_path: Path) -> None:
+    environ = broker(tmp_path).environ()
+
+    assert "UTF" in environ["LC_ALL"].upper()
+    assert environ["TZ"] == "UTC"
+
+
+def test_missing_utf8_locale_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "_UTF8_LOCALES", ("xx_YY.UTF-8",))
+
+    assert kafka.utf8_locale() == ""
+
+
+def test_native_libraries_of_a_killed_broker_are_deleted(tmp_path: Path) -> None:
+    broker(tmp_path).configure(controller_port=20000)
+    (tmp_path / "kafka" / "tmp" / "libzstd.so").touch()
+
+    broker(tmp_path).configure(controller_port=20000)
+
+    assert list((tmp_path / "kafka" / "tmp").iterdir()) == []

@@ -1,0 +1,118 @@
+"""What the local stack refuses before it touches anything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.errors import StateError
+from deploy.local import preflight
+
+LATIN_1 = Path(os.fsdecode(b"/srv/jos\xe9"))
+
+
+@pytest.mark.parametrize("name", ["/srv/plain", "/srv/a b,c:d\\e%41!y#1=?*'\"\n", "/srv/x!/y"])
+def test_ascii_path_needs_no_utf8_locale(name: str) -> None:
+    assert preflight.path_fault(Path(name), has_utf8_locale=False) == ""
+
+
+def test_path_beyond_ascii_needs_a_utf8_locale() -> None:
+    assert preflight.path_fault(Path("/srv/josé"), has_utf8_locale=True) == ""
+    assert "no UTF-8 locale" in preflight.path_fault(Path("/srv/josé"), has_utf8_locale=False)
+
+
+def test_path_that_is_not_utf8_is_refused() -> None:
+    assert "not valid UTF-8" in preflight.path_fault(LATIN_1, has_utf8_locale=True)
+
+
+@pytest.mark.parametrize(
+    ("state", "cache", "variable", "shown"),
+    [
+        (LATIN_1, Path("/srv/cache"), "SEQUENCE_STATE_DIR", r"jos\xe9"),
+        (Path("/srv/state"), LATIN_1, "SEQUENCE_CACHE_DIR", r"jos\xe9"),
+        (Path("/srv/state"), Path("/srv/x!"), "SEQUENCE_CACHE_DIR", "x!"),
+        (Path("/srv/state"), Path("/srv/x!/y"), "SEQUENCE_CACHE_DIR", "x!/y"),
+    ],
+)
+def test_refused_path_is_shown_with_its_setting(state: Path, cache: Path, variable: str, shown: str) -> None:
+    with pytest.raises(StateError) as caught:
+        preflight.check_paths(state, cache)
+
+    assert variable in str(caught.value)
+    assert shown in str(caught.value)
+
+
+def formatted(state: Path) -> Path:
+    """Return *state* with the directories of a stack that has run."""
+    for directory in ("kafka/data/sequence.events.v1-0", "kafka/data/__cluster_metadata-0", "workers/dedupe-1"):
+        (state / directory).mkdir(parents=True)
+    (state / "kafka" / "data" / "meta.properties").touch()
+    return state
+
+
+def test_new_and_complete_state_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    preflight.check_state(tmp_path / "new")
+    preflight.check_state(formatted(tmp_path / "complete"))
+
+
+def test_files_in_kafkas_directory_are_accepted(tmp_path: Path) -> None:
+    state = formatted(tmp_path)
+    (state / "kafka" / "data" / ".DS_Store").touch()
+    for name in ("remote-log-index-cache", "a-1.8f2d3b6c-delete", "a-1.8f2d3b6c-future", "a-1.8f2d3b6c-stray"):
+        (state / "kafka" / "data" / name).mkdir()
+
+    preflight.check_state(state)
+
+
+def test_foreign_directory_in_kafkas_directory_is_named(tmp_path: Path) -> None:
+    state = formatted(tmp_path)
+    (state / "kafka" / "data" / "x").mkdir()
+
+    with pytest.raises(StateError, match=r"kafka/data/x\. Move them elsewhere"):
+        preflight.check_state(state)
+
+
+def test_state_that_refers_to_missing_kafka_data_is_refused(tmp_path: Path) -> None:
+    state = formatted(tmp_path)
+    (state / "kafka" / "data" / "meta.properties").unlink()
+
+    with pytest.raises(StateError) as caught:
+        preflight.check_state(state)
+
+    assert str(state / "workers") in str(caught.value)
+    assert f"or delete {state} to start without events" in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["workers", "kafka/data/meta.properties", "logs/kafka.log"])
+def test_part_of_the_state_that_cannot_be_written_is_named_with_its_owner(tmp_path: Path, part: str) -> None:
+    state = formatted(tmp_path / "state")
+    (state / "logs").mkdir()
+    (state / "logs" / "kafka.log").touch()
+    (state / part).chmod(0o400)
+    for path in [tmp_path, state, *state.rglob("*")]:
+        if os.getuid() == 0 and path != state / part:
+            os.chown(path, 65534, 65534)
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from deploy.errors import StateError\n"
+        "from deploy.local import preflight\n"
+        "os.chdir(sys.argv[1])\n"
+        "os.getuid() or (os.setgroups([]), os.setgid(65534), os.setuid(65534))\n"
+        "try:\n"
+        "    preflight.check_state(Path('state'))\n"
+        "except StateError as error:\n"
+        "    print(error)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert f"state/{part} cannot be read and written by this user" in done.stdout, done.stderr
+    assert f"it belongs to uid {os.getuid()}" in done.stdout
