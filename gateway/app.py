@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -62,8 +63,7 @@ def assemble(
             yield
         finally:
             await last_used.close()
-            await publisher.close()
-            await projects.close()
+            await asyncio.gather(publisher.close(), projects.close())
 
     app.cleanup_ctx.append(start_and_close)
     return app

@@ -1,4 +1,4 @@
-"""The process `sequence gateway`. On SIGTERM it finishes the requests in flight and exits within 20 s."""
+"""The process `sequence gateway`. On SIGTERM it shuts down as `gateway.shutdown` describes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gateway.errors import StartError
 from gateway.http.listener import make_site
 from gateway.http.protocol import GatewayRunner
 from gateway.settings import GatewaySettings
+from gateway.shutdown import Shutdown
 from schemas.addresses import bare_host, in_url
 
 log = logging.getLogger(__name__)
@@ -38,32 +39,32 @@ def run(settings: GatewaySettings) -> None:
 
 
 async def serve(settings: GatewaySettings) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
+    """Serve until SIGTERM or SIGINT, then shut down."""
+    shutdown = Shutdown()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, shutdown.request)
     app = create_app(settings)
     runner = make_runner(app, settings)
     starting = asyncio.ensure_future(_start(runner, settings))
     try:
-        await _wait_for_either(starting, stop)
+        await _wait_for_either(starting, shutdown.requested)
         if starting.done():
             starting.result()
             host = in_url(bare_host(settings.host))
             log.info("listening on %s://%s:%d", settings.scheme, host, _port(runner, settings))
-            await stop.wait()
-            log.info("draining: no new connections, requests in flight will finish")
-            app[HEALTH].drain()
+            await shutdown.requested.wait()
+            await _drain(app, runner, shutdown, settings.shutdown_delay_seconds)
     finally:
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
+        runner.drain_timeout_seconds = shutdown.seconds_to_drain()
         await runner.cleanup()
     log.info("stopped")
 
 
 def make_runner(app: web.Application, settings: GatewaySettings) -> GatewayRunner:
-    """Return the runner of *app*: no automatic decompression, no access log, a bounded time to drain."""
+    """Return the runner of *app*: no automatic decompression, no access log."""
     return GatewayRunner(
         app,
         access_log=None,
@@ -71,8 +72,16 @@ def make_runner(app: web.Application, settings: GatewaySettings) -> GatewayRunne
         head_timeout_seconds=settings.head_timeout_seconds,
         connection_limit=settings.connection_limit,
         keepalive_timeout=settings.keepalive_timeout_seconds,
-        shutdown_timeout=settings.drain_timeout_seconds,
     )
+
+
+async def _drain(app: web.Application, runner: GatewayRunner, shutdown: Shutdown, delay_seconds: float) -> None:
+    """Fail readiness and accept requests for the delay, in which load balancers notice it."""
+    app[HEALTH].drain()
+    runner.close_connections_after_response()
+    log.info("draining: not ready, accepting requests for %g s more; a second signal ends this", delay_seconds)
+    await shutdown.wait_for_delay(delay_seconds)
+    log.info("closing the listener: requests in flight will finish")
 
 
 async def _start(runner: GatewayRunner, settings: GatewaySettings) -> None:

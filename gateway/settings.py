@@ -111,8 +111,11 @@ class GatewaySettings:
     start_timeout_seconds: Seconds = setting(
         "SEQUENCE_GATEWAY_START_TIMEOUT_SECONDS", 30.0, "Time in which the gateway must reach Kafka at startup"
     )
-    drain_timeout_seconds: Seconds = setting(
-        "SEQUENCE_GATEWAY_DRAIN_TIMEOUT_SECONDS", 16.0, "Time that in-flight requests have to finish after SIGTERM"
+    # The whole shutdown takes 20 s at most, and requests in flight need a part of them.
+    shutdown_delay_seconds: Annotated[float, Meta(ge=0, le=10, extra={"unit": "seconds"})] = setting(
+        "SEQUENCE_GATEWAY_SHUTDOWN_DELAY_SECONDS",
+        5.0,
+        "Time that the gateway still accepts requests after SIGTERM, while `/health/ready` fails",
     )
 
     @property

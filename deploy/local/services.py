@@ -115,7 +115,7 @@ class Services:
         return Service(
             f"gateway-{number + 1}",
             lambda: [*_PYTHON, "-m", "deploy.cli", "gateway"],
-            {**self._environ, "SEQUENCE_GATEWAY_PORT": str(port)},
+            {"SEQUENCE_GATEWAY_SHUTDOWN_DELAY_SECONDS": "0", **self._environ, "SEQUENCE_GATEWAY_PORT": str(port)},
             HttpProbe(f"{url}/health/ready"),
             url,
             needs=("kafka",),

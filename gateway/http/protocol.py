@@ -1,4 +1,4 @@
-"""Hardens aiohttp's server: header timeout, connection limit, and JSON responses for malformed requests.
+"""Hardens aiohttp's server: header timeout, connection limit, JSON responses for malformed requests, bounded shutdown.
 
 aiohttp has no header timeout and leaves connection limits to a proxy (https://github.com/aio-libs/aiohttp/issues/675).
 Its own response to a malformed request quotes the request, logs it and names aiohttp's version.
@@ -10,6 +10,7 @@ which says what to do when an upgrade of aiohttp breaks it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 from typing import Any
 
@@ -19,6 +20,9 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.errors import from_status
 from gateway.http.responses import as_http_error, error_response, new_request_id
+from gateway.shutdown import CANCEL_SECONDS
+
+log = logging.getLogger(__name__)
 
 _RESERVED_FILES = 128
 """File descriptors kept for everything but client connections: broker connections and the process's own files."""
@@ -27,10 +31,11 @@ _RESERVED_FILES = 128
 class HardenedRequestHandler(RequestHandler):
     """One connection. The header timeout starts with the connection, then with the first byte of each request."""
 
-    __slots__ = ("_body", "_head_started", "_head_timeout_seconds", "_head_timer")
+    __slots__ = ("_body", "_head_started", "_head_timeout_seconds", "_head_timer", "_server")
 
-    def __init__(self, *arguments: Any, head_timeout_seconds: float, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, server: _Server, *, head_timeout_seconds: float, **named: Any) -> None:
+        super().__init__(server, **named)
+        self._server = server
         self._head_timeout_seconds = head_timeout_seconds
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_started = False
@@ -41,6 +46,11 @@ class HardenedRequestHandler(RequestHandler):
     def is_idle(self) -> bool:
         """Whether the connection waits for a request."""
         return self._waiter is not None and not self._waiter.done()
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """The task that handles the requests; None after the last one."""
+        return self._task_handler
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the header timeout of the first request."""
@@ -86,9 +96,14 @@ class HardenedRequestHandler(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send *resp*. Errors that aiohttp raises itself, such as for `Expect`, get the JSON form of all errors."""
+        """Send *resp*, with `Connection: close` while the server drains.
+
+        Errors that aiohttp raises itself, such as for `Expect`, get the JSON form of all errors.
+        """
         if isinstance(resp, web.HTTPException):
             resp = error_response(as_http_error(resp), new_request_id())
+        if self._server.is_draining:
+            resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
     def _fail_body(self) -> None:
@@ -124,6 +139,7 @@ class _Server(web.Server):
         super().__init__(*arguments, **named)
         self._head_timeout_seconds = head_timeout_seconds
         self._connection_limit = connection_limit
+        self.is_draining = False
 
     def __call__(self) -> RequestHandler:
         return HardenedRequestHandler(
@@ -137,9 +153,24 @@ class _Server(web.Server):
             next((known for known in open_handlers if known.is_idle), handler).force_close()
         super().connection_made(handler, transport)
 
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # aiohttp's signature
+        """Wait *timeout* seconds for requests in flight, then cancel those that are left.
+
+        aiohttp alone would wait as long again after it has stopped to read their bodies.
+        """
+        connections = [each for each in self._connections if isinstance(each, HardenedRequestHandler)]
+        if tasks := [each.task for each in connections if each.task is not None]:
+            _, unfinished = await asyncio.wait(tasks, timeout=timeout)
+            if unfinished:
+                log.warning("cancelling %d requests that did not finish during the shutdown", len(unfinished))
+        await super().shutdown(CANCEL_SECONDS / 2)
+
 
 class GatewayRunner(web.AppRunner):
     """Runs an application on hardened connections."""
+
+    drain_timeout_seconds = 10.0
+    """Time that requests in flight have to finish when `cleanup` has closed the listener."""
 
     def __init__(
         self, app: web.Application, *, head_timeout_seconds: float, connection_limit: int, **named: Any
@@ -147,6 +178,16 @@ class GatewayRunner(web.AppRunner):
         super().__init__(app, **named)
         self._head_timeout_seconds = head_timeout_seconds
         self._connection_limit = connection_limit
+
+    def close_connections_after_response(self) -> None:
+        """Send `Connection: close` with every response from now on."""
+        if isinstance(self.server, _Server):
+            self.server.is_draining = True
+
+    async def cleanup(self) -> None:
+        """Close the listener, wait for requests in flight, and close the application."""
+        self._shutdown_timeout = self.drain_timeout_seconds
+        await super().cleanup()
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()

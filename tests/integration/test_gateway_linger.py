@@ -67,13 +67,14 @@ class ConnectionAwareLinger(Linger):
 async def serving(*, connection_aware: bool) -> AsyncIterator[int]:
     """Serve the real publisher and accumulator on an instant producer; yield the port."""
     settings, metrics, budget = (
-        GatewaySettings(publish_timeout_seconds=60.0, drain_timeout_seconds=0.2),
+        GatewaySettings(publish_timeout_seconds=60.0),
         GatewayMetrics(),
         MemoryBudget(2**20),
     )
     publisher, projects = KafkaPublisher(settings, [ITEMS, REJECTED], metrics, budget), MemoryProjects()
     projects.add(Project("dev", "Development", 0), TOKEN)
     runner = make_runner(assemble(settings, publisher, projects, metrics, budget), settings)
+    runner.drain_timeout_seconds = 0.2
     publisher._producer = InstantProducer()  # type: ignore[assignment]  # has what the publisher calls
     if connection_aware:
         publisher._linger = ConnectionAwareLinger(runner)

@@ -6,9 +6,7 @@ import asyncio
 import json
 import os
 import re
-import signal
 import sys
-import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -115,63 +113,6 @@ async def test_revoked_token_is_rejected_within_a_second(kafka_settings: KafkaSe
         async with asyncio.timeout(1):
             while (await post(running.url, token, {"batch": [track()]}))[0] != 401:
                 pass
-
-
-async def test_sigterm_finishes_requests_in_flight_and_exits(kafka: str, token: str, topics: Topics) -> None:
-    proxy = KafkaProxy(kafka)
-    await proxy.open()
-    behind_proxy = KafkaSettings(bootstrap_servers=proxy.address, topic_prefix=topics.prefix)
-    async with gateway(behind_proxy) as running, aiohttp.ClientSession() as session:
-        async with session.get(f"{running.url}/health/ready") as ready:
-            assert ready.status == 200
-        proxy.withhold()
-        request = asyncio.create_task(post(running.url, token, {"batch": [track(messageId="last")]}))
-        await until_held(session, running.url)
-
-        running.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
-            while not any("draining" in line for line in running.lines):  # noqa: ASYNC110  # lines of a process
-                await asyncio.sleep(0.01)
-        with pytest.raises(aiohttp.ClientConnectionError):
-            await post(running.url, token, {"batch": [track()]})
-        proxy.resume()
-
-        status, _ = await request
-        async with asyncio.timeout(20):
-            assert await running.process.wait() == 0
-    assert status == 200
-    written = await read_topic(kafka, topics.items)
-    assert [key for records in written.values() for key, _ in records] == [b"dev/last"]
-    await proxy.cut()
-
-
-async def until_held(session: aiohttp.ClientSession, url: str) -> None:
-    """Wait until a request is in flight."""
-    async with asyncio.timeout(10):
-        while True:
-            async with session.get(f"{url}/metrics") as reply:
-                if "sequence_gateway_in_flight_bytes 0.0" not in await reply.text():
-                    return
-
-
-async def test_sigterm_without_a_broker_answers_requests_and_exits_within_20_seconds(
-    kafka: str, token: str, topics: Topics
-) -> None:
-    proxy = KafkaProxy(kafka)
-    await proxy.open()
-    behind_proxy = KafkaSettings(bootstrap_servers=proxy.address, topic_prefix=topics.prefix)
-    async with gateway(behind_proxy) as running, aiohttp.ClientSession() as session:
-        await proxy.cut()
-        request = asyncio.create_task(post(running.url, token, {"batch": [track()]}))
-        await until_held(session, running.url)
-        started = time.monotonic()
-
-        running.process.send_signal(signal.SIGTERM)
-
-        status, reply = await request
-        assert (status, reply["code"]) == (503, "not_acknowledged_in_time")
-        assert await running.process.wait() == 0
-        assert time.monotonic() - started < 20
 
 
 async def test_readiness_follows_the_availability_of_the_broker(kafka: str, token: str, topics: Topics) -> None:

@@ -19,6 +19,7 @@ from deploy.embedded.kafka import VERSION, Broker
 from deploy.logging import LogSettings
 from deploy.settings import LocalSettings
 from gateway.settings import GatewaySettings
+from gateway.shutdown import LIMIT_SECONDS
 from processors.settings import WorkerSettings
 from processors.workers import WORKERS
 from schemas.settings import declarations, load
@@ -129,7 +130,7 @@ def test_services_start_after_init_and_restart() -> None:
         assert found[name]["depends_on"] == {"init": {"condition": "service_completed_successfully"}}
         assert found[name]["restart"] == "unless-stopped"
     grace_seconds = int(found["gateway"]["stop_grace_period"].removesuffix("s"))
-    assert grace_seconds > GatewaySettings().drain_timeout_seconds
+    assert grace_seconds > LIMIT_SECONDS
 
 
 def test_data_is_in_volumes_and_each_worker_replica_has_its_own() -> None:

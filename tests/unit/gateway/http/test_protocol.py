@@ -10,7 +10,9 @@ import asyncio
 import inspect
 from typing import Any
 
+import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import _ErrInfo
 
 from gateway.http.protocol import GatewayRunner, HardenedRequestHandler, _Server
@@ -126,4 +128,89 @@ async def test_make_server_and_kwargs_configure_the_connections() -> None:
 
     assert isinstance(connection, HardenedRequestHandler)
     assert connection._keepalive_timeout == 7.0
+    await runner.cleanup()
+
+
+def listening_runner(handle: Handler) -> GatewayRunner:
+    """Return a runner whose application answers every path with *handle*."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    return GatewayRunner(app, head_timeout_seconds=60.0, connection_limit=10, access_log=None)
+
+
+async def opened(runner: GatewayRunner) -> tuple[HardenedRequestHandler, Transport]:
+    await runner.setup()
+    assert runner.server is not None
+    connection, transport = runner.server(), Transport()
+    assert isinstance(connection, HardenedRequestHandler)
+    connection.connection_made(transport)
+    return connection, transport
+
+
+async def test_task_handler_is_cancelled_when_its_request_does_not_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """`_task_handler`, `_shutdown_timeout`. If it fails: find how a server waits for requests when it shuts down."""
+    began, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+        raise AssertionError
+
+    runner = listening_runner(handle)
+    connection, transport = await opened(runner)
+    connection.data_received(b"GET / HTTP/1.1\r\nHost: g\r\n\r\n")
+    await began.wait()
+    runner.drain_timeout_seconds = 0.05
+
+    async with asyncio.timeout(30):
+        await runner.cleanup()
+        await cancelled.wait()
+
+    assert transport.closing.is_set()
+    assert transport.sent == b""
+    assert "cancelling 1 requests" in caplog.text
+
+
+async def test_request_in_flight_is_answered_during_the_shutdown() -> None:
+    released = asyncio.Event()
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        await released.wait()
+        return web.Response()
+
+    runner = listening_runner(handle)
+    connection, transport = await opened(runner)
+    connection.data_received(b"GET / HTTP/1.1\r\nHost: g\r\n\r\n")
+    closing = asyncio.ensure_future(runner.cleanup())
+    await asyncio.sleep(0)
+    released.set()
+
+    await closing
+
+    assert transport.sent.startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("drains", [False, True])
+async def test_response_closes_its_connection_while_the_server_drains(*, drains: bool) -> None:
+    async def handle(_: web.Request) -> web.StreamResponse:
+        return web.Response()
+
+    runner = listening_runner(handle)
+    connection, transport = await opened(runner)
+    if drains:
+        runner.close_connections_after_response()
+
+    connection.data_received(b"GET / HTTP/1.1\r\nHost: g\r\n\r\n")
+    async with asyncio.timeout(10):
+        while not transport.sent:  # noqa: ASYNC110  # what the transport has sent
+            await asyncio.sleep(0)
+        if drains:
+            await transport.closing.wait()
+
+    assert (b"\r\nConnection: close\r\n" in transport.sent, transport.closing.is_set()) == (drains, drains)
     await runner.cleanup()
