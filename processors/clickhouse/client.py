@@ -168,6 +168,6 @@ def _certificate_fault(error: BaseException) -> str | None:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
+            return cause.verify_message.rstrip(".")
         cause = cause.__cause__ or cause.__context__
     return None

@@ -118,7 +118,7 @@ def _raise_unreachable(state: RetryCallState) -> NoReturn:
     while reason is not None and (cause := reason.__cause__ or reason.__context__) is not None:
         reason = cause
     raise UnavailableError(
-        f"ClickHouse at {server_url(settings).without_login} did not answer for {WAIT_SECONDS:g} s: {reason}. "
+        f"ClickHouse at {server_url(settings).without_login} was not available for {WAIT_SECONDS:g} s: {reason}. "
         "Check SEQUENCE_CLICKHOUSE_URL and that the server is running."
     ) from error
 
