@@ -16,7 +16,7 @@ from gateway.errors import StartError
 from gateway.http.listener import make_site
 from gateway.http.protocol import GatewayRunner
 from gateway.settings import GatewaySettings
-from gateway.shutdown import Shutdown
+from gateway.shutdown import LIMIT_SECONDS, Shutdown, exit_after
 from schemas.addresses import bare_host, in_url
 
 log = logging.getLogger(__name__)
@@ -41,9 +41,15 @@ def run(settings: GatewaySettings) -> None:
 async def serve(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT, then shut down."""
     shutdown = Shutdown()
+
+    def stop() -> None:
+        if not shutdown.requested.is_set():
+            exit_after(LIMIT_SECONDS)
+        shutdown.request()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, shutdown.request)
+        loop.add_signal_handler(number, stop)
     app = create_app(settings)
     runner = make_runner(app, settings)
     starting = asyncio.ensure_future(_start(runner, settings))

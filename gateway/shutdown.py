@@ -35,15 +35,12 @@ class Shutdown:
         self._deadline: float | None = None
 
     def request(self) -> None:
-        """Start the shutdown; called by each signal. The process exits at the limit at the latest."""
+        """Start the shutdown or, if it has started, end the shutdown delay. Called by each signal."""
         if self.requested.is_set():
             self._hastened.set()
-            return
-        self._deadline = time.monotonic() + self._limit_seconds
-        self.requested.set()
-        guard = threading.Timer(self._limit_seconds, _exit, [self._limit_seconds])
-        guard.daemon = True
-        guard.start()
+        else:
+            self._deadline = time.monotonic() + self._limit_seconds
+            self.requested.set()
 
     async def wait_for_delay(self, seconds: float) -> None:
         """Return after *seconds*, or at the second signal."""
@@ -57,7 +54,13 @@ class Shutdown:
         return max(0.0, left - CANCEL_SECONDS - CLOSE_SECONDS)
 
 
-def _exit(limit_seconds: float) -> None:
-    """End the process although a step hangs. No request that was not acknowledged has been answered with 200."""
-    log.error("shutdown exceeded %g s, exiting; requests without a response must be sent again", limit_seconds)
-    os._exit(1)
+def exit_after(seconds: float) -> None:
+    """End the process after *seconds* although a step hangs. Only acknowledged requests have been answered with 200."""
+
+    def exit_now() -> None:
+        log.error("shutdown exceeded %g s, exiting; requests without a response must be sent again", seconds)
+        os._exit(1)
+
+    guard = threading.Timer(seconds, exit_now)
+    guard.daemon = True
+    guard.start()

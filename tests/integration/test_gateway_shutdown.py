@@ -162,10 +162,10 @@ async def test_request_that_does_not_end_is_cancelled_within_20_seconds(
 def test_process_exits_at_the_limit_although_the_event_loop_hangs() -> None:
     hanging = """
 import asyncio, time
-from gateway.shutdown import Shutdown
+from gateway.shutdown import exit_after
 
 async def hang():
-    Shutdown(limit_seconds=0.2).request()
+    exit_after(0.2)
     time.sleep(600)
 
 asyncio.run(hang())
