@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -25,7 +27,9 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WHITESPACE = b" \t\r\n"
 _COUNTED_FROM_BYTES = 1024 * 1024
 _COUNTED_FROM_COMMAS = 200_000
-"""A body that reaches both may have millions of items. They are counted while it is split, not after it is decoded."""
+"""A body that reaches both may have millions of items. Decoding them stops at the limit."""
+_COUNTED_UP_TO_ITEMS = 50_000
+"""Higher limits of items are checked after the items are decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,11 @@ class Limits:
     """`SEQUENCE_GATEWAY_BATCH_LIMIT_ITEMS`."""
     item_bytes: int = 32 * 1024
     """`SEQUENCE_GATEWAY_ITEM_LIMIT_BYTES`."""
+
+    @property
+    def parts(self) -> int:
+        """Members and items that the lenient parser reads: more than an item within the limit can have."""
+        return self.batch_items + self.item_bytes // 4
 
 
 DEFAULT_LIMITS = Limits()
@@ -78,9 +87,22 @@ class _Batch(msgspec.Struct, Generic[T], rename="camel", gc=False):
     integrations: Raw = ABSENT
 
 
+class _Unsplit(msgspec.Struct, rename="camel", gc=False):
+    batch: Raw
+    write_key: str | None = None
+    sent_at: str | None = None
+    context: Raw = ABSENT
+    integrations: Raw = ABSENT
+
+
+class _Key(msgspec.Struct, rename="camel", gc=False):
+    write_key: Raw = Raw(b"null")
+
+
 _decode_batch = msgspec.json.Decoder(_Batch[Raw]).decode
 _decode_batch_and_items = msgspec.json.Decoder(_Batch[WireItem]).decode
-_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_unsplit_batch = msgspec.json.Decoder(_Unsplit).decode
+_decode_key = msgspec.json.Decoder(_Key).decode
 
 _BATCH_DEPTH = ITEM_DEPTH + 2
 """The body's object and the `batch` array contain the items."""
@@ -96,7 +118,7 @@ def parse_envelope(body: bytes, *, item_type: ItemType | None = None, limits: Li
     try:
         if not body.isascii():
             body.decode()
-        return _parse_batch(body, limits) if item_type is None else _parse_single(body, item_type)
+        return _parse_batch(body, limits) if item_type is None else _parse_single(body, item_type, limits)
     except UnicodeDecodeError as error:
         raise MalformedBodyError(Code.INVALID_ENCODING) from error
     except ValidationError as error:
@@ -108,13 +130,36 @@ def _parse_batch(body: bytes, limits: Limits) -> Envelope:
     if len(body) <= limits.item_bytes and passes_quick_checks(body, _BATCH_DEPTH):
         with suppress(msgspec.DecodeError):
             return _envelope(body, _decode_batch_and_items(body), limits, decoded=True)
-    batch = None
-    if len(body) < _COUNTED_FROM_BYTES or body.count(b",") < _COUNTED_FROM_COMMAS:
-        with suppress(msgspec.DecodeError, RecursionError):
-            batch = _decode_batch(body)
-    if batch is None:
+    counted = (
+        len(body) >= _COUNTED_FROM_BYTES
+        and limits.batch_items <= _COUNTED_UP_TO_ITEMS
+        and body.count(b",") >= _COUNTED_FROM_COMMAS
+    )
+    try:
+        batch = _decode_and_count(body, limits.batch_items) if counted else _decode_batch(body)
+    except (msgspec.DecodeError, RecursionError):
         batch = _split_batch(body.decode(), limits)
     return _envelope(body, batch, limits, decoded=False)
+
+
+def _decode_and_count(body: bytes, max_items: int) -> _Batch[Raw]:
+    """Return what `_decode_batch` returns; raise `TooManyItemsError` as soon as `batch` exceeds *max_items*."""
+    whole = _decode_unsplit_batch(body)
+    try:
+        fields = msgspec.structs.astuple(msgspec.json.decode(whole.batch, type=_bounded_array(max_items)))
+    except msgspec.ValidationError:
+        if not bytes(whole.batch).startswith(b"["):
+            raise
+        raise TooManyItemsError(max_items) from None
+    items = list(takewhile(lambda item: item is not ABSENT, fields))
+    return _Batch(items, whole.write_key, whole.sent_at, whole.context, whole.integrations)
+
+
+@lru_cache(maxsize=2)
+def _bounded_array(max_items: int) -> type[msgspec.Struct]:
+    """Return a type for arrays of at most *max_items*, which the decoder of msgspec enforces while it decodes."""
+    fields = [(f"item_{number}", Raw, ABSENT) for number in range(max_items)]
+    return msgspec.defstruct("BoundedArray", fields, array_like=True, forbid_unknown_fields=True, gc=False)
 
 
 def _envelope(body: bytes, batch: _Batch[Any], limits: Limits, *, decoded: bool) -> Envelope:
@@ -137,7 +182,7 @@ def _envelope(body: bytes, batch: _Batch[Any], limits: Limits, *, decoded: bool)
 
 
 def _split_batch(text: str, limits: Limits) -> _Batch[Raw]:
-    members = split_object(text, max_items=limits.batch_items)
+    members = split_object(text, max_items=limits.batch_items, max_parts=limits.parts)
     batch = members.get("batch")
     if batch is None:
         raise MalformedBodyError(Code.BATCH_REQUIRED)
@@ -153,11 +198,11 @@ def _split_batch(text: str, limits: Limits) -> _Batch[Raw]:
     )
 
 
-def _parse_single(body: bytes, item_type: ItemType) -> Envelope:
+def _parse_single(body: bytes, item_type: ItemType, limits: Limits) -> Envelope:
     try:
-        fields = _decode_object(body)
+        fields = {"writeKey": _decode_key(body).write_key}
     except (msgspec.DecodeError, RecursionError):
-        fields = _without_batch(split_object(body.decode(), max_items=None))
+        fields = _without_batch(split_object(body.decode(), max_items=None, max_parts=limits.parts))
     return Envelope(
         body=body,
         count=1,

@@ -32,6 +32,7 @@ class Code(StrEnum):
     BATCH_NOT_AN_ARRAY = "batch_not_an_array", "`batch` must be an array of items."
     BATCH_EMPTY = "batch_empty", "`batch` must contain at least one item."
     TOO_MANY_ITEMS = "too_many_items", "The batch has too many items."
+    TOO_COMPLEX = "too_complex", "The body is not strict JSON and has too many members. Send strict JSON."
 
     # An item. Those about a value apply to the fields beside `batch` as well.
     INVALID_ITEM = "invalid_item", "An item must be a JSON object."

@@ -7,13 +7,20 @@ JSON.
 from __future__ import annotations
 
 import json
-import math
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Raw
 
-from gateway.ingest.json_checks import exceeds_parser, is_deeper
+from gateway.ingest.json_checks import (
+    exceeds_parser,
+    has_large_float,
+    has_large_integer,
+    may_have_large_number,
+    nests_deeper,
+    without_strings,
+)
 from gateway.ingest.rejections import Code, ValidationError
 from schemas.items import MAX_ID_CHARACTERS
 from schemas.times import parse_time
@@ -27,9 +34,7 @@ ITEM_DEPTH = MAX_DEPTH + 1
 ABSENT = Raw()
 """Value of an object field that is missing or null."""
 
-_MIN_INTEGER = -(2**63)
-_MAX_INTEGER = 2**64 - 1
-_MAX_INTEGER_CHARACTERS = 20
+_CONSTANT = re.compile(rb"-?(?:NaN|Infinity)")
 
 ID = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
 
@@ -52,7 +57,13 @@ class WireItem(msgspec.Struct, rename="camel", gc=False):
     integrations: Raw = ABSENT
 
 
+class _MessageId(msgspec.Struct, rename="camel"):
+    message_id: Raw = Raw(b"null")
+
+
 _members: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
+_message_id = msgspec.json.Decoder(_MessageId)
+_strict = msgspec.json.Decoder(Raw)
 _text: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
 
 
@@ -80,8 +91,7 @@ def read_item(content: bytes, *, item_type: ItemType | None, limit_bytes: int) -
         item.properties = read_object(members, "properties")
     else:
         item.traits = read_object(members, "traits")
-    for name, value in members.items():
-        _check_value(bytes(value), name if name in _FIELDS else None)
+    _check_values(members)
     return item
 
 
@@ -113,10 +123,12 @@ def check_object(members: dict[str, Raw], name: str) -> Raw:
     value = read_object(members, name)
     if value is not ABSENT:
         try:
-            _members.decode(value)
+            _strict.decode(value)
         except (msgspec.DecodeError, RecursionError):
             raise _diagnose(bytes(value), name) from None
-        _check_value(bytes(value), name)
+        fault = _find_fault(bytes(value), MAX_DEPTH, name)
+        if fault is not None:
+            raise fault
     return value
 
 
@@ -126,18 +138,31 @@ def too_large(what: str, size_bytes: int, limit_bytes: int) -> ValidationError:
     return ValidationError(Code.ITEM_TOO_LARGE, message)
 
 
-def find_message_id(content: bytes) -> str | None:
-    """Return the `messageId` of a rejected item, or None if it has no valid one."""
+def find_message_id(content: bytes, *, limit_bytes: int) -> str | None:
+    """Return the `messageId` of a rejected item, or None if it has no valid one.
+
+    Text that only a lenient parser reads is searched up to *limit_bytes*: that parser builds every value in memory.
+    """
     if exceeds_parser(content):
         return None
     try:
-        item = json.loads(content)
+        message_id = _text.decode(_message_id.decode(content).message_id)
+    except msgspec.ValidationError:
+        return None
+    except msgspec.DecodeError:
+        message_id = _find_leniently(content) if len(content) <= limit_bytes else None
+    if message_id is None or not 0 < len(message_id) <= MAX_ID_CHARACTERS:
+        return None
+    return message_id if message_id.isprintable() else None
+
+
+def _find_leniently(content: bytes) -> str | None:
+    try:
+        item = json.loads(content, parse_int=float)
     except ValueError:
         return None
     message_id = item.get("messageId") if isinstance(item, dict) else None
-    if not isinstance(message_id, str) or not 0 < len(message_id) <= MAX_ID_CHARACTERS:
-        return None
-    return message_id if message_id.isprintable() else None
+    return message_id if isinstance(message_id, str) else None
 
 
 _FIELDS = frozenset(WireItem.__struct_encode_fields__)
@@ -199,40 +224,37 @@ def _read_timestamp(members: dict[str, Raw]) -> str | None:
     return None
 
 
-def _check_value(value: bytes, name: str | None) -> None:
-    if is_deeper(value, MAX_DEPTH):
-        raise _too_deep(name)
-    _check_numbers(value, name)
+def _check_values(members: dict[str, Raw]) -> None:
+    """Raise the error of a value that breaks a rule. All values are searched at once; on a fault, each field is."""
+    fault = _find_fault(b"[" + b",".join(members.values()) + b"]", ITEM_DEPTH, None)
+    if fault is not None:
+        named = (_find_fault(bytes(value), MAX_DEPTH, name) for name, value in members.items() if name in _FIELDS)
+        raise next(filter(None, named), fault)
 
 
-def _check_numbers(value: bytes, name: str | None) -> None:
-    def check_integer(digits: str) -> None:
-        # The length is checked first because int() takes quadratic time.
-        if len(digits) > _MAX_INTEGER_CHARACTERS or not _MIN_INTEGER <= int(digits) <= _MAX_INTEGER:
-            raise ValidationError(
-                Code.INVALID_NUMBER, "Integers must fit in 64 bits. Send larger ones as strings.", name
-            )
-
-    def check_float(digits: str) -> None:
-        if math.isinf(float(digits)):
-            raise ValidationError(Code.INVALID_NUMBER, "Numbers must be finite in double precision.", name)
-
-    def reject(constant: str) -> Any:
-        raise ValidationError(Code.INVALID_NUMBER, f"{constant} is not a JSON number. Send null instead.", name)
-
-    json.loads(value, parse_int=check_integer, parse_float=check_float, parse_constant=reject)
+def _find_fault(value: bytes, max_depth: int, name: str | None) -> ValidationError | None:
+    """Return the error of JSON text that nests too deep or has a number out of range, otherwise None."""
+    outside = without_strings(value)
+    if nests_deeper(outside, max_depth):
+        return _too_deep(name)
+    if not may_have_large_number(outside):
+        return None
+    if has_large_integer(outside):
+        message = "Integers must fit in 64 bits. Send larger ones as strings."
+    elif has_large_float(outside):
+        message = "Numbers must be finite in double precision."
+    else:
+        return None
+    return ValidationError(Code.INVALID_NUMBER, message, name)
 
 
 def _diagnose(value: bytes, name: str | None) -> ValidationError:
-    """Return why the strict decoder rejects *value*."""
-    if is_deeper(value, ITEM_DEPTH):
-        return _too_deep(name)
-    try:
-        _check_numbers(value, name)
-    except ValidationError as error:
-        return error
-    except json.JSONDecodeError:
-        return ValidationError(Code.INVALID_JSON, "The item is not valid JSON.", name)
+    """Return why the strict decoder rejects *value*, which `gateway.ingest.lenient_json` has accepted."""
+    if (fault := _find_fault(value, ITEM_DEPTH, name)) is not None:
+        return fault
+    if (constant := _CONSTANT.search(without_strings(value))) is not None:
+        message = f"{constant[0].decode()} is not a JSON number. Send null instead."
+        return ValidationError(Code.INVALID_NUMBER, message, name)
     return ValidationError(Code.INVALID_UNICODE, field=name)
 
 

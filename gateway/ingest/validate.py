@@ -36,6 +36,10 @@ from schemas.times import Clock, parse_time
 _OBJECT = ord("{")
 _first_byte = Struct("B").unpack_from
 _decode_wire_item = msgspec.json.Decoder(WireItem).decode
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+_NOT_IDENTIFYING = ("messageId", "sentAt", "writeKey")
+"""Members of an item that a retry may change."""
 
 
 class BatchResult(msgspec.Struct, frozen=True):
@@ -62,6 +66,8 @@ class _Sender(msgspec.Struct, frozen=True, gc=False):
     integrations_bytes: int
     passed_quick_checks: bool
     item_limit_bytes: int
+    occurrences: dict[str, int]
+    """How many items of the request without `messageId` had the same content so far."""
 
 
 def validate_items(
@@ -77,10 +83,10 @@ def validate_items(
     for index, raw in enumerate(envelope.items):
         content = bytes(raw)
         try:
-            accepted.append(_read_fast(content, index, sender) or _read_slow(content, index, sender))
+            accepted.append(_read_fast(content, sender) or _read_slow(content, sender))
             indexes.append(index)
         except ValidationError as error:
-            message_id = find_message_id(content)
+            message_id = find_message_id(content, limit_bytes=limits.item_bytes)
             rejected.append(RejectedItem(index, error.code, error.message, error.field, message_id, content))
     return BatchResult(accepted, indexes, rejected)
 
@@ -97,6 +103,7 @@ def _sender(envelope: Envelope, project_id: str, received_at: int, limits: Limit
         integrations_bytes=len(bytes(envelope.integrations)),
         passed_quick_checks=envelope.passed_quick_checks,
         item_limit_bytes=limits.item_bytes,
+        occurrences={},
     )
 
 
@@ -109,7 +116,7 @@ def _read_clock(sent_at: str | None, received_at: int) -> Clock:
     return Clock.of(sent, received_at)
 
 
-def _read_fast(content: bytes, index: int, sender: _Sender) -> Item | None:
+def _read_fast(content: bytes, sender: _Sender) -> Item | None:
     """Return the item if it is certain to be valid, otherwise None."""
     if len(content) > sender.item_limit_bytes:
         return None
@@ -120,20 +127,20 @@ def _read_fast(content: bytes, index: int, sender: _Sender) -> Item | None:
     except msgspec.DecodeError:
         return None
     wire.type = sender.item_type or wire.type
-    return _single(wire, content, index, sender)
+    return _single(wire, content, sender)
 
 
-def _read_slow(content: bytes, index: int, sender: _Sender) -> Item:
+def _read_slow(content: bytes, sender: _Sender) -> Item:
     """Return the item; raise `ValidationError` for the first rule that it breaks."""
     wire = read_item(content, item_type=sender.item_type, limit_bytes=sender.item_limit_bytes)
-    item = _single(wire, content, index, sender)
+    item = _single(wire, content, sender)
     assert item is not None, "every item that passes the rules passes the fast path's checks"  # noqa: S101  # invariant
     return item
 
 
-def _single(wire: WireItem, content: bytes, index: int, sender: _Sender) -> Item | None:
+def _single(wire: WireItem, content: bytes, sender: _Sender) -> Item | None:
     if wire.message_id is None:
-        wire.message_id = _make_message_id(content, index, sender, wire)
+        wire.message_id = _make_message_id(content, sender, wire)
     items = _items((wire,), sender)
     if items is None:
         return None
@@ -202,14 +209,19 @@ def _items(wires: Iterable[WireItem], sender: _Sender) -> list[Item] | None:
     return items
 
 
-def _make_message_id(content: bytes, index: int, sender: _Sender, wire: WireItem) -> str:
+def _make_message_id(content: bytes, sender: _Sender, wire: WireItem) -> str:
     """Return a `messageId` for an item without one.
 
-    If the client sent a time, the ID is a hash of the item, so that a retry of the same bytes gets the same ID. Without
-    a time, equal bytes may be different events, and the ID is random.
+    If the item has a time of its own, the ID is derived from the item, so that a retry gets the same ID. Among equal
+    items of a request, their order counts. Without a time, equal items may be different events, and the ID is random.
     """
-    sent_at = wire.sent_at if wire.sent_at is not None else sender.sent_at
-    if not sent_at and not (wire.timestamp if wire.timestamp is not None else wire.original_timestamp):
+    if not (wire.timestamp if wire.timestamp is not None else wire.original_timestamp):
         return str(uuid.uuid4())
-    scope = "\0".join((sender.project_id, sender.item_type or "", sent_at or "", str(index), ""))
-    return blake2b(scope.encode() + content, digest_size=16).hexdigest()
+    # An SDK that retries sends another `sentAt`, and may write the members in another order.
+    members = _decode_members(content)
+    for name in _NOT_IDENTIFYING:
+        members.pop(name, None)
+    scope = f"{sender.project_id}\0{sender.item_type or ''}\0".encode()
+    digest = blake2b(scope + _encode_sorted(members), digest_size=16).hexdigest()
+    number = sender.occurrences[digest] = sender.occurrences.get(digest, 0) + 1
+    return digest if number == 1 else blake2b(f"{digest}/{number}".encode(), digest_size=16).hexdigest()

@@ -60,10 +60,11 @@ def disable_the_fast_path(patch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise msgspec.DecodeError
 
-    patch.setattr(validate, "_read_fast", lambda content, index, sender: None)  # noqa: ARG005
+    patch.setattr(validate, "_read_fast", lambda content, sender: None)  # noqa: ARG005
     patch.setattr(envelope, "_decode_batch_and_items", fail)
     patch.setattr(envelope, "_decode_batch", fail)
-    patch.setattr(envelope, "_decode_object", fail)
+    patch.setattr(envelope, "_decode_unsplit_batch", fail)
+    patch.setattr(envelope, "_decode_key", fail)
 
 
 def check(body: bytes, item_type: ItemType | None = None) -> tuple[Envelope, BatchResult]:

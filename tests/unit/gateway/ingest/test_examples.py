@@ -89,4 +89,4 @@ def test_examples_cover_every_code_except_size_and_encoding() -> None:
     shown = {each.content.get("error") for each in EXAMPLES}
     shown |= {item["code"] for each in EXAMPLES for item in each.content.get("rejected", [])}
 
-    assert set(Code) - shown == {Code.ITEM_TOO_LARGE, Code.TOO_MANY_ITEMS, Code.INVALID_ENCODING}
+    assert set(Code) - shown == {Code.ITEM_TOO_LARGE, Code.TOO_MANY_ITEMS, Code.TOO_COMPLEX, Code.INVALID_ENCODING}

@@ -144,34 +144,64 @@ def derived(body: str, project_id: str = "p", item_type: ItemType | None = None)
     return [item.message_id for item in result.accepted]
 
 
-@pytest.mark.parametrize("sent_at", ['"2026-01-31T11:00:01Z"', '"whenever"'])
-def test_same_bytes_get_the_same_messageid(sent_at: str) -> None:
-    body = f'{{"batch":[{{"type":"identify","userId":"u"}}],"sentAt":{sent_at}}}'
+def batch_of(*items: str, sent_at: str = "2026-01-31T11:00:01Z") -> str:
+    return f'{{"batch":[{",".join(items)}],"sentAt":"{sent_at}"}}'
 
-    assert derived(body) == derived(body)
+
+@pytest.mark.parametrize(
+    "retry",
+    [
+        CLIENT_TIME,
+        '{"timestamp":"2026-01-31T11:00:00Z","event":"e","userId":"u","type":"track"}',
+        CLIENT_TIME[:-1] + ',"sentAt":"2026-01-31T11:00:09Z"}',
+        CLIENT_TIME[:-1] + ',"messageId":null}',
+    ],
+    ids=["same bytes", "another order", "sentAt", "null"],
+)
+def test_retry_gets_the_same_messageid_at_another_time_and_place(retry: str) -> None:
+    first = derived(batch_of(CLIENT_TIME, sent_at="2026-01-31T11:00:01Z"))
+
+    assert derived(batch_of(VALID, retry, sent_at="2026-01-31T11:00:05Z"))[1:] == first
+
+
+def test_writekey_of_a_single_item_does_not_change_its_messageid() -> None:
+    with_key = CLIENT_TIME[:-1] + ',"writeKey":"w"}'
+
+    assert derived(with_key, item_type="track") == derived(CLIENT_TIME, item_type="track")
+
+
+def test_equal_items_of_a_request_get_messageids_by_their_order() -> None:
+    other = CLIENT_TIME.replace('"e"', '"f"')
+    one, two, three = derived(batch_of(CLIENT_TIME, CLIENT_TIME, CLIENT_TIME))
+
+    assert len({one, two, three}) == 3
+    assert derived(batch_of(other, CLIENT_TIME, other, CLIENT_TIME))[1::2] == [one, two]
 
 
 def test_derived_messageid_is_stable_across_releases() -> None:
-    assert derived(f'{{"batch":[{CLIENT_TIME}]}}') == ["e95bff70ccbe39729cdf2c6cd41b9a84"]
+    assert derived(batch_of(CLIENT_TIME, CLIENT_TIME)) == [
+        "28f7cad5952fae546b6b70ce3799523e",
+        "1cd0fc38dd8b16e20ca4b26b7ffe7b30",
+    ]
 
 
-def test_derived_messageid_depends_on_project_type_time_index_and_content() -> None:
-    plain = CLIENT_TIME.replace(',"timestamp":"2026-01-31T11:00:00Z"', "")
+def test_derived_messageid_depends_on_project_type_timestamp_and_content() -> None:
     ids = [
-        *derived(f'{{"batch":[{CLIENT_TIME},{CLIENT_TIME}]}}'),
-        *derived(f'{{"batch":[{CLIENT_TIME}]}}', project_id="q"),
-        *derived(f'{{"batch":[{CLIENT_TIME}],"sentAt":"2026-01-31T11:00:01Z"}}'),
-        *derived(f'{{"batch":[{plain}],"sentAt":"2026-01-31T11:00:01Z"}}'),
-        *derived(f'{{"batch":[{plain}],"sentAt":"2026-01-31T11:00:02Z"}}'),
+        *derived(batch_of(CLIENT_TIME)),
+        *derived(batch_of(CLIENT_TIME), project_id="q"),
+        *derived(batch_of(CLIENT_TIME.replace("11:00:00", "11:00:01"))),
+        *derived(batch_of(CLIENT_TIME.replace('"e"', '"f"'))),
+        *derived(batch_of(CLIENT_TIME[:-1] + ',"properties":{"n":1}}')),
         *derived(CLIENT_TIME, item_type="track"),
         *derived(CLIENT_TIME, item_type="identify"),
     ]
 
-    assert len(set(ids)) == len(ids) == 8
+    assert len(set(ids)) == len(ids) == 7
 
 
-def test_messageid_is_random_without_a_client_time() -> None:
-    body = '{"batch":[{"type":"identify","userId":"u"}]}'
+@pytest.mark.parametrize("sent_at", ["", ',"sentAt":"2026-01-31T11:00:01Z"'])
+def test_messageid_is_random_without_a_timestamp(sent_at: str) -> None:
+    body = f'{{"batch":[{{"type":"identify","userId":"u"{sent_at}}}]{sent_at}}}'
     [one], [other] = derived(body), derived(body)
 
     assert one != other

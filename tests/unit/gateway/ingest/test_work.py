@@ -1,0 +1,106 @@
+"""The work of a request is bounded: steps in Python grow with its items, never with its brackets, numbers or members.
+
+A step is an executed line of Python. Functions in C take a few nanoseconds for each byte, whatever it is.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from json import JSONDecoder
+from types import FrameType
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from gateway.errors import HttpError
+from gateway.ingest import json_checks, lenient_json, rules
+from gateway.ingest.envelope import DEFAULT_LIMITS, Limits, _bounded_array
+from gateway.ingest.json_checks import is_deeper, passes_quick_checks
+from tests.unit.gateway.ingest.checking import check
+from tests.unit.gateway.ingest.worst_bodies import FAMILIES, nested
+
+SIZE = 5 * 2**18
+STEPS = 80_000
+"""For any body of `SIZE`."""
+STEPS_PER_ITEM = 500
+STEPS_PER_PART = 70
+"""For bodies that the lenient parser splits up to its limit of parts."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def type_of_bounded_arrays() -> None:
+    """Make the type before steps are counted: it is made once in the life of a process."""
+    _bounded_array(DEFAULT_LIMITS.batch_items)
+
+
+def surplus_steps(body: bytes) -> int:
+    """Return how many steps *body* takes above those allowed."""
+    steps = 0
+
+    def count(_: FrameType, __: str, ___: Any) -> Callable[..., Any]:
+        nonlocal steps
+        steps += 1
+        return count
+
+    tracing = sys.gettrace()
+    sys.settrace(count)
+    try:
+        result = check(body)
+    except HttpError:
+        sys.settrace(tracing)
+        return steps - STEPS - STEPS_PER_PART * DEFAULT_LIMITS.parts
+    finally:
+        sys.settrace(tracing)
+    return steps - STEPS - STEPS_PER_ITEM * (len(result.accepted) + len(result.rejected))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_steps_grow_with_items_only(name: str) -> None:
+    assert surplus_steps(FAMILIES[name](SIZE)) <= 0
+
+
+def check_each_value(members: dict[str, Raw]) -> None:
+    for name, value in members.items():
+        if (fault := rules._find_fault(bytes(value), 32, name)) is not None:
+            raise fault
+
+
+def count_brackets_in_python(reader: Any) -> int:
+    depth = 0
+    for at, step in enumerate(reader._text[reader._at :]):
+        depth += (step in "[{") - (step in "]}")
+        if depth == 0:
+            return int(reader._at + at + 1)
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "mutant", "family"),
+    [
+        (rules, "_check_values", check_each_value, "large items of members 0"),
+        (Limits, "parts", 2**40, "members 0 beside NaN"),
+        (lenient_json._Reader, "_end_of_deep_value", count_brackets_in_python, "elements of 1000 levels"),
+        (json_checks, "_BYTES_PER_EXPONENT", 1, "one item of exponents in a text"),
+        (lenient_json, "_scan", JSONDecoder(parse_int=lambda _: None).raw_decode, "one item of 0"),
+    ],
+)
+def test_control_without_a_bound_takes_more_steps(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, mutant: Any, family: str
+) -> None:
+    monkeypatch.setattr(owner, name, mutant)
+    body = FAMILIES[family](SIZE)
+    if name == "_scan":
+        body = body.replace(b'{"batch":[', b'{"batch":[NaN,')
+
+    assert surplus_steps(body) > 0
+
+
+def test_quick_check_gives_up_on_text_of_brackets_but_not_on_deep_usual_text() -> None:
+    brackets = f"[{','.join([nested(30)] * 10_000)}]".encode()
+    usual = b'{"a":"' + b"x" * 1_000_000 + b'","b":' + nested(32).encode() + b"}"
+
+    assert not is_deeper(brackets, 33)
+    assert not passes_quick_checks(brackets, 33)
+    assert passes_quick_checks(usual, 33)
