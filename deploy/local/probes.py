@@ -10,6 +10,8 @@ import aiohttp
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from schemas.addresses import bare_host
+
 PROBE_TIMEOUT_SECONDS = 3.0
 
 
@@ -111,7 +113,7 @@ async def _accepts_connections(address: str) -> bool:
     """Return whether *address* accepts connections; checked first because aiokafka logs an error when it does not."""
     host, _, port = address.rpartition(":")
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), PROBE_TIMEOUT_SECONDS)
+        _, writer = await asyncio.wait_for(asyncio.open_connection(bare_host(host), int(port)), PROBE_TIMEOUT_SECONDS)
     except (OSError, TimeoutError):
         return False
     writer.close()
