@@ -4,9 +4,10 @@ DeployError
 ├── TopicsError           a topic cannot be created or does not fit the settings
 ├── PortInUseError        a service cannot listen on its port
 ├── AlreadyRunningError   another stack uses the same state directory
-├── StateError            the state directory cannot be written
+├── StateError            the state directory, or a secret in it, cannot be used
 ├── FetchError            a file of Kafka's cannot be fetched, or its checksum differs
 ├── ServiceError          a service of the local stack does not become ready
+├── SqlError              a statement of `sequence sql` fails
 └── MissingExtraError     an optional dependency is not installed
 """
 
@@ -30,7 +31,7 @@ class AlreadyRunningError(DeployError):
 
 
 class StateError(DeployError):
-    """The state directory cannot be created or written."""
+    """The state directory cannot be created, written or closed to others, or a secret in it cannot be used."""
 
 
 class FetchError(DeployError):
@@ -39,6 +40,10 @@ class FetchError(DeployError):
 
 class ServiceError(DeployError):
     """A service did not become ready, or exited too often."""
+
+
+class SqlError(DeployError):
+    """A statement failed, or ClickHouse did not answer; the message has ClickHouse's own text."""
 
 
 class MissingExtraError(DeployError):
