@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
+import sys
 import time
-from typing import Any
 
 import click
 
+from deploy.durations import Duration
 from deploy.error_messages import report_errors
 from deploy.logging import LogSettings, configure, silence_clients
 from deploy.open_files import raise_limit
@@ -27,28 +27,7 @@ from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, l
 # Each command imports what it runs, so that `sequence --help` loads no client of Kafka or ClickHouse.
 # ruff: noqa: PLC0415
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
 _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2]
-
-
-class Duration(click.ParamType):
-    """A whole number with a unit, such as `90d`, as seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the seconds."""
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", value)
-        if match is None:
-            self.fail(
-                f"{value!r} is not a duration. Use a whole number followed by s, m, h or d, for example 90d.",
-                param,
-                ctx,
-            )
-        return int(match[1]) * _SECONDS[match[2]]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
@@ -108,6 +87,41 @@ def worker(kind: str) -> None:
 
     configure(load(LogSettings))
     run(kind, load(WorkerSettings))
+
+
+@main.command("sql")
+@click.argument("statement", required=False)
+@click.option("--write", is_flag=True, help="Run the statement as the user who may write. Local stack only.")
+@click.option(
+    "--format",
+    "output_format",
+    metavar="NAME",
+    help="Format of the answer, for example JSONEachRow.  [default: PrettyCompact on a terminal, else TabSeparated]",
+)
+@report_errors
+def sql_command(statement: str | None, output_format: str | None, *, write: bool) -> None:
+    """Run STATEMENT on ClickHouse as `analyst`, who can only read.
+
+    Without STATEMENT, or if it is `-`, the statement is read from standard input. It runs on the server that
+    SEQUENCE_CLICKHOUSE_URL names if that is set, and on the local stack otherwise.
+    """
+    from deploy import sql
+
+    target = sql.choose_target(os.environ, write=write)
+    output_format = output_format or ("PrettyCompact" if sys.stdout.isatty() else "TabSeparated")
+    try:
+        sql.run(target, _read_statement(statement), output_format, click.get_binary_stream("stdout"))
+    except BrokenPipeError:
+        sql.discard_output()
+
+
+def _read_statement(statement: str | None) -> bytes:
+    if statement is None and sys.stdin.isatty():
+        raise click.UsageError("Pass a statement, or send one to standard input.")
+    text = click.get_binary_stream("stdin").read() if statement in {None, "-"} else os.fsencode(statement or "")
+    if not text.strip():
+        raise click.UsageError("The statement is empty.")
+    return text
 
 
 @main.group()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner, Result
 
-from deploy.cli import Duration, main
+from deploy.cli import main
+from deploy.durations import Duration
 
 
 def run(*arguments: str, **environ: str) -> Result:
@@ -16,7 +17,7 @@ def test_help_lists_commands_and_exit_codes() -> None:
     result = run("--help")
 
     assert result.exit_code == 0
-    for name in ("up", "gateway", "worker", "topics", "tables", "project", "token"):
+    for name in ("up", "sql", "gateway", "worker", "topics", "tables", "project", "token"):
         assert f"\n  {name} " in result.output
     for code in (0, 1, 2, 70, 78):
         assert f"\n  {code:>4}  " in result.output

@@ -1,0 +1,266 @@
+"""`sequence sql` as its users run it, on the embedded ClickHouse server and on servers that misbehave."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from deploy.local.passwords import ANALYST_FILE, WRITER_FILE
+from processors.clickhouse.migrate import migrate
+from tests.support import services
+from tests.support.services import eventually, free_port
+
+COMMAND = [sys.executable, "-m", "deploy.cli", "sql"]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Settings of a local stack of which ClickHouse runs."""
+    state = tmp_path_factory.mktemp("state")
+    with services.running(services.embedded_clickhouse(state)) as server:
+        migrate(services.clickhouse_settings(server.address))
+        (state / WRITER_FILE).write_text(f"{services.WRITER_PASSWORD}\n")
+        (state / ANALYST_FILE).write_text(f"{services.ANALYST_PASSWORD}\n")
+        yield {
+            **{name: value for name, value in os.environ.items() if not name.startswith("SEQUENCE_")},
+            "SEQUENCE_STATE_DIR": str(state),
+            "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(urlsplit(server.address).port),
+        }
+
+
+def sql(environ: dict[str, str], *arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
+    """Return exit code, standard output and standard error of `sequence sql`."""
+    done = subprocess.run(
+        [*COMMAND, *arguments], env=environ, input=stdin, capture_output=True, check=False, timeout=60
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def refusal(environ: dict[str, str], *arguments: str) -> str:
+    """Return the one message with which `sequence sql` fails."""
+    code, output, message = sql(environ, *arguments)
+    assert (code, output) == (1, "")
+    assert message.startswith("Error: ")
+    assert "Traceback" not in message
+    return message.removeprefix("Error: ").strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (("SELECT 1 AS one, 'größe 😀' AS text, [1, 2] AS list, NULL",), "1\tgröße 😀\t[1,2]\t\\N\n"),
+        (("SELECT currentDatabase()",), "sequence\n"),
+        (("SELECT count() FROM events",), "0\n"),
+        (("SELECT * FROM events",), ""),
+        (("--format", "JSONEachRow", 'SELECT \'{"a": "ü"}\'::JSON AS value'), '{"value":{"a":"ü"}}\n'),
+        (("--format", "CSVWithNames", "SELECT 1 AS one"), '"one"\n1\n'),
+        (("--format", "CSV", "SELECT 'in the statement' AS format FORMAT TSVWithNames"), "format\nin the statement\n"),
+        (("SELECT 1 -- a comment",), "1\n"),
+        (("SELECT 1;",), "1\n"),
+    ],
+)
+def test_answer_is_printed(stack: dict[str, str], arguments: tuple[str, ...], answer: str) -> None:
+    assert sql(stack, *arguments) == (0, answer, "")
+
+
+@pytest.mark.parametrize("arguments", [(), ("-",)])
+def test_statement_is_read_from_standard_input(stack: dict[str, str], arguments: tuple[str, ...]) -> None:
+    assert sql(stack, *arguments, stdin="SELECT\n  'größe'\n".encode()) == (0, "größe\n", "")
+
+
+def test_answer_on_a_terminal_is_a_table(stack: dict[str, str]) -> None:
+    terminal, side = pty.openpty()
+    with subprocess.Popen([*COMMAND, "SELECT 1 AS one"], env=stack, stdin=side, stdout=side, stderr=side) as process:
+        os.close(side)
+        answer = b""
+        while b"1 \xe2\x94\x82" not in answer:  # the row's value and the table's right edge
+            answer += os.read(terminal, 4096)
+        assert process.wait(30) == 0
+    os.close(terminal)
+    assert "┌─one─┐" in answer.decode()
+
+
+def test_large_answer_arrives_completely(stack: dict[str, str]) -> None:
+    code, output, message = sql(stack, "SELECT number, repeat('x', 50) FROM numbers(1000000)")
+
+    assert (code, message) == (0, "")
+    lines = output.splitlines()
+    assert (len(lines), lines[-1].split("\t")[0]) == (1_000_000, "999999")
+
+
+def test_reader_that_has_enough_ends_the_command_quietly(stack: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "SELECT number FROM numbers(5000000)"], env=stack, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        assert process.wait(60) == 0
+        assert process.stderr.read() == b""
+
+
+def test_insert_needs_write(stack: dict[str, str]) -> None:
+    insert = 'INSERT INTO schema_migrations (name) FORMAT JSONEachRow {"name": "größe"}'
+    count = "SELECT count() FROM schema_migrations WHERE name = 'größe'"
+
+    message = refusal(stack, insert)
+
+    assert "analyst" in message or "readonly" in message
+    assert sql(stack, "--write", count) == (0, "0\n", "")
+    assert sql(stack, "--write", insert) == (0, "", "")
+    assert sql(stack, "--write", count) == (0, "1\n", "")
+    assert sql(stack, "--write", "ALTER TABLE schema_migrations DELETE WHERE name = 'größe'")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("SELEC 1",), "Code: 62. DB::Exception: Syntax error"),
+        (("SELECT * FROM nowhere",), "nowhere"),
+        (("SELECT `größe` FROM events",), "größe"),
+        (("--format", "Nonsense", "SELECT 1"), "Nonsense"),
+    ],
+)
+def test_error_of_clickhouse_is_printed_with_its_text(
+    stack: dict[str, str], arguments: tuple[str, ...], reason: str
+) -> None:
+    assert reason in refusal(stack, *arguments)
+
+
+@pytest.mark.parametrize("write", [(), ("--write",)])
+def test_wrong_password_is_named(stack: dict[str, str], write: tuple[str, ...]) -> None:
+    wrong = {"SEQUENCE_LOCAL_ANALYST_PASSWORD": "s3cret", "SEQUENCE_LOCAL_CLICKHOUSE_PASSWORD": "s3cret"}
+
+    message = refusal(stack | wrong, *write, "SELECT 1")
+
+    user = "default" if write else "analyst"
+    assert f"rejects the password of {user}" in message
+    assert "SEQUENCE_STATE_DIR" in message
+    assert "s3cret" not in message
+
+
+def test_stack_that_does_not_run_is_named_with_the_remedy(stack: dict[str, str]) -> None:
+    port = str(free_port())
+
+    message = refusal(stack | {"SEQUENCE_LOCAL_CLICKHOUSE_PORT": port}, "SELECT 1")
+
+    assert f"ClickHouse at http://127.0.0.1:{port}/ does not answer" in message
+    assert "sequence up" in message
+    assert len(message.splitlines()) == 1
+
+
+def test_proxy_of_the_environment_is_not_asked_for_the_local_stack(stack: dict[str, str]) -> None:
+    proxy = f"http://127.0.0.1:{free_port()}"
+
+    assert sql(stack | {"HTTP_PROXY": proxy, "http_proxy": proxy, "ALL_PROXY": proxy}, "SELECT 1") == (0, "1\n", "")
+
+
+def test_server_is_queried_with_its_own_password(stack: dict[str, str]) -> None:
+    url = f"http://127.0.0.1:{stack['SEQUENCE_LOCAL_CLICKHOUSE_PORT']}"
+    server = {
+        "SEQUENCE_CLICKHOUSE_URL": url,
+        "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": services.ANALYST_PASSWORD,
+        "SEQUENCE_STATE_DIR": "/nonexistent",
+    }
+
+    assert sql(stack | server, "SELECT currentUser() != '', currentDatabase()")[:2] == (0, "1\tsequence\n")
+    message = refusal(stack | server | {"SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "wrong"}, "SELECT 1")
+    assert "Check SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD" in message
+
+
+@contextmanager
+def answering(reply: bytes, *, keep_open: bool = False) -> Iterator[tuple[dict[str, str], Callable[[], bool]]]:
+    """Yield the settings for a server that sends *reply* to any request, and whether one has arrived."""
+    arrived, finished = threading.Event(), threading.Event()
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(reply)
+            arrived.set()
+            if keep_open:
+                finished.wait(60)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    try:
+        yield {"SEQUENCE_CLICKHOUSE_URL": url, "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "s3cret"}, arrived.is_set
+    finally:
+        finished.set()
+        thread.join()
+        server.close()
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n1\n\r\n"
+
+
+def test_answer_that_ends_early_is_an_error(stack: dict[str, str]) -> None:
+    with answering(CHUNKED) as (environ, _):
+        code, output, message = sql(stack | environ, "SELECT 1")
+
+    assert (code, output) == (1, "1\n")
+    assert message.startswith("Error: The answer ended early")
+
+
+def test_complete_answer_of_the_same_server_is_none(stack: dict[str, str]) -> None:
+    with answering(CHUNKED + b"0\r\n\r\n") as (environ, _):
+        assert sql(stack | environ, "SELECT 1") == (0, "1\n", "")
+
+
+def test_another_server_on_the_port_is_reported(stack: dict[str, str]) -> None:
+    with answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 7\r\n\r\nno page") as (environ, _):
+        message = refusal(stack | environ, "SELECT 1")
+
+    assert "answered with status 404 and not as ClickHouse does: 'no page'" in message
+
+
+def test_redirect_does_not_take_the_password_elsewhere(stack: dict[str, str]) -> None:
+    with answering(CHUNKED, keep_open=True) as (elsewhere, arrived):
+        location = f"Location: {elsewhere['SEQUENCE_CLICKHOUSE_URL']}/\r\n".encode()
+        with answering(b"HTTP/1.1 307 Moved\r\n" + location + b"Content-Length: 0\r\n\r\n") as (environ, _):
+            message = refusal(stack | environ, "SELECT 1")
+        assert not arrived()
+        with socket.create_connection(("127.0.0.1", urlsplit(elsewhere["SEQUENCE_CLICKHOUSE_URL"]).port or 0)) as own:
+            own.sendall(b"GET / HTTP/1.1\r\n\r\n")
+
+    assert "answered with status 307" in message
+
+
+def test_interrupt_ends_the_command_quietly(stack: dict[str, str]) -> None:
+    with (
+        answering(CHUNKED, keep_open=True) as (environ, arrived),
+        subprocess.Popen(
+            [*COMMAND, "SELECT 1"], env=stack | environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process,
+    ):
+        assert process.stdout is not None
+        eventually(arrived, "the statement has arrived")
+        assert process.stdout.readline() == b"1\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == (b"", b"")
+        assert process.returncode == -signal.SIGINT
+
+
+def test_disk_without_space_is_reported(stack: dict[str, str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*COMMAND, "SELECT 1"], env=stack, stdout=full, stderr=subprocess.PIPE, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith(
+        "Error: Cannot write the answer to standard output: No space left on device."
+    )
