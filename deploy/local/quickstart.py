@@ -1,23 +1,39 @@
-"""Quickstart of a fresh stack: a development project with a token, and one line each to send and to query events."""
+"""Quickstart of a fresh stack: a development project with a token, and a line each to show it, to send and to query.
+
+The lines contain no secret, so they can be pasted into a shell and the output of a start can be kept.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from deploy import secret_files
+from deploy.settings import LocalSettings
 from gateway.errors import ProjectExistsError, TokenExistsError
 from gateway.projects.admin import create_project, create_token
 from gateway.settings import GatewaySettings
 from schemas.settings import ClickHouseSettings, KafkaSettings
 
 PROJECT = "dev"
+TOKEN_FILE = "dev-token"  # noqa: S105  # the name of a file
 
 _EXAMPLE = (
     '{"batch":[{"type":"identify","userId":"ada","traits":{"plan":"pro"}},'
     '{"type":"track","userId":"ada","event":"Order Completed","properties":{"price":42.5}}]}'
 )
+_QUERY = "SELECT event, user_id, properties FROM events"
+_DEFAULTS = {
+    "SEQUENCE_STATE_DIR": LocalSettings().state_dir,
+    "SEQUENCE_LOCAL_CLICKHOUSE_PORT": "8123",
+    "SEQUENCE_CLICKHOUSE_DATABASE": ClickHouseSettings().database,
+}
+"""Variables by which `sequence sql` finds the stack, with their defaults."""
 
 
 async def development_token(kafka: KafkaSettings, file: Path) -> str:
@@ -27,41 +43,64 @@ async def development_token(kafka: KafkaSettings, file: Path) -> str:
     """
     with contextlib.suppress(ProjectExistsError):
         await create_project(kafka, PROJECT, "Development")
-    if stored := _read(file):
+    if stored := secret_files.read(file):
         with contextlib.suppress(TokenExistsError):
             await create_token(kafka, PROJECT, token=stored)
         return stored
     token = await create_token(kafka, PROJECT)
-    _write(file, token)
+    secret_files.write(file, token)
     return token
 
 
-def _read(file: Path) -> str:
-    return file.read_text(encoding="ascii").strip() if file.exists() else ""
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Two commands as a shell takes them."""
+
+    token: str
+    """Prints the token."""
+    sql: str
+    """Runs the statement that follows it."""
 
 
-def _write(file: Path, token: str) -> None:
-    """Write *token* to a file that only its owner can read, from the first byte on."""
-    unfinished = file.with_name(f".{file.name}.new")
-    unfinished.unlink(missing_ok=True)
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:
-        opened.write(f"{token}\n")
-    unfinished.replace(file)
+def local_commands(token_file: Path, environ: Mapping[str, str]) -> Commands:
+    """Return the commands for the stack that runs with *environ*, for another shell in the working directory."""
+    variables = [
+        f"{name}={shlex.quote(environ[name])}"
+        for name, default in _DEFAULTS.items()
+        if environ.get(name, "") not in {"", default}
+    ]
+    if environ.get("SEQUENCE_CLICKHOUSE_URL"):
+        variables.append("SEQUENCE_CLICKHOUSE_URL=")
+    return Commands(f"cat {_path(token_file)}", " ".join([*variables, _program(), "sql"]))
 
 
-def quickstart(token: str, gateway: GatewaySettings, clickhouse: ClickHouseSettings) -> str:
-    """Return the text shown when the stack is ready: the token, and two commands to paste into a shell."""
+def _program() -> str:
+    """Return how a shell in the working directory starts the `sequence` command of this installation."""
+    own = Path(sys.executable).with_name("sequence")
+    if not own.exists():
+        return f"{_path(Path(sys.executable))} -m deploy.cli"
+    found = shutil.which("sequence")
+    return "sequence" if found and own.samefile(found) else _path(own)
+
+
+def _path(path: Path) -> str:
+    """Return *path* for a shell: relative to the working directory if it is below it."""
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return shlex.quote(f"./{shown}" if str(shown).startswith("-") else str(shown))
+
+
+def quickstart(commands: Commands, gateway: GatewaySettings) -> str:
+    """Return the text shown when the stack is ready: commands to paste into a shell."""
     # The certificate names the public host, not 127.0.0.1.
     insecure = ["--insecure"] if gateway.scheme == "https" else []
     url = f"{gateway.scheme}://127.0.0.1:{gateway.port}/event/batch"
-    query = f"SELECT event, user_id, properties FROM {clickhouse.database}.events FORMAT JSONEachRow"  # noqa: S608  # the settings allow only an identifier
-    headers = ["-H", f"Authorization: Bearer {token}", "-H", "Content-Type: application/json"]
-    post = ["curl", "-sS", *insecure, url, *headers, "-d", _EXAMPLE]
-    # curl prompts for the password, which must not appear on a screen.
-    user = ["--user", clickhouse.username] if clickhouse.password else []
-    select = ["curl", "-sS", clickhouse.url, *user, "--data-binary", query]
+    post = [
+        shlex.join(["curl", "-sS", *insecure, url, "-H"]),
+        f'"Authorization: Bearer $({commands.token})"',
+        shlex.join(["-H", "Content-Type: application/json", "-d", _EXAMPLE]),
+    ]
     return (
-        f"Token of project {PROJECT!r}: {token}\n\n"
-        f"Send events:\n\n  {shlex.join(post)}\n\n"
-        f"Query them:\n\n  {shlex.join(select)}\n"
+        f"Show the token of project {PROJECT!r}:\n\n  {commands.token}\n\n"
+        f"Send events:\n\n  {' '.join(post)}\n\n"
+        f"Query them:\n\n  {commands.sql} {shlex.quote(_QUERY)}\n"
     )

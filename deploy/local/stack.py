@@ -1,6 +1,7 @@
 """`sequence up`: Kafka, ClickHouse, gateways and workers on this machine, in one command.
 
-Start: lock, port check, Kafka's files; broker and ClickHouse; topics, tables, development token; gateways and workers.
+Start: lock, passwords, port check, Kafka's files; broker and ClickHouse; topics, tables, development token; gateways
+and workers.
 Stop: the reverse of the data flow, gateways first and the broker last.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,11 +20,13 @@ import click
 
 from deploy import topics
 from deploy.embedded import kafka, kafka_jars
-from deploy.local import parent_death, ports, preflight, sink_rewind, state_lock
-from deploy.local.quickstart import development_token, quickstart
-from deploy.local.services import Services
+from deploy.local import parent_death, passwords, ports, preflight, sink_rewind, state_lock
+from deploy.local.quickstart import TOKEN_FILE, development_token, local_commands, quickstart
+from deploy.local.services import Services, StackSettings, without_secrets
 from deploy.local.supervisor import RuntimeDirs, Supervisor
+from deploy.settings import cache_directory, state_directory
 from processors.clickhouse.migrate import migrate
+from schemas.settings import load
 
 STOP_ORDER = (("gateway",), ("dedupe", "persons", "sink"), ("clickhouse",), ("kafka",))
 
@@ -38,12 +42,16 @@ def up(
     """
     # aiokafka logs an error for each attempt while the broker starts; the probes report the outcome.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    services = make_services(environ)
-    preflight.check_paths(services.state, services.cache)
-    with state_lock.held(services.state):
-        preflight.check_state(services.state)
+    settings = load(StackSettings, environ)
+    state = state_directory(settings.local)
+    preflight.check_paths(state, cache_directory(settings.local, environ))
+    with state_lock.held(state):
+        preflight.check_state(state)
+        services = make_services(passwords.keep(state, settings.embedded_clickhouse, environ))
         ports.check(services.ports())
         _fetch_jars(services)
+        # Files that services create are closed to other users as well, in case the directory is opened later.
+        os.umask(0o077)
         asyncio.run(_run(services, environ, parent))
 
 
@@ -84,16 +92,17 @@ async def _start(services: Services, supervisor: Supervisor, environ: Mapping[st
     began = monotonic()
     _say(f"State: {services.state}. Logs: {services.state / 'logs'}.")
     is_new = not kafka.is_formatted(services.broker.directory)
-    await asyncio.to_thread(services.broker.format, environ)
+    await asyncio.to_thread(services.broker.format, without_secrets(environ))
     await supervisor.start(services.kafka(), services.clickhouse())
     await topics.apply(services.kafka_settings, services.settings.topics)
     if not is_new:
         await _reload_lost_tables(services)
     await asyncio.to_thread(migrate, services.clickhouse_settings)
-    token = await development_token(services.kafka_settings, services.state / "dev-token")
+    token_file = services.state / TOKEN_FILE
+    await development_token(services.kafka_settings, token_file)
     await supervisor.start(*services.gateways(), *services.workers())
     _say(f"Ready after {monotonic() - began:.1f} s. Press Ctrl-C to stop.\n")
-    _say(quickstart(token, services.settings.gateway, services.clickhouse_settings))
+    _say(quickstart(local_commands(token_file, environ), services.settings.gateway))
 
 
 async def _reload_lost_tables(services: Services) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -39,6 +40,8 @@ class BenchCluster:
             **environ,
             "SEQUENCE_STATE_DIR": str(directory),
             "SEQUENCE_PARTITIONS": str(PARTITIONS),
+            "SEQUENCE_LOCAL_CLICKHOUSE_PASSWORD": secrets.token_hex(16),
+            "SEQUENCE_LOCAL_ANALYST_PASSWORD": secrets.token_hex(16),
             # The load generator uses plain HTTP.
             "SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE": "",
             "SEQUENCE_GATEWAY_TLS_KEY_FILE": "",

@@ -153,7 +153,7 @@ def scaling_out_and_in(trial: Trial) -> None:
     """Add a worker of a random kind and remove it again; each time the partitions of its kind are reassigned."""
     kind = trial.rng.choice(WORKERS)
     directory = trial.stack.state.parent / "extra" / f"{kind}-{trial.rng.random()}"
-    with Worker(kind, trial.stack.kafka, directory, environ={"SEQUENCE_CLICKHOUSE_URL": trial.stack.clickhouse}):
+    with Worker(kind, trial.stack.kafka, directory, environ=trial.stack.sink_environ(trial.stack.clickhouse)):
         time.sleep(5)
 
 
@@ -165,7 +165,7 @@ def stopping_in_slow_inserts(trial: Trial) -> None:
     stack = trial.stack
     assert stack.proxy is not None
     directory = stack.state.parent / "extra"
-    environ = {**SLOW, "SEQUENCE_CLICKHOUSE_URL": stack.proxy.address}
+    environ = {**SLOW, **stack.sink_environ(stack.proxy.address)}
     with Worker("sink", stack.kafka, directory, environ=environ) as extra:
         stack.proxy.delay_seconds = 4.0
         for _ in range(trial.scenario.repetitions):

@@ -16,6 +16,7 @@ import orjson
 import psutil
 import requests
 
+from deploy.local.passwords import WRITER_FILE
 from schemas.settings import KafkaSettings
 from tests.faults.log_lines import EXIT, KILLED, READY, RESTARTING
 from tests.faults.up import WORKERS_CLICKHOUSE
@@ -104,6 +105,15 @@ class Stack:
         return (self.state / "dev-token").read_text().strip()
 
     @property
+    def password(self) -> str:
+        """The password of ClickHouse's user `default`."""
+        return (self.state / WRITER_FILE).read_text().strip()
+
+    def sink_environ(self, url: str) -> dict[str, str]:
+        """Return the variables with which a sink worker writes to the ClickHouse at *url*."""
+        return {"SEQUENCE_CLICKHOUSE_URL": url, "SEQUENCE_CLICKHOUSE_PASSWORD": self.password}
+
+    @property
     def gateways(self) -> list[str]:
         """The URL of each gateway."""
         return [f"http://127.0.0.1:{self._gateway_port + number}" for number in range(self._each)]
@@ -183,7 +193,11 @@ class Stack:
         def ask() -> bool:
             try:
                 response = requests.post(
-                    self.clickhouse, params={"default_format": "JSONEachRow"}, data=sql.encode(), timeout=60
+                    self.clickhouse,
+                    params={"default_format": "JSONEachRow"},
+                    data=sql.encode(),
+                    auth=("default", self.password),
+                    timeout=60,
                 )
             except requests.RequestException:
                 return False

@@ -12,12 +12,12 @@ import pytest
 import trustme
 
 from deploy.docker.health import unready_reason
-from deploy.local.quickstart import quickstart
+from deploy.local.quickstart import Commands, quickstart
 from deploy.local.services import Services
 from gateway.errors import StartError
 from gateway.http.tls import tls_context
 from gateway.settings import GatewaySettings
-from schemas.settings import ClickHouseSettings, SettingsError, environment, load
+from schemas.settings import SettingsError, environment, load
 from tests.integration.served import BEARER, serving, track
 
 
@@ -66,7 +66,7 @@ async def test_stack_probes_a_gateway_with_a_certificate_by_tls(settings: Gatewa
         assert service.address == f"https://127.0.0.1:{gateway.port}"
         assert await service.probe.ready()
 
-    post = quickstart("t", settings, ClickHouseSettings()).split("Send events:")[1]
+    post = quickstart(Commands("cat dev-token", "sequence sql"), settings).split("Send events:")[1]
     assert "curl -sS --insecure https://127.0.0.1:8080/event/batch" in post
 
 

@@ -4,127 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
-import shlex
+import shutil
 import signal
 import stat
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
+from deploy.local.passwords import ANALYST_FILE, WRITER_FILE
+from tests.support.local_stack import Stack, pasted
 from tests.support.marks import in_make_faults
-from tests.support.services import alive, eventually, free_port
+from tests.support.services import alive, eventually
 
 SERVICES = {"kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1"}
-
-
-class Stack:
-    """One `sequence up` with its own state directory and ports."""
-
-    def __init__(self, directory: Path) -> None:
-        self.state = directory / "state"
-        self.output = directory / "output"
-        self.gateway = free_port()
-        self.environ = {
-            **os.environ,
-            "SEQUENCE_STATE_DIR": str(self.state),
-            "SEQUENCE_GATEWAY_PORT": str(self.gateway),
-            "SEQUENCE_LOCAL_KAFKA_PORT": str(free_port()),
-            "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(free_port()),
-        }
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.output.open("wb") as output:
-            self.process = up(self.environ, output)
-        try:
-            eventually(lambda: self.said("Query them:") or not self.is_up(), "the stack is ready", within_seconds=100)
-            assert self.is_up(), self.output.read_text()
-        except BaseException:
-            self.kill()
-            raise
-
-    def is_up(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def said(self, text: str) -> bool:
-        return text in self.output.read_text()
-
-    def pid(self, service: str) -> int:
-        return int((self.state / "run" / f"{service}.pid").read_text())
-
-    def processes(self) -> list[int]:
-        """Every process of the stack, watchdogs included."""
-        assert self.process is not None
-        return [self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children(recursive=True))]
-
-    def send(self, number: signal.Signals) -> int:
-        """Send the stack a signal, wait for its end and return its exit code."""
-        assert self.process is not None
-        self.process.send_signal(number)
-        return self.process.wait(60)
-
-    def kill(self) -> None:
-        if self.is_up():
-            self.send(signal.SIGKILL)
-
-    def pasted(self, title: str) -> list[str]:
-        """The command below *title*, as a shell would split it."""
-        found = re.search(rf"{title}\n\n  (.*)\n", self.output.read_text())
-        assert found is not None
-        return shlex.split(found[1])
-
-    def post(self, event: str) -> Any:
-        """Send one track with the command to paste, under another event name."""
-        command = self.pasted("Send events:")
-        return json.loads(curl([word.replace("Order Completed", event) for word in command]))
-
-    def rows(self, event: str) -> list[Any]:
-        """The rows of *event*, with the command to paste."""
-        answer = curl(self.pasted("Query them:"))
-        return [row for row in map(json.loads, answer.splitlines()) if row["event"] == event]
-
-
-def up(environ: dict[str, str], output: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "deploy.cli", "up", "--parent", str(os.getpid())],
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def curl(command: list[str]) -> str:
-    """Do what the curl command does, without curl; fail for other options than those of the quickstart."""
-    program, *arguments = command
-    assert program == "curl"
-    url, data, headers = "", "", {"Content-Type": "application/x-www-form-urlencoded"}
-    rest = iter(arguments)
-    for argument in rest:
-        if argument == "-H":
-            name, _, value = next(rest).partition(": ")
-            headers[name] = value
-        elif argument in {"-d", "--data-binary"}:
-            data = next(rest)
-        elif argument != "-sS":
-            assert argument.startswith("http://"), argument
-            url = argument
-    request = urllib.request.Request(url, data.encode(), headers)  # noqa: S310  # http by the check above
-    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  # as above
-        return bytes(response.read()).decode()
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("stack"))
+    stack.state.mkdir()
+    stack.state.chmod(0o755)  # as an earlier version created it
     stack.start()
     yield stack
     stack.kill()
@@ -153,15 +57,67 @@ def test_printed_commands_work_unchanged(stack: Stack) -> None:
     assert (reply["accepted"], reply["rejected"]) == (2, 0)
     wait_for_event(stack, event)
     (row,) = stack.rows(event)
-    assert row["user_id"] == "ada"
-    assert row["properties"]["price"] == 42.5
+    assert (row[1], json.loads(row[2])) == ("ada", {"price": 42.5})
+    assert pasted(stack.line("Show the token of project 'dev':")).strip() == stack.secrets()["dev-token"]
 
 
-def test_development_token_is_readable_by_its_owner_only(stack: Stack) -> None:
-    file = stack.state / "dev-token"
+def test_state_is_readable_by_its_owner_only(stack: Stack) -> None:
+    wait_for_event(stack, stack_event(stack))
+    modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in stack.state.rglob("*") if not path.is_symlink()}
 
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert f"Bearer {file.read_text().strip()}" in stack.pasted("Send events:")[4]
+    assert stat.S_IMODE(stack.state.stat().st_mode) == 0o700
+    assert {stack.state / name: 0o600 for name in stack.secrets()}.items() <= modes.items()
+    assert len(modes) > 100
+    assert {path: mode for path, mode in modes.items() if mode & 0o077} == {}
+
+
+def stack_event(stack: Stack) -> str:
+    """Send an event and return its name."""
+    event = new_event_name()
+    stack.post(event)
+    return event
+
+
+def test_no_secret_is_in_a_command_line_a_log_or_the_output(stack: Stack) -> None:
+    wait_for_event(stack, stack_event(stack))
+    found = stack.secrets()
+    assert len(set(found.values())) == 3
+    assert leaks(stack) == set()
+
+    planted = stack.state / "logs" / "planted.log"
+    planted.write_text(f"password {found[ANALYST_FILE]}\n")
+    with (stack.state / "run" / "planted").open("wb") as pipe:
+        command = [sys.executable, "-c", "input()", found[WRITER_FILE]]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=pipe)
+    try:
+        assert leaks(stack, process.pid) == {("planted.log", ANALYST_FILE), ("command line", WRITER_FILE)}
+    finally:
+        process.communicate()
+        planted.unlink()
+        (stack.state / "run" / "planted").unlink()
+
+
+def leaks(stack: Stack, *others: int) -> set[tuple[str, str]]:
+    """Return which secret is where: in the command line of a process, in a log, or in what the stack printed."""
+    texts = [
+        (file.name, file.read_text(errors="replace")) for file in [*(stack.state / "logs").iterdir(), stack.output]
+    ]
+    texts += [("command line", " ".join(psutil.Process(pid).cmdline())) for pid in [*stack.processes(), *others]]
+    return {(place, name) for place, text in texts for name, secret in stack.secrets().items() if secret in text}
+
+
+@pytest.mark.parametrize(
+    ("service", "needed"),
+    [
+        ("clickhouse", {WRITER_FILE, ANALYST_FILE}),
+        ("sink-1", {WRITER_FILE}),
+        *((name, set[str]()) for name in ("kafka", "gateway-1", "dedupe-1", "persons-1")),
+    ],
+)
+def test_process_has_only_the_secrets_that_it_needs(stack: Stack, service: str, needed: set[str]) -> None:
+    environ = psutil.Process(stack.pid(service)).environ()
+
+    assert {name for name, secret in stack.secrets().items() if secret in environ.values()} == needed
 
 
 def test_second_stack_on_the_same_directory_is_rejected(stack: Stack) -> None:
@@ -211,19 +167,30 @@ def test_stopped_stack_leaves_no_process_and_keeps_its_data(stack: Stack) -> Non
     event = new_event_name()
     stack.post(event)
     wait_for_event(stack, event)
-    token, before = stack.pasted("Send events:"), stack.processes()
+    kept, before = stack.secrets(), stack.processes()
 
     assert stack.send(signal.SIGTERM) == 0
 
     assert not any(alive(pid) for pid in before)
     assert not list((stack.state / "run").iterdir())
     stack.start()
-    assert stack.pasted("Send events:") == token
+    assert stack.secrets() == kept
     assert len(stack.rows(event)) == 1
     later = new_event_name()
     stack.post(later)
     wait_for_event(stack, later)
     assert len(stack.rows(event)) == 1
+
+
+def test_stack_without_its_clickhouse_directory_starts_again(stack: Stack) -> None:
+    kept = stack.secrets()
+    assert stack.send(signal.SIGTERM) == 0
+    shutil.rmtree(stack.state / "clickhouse")
+
+    stack.start()
+
+    assert stack.secrets() == kept
+    wait_for_event(stack, stack_event(stack))
 
 
 def test_killed_stack_leaves_no_process(stack: Stack) -> None:

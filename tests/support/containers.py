@@ -29,6 +29,20 @@ def services(environ: Mapping[str, str] | None = None) -> dict[str, dict[str, An
     return found
 
 
+def without_files(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return *environment* without the files of secrets, which are in the containers only."""
+    return {name: value for name, value in environment.items() if not name.endswith("_PASSWORD_FILE")}
+
+
+def mounted(service: str, volume: str) -> str:
+    """Return where *service* mounts *volume*, an empty text if it does not."""
+    for mount in services()[service].get("volumes", []):
+        source, target = (mount["source"], mount["target"]) if isinstance(mount, dict) else f"{mount}:".split(":")[:2]
+        if source == volume:
+            return str(target)
+    return ""
+
+
 def variables() -> dict[str, str]:
     """Return the variables that the compose file interpolates, with their defaults."""
     return dict(_VARIABLE.findall(COMPOSE_FILE.read_text()))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.docker.prepare import PrepareSettings
+from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from processors.settings import WorkerSettings
 from schemas.settings import Declaration, SettingsError, declarations, load
 from tests.support.documents import ROOT
@@ -25,6 +26,7 @@ class AllSettings:
     """The settings of all processes."""
 
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
+    embedded_clickhouse: EmbeddedClickHouseSettings = field(default_factory=EmbeddedClickHouseSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
 
 

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from deploy.cli import main
 from deploy.docker.health import host_to_connect
-from deploy.docker.prepare import PrepareSettings, published_clickhouse
+from deploy.docker.prepare import PrepareSettings
+from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.embedded.kafka import VERSION, Broker
 from deploy.logging import LogSettings
 from deploy.settings import LocalSettings
@@ -32,6 +33,7 @@ from tests.support.containers import (
     service_command,
     services,
     variables,
+    without_files,
 )
 from tests.support.services import CLICKHOUSE_IMAGE
 
@@ -40,6 +42,7 @@ SETTINGS: dict[str, type[Any]] = {
     "gateway": GatewaySettings,
     **dict.fromkeys(WORKERS, WorkerSettings),
 }
+OTHERS = {"kafka", "clickhouse", "passwords", "sql", "token"}
 KAFKA_ADDRESSES = {
     "advertised.listeners",
     "controller.quorum.voters",
@@ -54,17 +57,17 @@ def test_compose_file_matches_the_specification() -> None:
     done = CliRunner().invoke(check_jsonschema, ["--builtin-schema", "vendor.compose-spec", str(COMPOSE_FILE)])
 
     assert done.exit_code == 0, done.output
-    assert set(services()) == {"kafka", "clickhouse", *SETTINGS}
+    assert set(services()) == {*SETTINGS, *OTHERS}
 
 
 @pytest.mark.parametrize("service", SETTINGS)
 def test_service_loads_its_environment_and_reads_every_variable(service: str) -> None:
-    environ = image_environment() | services()[service]["environment"]
+    own = {name: value for name, value in services()[service]["environment"].items() if value}
     known = {setting.variable for cls in (SETTINGS[service], LogSettings) for setting in declarations(cls)}
 
-    settings = load(SETTINGS[service], environ)
+    settings = load(SETTINGS[service], image_environment() | without_files(services()[service]["environment"]))
 
-    assert {name for name in services()[service]["environment"] if name.startswith("SEQUENCE_")} <= known
+    assert {name.removesuffix("_PASSWORD_FILE") + "_PASSWORD" * name.endswith("_FILE") for name in own} <= known
     listeners = services()["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     assert f"INSIDE://{settings.kafka.bootstrap_servers}," in listeners
 
@@ -84,31 +87,19 @@ def test_command_of_a_service_exists(service: str) -> None:
 def test_interpolated_variables_have_the_defaults_of_the_settings() -> None:
     declared = {
         setting.variable: str(setting.default)
-        for cls in (PrepareSettings, GatewaySettings, WorkerSettings, LocalSettings)
+        for cls in (PrepareSettings, GatewaySettings, WorkerSettings, LocalSettings, EmbeddedClickHouseSettings)
         for setting in declarations(cls)
     }
-    passwords = {"SEQUENCE_CLICKHOUSE_PASSWORD", "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD"}
+    generated = {"SEQUENCE_CLICKHOUSE_PASSWORD", "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD"}
 
-    assert {name: value for name, value in variables().items() if name not in passwords}.items() <= declared.items()
-    assert passwords <= variables().keys()
-
-
-def test_password_reaches_clickhouse_and_its_clients() -> None:
-    found = services({"SEQUENCE_CLICKHOUSE_PASSWORD": "s3cret"})
-    clients = {name for name in found if "SEQUENCE_CLICKHOUSE_PASSWORD" in found[name]["environment"]}
-    server = found["clickhouse"]["environment"]
-
-    assert clients == {"init", "sink"}
-    for environment in (found[client]["environment"] for client in clients):
-        assert environment["SEQUENCE_CLICKHOUSE_PASSWORD"] == server["CLICKHOUSE_PASSWORD"] == "s3cret"
-        assert environment["SEQUENCE_CLICKHOUSE_USERNAME"] == server["CLICKHOUSE_USER"]
+    assert variables().items() <= declared.items()
+    assert {name for name, default in variables().items() if not default} == generated
 
 
 def test_ports_are_published_on_loopback_and_shown_to_the_user() -> None:
     changes = {"GATEWAY_PORT": "18080", "LOCAL_KAFKA_PORT": "19999", "LOCAL_CLICKHOUSE_PORT": "18123"}
-    changes |= {"CLICKHOUSE_ANALYST_PASSWORD": "a:b/c"}
     found = services({f"SEQUENCE_{name}": value for name, value in changes.items()})
-    shown = load(PrepareSettings, found["init"]["environment"])
+    shown = load(PrepareSettings, without_files(found["init"]["environment"]))
 
     assert {name: service["ports"] for name, service in found.items() if "ports" in service} == {
         "kafka": ["127.0.0.1:19999:9092"],
@@ -118,7 +109,6 @@ def test_ports_are_published_on_loopback_and_shown_to_the_user() -> None:
     assert found["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].endswith(",OUTSIDE://127.0.0.1:19999")
     assert found["gateway"]["environment"]["SEQUENCE_GATEWAY_PORT"] == "8080"
     assert shown.gateway.port == 18080
-    assert published_clickhouse(shown).url == "http://analyst:a%3Ab%2Fc@127.0.0.1:18123"
 
 
 def test_services_start_after_init_and_restart() -> None:
@@ -137,13 +127,13 @@ def test_data_is_in_volumes_and_each_worker_replica_has_its_own() -> None:
     found = services()
     volumes = {name: found[name]["volumes"][0].split(":") for name in ("kafka", "clickhouse", "init")}
 
-    assert {volume for volume, _ in volumes.values()} == set(compose()["volumes"])
+    assert {volume for volume, _ in volumes.values()} | {"writer", "analyst", "users"} == set(compose()["volumes"])
     assert volumes["kafka"][1] == found["kafka"]["environment"]["KAFKA_LOG_DIRS"]
     assert volumes["init"][1] == found["init"]["environment"]["SEQUENCE_STATE_DIR"]
     for worker in WORKERS:
-        (volume,) = found[worker]["volumes"]
+        (volume,) = [mount for mount in found[worker]["volumes"] if not mount.endswith(":ro")]
         assert ":" not in volume, "replicas share a named volume"
-        assert load(WorkerSettings, found[worker]["environment"]).directory.startswith(f"{volume}/")
+        assert load(WorkerSettings, without_files(found[worker]["environment"])).directory.startswith(f"{volume}/")
 
 
 def test_containers_run_without_privileges() -> None:

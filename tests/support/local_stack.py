@@ -1,0 +1,127 @@
+"""One `sequence up` for a test, and the commands that it prints, run by a shell as a user would paste them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from deploy.local.passwords import ANALYST_FILE, WRITER_FILE
+from tests.support.services import eventually, free_port
+
+
+class Stack:
+    """One `sequence up` with its own state directory and ports."""
+
+    def __init__(self, directory: Path) -> None:
+        self.state = directory / "state"
+        self.output = directory / "output"
+        self.gateway = free_port()
+        self.environ = {
+            **os.environ,
+            "SEQUENCE_STATE_DIR": str(self.state),
+            "SEQUENCE_GATEWAY_PORT": str(self.gateway),
+            "SEQUENCE_LOCAL_KAFKA_PORT": str(free_port()),
+            "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(free_port()),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.output.open("wb") as output:
+            self.process = up(self.environ, output)
+        try:
+            eventually(lambda: self.said("Query them:") or not self.is_up(), "the stack is ready", within_seconds=100)
+            assert self.is_up(), self.output.read_text()
+        except BaseException:
+            self.kill()
+            raise
+
+    def is_up(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def said(self, text: str) -> bool:
+        return text in self.output.read_text()
+
+    def pid(self, service: str) -> int:
+        return int((self.state / "run" / f"{service}.pid").read_text())
+
+    def processes(self) -> list[int]:
+        """Every process of the stack, watchdogs included."""
+        assert self.process is not None
+        return [self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children(recursive=True))]
+
+    def send(self, number: signal.Signals) -> int:
+        """Send the stack a signal, wait for its end and return its exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def kill(self) -> None:
+        if self.is_up():
+            self.send(signal.SIGKILL)
+
+    def line(self, title: str) -> str:
+        """The command below *title*."""
+        found = re.search(rf"{title}\n\n  (.*)\n", self.output.read_text())
+        assert found is not None
+        return found[1]
+
+    def secrets(self) -> dict[str, str]:
+        """The development token and the passwords, by the names of their files."""
+        return {name: (self.state / name).read_text().strip() for name in ("dev-token", WRITER_FILE, ANALYST_FILE)}
+
+    def post(self, event: str) -> Any:
+        """Send one track with the command to paste, under another event name."""
+        words = pasted(f"printf '%s\\0' {self.line('Send events:')}").split("\0")[:-1]
+        return json.loads(curl([word.replace("Order Completed", event) for word in words]))
+
+    def rows(self, event: str) -> list[list[str]]:
+        """The rows of *event*, with the command to paste."""
+        rows = [line.split("\t") for line in pasted(self.line("Query them:")).splitlines()]
+        return [row for row in rows if row[0] == event]
+
+
+def up(environ: dict[str, str], output: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "deploy.cli", "up", "--parent", str(os.getpid())],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def pasted(line: str) -> str:
+    """Return what *line* prints in another shell, which has none of the stack's settings."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("SEQUENCE_")}
+    done = subprocess.run(["/bin/sh", "-c", line], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def curl(command: list[str]) -> str:
+    """Do what the curl command does, without curl; fail for other options than those of the quickstart."""
+    program, *arguments = command
+    assert program == "curl"
+    url, data, headers = "", "", {"Content-Type": "application/x-www-form-urlencoded"}
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "-H":
+            name, _, value = next(rest).partition(": ")
+            headers[name] = value
+        elif argument in {"-d", "--data-binary"}:
+            data = next(rest)
+        elif argument != "-sS":
+            assert argument.startswith("http://"), argument
+            url = argument
+    request = urllib.request.Request(url, data.encode(), headers)  # noqa: S310  # http by the check above
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  # as above
+        return bytes(response.read()).decode()

@@ -1,0 +1,68 @@
+"""Each service of the local stack gets the secrets that it needs, and no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
+from deploy.local import passwords
+from deploy.local.services import Services, without_secrets
+from schemas.settings import load
+
+SECRETS = {
+    "SEQUENCE_LOCAL_CLICKHOUSE_PASSWORD": "writers-secret",
+    "SEQUENCE_LOCAL_ANALYST_PASSWORD": "analysts-secret",
+    "SEQUENCE_CLICKHOUSE_PASSWORD": "servers-secret",
+    "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "servers-analysts-secret",
+    "SEQUENCE_KAFKA_PASSWORD": "kafkas-secret",
+    "SEQUENCE_MAVEN_REPOSITORY": "https://ada:mavens-secret@maven.example",
+}
+NEEDED: dict[str, set[str]] = {
+    "kafka": set(),
+    "clickhouse": {"writers-secret", "analysts-secret"},
+    "gateway-1": set(),
+    "dedupe-1": set(),
+    "persons-1": set(),
+    "sink-1": {"writers-secret"},
+}
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_service_gets_only_the_secrets_that_it_needs(tmp_path: Path, name: str) -> None:
+    services = Services({**SECRETS, "SEQUENCE_STATE_DIR": str(tmp_path), "PATH": "/usr/bin"})
+    found = [services.kafka(), services.clickhouse(), *services.gateways(), *services.workers()]
+    assert {service.name for service in found} == NEEDED.keys()
+
+    (service,) = (service for service in found if service.name == name)
+
+    assert service.environ["PATH"] == "/usr/bin"
+    assert {value for value in service.environ.values() if "secret" in value} == NEEDED[name]
+
+
+def test_names_of_secret_files_are_not_inherited() -> None:
+    environ = {f"{name}_FILE": "/run/secrets/one" for name in SECRETS} | {"SEQUENCE_KAFKA_CA_FILE": "/ca.pem"}
+
+    assert without_secrets(environ) == {"SEQUENCE_KAFKA_CA_FILE": "/ca.pem"}
+
+
+def test_sink_logs_in_as_the_writer_of_the_embedded_server(tmp_path: Path) -> None:
+    services = Services({**SECRETS, "SEQUENCE_STATE_DIR": str(tmp_path)})
+
+    assert services.clickhouse_settings.username == "default"
+    assert services.clickhouse_settings.password == "writers-secret"
+
+
+def test_passwords_from_files_are_passed_on_as_values(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine\n")
+    environ = {"SEQUENCE_LOCAL_ANALYST_PASSWORD_FILE": str(tmp_path / "mine"), "PATH": "/usr/bin"}
+    settings = load(EmbeddedClickHouseSettings, environ)
+
+    complete = passwords.keep(tmp_path, settings, environ)
+
+    kept = load(EmbeddedClickHouseSettings, complete)
+    assert kept.analyst_password == "mine" == passwords.find(tmp_path, EmbeddedClickHouseSettings(), writer=False)
+    assert kept.password == (tmp_path / passwords.WRITER_FILE).read_text().strip()
+    assert kept.password == passwords.find(tmp_path, EmbeddedClickHouseSettings(), writer=True)
+    assert complete["PATH"] == "/usr/bin"
