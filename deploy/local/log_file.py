@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 LIMIT_BYTES = 8 * 1024 * 1024
-_BYTES_PER_LINE = 500
-"""Upper estimate of a line's length, to find the last lines without reading the whole file."""
 
 
 class LogFile:
@@ -24,13 +22,6 @@ class LogFile:
             self._path.replace(self._path.with_name(f"{self._path.name}.1"))
             self._file = self._path.open("ab", buffering=0)
         self._file.write(data)
-
-    def last_lines(self, count: int) -> list[str]:
-        """Return the last *count* lines of the current file."""
-        size = self._path.stat().st_size
-        with self._path.open("rb") as file:
-            file.seek(max(0, size - count * _BYTES_PER_LINE))
-            return file.read().decode(errors="replace").splitlines()[-count:]
 
     def close(self) -> None:
         """Close the file."""

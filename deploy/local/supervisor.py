@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from deploy.errors import ServiceError
+from deploy.errors import ServiceError, StateError
+from deploy.failure import Cause, Failure, last_warning, python_cause, with_remedy
 from deploy.local.backoff import Backoff, describe_exit
 from deploy.local.child_process import ChildProcess
 from deploy.local.log_file import LogFile
@@ -21,6 +22,8 @@ from deploy.local.probes import Probe
 Say = Callable[[str], None]
 
 _POLL_SECONDS = 0.1
+_KEPT_OUTPUT_BYTES = 128 * 1024
+"""Output of a process that is kept to find why it ended; Kafka logs the cause before its many shutdown steps."""
 _SHOWN_LINES = 20
 
 
@@ -41,6 +44,8 @@ class Service:
     """Services that must be ready before this one is restarted."""
     ready_timeout_seconds: float = 120.0
     stop_timeout_seconds: float = 25.0
+    find_cause: Callable[[Sequence[str]], Cause | None] = python_cause
+    """Finds in the lines of its output why it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +67,20 @@ class SupervisedService:
         self._say = say
         self._log_path = dirs.logs / f"{service.name}.log"
         self._pid_file = dirs.run / f"{service.name}.pid"
-        self._log = LogFile(self._log_path)
+        try:
+            self._log = LogFile(self._log_path)
+        except OSError as error:
+            raise StateError(with_remedy(f"Cannot write {self._log_path}: {error.strerror}")) from error
         self._log_failed = False
+        self._output = bytearray()
+        """The end of what the present process wrote."""
         self._process: ChildProcess | None = None
         self._stopping = False
 
     async def start(self, others: Mapping[str, SupervisedService]) -> None:
         """Start the service and return when it is ready.
 
-        Raises `ServiceError` with the end of its log when it is not ready in time or exits too often.
+        Raises `ServiceError` with the cause when it is not ready in time, exits too often, or needs a person.
         """
         began = monotonic()
         self.task = asyncio.create_task(self._supervise(others), name=self.service.name)
@@ -85,7 +95,8 @@ class SupervisedService:
             self.task.result()
         seconds = monotonic() - began
         if not self.ready.is_set():
-            raise ServiceError(f"{self.service.name} was not ready after {seconds:.0f} s. {self._log_end()}")
+            running = Failure("", cause=self._find_cause() or last_warning(self._lines()))
+            raise ServiceError(f"{self.service.name} was not ready after {seconds:.0f} s. {self._why(running)}")
         self._say(ready_line(self.service.name, self.service.address, seconds))
 
     async def stop(self) -> None:
@@ -114,17 +125,17 @@ class SupervisedService:
         was_ready = False
         while not self._stopping:
             began = monotonic()
-            ending = await self._run_once(restarted=was_ready)
+            failure = await self._run_once(restarted=was_ready)
             was_ready |= self.ready.is_set()
             self.ready.clear()
             if self._stopping:
                 return
             backoff = backoff.after_exit(monotonic() - began)
-            if backoff.exceeds_start_limit and not was_ready:
-                raise ServiceError(f"{name} failed to start {backoff.failures} times ({ending}). {self._log_end()}")
-            self._say(f"{name} {ending}; restarting in {backoff.delay_seconds:g} s")
-            if backoff.should_show_log:
-                self._say(self._log_end())
+            if not was_ready and (failure.is_final or backoff.exceeds_start_limit):
+                times = f" {backoff.failures} times" if backoff.failures > 1 else ""
+                raise ServiceError(f"{name} failed to start{times} ({failure.ending}). {self._why(failure)}")
+            reason = f": {failure.reason}" if failure.cause is not None else ""
+            self._say(f"{name} {failure.ending}; restarting in {backoff.delay_seconds:g} s{reason}")
             await self._wait_to_restart(backoff.delay_seconds, others)
 
     async def _wait_to_restart(self, seconds: float, others: Mapping[str, SupervisedService]) -> None:
@@ -135,8 +146,9 @@ class SupervisedService:
         ):
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _run_once(self, *, restarted: bool) -> str:
-        """Run the process until it exits and return how it ended, in words."""
+    async def _run_once(self, *, restarted: bool) -> Failure:
+        """Run the process until it exits and return how it ended."""
+        self._output.clear()
         try:
             await self.service.probe.prepare()
             command = self.service.command()
@@ -144,7 +156,7 @@ class SupervisedService:
                 command, self.service.environ, self._pid_file, self._write_log, directory=self.service.directory
             )
         except OSError as error:
-            return f"could not be started ({error})"
+            return Failure("could not be started", cause=Cause(with_remedy(str(error))))
         self._process = process
         if self._stopping:
             process.terminate()
@@ -154,12 +166,13 @@ class SupervisedService:
             await asyncio.wait({exited, probing}, return_when=asyncio.FIRST_COMPLETED)
             if probing.done():
                 probing.result()
-            return describe_exit(await exited)
+            code = await exited
         finally:
             self._process = None
             probing.cancel()
             await process.finish()
             self._pid_file.unlink(missing_ok=True)
+        return Failure(describe_exit(code), code, self._find_cause() if code > 0 else None)
 
     async def _wait_until_ready(self, *, restarted: bool) -> None:
         began = monotonic()
@@ -171,6 +184,8 @@ class SupervisedService:
 
     def _write_log(self, data: bytes) -> None:
         """Append the service's output to its log; a full disk must not stop the service."""
+        self._output += data
+        del self._output[:-_KEPT_OUTPUT_BYTES]
         try:
             self._log.write(data)
         except OSError as error:
@@ -178,8 +193,17 @@ class SupervisedService:
                 self._say(f"Cannot write the log of {self.service.name}: {error.strerror}")
             self._log_failed = True
 
-    def _log_end(self) -> str:
-        lines = self._log.last_lines(_SHOWN_LINES) or ["(empty)"]
+    def _lines(self) -> list[str]:
+        return self._output.decode(errors="replace").splitlines()
+
+    def _find_cause(self) -> Cause | None:
+        return self.service.find_cause(self._lines())
+
+    def _why(self, failure: Failure) -> str:
+        """Return the cause and the place of the log, or the end of the log if no cause was found."""
+        if failure.reason:
+            return f"{failure.reason} Log: {self._log_path}"
+        lines = self._lines()[-_SHOWN_LINES:] or ["(empty)"]
         return "\n".join([f"Last lines of {self._log_path}:", *(f"    {line}" for line in lines)])
 
 
@@ -187,10 +211,13 @@ class Supervisor:
     """Supervises the services of one stack."""
 
     def __init__(self, dirs: RuntimeDirs, say: Say) -> None:
-        dirs.logs.mkdir(parents=True, exist_ok=True)
-        dirs.run.mkdir(parents=True, exist_ok=True)
-        for stale in dirs.run.glob("*.pid"):
-            stale.unlink()
+        try:
+            dirs.logs.mkdir(parents=True, exist_ok=True)
+            dirs.run.mkdir(parents=True, exist_ok=True)
+            for stale in dirs.run.glob("*.pid"):
+                stale.unlink()
+        except OSError as error:
+            raise StateError(with_remedy(f"Cannot write {error.filename}: {error.strerror}")) from error
         self.failed = asyncio.Event()
         """Set when a service was given up; `stop` then raises its error."""
         self._dirs = dirs

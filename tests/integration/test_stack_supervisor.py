@@ -178,6 +178,49 @@ async def test_service_that_fails_to_start_is_given_up_with_the_end_of_its_log(
         await supervisor.start(broken)
 
 
+async def test_error_that_a_service_ends_with_is_the_last_sentence(supervisor: Supervisor, tmp_path: Path) -> None:
+    code = "import sys; print('Traceback'); sys.stderr.write('Error: Topics missing: a. Run x.\\n'); sys.exit(1)"
+
+    with pytest.raises(ServiceError) as caught:
+        await supervisor.start(service("broken", tmp_path, code))
+
+    assert str(caught.value) == (
+        "broken failed to start 4 times (exited with code 1). Topics missing: a. Run x. "
+        f"Log: {tmp_path / 'logs' / 'broken.log'}"
+    )
+
+
+@pytest.mark.parametrize("exit_code", [2, os.EX_CONFIG])
+async def test_service_that_a_restart_does_not_help_is_given_up_at_once(
+    supervisor: Supervisor, tmp_path: Path, said: list[str], exit_code: int
+) -> None:
+    code = f"import sys; print('Error: SEQUENCE_X: no. Set another.'); sys.exit({exit_code})"
+
+    with pytest.raises(ServiceError, match=rf"^broken failed to start \(exited with code {exit_code}\)\. SEQUENCE_X"):
+        await supervisor.start(service("broken", tmp_path, code))
+
+    assert said == []
+
+
+async def test_restart_of_a_service_that_was_ready_is_one_line_with_the_cause(
+    supervisor: Supervisor, tmp_path: Path, said: list[str]
+) -> None:
+    dying = SERVE.replace("sys.exit(0)", "print('Error: The disk is full.', flush=True); sys.exit(78)")
+    await supervisor.start(service("one", tmp_path, dying))
+
+    os.kill(pid_of("one", tmp_path), signal.SIGTERM)
+    await wait_for(lambda: is_ready_again("one", said), "the service is ready again")
+
+    assert "one exited with code 78; restarting in 0.5 s: The disk is full." in said
+
+
+async def test_log_that_cannot_be_created_is_reported(supervisor: Supervisor, tmp_path: Path) -> None:
+    (tmp_path / "logs" / "one.log").mkdir()
+
+    with pytest.raises(StateError, match=r"^Cannot write .*one\.log: Is a directory\.$"):
+        await supervisor.start(service("one", tmp_path))
+
+
 async def test_service_that_exceeds_its_ready_timeout_is_given_up(supervisor: Supervisor, tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="slow was not ready after"):
         await supervisor.start(service("slow", tmp_path, "import time; time.sleep(600)", ready_timeout_seconds=0.5))

@@ -73,7 +73,10 @@ PURE = (
     "gateway/projects/auth.py",
     "gateway/projects/changes.py",
     "gateway/projects/table.py",
+    "deploy/embedded/clickhouse/roles.py",
     "deploy/embedded/clickhouse/statements.py",
+    "deploy/embedded/kafka_causes.py",
+    "deploy/failure.py",
     "deploy/local/backoff.py",
 )
 """Modules that decide: they take values, `now` included, and reach neither I/O nor a clock."""

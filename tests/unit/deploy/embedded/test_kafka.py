@@ -34,6 +34,16 @@ def test_records_are_flushed_to_disk_only_with_fsync(tmp_path: Path) -> None:
     assert "log.flush.interval.messages" not in broker(tmp_path).properties(controller_port=20000)
 
 
+@pytest.mark.parametrize(("json_log", "begin"), [(False, "%d{"), (True, '{"time":')])
+def test_log_of_the_broker_has_the_format_of_the_other_services(tmp_path: Path, begin: str, *, json_log: bool) -> None:
+    made = broker(tmp_path, json_log=json_log)
+    made.configure(controller_port=20000)
+    lines = (made.directory / "log4j2.properties").read_text().splitlines()
+    [pattern] = [line.partition(" = ")[2] for line in lines if "layout.pattern" in line]
+
+    assert pattern.startswith(begin)
+
+
 def test_no_path_reaches_what_kafka_parses(tmp_path: Path) -> None:
     odd = Broker(tmp_path / "a,b:c\\d%41 é" / "kafka", 19999, tmp_path / "x:y" / "jars")
 

@@ -10,7 +10,6 @@ from deploy.local.backoff import (
     FIRST_DELAY_SECONDS,
     HEALTHY_SECONDS,
     LONGEST_DELAY_SECONDS,
-    SHOW_LOG_AFTER,
     START_LIMIT_BURST,
     Backoff,
     describe_exit,
@@ -36,7 +35,7 @@ def test_healthy_uptime_resets_the_failure_count() -> None:
     backoff = after([0.1] * 6 + [HEALTHY_SECONDS])
 
     assert backoff.delay_seconds == FIRST_DELAY_SECONDS
-    assert not backoff.should_show_log
+    assert not backoff.exceeds_start_limit
 
 
 @given(UPTIMES)
@@ -49,9 +48,7 @@ def test_early_exit_never_shortens_the_delay(uptimes: list[float]) -> None:
     assert after([*uptimes, 0.0]).delay_seconds >= after(uptimes).delay_seconds
 
 
-def test_log_is_shown_after_three_failures_and_start_given_up_after_four() -> None:
-    assert not after([1.0]).should_show_log
-    assert after([1.0] * SHOW_LOG_AFTER).should_show_log
+def test_start_is_given_up_after_four_failures() -> None:
     assert not after([1.0] * (START_LIMIT_BURST - 1)).exceeds_start_limit
     assert after([1.0] * START_LIMIT_BURST).exceeds_start_limit
 
