@@ -1,6 +1,7 @@
 """Services of the local stack: command, environment, address and readiness probe of each.
 
-They are the processes of a deployment. The same variables tell them where Kafka and ClickHouse are.
+They are the processes of a deployment. The same variables tell them where Kafka and ClickHouse are. Each gets only the
+secrets that it needs, through its environment, which other users cannot read.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from deploy.local.supervisor import Service
 from deploy.logging import LogSettings
 from deploy.settings import LocalSettings, cache_directory, state_directory
 from gateway.settings import GatewaySettings
+from processors.clickhouse.access import AnalystSettings
 from processors.settings import WorkerSettings
 from processors.workers import WORKERS
-from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, environment, load
+from schemas import secret_variables
+from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, declarations, environment, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,21 @@ class StackSettings:
     worker: WorkerSettings = field(default_factory=WorkerSettings)
 
 
+_SECRET_VARIABLES = frozenset(
+    declared.variable
+    for settings in (StackSettings, AnalystSettings)
+    for declared in declarations(settings)
+    if declared.secret or declared.variable == "SEQUENCE_MAVEN_REPOSITORY"
+)
+"""Variables that no service inherits. The URL of the Maven repository can have a password."""
+
+
 # Without `-P`, `-m` would import the packages of the directory in which `sequence up` was started.
 _PYTHON = (sys.executable, "-P")
 
 
 class Services:
-    """The services that *environ* configures."""
+    """The services that *environ* configures. It has the passwords of both users of ClickHouse."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.settings = settings = load(StackSettings, environ)
@@ -48,9 +60,10 @@ class Services:
         self.cache = cache_directory(settings.local, environ)
         self._kafka_address = f"{HOST}:{settings.local.kafka_port}"
         self._clickhouse_url = f"http://{HOST}:{settings.embedded_clickhouse.port}"
-        self._environ = {**environ, **self._addresses(), "PYTHONUNBUFFERED": "1", "TZ": "UTC"}
+        self._environ = {**without_secrets(environ), **self._addresses(), "PYTHONUNBUFFERED": "1", "TZ": "UTC"}
+        self._writer = {"SEQUENCE_CLICKHOUSE_PASSWORD": settings.embedded_clickhouse.password}
         self.kafka_settings = load(KafkaSettings, self._environ)
-        self.clickhouse_settings = load(ClickHouseSettings, self._environ)
+        self.clickhouse_settings = load(ClickHouseSettings, {**self._environ, **self._writer})
         self.broker = Broker(
             self.state / "kafka",
             settings.local.kafka_port,
@@ -67,7 +80,6 @@ class Services:
             **environment(kafka),
             "SEQUENCE_CLICKHOUSE_URL": self._clickhouse_url,
             "SEQUENCE_CLICKHOUSE_USERNAME": "default",
-            "SEQUENCE_CLICKHOUSE_PASSWORD": self.settings.embedded_clickhouse.password,
             "SEQUENCE_STATE_DIR": str(self.state),
             "SEQUENCE_GATEWAY_HOST": HOST,
         }
@@ -101,7 +113,12 @@ class Services:
         """Return the embedded ClickHouse server."""
         command = [*_PYTHON, "-m", "deploy.embedded.clickhouse"]
         url = self._clickhouse_url
-        return Service("clickhouse", lambda: command, self._environ, HttpProbe(f"{url}/ping"), url)
+        passwords = {
+            "SEQUENCE_LOCAL_CLICKHOUSE_PASSWORD": self.settings.embedded_clickhouse.password,
+            "SEQUENCE_LOCAL_ANALYST_PASSWORD": self.settings.embedded_clickhouse.analyst_password,
+        }
+        environ = {**self._environ, **passwords}
+        return Service("clickhouse", lambda: command, environ, HttpProbe(f"{url}/ping"), url)
 
     def gateways(self) -> list[Service]:
         """Return the gateways, on consecutive ports."""
@@ -132,10 +149,20 @@ class Services:
         name = f"{kind}-{number}"
         kafka = self.kafka_settings
         group = f"{kafka.topic_prefix}-{kind}"
+        own = {"SEQUENCE_WORKER_DIR": str(self.worker_directory(name)), **(self._writer if kind == "sink" else {})}
         return Service(
             name,
             lambda: [*_PYTHON, "-m", "deploy.cli", "worker", kind],
-            {**self._environ, "SEQUENCE_WORKER_DIR": str(self.worker_directory(name))},
+            {**self._environ, **own},
             GroupProbe(kafka.bootstrap_servers, group, self.settings.local.workers),
             needs=("kafka", "clickhouse") if kind == "sink" else ("kafka",),
         )
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return *environ* without the secrets of any setting, and without the names of their files."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.removesuffix(secret_variables.SUFFIX) not in _SECRET_VARIABLES
+    }
