@@ -81,7 +81,7 @@ def count_brackets_in_python(reader: Any) -> int:
     [
         (rules, "_check_values", check_each_value, "large items of members 0"),
         (Limits, "parts", 2**40, "members 0 beside NaN"),
-        (lenient_json._Reader, "_end_of_deep_value", count_brackets_in_python, "elements of 1000 levels"),
+        (lenient_json._Reader, "_end_of_deep_value", count_brackets_in_python, "elements of 125000 levels"),
         (json_checks, "_BYTES_PER_EXPONENT", 1, "one item of exponents in a text"),
         (lenient_json, "_scan", JSONDecoder(parse_int=lambda _: None).raw_decode, "one item of 0"),
     ],
