@@ -18,6 +18,7 @@ from gateway.kafka.publisher import KafkaPublisher, Publisher
 from gateway.metrics import GatewayMetrics
 from gateway.projects.last_used import TokenLastUsed
 from gateway.projects.registry import ProjectRegistry, ProjectSource
+from gateway.refusals import RefusalLog
 from gateway.settings import GatewaySettings
 from schemas.topics import Topics
 
@@ -44,7 +45,9 @@ def assemble(
     """Return the gateway on the given parts; the application starts and closes them."""
     metrics.watch_in_flight_bytes(lambda: budget.reserved_bytes)
     health = Health(publisher, projects)
-    last_used = TokenLastUsed(publisher, projects, Topics(settings.kafka.topic_prefix).projects)
+    topics = Topics(settings.kafka.topic_prefix)
+    last_used = TokenLastUsed(publisher, projects, topics.projects)
+    refusals = RefusalLog(metrics, topics.rejected)
     cors = Cors(settings.cors_origins)
     app = web.Application(middlewares=[answer_errors])
     app[METRICS] = metrics
@@ -60,8 +63,10 @@ def assemble(
             await projects.start()
             await publisher.start()
             last_used.start()
+            refusals.start()
             yield
         finally:
+            await refusals.close()
             await last_used.close()
             await asyncio.gather(publisher.close(), projects.close())
 
