@@ -1,4 +1,4 @@
-"""The read-only user `analyst` on a ClickHouse server. The embedded engine has no users; its server enforces the rule.
+"""The read-only user `analyst` on a ClickHouse server. The embedded server has its own with the same grants and limits.
 
 `sequence tables migrate` updates the user each time, so that a changed password takes effect.
 """
@@ -9,10 +9,8 @@ import hashlib
 from dataclasses import dataclass
 
 from processors.clickhouse.client import ClickHouse
+from schemas.clickhouse.analyst import LIMITS, readable_tables
 from schemas.settings import ClickHouseSettings, setting
-
-_SETTINGS = "readonly = 2, max_execution_time = 300, max_memory_usage = 4000000000"
-_TABLES = ("events", "identifies", "persons", "person_states")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +26,19 @@ class AnalystSettings:
 
 
 def statements(settings: ClickHouseSettings, password: str) -> list[str]:
-    """Return the statements that create or update `analyst`, who can only read the tables of *settings*."""
+    """Return the statements that create or update `analyst`, who can only read the tables of *settings*.
+
+    The user may change settings, as BI tools do (`readonly = 2`), but not `readonly`, and limits only within `LIMITS`.
+    """
     # The statement contains a hash, so the password cannot be interpreted as SQL.
     digest = hashlib.sha256(password.encode()).hexdigest()
     login = f"IDENTIFIED WITH sha256_hash BY '{digest}'"
-    grants = [f"GRANT SELECT ON {settings.database}.{table} TO analyst" for table in _TABLES]
+    limits = [f"{name} = {limit} MIN 1 MAX {limit}" for name, limit in LIMITS.items()]
+    pinned = ", ".join(["readonly = 2 CONST", *limits])
+    grants = [f"GRANT SELECT ON {table} TO analyst" for table in readable_tables(settings.database)]
     return [
         f"CREATE USER IF NOT EXISTS analyst {login}",
-        f"ALTER USER analyst {login} DEFAULT DATABASE {settings.database} SETTINGS {_SETTINGS}",
+        f"ALTER USER analyst {login} DEFAULT DATABASE {settings.database} SETTINGS {pinned}",
         *grants,
     ]
 

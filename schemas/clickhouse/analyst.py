@@ -1,0 +1,16 @@
+"""What the login `analyst` may read, and the limits of its queries: the same on a server and in the local stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+LIMITS: Mapping[str, int] = MappingProxyType({"max_execution_time": 300, "max_memory_usage": 4_000_000_000})
+"""Seconds and bytes that a query of an analyst may use. A query may set less, but neither more nor 0, no limit."""
+
+_TABLES = ("events", "identifies", "persons", "person_states")
+
+
+def readable_tables(database: str) -> list[str]:
+    """Return the tables and views of *database* that an analyst may read, as ClickHouse names them."""
+    return [f"{database}.{table}" for table in _TABLES]

@@ -1,0 +1,29 @@
+"""The statements that create the login `analyst` on a ClickHouse server."""
+
+from __future__ import annotations
+
+from processors.clickhouse.access import statements
+from schemas.settings import ClickHouseSettings
+
+STATEMENTS = statements(ClickHouseSettings(database="shop"), "it's a secret")
+
+
+def test_analyst_is_granted_the_tables_only() -> None:
+    grants = [statement for statement in STATEMENTS if statement.startswith("GRANT")]
+
+    assert grants == [
+        f"GRANT SELECT ON shop.{table} TO analyst" for table in ("events", "identifies", "persons", "person_states")
+    ]
+
+
+def test_limits_of_the_analyst_are_pinned() -> None:
+    [update] = [statement for statement in STATEMENTS if statement.startswith("ALTER USER")]
+
+    assert update.endswith(
+        " SETTINGS readonly = 2 CONST, max_execution_time = 300 MIN 1 MAX 300, "
+        "max_memory_usage = 4000000000 MIN 1 MAX 4000000000"
+    )
+
+
+def test_statements_have_no_password() -> None:
+    assert not any("secret" in statement for statement in STATEMENTS)
