@@ -40,7 +40,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """HTTP address of a ClickHouse, whose user `default` has no password."""
+    """HTTP address of a ClickHouse, with a login if one is needed."""
     with services.clickhouse_server(tmp_path_factory.mktemp("clickhouse")) as url:
         yield url
 

@@ -14,12 +14,13 @@ from schemas.clickhouse import TABLES, Table
 from schemas.settings import ClickHouseSettings
 from tests.contracts.sinks import SinkCase
 from tests.fakes.sink import MemorySink
+from tests.support import services
 
 
 @pytest.fixture
 def clickhouse_settings(clickhouse: str) -> Iterator[ClickHouseSettings]:
     """A database for one test, with merges stopped."""
-    settings = ClickHouseSettings(url=clickhouse, database=f"test_{secrets.token_hex(4)}")
+    settings = services.clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
     migrate(settings)
     client = ClickHouse(settings)
     for table in TABLES:

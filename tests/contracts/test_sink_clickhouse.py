@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -68,7 +69,7 @@ def test_insert_that_arrives_after_its_deadline_writes_nothing(
 ) -> None:
     monkeypatch.setattr(insert_module, "ANSWER_SECONDS", 1.0)
     with InsertProxy(clickhouse_settings.url) as proxy:
-        delayed = ClickHouse(ClickHouseSettings(url=proxy.address, database=clickhouse_settings.database))
+        delayed = ClickHouse(replace(clickhouse_settings, url=proxy.address))
         sink = ClickHouseSink(delayed)
         sink.positions(EVENTS, [0])
         proxy.hold()
@@ -87,7 +88,7 @@ async def test_driver_does_not_retry_an_insert_whose_response_is_lost(
 ) -> None:
     with InsertProxy(clickhouse_settings.url) as proxy:
         proxy.responses_to_lose = 1
-        lossy = ClickHouse(ClickHouseSettings(url=proxy.address, database=clickhouse_settings.database))
+        lossy = ClickHouse(replace(clickhouse_settings, url=proxy.address))
         sink = ClickHouseSink(lossy)
         assert sink.positions(EVENTS, [0]) == {}
         with pytest.raises(UnavailableError):

@@ -15,7 +15,7 @@ from processors.clickhouse.migrate import migrate
 from processors.sink.insert import LEASE_MARGIN_SECONDS, ClickHouseSink
 from processors.sink.rows import Block, item_rows
 from schemas.clickhouse import EVENTS
-from schemas.settings import ClickHouseSettings
+from tests.support import services
 from tests.support.records import event_read, track
 
 ROWS = 40_000
@@ -24,7 +24,7 @@ ROWS = 40_000
 
 @pytest.fixture
 def client(clickhouse: str) -> Iterator[ClickHouse]:
-    settings = ClickHouseSettings(url=clickhouse, database=f"test_{secrets.token_hex(4)}")
+    settings = services.clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
     migrate(settings)
     client = ClickHouse(settings)
     yield client

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -74,11 +73,12 @@ def test_second_server_on_the_same_directory_exits_with_an_error(tmp_path: Path)
 
 
 def test_stalled_body_times_out_and_writes_nothing(client: ClickHouseHttp) -> None:
-    host, _, port = urlsplit(client.url).netloc.partition(":")
+    host, _, port = client.netloc.partition(":")
     with socket.create_connection((host, int(port)), timeout=30) as stalled:
         stalled.sendall(
             b"POST /?query=INSERT+INTO+t+FORMAT+JSONEachRow HTTP/1.1\r\nHost: localhost\r\n"
-            b'Content-Length: 1000\r\n\r\n{"a":1}\n'
+            + _login()
+            + b'Content-Length: 1000\r\n\r\n{"a":1}\n'
         )
         began = time.monotonic()
         assert b"X-ClickHouse-Exception-Code: 209" in stalled.recv(65536)
@@ -87,14 +87,17 @@ def test_stalled_body_times_out_and_writes_nothing(client: ClickHouseHttp) -> No
 
 
 def test_truncated_body_writes_nothing(client: ClickHouseHttp) -> None:
-    host, _, port = urlsplit(client.url).netloc.partition(":")
+    host, _, port = client.netloc.partition(":")
     for framing, chunk in (
         (b"Content-Length: 1000", b'{"a":1}\n'),
         (b"Transfer-Encoding: chunked", b'8\r\n{"a":1}\n\r\n'),
     ):
         with socket.create_connection((host, int(port)), timeout=30) as broken:
             broken.sendall(
-                b"POST /?query=INSERT+INTO+t+FORMAT+JSONEachRow HTTP/1.1\r\nHost: localhost\r\n" + framing + b"\r\n\r\n"
+                b"POST /?query=INSERT+INTO+t+FORMAT+JSONEachRow HTTP/1.1\r\nHost: localhost\r\n"
+                + _login()
+                + framing
+                + b"\r\n\r\n"
             )
             broken.sendall(chunk)
     assert client.query("INSERT INTO t VALUES (2)") == ""
@@ -110,7 +113,7 @@ def test_slow_queries_do_not_delay_an_insert(client: ClickHouseHttp) -> None:
         services.eventually(lambda: _running(client, "sleepEachRow") == len(slow), "the slow queries run")
         waiting = [
             threads.submit(user.query, very_slow, max_block_size=1)
-            for user in (client, ClickHouseHttp(client.url, "analyst"))
+            for user in (client, ClickHouseHttp(client.url, "analyst", services.ANALYST_PASSWORD))
         ]
         assert client.send("INSERT INTO t VALUES (1)").status == 200
         assert not any(query.done() for query in waiting)
@@ -147,6 +150,10 @@ def test_invalid_port_is_reported_at_startup(tmp_path: Path) -> None:
     )
     assert ended.returncode == 2
     assert "SEQUENCE_LOCAL_CLICKHOUSE_PORT" in ended.stderr.decode()
+
+
+def _login() -> bytes:
+    return f"X-ClickHouse-Key: {services.WRITER_PASSWORD}\r\n".encode()
 
 
 def _running(client: ClickHouseHttp, word: str) -> int:

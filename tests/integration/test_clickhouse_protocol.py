@@ -182,7 +182,12 @@ def test_sessions_isolate_settings_and_temporary_tables(client: ClickHouseHttp) 
     assert client.query("SELECT a, getSetting('max_threads') FROM mine", session_id="one", session_check=1) == "1\t7"
     assert client.send("SELECT * FROM mine", session_id="two").code == 60
     assert client.send("SELECT * FROM mine").code == 60
-    assert client.send("SELECT * FROM mine", session_id="one", user="analyst").code == 60
+    assert (
+        ClickHouseHttp(client.url, "analyst", services.ANALYST_PASSWORD)
+        .send("SELECT * FROM mine", session_id="one")
+        .code
+        == 60
+    )
     assert client.send("SELECT 1", session_id="three", session_check=1).code == 372
 
 
@@ -196,7 +201,9 @@ def test_unsupported_features_are_rejected_with_code_48(client: ClickHouseHttp) 
 @pytest.mark.usefixtures("client")
 def test_clickhouse_connect_works(url: str) -> None:
     _, _, port = url.rpartition(":")
-    with clickhouse_connect.get_client(host="127.0.0.1", port=int(port), database="sequence") as client:
+    with clickhouse_connect.get_client(
+        host="127.0.0.1", port=int(port), password=services.WRITER_PASSWORD, database="sequence"
+    ) as client:
         assert client.insert("t", [[1, "it's"], [2, "y\n"]], column_names=["a", "b"]).written_rows == 2
         client.raw_insert("t", ["a", "b"], b'3,"z"\n', fmt="CSV")
         assert client.query("SELECT a, b FROM t ORDER BY a").result_rows == [(1, "it's"), (2, "y\n"), (3, "z")]

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sqlite3
+import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ import requests
 from gateway.projects.admin import create_project, create_token, list_projects, list_tokens
 from processors.clickhouse.migrate import migrate
 from schemas.records import Record, event_headers
-from schemas.settings import ClickHouseSettings, KafkaSettings, environment
+from schemas.settings import KafkaSettings, environment
 from schemas.topics import Topics
 from tests.integration.test_gateway_process import gateway
 from tests.support import logs, services
@@ -59,7 +60,7 @@ QUERIES = [source for document in PAGES for source in document.blocks("sql")]
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the local stack's ClickHouse, with one row in each table."""
     with services.running(services.embedded_clickhouse(tmp_path_factory.mktemp("clickhouse"))) as server:
-        migrate(ClickHouseSettings(url=server.address))
+        migrate(services.clickhouse_settings(server.address))
         for table, row in ROWS.items():
             query = f"INSERT INTO sequence.{table} FORMAT JSONEachRow"
             response = requests.post(server.address, params={"query": query}, data=json.dumps(row), timeout=30)
@@ -193,18 +194,43 @@ async def printed(source: str, *, lines: int) -> list[str]:
         await process.wait()
 
 
-@pytest.mark.parametrize("document", [README, SQL], ids=str)
-def test_query_by_curl_is_answered(tables: str, document: Page) -> None:
-    request = document.curl("--data-binary")
-    assert request.url == "http://127.0.0.1:8123"
-    response = requests.post(tables, data=request.body.encode(), headers=request.headers, timeout=30)
+def shell(script: str, directory: Path, tables: str) -> subprocess.CompletedProcess[str]:
+    """Run *script* in *directory*, with the stack of *tables* and this installation's `sequence`."""
+    environ = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(urlsplit(tables).port),
+    }
+    (directory / ".sequence").mkdir(exist_ok=True)
+    (directory / ".sequence" / "analyst-password").write_text(f"{services.ANALYST_PASSWORD}\n")
+    (directory / "query.sql").write_text("SELECT count() FROM events")
+    return subprocess.run(
+        ["/bin/sh", "-ec", script], cwd=directory, env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
 
-    assert response.text == ("Order Completed\tada\t42.5\n" if document == README else "1\n")
+
+def test_query_of_the_readme_is_answered(tables: str, tmp_path: Path) -> None:
+    script = README.block("bash", "sequence sql").replace(".venv/bin/sequence", "sequence")
+
+    done = shell(script, tmp_path, tables)
+
+    assert (done.stdout, done.stderr) == ("Order Completed\tada\t42.5\n", "")
 
 
-def test_query_by_python_is_answered(tables: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_queries_of_the_sql_page_are_answered(tables: str, tmp_path: Path) -> None:
+    done = shell(SQL.block("bash", "sequence sql"), tmp_path, tables)
+
+    first, second, third = done.stdout.splitlines()
+    assert (first, third, done.stderr) == ("Order Completed\t1", "1", "")
+    assert json.loads(second)["traits"] == {"plan": "pro"}
+
+
+def test_query_by_python_is_answered(
+    tables: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = SQL.block("python", "clickhouse_connect")
     assert "port=8123" in source
+    assert shell(SQL.block("bash", "cat .sequence").splitlines()[0], tmp_path, tables).stdout.strip()
+    monkeypatch.chdir(tmp_path)
     exec(source.replace("port=8123", f"port={urlsplit(tables).port}"), {})  # noqa: S102  # it is what the page says to run
 
     assert capsys.readouterr().out == "ada pro\n"
@@ -212,8 +238,9 @@ def test_query_by_python_is_answered(tables: str, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_query_of_a_recipe_is_answered_for_the_analyst(tables: str, query: str) -> None:
-    headers = SQL.curl("--data-binary").headers
-    response = requests.post(tables, params={"database": "sequence"}, data=query.encode(), headers=headers, timeout=30)
+    url = f"http://127.0.0.1:{urlsplit(tables).port}"
+    login = ("analyst", services.ANALYST_PASSWORD)
+    response = requests.post(url, params={"database": "sequence"}, data=query.encode(), auth=login, timeout=30)
 
     assert response.ok, response.text
     assert "timestamp >= now()" in query or response.text
@@ -231,12 +258,12 @@ def test_columns_shown_are_those_of_the_table(tables: str, table: str) -> None:
     ]
 
 
-def test_login_of_the_examples_only_reads(tables: str) -> None:
-    headers = SQL.curl("--data-binary").headers
-    response = requests.post(tables, data=b"TRUNCATE TABLE sequence.events", headers=headers, timeout=30)
+def test_login_of_the_examples_only_reads(tables: str, tmp_path: Path) -> None:
+    done = shell("sequence sql 'TRUNCATE TABLE events'", tmp_path, tables)
 
-    assert not response.ok
-    assert "readonly" in response.text
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "readonly" in done.stderr or "Not enough privileges" in done.stderr
+    assert shell("sequence sql 'SELECT count() FROM events'", tmp_path, tables).stdout == "1\n"
 
 
 def test_null_is_not_stored(tables: str) -> None:

@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from deploy.local.probes import GroupProbe
 from deploy.topics import apply
 from processors.workers import WORKERS
+from schemas.addresses import http_url
 from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.containers import COMPOSE_FILE, DOCKERFILE, ROOT, health_command, service_command
@@ -38,13 +39,15 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 def changes(kafka_settings: KafkaSettings, clickhouse: str, tmp_path: Path) -> Iterator[dict[str, str]]:
     """Addresses and directories of this machine; topics and tables are dropped afterwards."""
     database = f"image_{secrets.token_hex(4)}"
+    server = http_url(clickhouse)
+    (tmp_path / "writer").write_text(f"{server.password}\n")
     yield {
         "SEQUENCE_KAFKA_SERVERS": kafka_settings.bootstrap_servers,
         "SEQUENCE_TOPIC_PREFIX": kafka_settings.topic_prefix,
-        "SEQUENCE_CLICKHOUSE_URL": clickhouse,
-        "SEQUENCE_CLICKHOUSE_USERNAME": "default",
-        "SEQUENCE_CLICKHOUSE_PASSWORD": "",
-        "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "",  # the embedded server manages no users
+        "SEQUENCE_CLICKHOUSE_URL": server.without_login,
+        "SEQUENCE_CLICKHOUSE_USERNAME": server.username or "default",
+        "SEQUENCE_CLICKHOUSE_PASSWORD_FILE": str(tmp_path / "writer"),
+        "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD_FILE": "",  # the embedded server manages no users
         "SEQUENCE_CLICKHOUSE_DATABASE": database,
         "SEQUENCE_STATE_DIR": str(tmp_path),
         "SEQUENCE_GATEWAY_HOST": "127.0.0.1",
@@ -70,10 +73,13 @@ def test_items_reach_clickhouse_through_the_services_of_the_compose_file(
     outputs = [image.run(service_command("init"), image.environ("init", changes)) for _ in range(2)]
     assert [output.returncode for output in outputs] == [0, 0], outputs[0].stderr
     token = (tmp_path / "dev-token").read_text().strip()
-    assert all(f"Token of project 'dev': {token}\n" in output.stdout for output in outputs)
+    assert all("\n  docker compose run --rm sql " in output.stdout for output in outputs)
+    for secret in (token, (tmp_path / "writer").read_text().strip()):
+        assert not [output for output in outputs if secret and secret in output.stdout + output.stderr]
     assert "Topic" not in outputs[1].stdout, "another run changes nothing"
     settings = {"database": changes["SEQUENCE_CLICKHOUSE_DATABASE"]}
-    clickhouse = ClickHouseHttp(changes["SEQUENCE_CLICKHOUSE_URL"], settings=settings)
+    login = (changes["SEQUENCE_CLICKHOUSE_USERNAME"], (tmp_path / "writer").read_text().strip())
+    clickhouse = ClickHouseHttp(changes["SEQUENCE_CLICKHOUSE_URL"], *login, settings=settings)
     started = [service(image, name, changes, tmp_path) for name in ("gateway", *WORKERS)]
 
     with ExitStack() as stack:
@@ -151,6 +157,23 @@ def test_init_reports_every_invalid_setting(image: Image) -> None:
     assert done.returncode == 2
     assert "SEQUENCE_PARTITIONS: " in done.stderr
     assert "SEQUENCE_LOG_LEVEL: " in done.stderr
+
+
+def test_passwords_are_stored_and_not_printed(image: Image, tmp_path: Path) -> None:
+    for volume in ("writer", "analyst", "users.d"):
+        (tmp_path / volume).mkdir()
+
+    done = image.run(service_command("passwords"), image.environ("passwords", {"SEQUENCE_STATE_DIR": str(tmp_path)}))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len((tmp_path / "analyst" / "password").read_text().strip()) == 32
+    changes = {
+        "SEQUENCE_CLICKHOUSE_URL": f"http://127.0.0.1:{free_port()}",
+        "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD_FILE": str(tmp_path / "analyst" / "password"),
+    }
+    asked = image.run([*service_command("sql"), "SELECT 1"], image.environ("sql", changes))
+    assert asked.returncode == 1
+    assert f"ClickHouse at {changes['SEQUENCE_CLICKHOUSE_URL']}/ does not answer" in asked.stderr
 
 
 def test_up_in_the_image_names_the_extra_that_is_missing(image: Image) -> None:

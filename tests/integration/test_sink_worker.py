@@ -29,7 +29,7 @@ from tests.support import logs
 from tests.support.insert_proxy import InsertProxy
 from tests.support.marks import in_make_faults
 from tests.support.records import identify, track
-from tests.support.services import Service, embedded_clickhouse, eventually, running
+from tests.support.services import Service, clickhouse_settings, embedded_clickhouse, eventually, running
 from tests.support.worker_process import Worker
 
 COUNT = 400
@@ -117,7 +117,7 @@ class Pipeline:
 @pytest.fixture
 def pipeline(clickhouse: str, kafka_settings: KafkaSettings, topics: Topics) -> Iterator[Pipeline]:
     """Tables on the shared server."""
-    settings = ClickHouseSettings(url=clickhouse, database=f"test_{secrets.token_hex(4)}")
+    settings = clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
     migrate(settings)
     made = Pipeline(kafka_settings, topics, settings)
     made.stop_merges()
@@ -137,7 +137,7 @@ def server(tmp_path: Path) -> Iterator[Service]:
 @pytest.fixture
 def own_pipeline(server: Service, kafka_settings: KafkaSettings, topics: Topics) -> Pipeline:
     """Tables on the server of this test."""
-    settings = ClickHouseSettings(url=server.address)
+    settings = clickhouse_settings(server.address)
     migrate(settings)
     made = Pipeline(kafka_settings, topics, settings)
     made.stop_merges()

@@ -19,6 +19,7 @@ from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, TABLES, Table
 from schemas.persons import Person, encode_person, fold
 from schemas.settings import ClickHouseSettings
 from tests.contracts.sinks import valid_lease
+from tests.support import services
 from tests.support.records import SlimRecord, event_read, identify, track
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
@@ -27,7 +28,7 @@ EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 @pytest.fixture
 def settings(clickhouse: str) -> Iterator[ClickHouseSettings]:
     """A database that does not exist yet."""
-    made = ClickHouseSettings(url=clickhouse, database=f"test_{secrets.token_hex(4)}")
+    made = services.clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
     yield made
     server = ClickHouse(made, database="default")
     server.execute(f"DROP DATABASE IF EXISTS {made.database}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,7 +38,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ClickHouseHttp:
-    """Sends requests to *url*, with *user* and *password* in the query string if they are set."""
+    """Sends requests to *url* with the login of *user* and *password*, or else the one in *url*."""
 
     url: str
     user: str = ""
@@ -54,14 +55,13 @@ class ClickHouseHttp:
         **parameters: Any,
     ) -> Reply:
         """Send one request with *parameters* in the query string."""
-        login = {name: value for name, value in (("user", self.user), ("password", self.password)) if value}
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=self.timeout_seconds)
+        connection = http.client.HTTPConnection(self.netloc, timeout=self.timeout_seconds)
         try:
             connection.request(
                 method,
-                f"/?{urlencode({**login, **self.settings, **parameters})}",
+                f"/?{urlencode({**self.settings, **parameters})}",
                 body.encode() if isinstance(body, str) else body,
-                dict(headers or {}),
+                {**self._login(), **(headers or {})},
             )
             response = connection.getresponse()
             return Reply(
@@ -69,6 +69,16 @@ class ClickHouseHttp:
             )
         finally:
             connection.close()
+
+    @property
+    def netloc(self) -> str:
+        """Host and port."""
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
+    def _login(self) -> dict[str, str]:
+        url = urlsplit(self.url)
+        user, password = (self.user, self.password) if self.user else (url.username, url.password)
+        return {} if user is None else {"Authorization": f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"}
 
     def query(self, sql: str, **parameters: Any) -> str:
         """Return the result of *sql* without its last newline; fail on an error."""

@@ -31,7 +31,7 @@ FOLDER_MAY_IMPORT = {
     "processors/persons": {"processors", "processors/engine", "schemas"},
     "processors/sink": {"processors", "processors/engine", "processors/clickhouse", "schemas", "schemas/clickhouse"},
     "deploy/embedded": {"deploy", "schemas"},
-    "deploy/embedded/clickhouse": {"deploy", "deploy/embedded", "schemas"},
+    "deploy/embedded/clickhouse": {"deploy", "deploy/embedded", "schemas", "schemas/clickhouse"},
 }
 """Other folders whose modules a folder's own modules import."""
 

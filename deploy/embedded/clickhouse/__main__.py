@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from aiohttp import web
 
-from deploy.embedded.clickhouse.server import create_app
+from deploy.embedded.clickhouse.access import users
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.errors import DeployError
-from deploy.logging import LogSettings, configure
+from deploy.logging import LogSettings, configure, report_fatal
+from deploy.open_files import raise_limit
 from schemas.settings import SettingsError, load
 
 
@@ -19,17 +21,29 @@ def main() -> None:
     try:
         configure(load(LogSettings, os.environ))
         settings = load(EmbeddedClickHouseSettings, os.environ)
+        users(settings)
     except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
+        report_fatal(str(error))
         sys.exit(2)
     try:
         _serve(settings)
     except DeployError as error:
-        sys.stderr.write(f"{error}\n")
+        report_fatal(str(error))
         sys.exit(1)
 
 
 def _serve(settings: EmbeddedClickHouseSettings) -> None:
+    # The engine cannot be loaded with a TZ that is no name of a time zone, such as UTC+3. All times are UTC.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    raise_limit()
+    try:
+        from deploy.embedded.clickhouse.server import create_app  # noqa: PLC0415  # loads the engine, which reads TZ
+    except (ImportError, RuntimeError) as error:
+        raise DeployError(
+            f"The ClickHouse engine cannot be loaded: {error}. Check the limits of this user with `ulimit -a`, and "
+            "that the package chdb is installed completely."
+        ) from error
     web.run_app(
         create_app(settings),
         host="127.0.0.1",

@@ -1,65 +1,146 @@
-"""Users and access control: `default` may do everything, `analyst` may only read the tables.
+"""Who may send which statement: authentication, requests of web pages, and statements of readers and analysts. Pure.
 
-The engine has no users. It enforces that an analyst's connection is read-only (`readonly = 1`), but a read-only query
-could still read files, call other servers, or write its result into a file. `check_analyst` rejects such queries. It
-checks the statement as the engine formats it, without comments and with uniform quotes, and that text is what runs.
+The engine decides what a role may read, write and set (see `roles`). It is built for a local user, so it does not check
+a few statements that reach beyond the tables: `check_read` rejects those. It checks the statement as the engine formats
+it, without comments and with uniform quotes, and that text is what runs.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from urllib.parse import urlsplit
 
 from deploy.embedded.clickhouse.errors import QueryError
-from deploy.embedded.clickhouse.statements import tokenize
+from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
+from deploy.embedded.clickhouse.statements import Token, tokenize
+from schemas.settings import SettingsError
 
 ANALYST = "analyst"
 WRITER = "default"
 
-ANALYST_LIMITS = {"max_execution_time": "300", "max_memory_usage": "4000000000"}
-"""Default limits of an analyst's query, the same as on a ClickHouse server."""
+REVIEWED_ENGINE = "26.9.2.1"
+"""Version of the engine whose functions `_FORBIDDEN_FUNCTIONS` was compared with. A test fails for another one."""
 
-_READ_STATEMENTS = frozenset({"select", "with", "show", "describe", "explain", "exists"})
-_SAFE_TABLE_FUNCTIONS = frozenset(
-    {"numbers", "numbers_mt", "zeros", "zeros_mt", "values", "view", "null", "generateseries", "generate_series"}
-    | {"primes", "generaterandom"}
+_READ_STATEMENTS = frozenset({"select", "with", "show", "describe", "explain", "exists", "set"})
+_FORBIDDEN_FUNCTIONS = frozenset(
+    # Files of the server, objects of its process, and text that is run as a query.
+    {"file", "python", "arrowstream", "eval", "catboostevaluate"}
+    # Configuration, disk and log of the server.
+    | {"getserversetting", "getmacro", "getoskernelversion", "showcertificate", "logtrace"}
+    | {"filesystemavailable", "filesystemcapacity", "filesystemunreserved"}
+    # Calls of other servers.
+    | {"aiclassify", "aiembed", "aiextract", "aifilter", "aigenerate", "airedact", "aisimilarity", "aitranslate"}
 )
-_FORBIDDEN_FUNCTIONS = frozenset({"file", "python", "catboostevaluate", "showcertificate"})
+_FORBIDDEN_CLAUSES = frozenset({("into", "outfile"), ("from", "infile"), ("parallel", "with")})
+_LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+_PAGE_HEADERS = ("Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Dest")
 
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """The two users and their passwords. With an empty password, the user name is enough."""
+    """The two users and their passwords. Nobody authenticates with an empty password."""
 
     writer_password: str
     analyst_password: str
 
     def authenticate(self, user: str, password: str) -> None:
         """Raise `QueryError` unless *user* exists and has *password*."""
-        expected = {WRITER: self.writer_password, ANALYST: self.analyst_password}.get(user)
-        if expected is None or not (expected == "" or hmac.compare_digest(expected.encode(), password.encode())):
+        expected = {WRITER: self.writer_password, ANALYST: self.analyst_password}.get(user, "")
+        if not expected or not hmac.compare_digest(expected.encode(), password.encode()):
             raise QueryError(516, f"{user}: Authentication failed: password is incorrect, or there is no such user.")
 
 
-def check_analyst(normalized: str, table_functions: Iterable[str]) -> None:
-    """Raise `QueryError` unless *normalized*, a statement as the engine formats it, only reads tables.
+def users(settings: EmbeddedClickHouseSettings) -> Users:
+    """Return the users of *settings*; raises `SettingsError` if one has no password."""
+    passwords = {
+        "SEQUENCE_LOCAL_CLICKHOUSE_PASSWORD": settings.password,
+        "SEQUENCE_LOCAL_ANALYST_PASSWORD": settings.analyst_password,
+    }
+    missing = [
+        f"{variable}: must not be empty, because every program on this machine and every web page in a browser on it "
+        "reaches the server; `sequence up` generates a password"
+        for variable, password in passwords.items()
+        if not password
+    ]
+    if missing:
+        raise SettingsError("\n".join(missing))
+    return Users(settings.password, settings.analyst_password)
 
-    *table_functions* are the names of all table functions of the engine.
+
+def check_source(headers: Mapping[str, str], host: str) -> None:
+    """Raise `QueryError` if a web page, or anything else in a browser, may have sent the request with *headers*.
+
+    A page is told apart from a program by the headers that only browsers send. An address typed into a browser is
+    rejected as well: it can redirect here, and the request then has no other sign of the page that sent it. *host* is
+    the Host header: any other name on this port is DNS rebinding, by which a page of that name is same-origin.
+    """
+    found = next((name for name in _PAGE_HEADERS if name in headers), None)
+    if found is not None:
+        raise QueryError(
+            497,
+            f"Requests of web browsers are rejected, and this one has the header {found}. Use `sequence sql`, curl or "
+            "a ClickHouse client.",
+        )
+    if urlsplit(f"//{host}").hostname not in _LOCAL_HOSTS:
+        raise QueryError(497, f"Requests for the host {host!r} are rejected. Connect to 127.0.0.1 or localhost.")
+
+
+def check_read(normalized: str, parameters: Mapping[str, str], user: str) -> None:
+    """Raise `QueryError` if *normalized*, a statement as the engine formats it, reaches beyond the tables.
+
+    *parameters* are the values of the placeholders in it.
     """
     tokens = list(tokenize(normalized))
-    if not tokens or tokens[0].word not in _READ_STATEMENTS:
+    first = next((token for token in tokens if token.text != "("), None)
+    if first is None or first.word not in _READ_STATEMENTS or (first.word == "set" and not _sets_settings(tokens)):
         raise QueryError(
             164,
-            "analyst: Cannot execute query in readonly mode: use SELECT, SHOW, DESCRIBE, EXPLAIN or EXISTS.",
+            f"{user}: Cannot execute query in readonly mode: use SELECT, SHOW, DESCRIBE, EXPLAIN, EXISTS, or SET for a "
+            "setting.",
         )
-    forbidden = _FORBIDDEN_FUNCTIONS | ({name.lower() for name in table_functions} - _SAFE_TABLE_FUNCTIONS)
-    for token, following in pairwise(tokens):
-        name = token.text.strip("`").lower()
-        if following.text == "(" and (name in forbidden or name.startswith("ai")):
-            raise QueryError(
-                497, f"analyst: Not enough privileges: {name}() is not allowed, it can read outside of the tables."
-            )
-        if (token.word, following.word) == ("into", "outfile"):
-            raise QueryError(497, "analyst: Not enough privileges: INTO OUTFILE is not allowed.")
+    for before, token in pairwise([None, *tokens]):
+        if token is not None and _name(token.text) in _FORBIDDEN_FUNCTIONS and not _is_part_of_name(before):
+            raise _forbidden(user, token.text)
+        if before and token and (before.word, token.word) in _FORBIDDEN_CLAUSES:
+            clause = f"{before.text} {token.text}".upper()
+            raise QueryError(497, f"{user}: Not enough privileges: {clause} is not allowed.")
+    for parameter in _identifiers(tokens):
+        if _name(parameters.get(parameter, "")) in _FORBIDDEN_FUNCTIONS:
+            raise _forbidden(user, parameters[parameter])
+
+
+def _sets_settings(tokens: list[Token]) -> bool:
+    """Return whether a SET statement sets settings only: no role, no transaction, no profile, no parameter."""
+    names = [name.text for name, sign in pairwise(tokens) if sign.text == "=" and sign.depth == 0]
+    return tokens[2:3] != [] and tokens[2].text == "=" and not any(map(_is_no_setting, names))
+
+
+def _is_no_setting(name: str) -> bool:
+    return name == "profile" or name.startswith("param_")
+
+
+def _is_part_of_name(before: Token | None) -> bool:
+    """Return whether a name after *before* is the rest of a longer one: the path `properties.file`."""
+    return before is not None and before.text in {".", "^"}
+
+
+def _name(text: str) -> str:
+    return text.strip(' `"').lower()
+
+
+def _identifiers(tokens: list[Token]) -> Iterator[str]:
+    """Yield the names of the placeholders for identifiers, `{name:Identifier}`, which can name a function."""
+    for name, colon, kind in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if colon.text == ":" and kind.word == "identifier":
+            yield name.text
+
+
+def _forbidden(user: str, name: str) -> QueryError:
+    return QueryError(
+        497,
+        f"{user}: Not enough privileges: {name} is not allowed, it reaches beyond the tables. Quote a column of "
+        f"this name with its table, as in t.{name}.",
+    )

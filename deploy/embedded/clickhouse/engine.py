@@ -1,8 +1,8 @@
 """The ClickHouse engine: one `chdb` data directory, and a new connection for every query.
 
-A connection opens in a third of a millisecond, so none is reused: the settings of one query cannot affect another. Only
-a session keeps its connection. A connection runs one query at a time; connections run in parallel. Reads, writes and
-analysts have separate concurrency limits, so that slow SELECTs do not delay an INSERT.
+A connection opens in a third of a millisecond, that of an analyst in two, so none is reused: the settings of one query
+cannot affect another. Only a session keeps its connection. A connection runs one query at a time; connections run in
+parallel. Reads, writes and analysts have separate concurrency limits, so that slow SELECTs do not delay an INSERT.
 
 `Connection.send_insert` would take rows in memory, but it reports no error that occurs after parsing (a constraint, too
 many parts, no memory): it returns success and the rows are lost. An INSERT from a file reports every error.
@@ -11,6 +11,7 @@ many parts, no memory): it returns success and the rows are lost. An INSERT from
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import tempfile
@@ -24,11 +25,13 @@ from typing import Any, TypeVar
 
 from chdb.state.sqlitelike import Connection
 
-from deploy.embedded.clickhouse.access import ANALYST_LIMITS, check_analyst
+from deploy.embedded.clickhouse import opening
+from deploy.embedded.clickhouse.access import WRITER, check_read
 from deploy.embedded.clickhouse.errors import QueryError, from_engine
+from deploy.embedded.clickhouse.roles import Role, on_connect
 from deploy.embedded.clickhouse.sessions import SessionKey, Sessions
 from deploy.embedded.clickhouse.statements import ends_with_values, output_format, returns_result, with_rows_from_file
-from deploy.errors import DeployError
+from deploy.errors import StateError
 
 CONCURRENCY_LIMITS = {"read": 6, "write": 3, "analyst": 3}
 """How many queries of each kind run at the same time. Others are queued."""
@@ -51,9 +54,10 @@ class Query:
     settings: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     kind: str = "read"
-    """A key of `CONCURRENCY_LIMITS`. A query of kind `analyst` may only read tables."""
-    read_only: bool = False
-    """Whether to reject a statement without a result. For an analyst, `check_analyst` decides."""
+    """A key of `CONCURRENCY_LIMITS`."""
+    user: str = WRITER
+    role: Role = Role.WRITER
+    """What the query may do. The engine decides, and `check_read` where it does not."""
     session: SessionKey | None = None
 
 
@@ -79,12 +83,11 @@ class Engine:
         self._directory = directory
         self._threads = ThreadPoolExecutor(sum(CONCURRENCY_LIMITS.values()), thread_name_prefix="clickhouse")
         self._slots = {kind: asyncio.Semaphore(limit) for kind, limit in CONCURRENCY_LIMITS.items()}
-        self._sessions = Sessions(self._connect)
+        self._sessions = Sessions(_connect)
         self._main: Connection | None = None
-        self._table_functions: frozenset[str] = frozenset()
 
     async def start(self, database: str) -> None:
-        """Open the directory and create *database* if needed; raises `DeployError` if the directory is in use."""
+        """Open the directory and create *database* if needed; raises `StateError` if the directory cannot be used."""
         await self._in_thread(self._open, database)
 
     async def stop(self) -> None:
@@ -106,19 +109,12 @@ class Engine:
                 raise
 
     def _open(self, database: str) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._main = opening.open_engine(self._directory, database)
         try:
-            self._main = self._connect()
+            for statement in (*on_connect(Role.WRITER), f"CREATE DATABASE IF NOT EXISTS {_identifier(database)}"):
+                self._main.query(statement)
         except RuntimeError as error:
-            raise DeployError(
-                f"{self._directory} is in use by another process, or damaged: {error}. SEQUENCE_STATE_DIR sets another."
-            ) from error
-        self._main.query(f"CREATE DATABASE IF NOT EXISTS {_identifier(database)}")
-        names = self._main.query("SELECT name FROM system.table_functions", "TabSeparated")
-        self._table_functions = frozenset(names.bytes().decode().split())
-
-    def _connect(self) -> Connection:
-        return Connection(str(self._directory))
+            raise StateError(opening.reason(self._directory, str(error))) from error
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
@@ -127,39 +123,45 @@ class Engine:
         started = time.monotonic_ns()
         try:
             with self._connection(query) as connection:
-                fields = self._insert(connection, query) if query.rows else self._execute(connection, query)
+                writes_rows = query.rows and query.role is Role.WRITER
+                fields = self._insert(connection, query) if writes_rows else self._execute(connection, query)
         except QueryError:
             raise
         except Exception as error:
-            raise from_engine(error) from error
+            raise from_engine(error, query.user) from error
         return QueryResult(**{**fields, "elapsed_ns": time.monotonic_ns() - started})
 
     @contextmanager
     def _connection(self, query: Query) -> Iterator[Connection]:
         if query.session is not None:
             with self._sessions.use(query.session) as connection:
-                _prepare(connection, query)
+                _use_database(connection, query)
+                before = _values(connection, query.settings)
+                _set(connection, query.settings)
                 try:
                     yield connection
                 finally:
-                    _set(connection, dict.fromkeys(query.settings), "DEFAULT")
+                    _set(connection, before)
             return
-        connection = self._connect()
+        connection = _connect(query.role)
         try:
-            _prepare(connection, query)
+            _use_database(connection, query)
+            _set(connection, query.settings)
             yield connection
         finally:
             connection.close()
 
     def _execute(self, connection: Connection, query: Query) -> dict[str, Any]:
         normalized = _normalize(connection, query.sql)
-        if query.kind == "analyst":
-            check_analyst(normalized, self._table_functions)
-        elif query.read_only and not returns_result(normalized):
-            raise QueryError(164, "Cannot execute query in readonly mode: method GET implies readonly.")
-        sql = normalized if query.kind == "analyst" else query.sql
+        sql = query.sql
+        if query.role is not Role.WRITER:
+            check_read(normalized, query.parameters, query.user)
+            sql = normalized
         result_format = output_format(normalized) or query.default_format
         result = connection.query(sql, result_format, params=dict(query.parameters))
+        if not hasattr(result, "bytes"):
+            # `DataFrame` and `ArrowTable` are formats of chdb's own, which return Python objects.
+            raise QueryError(73, f"Unknown format {result_format}")
         shown = result_format if returns_result(normalized) else ""
         return {"content": result.bytes(), "format": shown, **_statistics(result)}
 
@@ -175,21 +177,45 @@ class Engine:
             return _statistics(connection.query(sql, params=dict(query.parameters)))
 
 
-def _prepare(connection: Connection, query: Query) -> None:
-    connection.query(f"USE {_identifier(query.database)}")
-    if query.kind == "analyst":
-        _set(connection, ANALYST_LIMITS)
-    _set(connection, query.settings)
-    if query.kind == "analyst":
-        _set(connection, {"readonly": "1"})
+def _connect(role: Role) -> Connection:
+    connection = opening.connect()
+    try:
+        for statement in on_connect(role):
+            connection.query(statement)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
-def _set(connection: Connection, settings: Mapping[str, str | None], value: str = "") -> None:
-    assignments = []
-    for name, text in settings.items():
-        if not _NAME.fullmatch(name):
+def _use_database(connection: Connection, query: Query) -> None:
+    """Select the database of *query*, as a server does: also one in which the role may read nothing."""
+    try:
+        if query.role is not Role.WRITER:
+            connection.query("SET ROLE writer")
+        connection.query(f"USE {_identifier(query.database)}")
+    finally:
+        if query.role is not Role.WRITER:
+            connection.query(f"SET ROLE {query.role}")
+
+
+def _values(connection: Connection, settings: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the values of *settings* in the session of *connection*, None for a default."""
+    if not settings:
+        return {}
+    names = ", ".join(map(_literal, settings))
+    sql = f"SELECT name, value FROM system.settings WHERE changed AND name IN ({names})"  # noqa: S608  # literals
+    rows = connection.query(sql, "JSONCompactEachRow")
+    values: dict[str, str | None] = dict.fromkeys(settings)
+    return values | dict(json.loads(line) for line in rows.bytes().splitlines())
+
+
+def _set(connection: Connection, settings: Mapping[str, str | None]) -> None:
+    """Set *settings*; None is the default."""
+    for name in settings:
+        if not _NAME.fullmatch(name) or name == "profile":
             raise QueryError(115, f"Unknown setting '{name}'")
-        assignments.append(f"{name} = {value or _literal(text or '')}")
+    assignments = [f"{name} = {'DEFAULT' if text is None else _literal(text)}" for name, text in settings.items()]
     if assignments:
         connection.query(f"SET {', '.join(assignments)}")
 
@@ -204,7 +230,7 @@ def _normalize(connection: Connection, sql: str) -> str:
             "SELECT formatQuerySingleLine({query:String})", "TSVRaw", params={"query": escaped}
         )
     except Exception as error:
-        fault = from_engine(error)
+        fault = from_engine(error, WRITER)
         raise QueryError(fault.code, _SCOPE.sub("", str(fault))) from error
     text: str = formatted.bytes().decode()
     return text.removesuffix("\n")

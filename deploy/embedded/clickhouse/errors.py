@@ -32,6 +32,8 @@ _STATUS = {
 }
 _ERROR = re.compile(r"Code: (\d+)\. .*", re.DOTALL)
 _NESTED = re.compile(r"\A(Code: (\d+)\. DB::Exception: )(?:Code: \2\. DB::Exception: )")
+_DENIED = re.compile(r"default: (?=Not enough privileges)")
+"""The engine knows the user `default` only."""
 
 
 class QueryError(Exception):
@@ -53,9 +55,9 @@ class QueryError(Exception):
         return f"{message}\n" if message.startswith("Code: ") else f"Code: {self.code}. DB::Exception: {message}\n"
 
 
-def from_engine(error: Exception) -> QueryError:
-    """Return the engine's *error* with its code; 1001 (`STD_EXCEPTION`) if it has none."""
+def from_engine(error: Exception, user: str) -> QueryError:
+    """Return the engine's *error* with its code, as *user* gets it; code 1001 (`STD_EXCEPTION`) if it has none."""
     match = _ERROR.search(str(error))
     if match is None:
         return QueryError(1001, str(error))
-    return QueryError(int(match[1]), _NESTED.sub(r"\1", match[0]))
+    return QueryError(int(match[1]), _DENIED.sub(f"{user}: ", _NESTED.sub(r"\1", match[0])))

@@ -9,14 +9,14 @@ import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from deploy.embedded.clickhouse import compression
-from deploy.embedded.clickhouse.access import ANALYST, WRITER, Users
+from deploy.embedded.clickhouse.access import ANALYST, WRITER, Users, check_source, users
 from deploy.embedded.clickhouse.engine import Engine, Query, QueryResult
 from deploy.embedded.clickhouse.errors import QueryError
+from deploy.embedded.clickhouse.roles import Role
 from deploy.embedded.clickhouse.sessions import DEFAULT_TIMEOUT_SECONDS, SessionKey
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.embedded.clickhouse.statements import is_insert, split_insert
@@ -24,9 +24,10 @@ from deploy.settings import state_directory
 
 ENGINE = web.AppKey("engine", Engine)
 SETTINGS = web.AppKey("settings", EmbeddedClickHouseSettings)
+USERS = web.AppKey("users", Users)
 
 _REQUEST_PARAMETERS = frozenset(
-    {"query", "database", "default_format", "user", "password", "query_id", "session_id", "session_timeout"}
+    {"query", "database", "default_format", "query_id", "session_id", "session_timeout"}
     | {"session_check", "quota_key", "wait_end_of_query", "buffer_size", "compress", "decompress", "stacktrace"}
     | {"enable_http_compression", "http_zlib_compression_level", "send_progress_in_http_headers", "role"}
     | {"http_headers_progress_interval_ms", "client_protocol_version", "add_http_cors_header"}
@@ -43,15 +44,15 @@ _CONTENT_TYPES = {
     "TabSeparated": "text/tab-separated-values; charset=UTF-8",
     "TabSeparatedWithNames": "text/tab-separated-values; charset=UTF-8",
 }
-_LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def create_app(settings: EmbeddedClickHouseSettings) -> web.Application:
-    """Return the server as an aiohttp application."""
+    """Return the server as an aiohttp application; raises `SettingsError` if a user has no password."""
     app = web.Application(client_max_size=settings.body_limit_mib * 1024 * 1024, middlewares=[_reject_browsers])
     app[SETTINGS] = settings
+    app[USERS] = users(settings)
     app[ENGINE] = Engine(state_directory(settings.local) / "clickhouse")
     app.cleanup_ctx.append(_engine)
     app.router.add_get("/ping", _ok)
@@ -68,13 +69,10 @@ async def _engine(app: web.Application) -> Any:
 
 @web.middleware
 async def _reject_browsers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Reject requests of web pages: without a password, any page in a browser on this machine could read and write."""
-    # Another host name on this port is DNS rebinding, by which a page of that name would count as same-origin.
-    name = urlsplit(f"//{request.host}").hostname
-    if "Origin" in request.headers or name not in _LOCAL_HOSTS:
-        return _error_response(
-            QueryError(497, "Requests with an Origin header, or for another host than localhost, are rejected.")
-        )
+    try:
+        check_source(request.headers, request.host)
+    except QueryError as error:
+        return _error_response(error)
     return await handler(request)
 
 
@@ -86,10 +84,13 @@ async def _ok(request: web.Request) -> web.Response:
 async def _handle(request: web.Request) -> web.Response:
     query_id = request.query.get("query_id") or str(uuid.uuid4())
     try:
+        if not request.can_read_body and "query" not in request.query:
+            return await _ok(request)
+        # Before the body: a stranger's bytes are not read.
+        user = _authenticate(request)
         body = await _read_body(request)
         if not body and "query" not in request.query:
             return await _ok(request)
-        user = _authenticate(request)
         result = await request.app[ENGINE].run(_query(request, user, body))
     except QueryError as error:
         return _error_response(error, query_id)
@@ -117,16 +118,21 @@ async def _read_body(request: web.Request) -> bytes:
 
 def _authenticate(request: web.Request) -> str:
     """Return the user of the request; raises `QueryError` if the credentials are invalid."""
-    settings = request.app[SETTINGS]
-    user = request.headers.get("X-ClickHouse-User") or request.query.get("user") or WRITER
-    password = request.headers.get("X-ClickHouse-Key") or request.query.get("password") or ""
+    if "user" in request.query or "password" in request.query:
+        # A link can contain these, and a URL is written to histories and logs.
+        raise QueryError(
+            516,
+            "Authentication failed: user and password are not read from the URL. Send them in headers, as curl --user.",
+        )
+    user = request.headers.get("X-ClickHouse-User") or WRITER
+    password = request.headers.get("X-ClickHouse-Key", "")
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "basic":
         try:
             user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             raise QueryError(516, "Invalid Authorization header") from None
-    Users(settings.password, settings.analyst_password).authenticate(user, password)
+    request.app[USERS].authenticate(user, password)
     return user
 
 
@@ -140,14 +146,13 @@ def _query(request: web.Request, user: str, body: bytes) -> Query:
     in_url = parameters.get("query", "").encode()
     text = in_url + (b"\n" if in_url and body else b"") + body
     insert = is_insert(text)
-    if insert and request.method == "GET":
-        raise QueryError(164, "Cannot execute query in readonly mode: method GET implies readonly.")
     statement, rows = split_insert(text) if insert else (text, b"")
     settings = {
         name: value
         for name, value in parameters.items()
         if name not in _REQUEST_PARAMETERS and not name.startswith("param_")
     }
+    role = Role.ANALYST if user == ANALYST else Role.READER if request.method in {"GET", "HEAD"} else Role.WRITER
     return Query(
         sql=_decode(statement).strip(),
         rows=rows,
@@ -157,21 +162,21 @@ def _query(request: web.Request, user: str, body: bytes) -> Query:
         or request.app[SETTINGS].clients.database,
         settings=settings,
         parameters={name[6:]: value for name, value in parameters.items() if name.startswith("param_")},
-        kind="analyst" if user == ANALYST else "write" if insert else "read",
-        read_only=request.method == "GET",
-        session=_session(user, parameters),
+        kind="analyst" if role is Role.ANALYST else "write" if insert else "read",
+        user=user,
+        role=role,
+        session=_session(role, parameters),
     )
 
 
-def _session(user: str, parameters: Mapping[str, str]) -> SessionKey | None:
-    if "session_id" not in parameters or user == ANALYST:
-        # An analyst can neither change settings nor create tables, so a session would keep nothing.
+def _session(role: Role, parameters: Mapping[str, str]) -> SessionKey | None:
+    if "session_id" not in parameters:
         return None
     try:
         timeout_seconds = float(parameters.get("session_timeout", DEFAULT_TIMEOUT_SECONDS))
     except ValueError:
         raise QueryError(36, "session_timeout must be a number of seconds") from None
-    return SessionKey(user, parameters["session_id"], timeout_seconds, parameters.get("session_check") == "1")
+    return SessionKey(role, parameters["session_id"], timeout_seconds, parameters.get("session_check") == "1")
 
 
 def _decode(text: bytes) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.embedded.clickhouse.access import check_analyst
 from deploy.embedded.clickhouse.errors import QueryError, from_engine
 from deploy.embedded.clickhouse.statements import (
     is_insert,
@@ -86,24 +85,14 @@ def test_statements_with_a_result_are_recognized() -> None:
     assert not any(returns_result(sql) for sql in ("CREATE TABLE t", "INSERT INTO t VALUES", "SET a = 1", ""))
 
 
-@pytest.mark.parametrize(
-    "normalized",
-    ["SELECT file('x')", "SELECT `url`('x')", "SELECT 1 INTO OUTFILE 'x'", "DROP TABLE t", "KILL QUERY", ""],
-)
-def test_analyst_query_outside_of_tables_is_rejected(normalized: str) -> None:
-    with pytest.raises(QueryError) as error:
-        check_analyst(normalized, ["url", "numbers"])
-    assert error.value.code in {164, 497}
-
-
-@pytest.mark.parametrize(
-    "normalized", ["SELECT 'file(', file FROM numbers(1)", "WITH 1 AS x SELECT x / 2", "SHOW TABLES"]
-)
-def test_analyst_query_of_tables_is_allowed(normalized: str) -> None:
-    check_analyst(normalized, ["url", "numbers"])
-
-
 def test_engine_error_keeps_its_code_without_a_repeated_prefix() -> None:
-    error = from_engine(RuntimeError("Failed: Code: 60. DB::Exception: Code: 60. DB::Exception: Unknown table. (X)"))
+    error = from_engine(
+        RuntimeError("Failed: Code: 60. DB::Exception: Code: 60. DB::Exception: Unknown table. (X)"), "default"
+    )
     assert (error.code, error.status, error.text) == (60, 404, "Code: 60. DB::Exception: Unknown table. (X)\n")
-    assert from_engine(RuntimeError("odd")).text == "Code: 1001. DB::Exception: odd\n"
+    assert from_engine(RuntimeError("odd"), "default").text == "Code: 1001. DB::Exception: odd\n"
+
+
+def test_engine_error_names_the_user_of_the_request() -> None:
+    error = RuntimeError("Code: 497. DB::Exception: default: Not enough privileges. To execute this query, …")
+    assert from_engine(error, "analyst").text.startswith("Code: 497. DB::Exception: analyst: Not enough privileges.")

@@ -1,0 +1,131 @@
+"""The engine's own access control, as the text of its configuration files. Pure.
+
+The engine has one user, `default`, and three roles. A connection takes the role of its request before it runs the
+statement: `writer` may do everything, `reader` (GET by the writer) and `analyst` may only read. A profile makes every
+setting constant for them that is not listed here, so that the engine refuses it in the URL, in SET and in SETTINGS. Row
+policies empty the system tables with queries, errors and paths of the server. A setting or a system table that a newer
+engine adds is closed until it is listed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from schemas.clickhouse.analyst import LIMITS, readable_tables
+
+CONFIG_FILE = "config.xml"
+_USERS_FILE = "users.xml"
+_READ_ONLY = "2"
+"""A value of `readonly`: no writes, and settings can be changed within the profile."""
+
+_ALLOWED_SETTINGS = frozenset(
+    # Limits. A query can only lower those of `LIMITS`.
+    {*LIMITS, "max_threads", "max_final_threads", "max_block_size", "max_result_rows", "max_result_bytes"}
+    # `USE` sets it.
+    | {"database"}
+    | {"max_rows_to_read", "max_bytes_to_read", "max_rows_to_group_by", "max_rows_to_sort", "limit", "offset"}
+    | {"result_overflow_mode", "read_overflow_mode", "group_by_overflow_mode", "sort_overflow_mode"}
+    | {"timeout_overflow_mode", "connect_timeout", "receive_timeout", "send_timeout", "interactive_delay"}
+    # Meaning of a query.
+    | {"join_use_nulls", "group_by_use_nulls", "transform_null_in", "union_default_mode", "join_algorithm", "final"}
+    | {"any_join_distinct_right_table_keys", "join_any_take_last_row", "prefer_column_name_to_alias", "extremes"}
+    | {"aggregate_functions_null_for_empty", "count_distinct_implementation", "cast_keep_nullable", "session_timezone"}
+    | {"data_type_default_nullable", "distributed_product_mode", "select_sequential_consistency"}
+    | {"optimize_read_in_order", "use_client_time_zone", "cast_string_to_dynamic_use_inference"}
+    | {"enable_analyzer", "allow_experimental_analyzer", "enable_json_type", "allow_experimental_json_type"}
+    | {"enable_dynamic_type", "allow_experimental_dynamic_type", "enable_variant_type", "enable_time_time64_type"}
+    | {"allow_experimental_variant_type", "allow_suspicious_low_cardinality_types"}
+    | {"allow_suspicious_types_in_group_by", "allow_suspicious_types_in_order_by"}
+    # Text of the result, beside every `output_format_`.
+    | {"date_time_input_format", "date_time_output_format", "bool_true_representation", "bool_false_representation"}
+    | {"format_csv_delimiter", "format_csv_null_representation", "format_tsv_null_representation"}
+    # Drivers send these with every request; they have no effect on reading.
+    | {"async_insert", "wait_for_async_insert", "insert_quorum", "mutations_sync", "log_comment", "log_queries"}
+    | {"input_format_null_as_default", "http_response_buffer_size", "http_write_exception_in_output_format"}
+)
+_FILE_SETTINGS = frozenset({"output_format_schema"})
+"""Settings with an allowed prefix that name a file."""
+_MAX_THREADS = 64
+
+_VISIBLE_SYSTEM_TABLES = frozenset(
+    {"aggregate_function_combinators", "build_options", "clusters", "collations", "columns", "current_roles"}
+    | {"data_skipping_indices", "data_type_families", "databases", "dictionaries", "enabled_roles", "formats"}
+    | {"functions", "keywords", "numbers", "numbers_mt", "one", "primes", "settings", "statements", "table_engines"}
+    | {"table_functions", "tables", "time_zones", "zeros", "zeros_mt"}
+)
+"""What BI tools read to list tables, columns, functions and settings."""
+
+
+class Role(StrEnum):
+    """A role of the engine."""
+
+    WRITER = "writer"
+    READER = "reader"
+    ANALYST = "analyst"
+
+
+def on_connect(role: Role) -> list[str]:
+    """Return the statements with which a new connection of *role* begins; none of them can be undone by it."""
+    if role is Role.WRITER:
+        return ["SET ROLE writer"]
+    limits = [f"{name} = {limit}" for name, limit in LIMITS.items()] if role is Role.ANALYST else []
+    return [
+        f"SET ROLE {role}",
+        f"SET {', '.join([*limits, f'readonly = {_READ_ONLY}'])}",
+        f"SET profile = '{role}'",
+    ]
+
+
+def is_allowed(setting: str) -> bool:
+    """Return whether readers and analysts may change *setting*."""
+    prefixed = setting.startswith("output_format_") and setting not in _FILE_SETTINGS
+    return prefixed or setting in _ALLOWED_SETTINGS
+
+
+def configuration(database: str, settings: Iterable[str], system_tables: Iterable[str]) -> dict[str, str]:
+    """Return the engine's configuration files by name, given the names of all its settings and system tables."""
+    return {
+        CONFIG_FILE: f"<clickhouse><users_config>{_USERS_FILE}</users_config></clickhouse>\n",
+        _USERS_FILE: _users(database, sorted(settings), sorted(system_tables)),
+    }
+
+
+def _users(database: str, settings: list[str], system_tables: list[str]) -> str:
+    constants = [_element(name, "<const/>") for name in settings if not is_allowed(name)]
+    threads = _element("max_threads", f"<min>0</min><max>{_MAX_THREADS}</max>")
+    limits = [_element(name, f"<min>1</min><max>{limit}</max>") for name, limit in LIMITS.items()]
+    reader = _element("constraints", *constants, threads)
+    analyst = _element("constraints", *constants, threads, *limits)
+    # A policy hides its table's rows where the expression is 0.
+    policy = _element("filter", "hasAny(currentRoles(), ['writer', 'reader'])")
+    hidden = [_element(name, policy) for name in system_tables if name not in _VISIBLE_SYSTEM_TABLES]
+    grants = [f"GRANT SELECT ON {table}" for table in readable_tables(database)]
+    return _element(
+        "clickhouse",
+        _element("profiles", "<default/>", _element(Role.READER, reader), _element(Role.ANALYST, analyst)),
+        _element("quotas", "<default/>"),
+        _element(
+            "roles",
+            _element(Role.WRITER, _grants("GRANT ALL ON *.*")),
+            _element(Role.READER, _grants("GRANT SELECT, SHOW, dictGet ON *.*")),
+            _element(Role.ANALYST, _grants(*grants)),
+        ),
+        _element(
+            "users",
+            _element(
+                "default",
+                "<password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>",
+                _grants(*(f"GRANT {role}" for role in Role)),
+                _element("databases", _element("system", *hidden)),
+            ),
+        ),
+    )
+
+
+def _grants(*statements: str) -> str:
+    return _element("grants", *(_element("query", statement) for statement in statements))
+
+
+def _element(name: str, *content: str) -> str:
+    return f"<{name}>{''.join(content)}</{name}>\n"
