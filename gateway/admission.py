@@ -1,9 +1,14 @@
-"""Admission control: the memory of requests in progress, the item rate of each project, and validation per tick."""
+"""Admission control: the memory of requests in progress, the item rate of each project, and validation per tick.
+
+Memory is reserved for bytes that have arrived, and no project takes more than its share of it. Requests without a token
+in their headers have a budget of their own, in `gateway.http.sender_budget`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from gateway.errors import OverloadedError, RateLimitedError
 
@@ -14,6 +19,13 @@ class MemoryBudget:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self.reserved_bytes = 0
+        self.on_refusal: Callable[[], None] = _ignore
+        """Called for every request that is refused."""
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether every further request is refused."""
+        return self.reserved_bytes >= self._limit_bytes
 
     def check(self) -> None:
         """Raise `OverloadedError` while more than the limit is reserved."""
@@ -22,6 +34,7 @@ class MemoryBudget:
     def reserve(self, count: int) -> None:
         """Reserve *count* bytes; raise `OverloadedError` and reserve nothing if the limit would be exceeded."""
         if self.reserved_bytes + count > self._limit_bytes:
+            self.on_refusal()
             raise OverloadedError
         self.reserved_bytes += count
 
@@ -32,6 +45,68 @@ class MemoryBudget:
     def release(self, count: int) -> None:
         """Return *count* bytes that were reserved or charged."""
         self.reserved_bytes -= count
+
+
+def _ignore() -> None:
+    pass
+
+
+class ProjectShares:
+    """Bytes of each project's requests, from their arrival to Kafka's acknowledgement.
+
+    No project holds more than the limit, so requests of the others find memory while it waits.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._held: dict[str, int] = {}
+
+    def reserve(self, project_id: str, count: int) -> None:
+        """Reserve *count* bytes for the project; raise `OverloadedError` and reserve nothing above the limit."""
+        held = self._held.get(project_id, 0) + count
+        if held > self._limit_bytes:
+            raise OverloadedError("project_share")
+        self._held[project_id] = held
+
+    def release(self, project_id: str, count: int) -> None:
+        """Return *count* bytes of the project."""
+        held = self._held[project_id] - count
+        if held:
+            self._held[project_id] = held
+        else:
+            del self._held[project_id]
+
+
+class Reservation:
+    """What one request of a known project holds: memory while it has a body, and its share until it is answered."""
+
+    __slots__ = ("_budget", "_memory", "_project_id", "_shared", "_shares")
+
+    def __init__(self, budget: MemoryBudget, shares: ProjectShares, project_id: str) -> None:
+        self._budget = budget
+        self._shares = shares
+        self._project_id = project_id
+        self._memory = 0
+        self._shared = 0
+
+    def reserve(self, count: int) -> None:
+        """Reserve *count* more bytes, or raise `OverloadedError`."""
+        self._shares.reserve(self._project_id, count)
+        self._shared += count
+        self._budget.reserve(count)
+        self._memory += count
+
+    def release_memory(self) -> None:
+        """Return all bytes to the budget. The share keeps them: the records of the body wait for Kafka."""
+        self._budget.release(self._memory)
+        self._memory = 0
+
+    def release(self) -> None:
+        """Return everything."""
+        self.release_memory()
+        if self._shared:
+            self._shares.release(self._project_id, self._shared)
+            self._shared = 0
 
 
 class TokenBucket:

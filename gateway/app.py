@@ -43,8 +43,9 @@ def assemble(
     budget: MemoryBudget,
 ) -> web.Application:
     """Return the gateway on the given parts; the application starts and closes them."""
-    metrics.watch_in_flight_bytes(lambda: budget.reserved_bytes)
-    health = Health(publisher, projects)
+    health = Health(publisher, projects, budget)
+    handler = IngestHandler(settings, publisher, projects, metrics, budget)
+    metrics.watch_in_flight_bytes(lambda: handler.in_flight_bytes)
     topics = Topics(settings.kafka.topic_prefix)
     last_used = TokenLastUsed(publisher, projects, topics.projects)
     refusals = RefusalLog(metrics, topics.rejected)
@@ -52,7 +53,7 @@ def assemble(
     app = web.Application(middlewares=[answer_errors])
     app[METRICS] = metrics
     app[HEALTH] = health
-    app.add_routes(routes(IngestHandler(settings, publisher, projects, metrics, budget), health, metrics, cors))
+    app.add_routes(routes(handler, health, metrics, cors))
     if cors:
         app.on_response_prepare.append(cors.add_headers)
     if hsts := Hsts(settings):

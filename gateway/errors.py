@@ -45,7 +45,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from gateway.ingest.rejections import Code
 
@@ -161,14 +161,15 @@ class HeadersTimeoutError(RequestError):
 
 
 class BodyTimeoutError(RequestError):
-    """The body did not arrive within `SEQUENCE_GATEWAY_BODY_TIMEOUT_SECONDS`."""
+    """The body stalled for `SEQUENCE_GATEWAY_BODY_STALL_TIMEOUT_SECONDS`."""
 
     status = 408
     code = "body_timeout"
 
-    def __init__(self, timeout_seconds: float) -> None:
+    def __init__(self, timeout_seconds: float, minimum_bytes: int) -> None:
         super().__init__(
-            f"The body did not arrive within {timeout_seconds:g} s (SEQUENCE_GATEWAY_BODY_TIMEOUT_SECONDS)."
+            f"The body stalled: fewer than {minimum_bytes} bytes arrived within {timeout_seconds:g} s "
+            "(SEQUENCE_GATEWAY_BODY_STALL_TIMEOUT_SECONDS). Send the request again."
         )
 
 
@@ -186,11 +187,14 @@ class BodyTooLargeError(RequestError):
     status = 413
     code = "body_too_large"
 
-    def __init__(self, limit_bytes: int) -> None:
-        super().__init__(
-            f"The body is larger than {limit_bytes} bytes (SEQUENCE_GATEWAY_BODY_LIMIT_BYTES, or "
-            "SEQUENCE_GATEWAY_COMPRESSED_LIMIT_BYTES if it is compressed). Send smaller batches."
+    def __init__(self, limit_bytes: int, *, token_in_headers: bool = True) -> None:
+        settings = (
+            "(SEQUENCE_GATEWAY_BODY_LIMIT_BYTES, or SEQUENCE_GATEWAY_COMPRESSED_LIMIT_BYTES if it is compressed). Send"
+            if token_in_headers
+            else "(SEQUENCE_GATEWAY_COMPRESSED_LIMIT_BYTES), the limit for a request without a token in its headers. "
+            "Send the token in the `Authorization` header, or send"
         )
+        super().__init__(f"The body is larger than {limit_bytes} bytes {settings} smaller batches.")
 
 
 class TooManyItemsError(RequestError):
@@ -257,10 +261,23 @@ class DrainingError(UnavailableError):
 
 
 class OverloadedError(UnavailableError):
-    """The request would exceed `SEQUENCE_GATEWAY_IN_FLIGHT_LIMIT_BYTES`."""
+    """The request would exceed a limit for the bytes in memory."""
 
     code = "overloaded"
-    message = "Too many bytes are waiting for Kafka. Send the request again later."
+
+    def __init__(self, reason: Literal["memory", "project_share", "unauthenticated"] = "memory") -> None:
+        self.reason = reason
+        """Which limit, as a label of the metric."""
+        super().__init__(_OVERLOADED[reason])
+
+
+_OVERLOADED = {
+    "memory": "Too many bytes are waiting for Kafka. Send the request again later.",
+    "project_share": "Requests of this project hold half of the gateway's memory for requests, the most that one "
+    "project may hold. Send the request again later.",
+    "unauthenticated": "Too many requests without a token in their headers. Send the token in the `Authorization` "
+    "header, or send the request again later.",
+}
 
 
 class UnexpectedError(UnavailableError):

@@ -34,6 +34,11 @@ GATEWAY_BODY_BYTES = Metric("sequence_gateway_body_bytes", "Bytes of request bod
 GATEWAY_IN_FLIGHT_BYTES = Metric(
     "sequence_gateway_in_flight_bytes", "Bytes of request bodies and unacknowledged records in memory"
 )
+GATEWAY_OVERLOADED_REQUESTS = Metric(
+    "sequence_gateway_overloaded_requests",
+    "Requests refused for memory with 503 `overloaded`, by reason: `memory`, `project_share` or `unauthenticated`",
+    ("reason",),
+)
 GATEWAY_PUBLISHED_RECORDS = Metric(
     "sequence_gateway_published_records", "Records acknowledged by Kafka, by topic", ("topic",)
 )
@@ -73,6 +78,7 @@ class GatewayMetrics:
         self.accepted_items = self._counter(GATEWAY_ACCEPTED_ITEMS)
         self.rejected_items = self._counter(GATEWAY_REJECTED_ITEMS)
         self.body_bytes = self._counter(GATEWAY_BODY_BYTES)
+        self.overloaded_requests = self._counter(GATEWAY_OVERLOADED_REQUESTS)
         self.published_records = self._counter(GATEWAY_PUBLISHED_RECORDS)
         self.published_batches = self._counter(GATEWAY_PUBLISHED_BATCHES)
         self.failed_batches = self._counter(GATEWAY_FAILED_BATCHES)

@@ -82,14 +82,21 @@ class GatewaySettings:
         128 * MIB,
         "Maximum total size of request bodies and unacknowledged records in memory",
     )
+    unauthenticated_limit_bytes: Bytes = setting(
+        "SEQUENCE_GATEWAY_UNAUTHENTICATED_LIMIT_BYTES",
+        16 * MIB,
+        "Maximum total size of bodies in memory of requests without a token in their headers",
+    )
     connection_limit: Count = setting(
         "SEQUENCE_GATEWAY_CONNECTION_LIMIT", 20000, "Maximum number of open client connections"
     )
     head_timeout_seconds: Seconds = setting(
         "SEQUENCE_GATEWAY_HEAD_TIMEOUT_SECONDS", 10.0, "Time in which the headers of a request must arrive"
     )
-    body_timeout_seconds: Seconds = setting(
-        "SEQUENCE_GATEWAY_BODY_TIMEOUT_SECONDS", 10.0, "Time in which the body of a request must arrive"
+    body_stall_timeout_seconds: Seconds = setting(
+        "SEQUENCE_GATEWAY_BODY_STALL_TIMEOUT_SECONDS",
+        10.0,
+        "Time in which at least 1 KiB of the body of a request, or the rest of it, must arrive",
     )
     publish_timeout_seconds: Seconds = setting(
         "SEQUENCE_GATEWAY_PUBLISH_TIMEOUT_SECONDS", 5.0, "Time that a request waits for Kafka's acknowledgement"

@@ -7,21 +7,27 @@ import time
 
 from aiohttp import web
 
-from gateway.errors import DrainingError, UnavailableError
+from gateway.admission import MemoryBudget
+from gateway.errors import DrainingError, OverloadedError, UnavailableError
 from gateway.http.responses import json_response
 from gateway.kafka.publisher import Publisher
 from gateway.projects.registry import ProjectSource
 
 _CHECK_TIMEOUT_SECONDS = 2.0
 _CHECK_CACHED_SECONDS = 1.0
+_REFUSAL_SECONDS = 2.0
+"""Time after a request was refused for memory in which the gateway is not ready."""
 
 
 class Health:
     """Answers the probes. Kafka is checked at most once per second, however many probes arrive."""
 
-    def __init__(self, publisher: Publisher, projects: ProjectSource) -> None:
+    def __init__(self, publisher: Publisher, projects: ProjectSource, budget: MemoryBudget) -> None:
         self._publisher = publisher
         self._projects = projects
+        self._budget = budget
+        self._refused_at = float("-inf")
+        budget.on_refusal = self._note_refusal
         self._draining = False
         self._checked_at = float("-inf")
         self._checking: asyncio.Task[None] | None = None
@@ -38,12 +44,17 @@ class Health:
         """Answer 200 if items can be stored; otherwise 503 with the reason."""
         if self._draining:
             raise DrainingError
+        if self._budget.is_exhausted or time.monotonic() - self._refused_at < _REFUSAL_SECONDS:
+            raise OverloadedError
         self._projects.check()
         if self._checking is None or time.monotonic() - self._checked_at > _CHECK_CACHED_SECONDS:
             self._checked_at = time.monotonic()
             self._checking = asyncio.ensure_future(self._check())
         await asyncio.shield(self._checking)
         return json_response(b'{"status":"ready"}')
+
+    def _note_refusal(self) -> None:
+        self._refused_at = time.monotonic()
 
     async def _check(self) -> None:
         try:

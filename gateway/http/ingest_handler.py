@@ -12,10 +12,11 @@ from typing import Literal, NamedTuple
 
 from aiohttp import web
 
-from gateway.admission import LoopThrottle, MemoryBudget, ProjectRates
+from gateway.admission import LoopThrottle, MemoryBudget, ProjectRates, ProjectShares, Reservation
 from gateway.errors import ProjectDisabledError, UnauthorizedError
 from gateway.http.responses import batch_response
-from gateway.ingest.body import MemoryReservation, read_body
+from gateway.http.unauthenticated import UnauthenticatedRequests
+from gateway.ingest.body import BodyLimits, read_body
 from gateway.ingest.envelope import Limits, parse_envelope
 from gateway.ingest.rejections import RejectedItem
 from gateway.ingest.validate import BatchResult, validate_items
@@ -42,6 +43,8 @@ class _Published(NamedTuple):
     accepted: int
     rejected: Mapping[str, int]
     acknowledged: Awaitable[None]
+    reservation: Reservation
+    """Its share is held until the acknowledgement."""
 
 
 class IngestHandler:
@@ -55,15 +58,22 @@ class IngestHandler:
         metrics: GatewayMetrics,
         budget: MemoryBudget,
     ) -> None:
-        self._settings = settings
         self._publisher = publisher
         self._projects = projects
         self._metrics = metrics
         self._budget = budget
+        self._body_limits = BodyLimits.of(settings)
+        self._shares = ProjectShares(project_share(settings))
+        self._unauthenticated = UnauthenticatedRequests(settings, projects)
         self._throttle = LoopThrottle()
         self._rates = ProjectRates()
         self._limits = Limits(settings.batch_limit_items, settings.item_limit_bytes)
         self._topics = Topics(settings.kafka.topic_prefix)
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """Bytes of request bodies and unacknowledged records in memory."""
+        return self._budget.reserved_bytes + self._unauthenticated.budget.reserved_bytes
 
     async def handle_batch(self, request: web.Request) -> web.Response:
         """Ingest the items of the body's `batch`."""
@@ -79,42 +89,60 @@ class IngestHandler:
 
     async def _handle(self, request: web.Request, item_type: Literal["track", "identify"] | None) -> web.Response:
         started = time.perf_counter()
-        reservation = MemoryReservation(self._budget)
+        published = await self._publish(request, item_type)
         try:
-            published = await self._publish(request, item_type, reservation)
+            await published.acknowledged
         finally:
-            reservation.release()
-        await published.acknowledged
+            published.reservation.release()
         self._metrics.accepted_items.inc(published.accepted)
         for code, count in published.rejected.items():
             self._metrics.rejected_items.labels(code).inc(count)
         self._metrics.request_seconds.observe(time.perf_counter() - started)
         return published.response
 
-    async def _publish(
-        self, request: web.Request, item_type: Literal["track", "identify"] | None, reservation: MemoryReservation
-    ) -> _Published:
+    async def _publish(self, request: web.Request, item_type: Literal["track", "identify"] | None) -> _Published:
         token = read_token(request.headers)
-        project = None if token is None else self._authenticate(token)
-        if project is not None:
-            # Before the body is read, so that rejecting a flood is cheap.
-            self._check_rate(project)
-        body = await read_body(request, self._settings, reservation)
-        await self._throttle.next_tick()
-        received_at = time.time_ns() // 1000
-        self._metrics.body_bytes.inc(len(body))
-        envelope = parse_envelope(body, item_type=item_type, limits=self._limits)
-        if project is None or envelope.write_key is not None:
-            project = self._authenticate(agree(token, envelope.write_key))
-        self._spend_rate(project, envelope.count)
-        result = validate_items(envelope, project_id=project.id, received_at=received_at, limits=self._limits)
-        verbose = request.query_string == "" or request.query.get("verbose") != "0"
-        return _Published(
-            response=batch_response(result, verbose=verbose),
-            accepted=len(result.accepted),
-            rejected=Counter(rejected.code for rejected in result.rejected) if result.rejected else {},
-            acknowledged=self._publisher.publish(self._records(project.id, result, received_at)),
-        )
+        project, body, reservation = await self._receive(request, token)
+        try:
+            await self._throttle.next_tick()
+            received_at = time.time_ns() // 1000
+            self._metrics.body_bytes.inc(len(body))
+            envelope = parse_envelope(body, item_type=item_type, limits=self._limits)
+            if token is None or envelope.write_key is not None:
+                project = self._authenticate(agree(token, envelope.write_key))
+            self._spend_rate(project, envelope.count)
+            result = validate_items(envelope, project_id=project.id, received_at=received_at, limits=self._limits)
+            verbose = request.query_string == "" or request.query.get("verbose") != "0"
+            published = _Published(
+                response=batch_response(result, verbose=verbose),
+                accepted=len(result.accepted),
+                rejected=Counter(rejected.code for rejected in result.rejected) if result.rejected else {},
+                acknowledged=self._publisher.publish(self._records(project.id, result, received_at)),
+                reservation=reservation,
+            )
+        except BaseException:
+            reservation.release()
+            raise
+        reservation.release_memory()
+        return published
+
+    async def _receive(self, request: web.Request, token: str | None) -> tuple[Project, bytes, Reservation]:
+        """Return the project, the body and what it holds. A flood is rejected before its bodies are read or parsed."""
+        body = None
+        if token is None:
+            token, body = await self._unauthenticated.receive(request)
+        project = self._authenticate(token)
+        self._check_rate(project)
+        reservation = Reservation(self._budget, self._shares, project.id)
+        try:
+            if body is None:
+                body = await read_body(request, self._body_limits, reservation)
+            else:
+                reservation.reserve(len(body))
+        except BaseException:
+            reservation.release()
+            raise
+        return project, body, reservation
 
     def _check_rate(self, project: Project) -> None:
         if (rate := project.rate()) is not None:
@@ -139,6 +167,11 @@ class IngestHandler:
             rejected_at = format_time(received_at)
             records[self._topics.rejected] = [_rejection(project_id, item, rejected_at) for item in result.rejected]
         return records
+
+
+def project_share(settings: GatewaySettings) -> int:
+    """Return how many bytes of requests in flight one project may hold: half of all, but at least one request."""
+    return max(settings.in_flight_limit_bytes // 2, settings.wire_limit_bytes + settings.body_limit_bytes)
 
 
 def _rejection(project_id: str, item: RejectedItem, rejected_at: str) -> KeyValue:

@@ -8,7 +8,7 @@ import traceback
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.errors import UnexpectedError
+from gateway.errors import OverloadedError, UnexpectedError
 from gateway.http.responses import as_http_error, error_response, new_request_id
 from gateway.metrics import GatewayMetrics
 
@@ -34,6 +34,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
             metrics.unexpected_errors.inc()
             frames = "".join(traceback.format_tb(error.__traceback__))
             log.error("request %s failed with an unexpected %s\n%s", request_id, type(error).__name__, frames)  # noqa: TRY400
+        elif isinstance(answer, OverloadedError):
+            metrics.overloaded_requests.labels(answer.reason).inc()
         response = error_response(answer, request_id)
         if response.status == 408:
             response.force_close()

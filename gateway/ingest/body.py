@@ -1,7 +1,7 @@
-"""Reads and decompresses a request body within its time and size limits.
+"""Reads and decompresses a request body within its limits of size and time.
 
-The body's bytes are reserved in the `MemoryBudget` while the request is processed, so that many large bodies at once
-are rejected before they exhaust memory. Decompression stops at the limit.
+Memory is reserved for bytes as they arrive, never for an announced length, so that many large bodies at once are
+rejected before they exhaust memory. Decompression stops at the limit. A body may take any time, unless it stalls.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import asyncio
 import zlib
 from collections.abc import Callable
 from io import SEEK_CUR, BytesIO
+from typing import NamedTuple, Protocol, Self
 
 import brotli
 import zstandard
 from aiohttp import StreamReader, hdrs, web
 
-from gateway.admission import MemoryBudget
 from gateway.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
@@ -36,43 +36,47 @@ _MAX_STREAMS = 32
 """Concatenated streams in one body. Each costs a copy of the remaining input; clients send one."""
 
 
-class MemoryReservation:
-    """The bytes that one request reserves in the `MemoryBudget`."""
+_STALL_BYTES = 1024
+"""A body stalls when fewer bytes arrive within the timeout. It is less than the slowest of mobile networks sends."""
 
-    __slots__ = ("_budget", "_count")
 
-    def __init__(self, budget: MemoryBudget) -> None:
-        self._budget = budget
-        self._count = 0
+class ReservedBytes(Protocol):
+    """What a request holds."""
 
     def reserve(self, count: int) -> None:
         """Reserve *count* more bytes, or raise `OverloadedError`."""
-        self._budget.reserve(count)
-        self._count += count
-
-    def release(self) -> None:
-        """Return all reserved bytes to the budget."""
-        self._budget.release(self._count)
-        self._count = 0
 
 
-async def read_body(request: web.Request, settings: GatewaySettings, reservation: MemoryReservation) -> bytes:
+class BodyLimits(NamedTuple):
+    """Limits of a body in size and time."""
+
+    wire_bytes: int
+    """Of a compressed body."""
+    body_bytes: int
+    """Of a body after decompression."""
+    stall_seconds: float
+
+    @classmethod
+    def of(cls, settings: GatewaySettings) -> Self:
+        """Return the limits of a request with a token in its headers."""
+        return cls(settings.wire_limit_bytes, settings.body_limit_bytes, settings.body_stall_timeout_seconds)
+
+    @classmethod
+    def unauthenticated(cls, settings: GatewaySettings) -> Self:
+        """Return the limits of a request without: no body is larger than a compressed one."""
+        wire_bytes = settings.wire_limit_bytes
+        return cls(wire_bytes, min(wire_bytes, settings.body_limit_bytes), settings.body_stall_timeout_seconds)
+
+
+async def read_body(request: web.Request, limits: BodyLimits, reserved: ReservedBytes) -> bytes:
     """Return the decompressed body; raise a `RequestError` or `OverloadedError` if that fails."""
+    return decode_body(request, await read_wire(request, limits, reserved), limits, reserved)
+
+
+async def read_wire(request: web.Request, limits: BodyLimits, reserved: ReservedBytes) -> bytes:
+    """Return the body as sent. Memory is reserved for the bytes that have arrived."""
     _check_type(request.headers.get(hdrs.CONTENT_TYPE, ""))
-    # Repeated headers are equivalent to one header with a list, which is not supported.
-    decode = _decoder(",".join(request.headers.getall(hdrs.CONTENT_ENCODING, ())))
-    limit_bytes = settings.body_limit_bytes if decode is None else settings.wire_limit_bytes
-    wire = await _read_wire(request, limit_bytes, settings.body_timeout_seconds, reservation)
-    if decode is None:
-        return wire
-    body = decompress(decode, wire, settings.body_limit_bytes)
-    reservation.reserve(len(body))
-    return body
-
-
-async def _read_wire(
-    request: web.Request, limit_bytes: int, timeout_seconds: float, reservation: MemoryReservation
-) -> bytes:
+    limit_bytes = limits.body_bytes if _decoder_of(request) is None else limits.wire_bytes
     content = request.content
     length = request.content_length
     if length is None and content.is_eof() and hdrs.TRANSFER_ENCODING not in request.headers:
@@ -80,30 +84,44 @@ async def _read_wire(
     if length is not None:
         if length > limit_bytes:
             raise BodyTooLargeError(limit_bytes)
-        reservation.reserve(length)
         if content.is_eof():
+            reserved.reserve(length)
             return content.read_nowait()
     try:
-        async with asyncio.timeout(timeout_seconds):
-            return await _collect(content, limit_bytes, None if length is not None else reservation)
+        return await _collect(content, limit_bytes, limits.stall_seconds, reserved)
     except TimeoutError:
-        raise BodyTimeoutError(timeout_seconds) from None
+        raise BodyTimeoutError(limits.stall_seconds, _STALL_BYTES) from None
     except (web.RequestPayloadError, ConnectionError) as error:
         raise CorruptBodyError(
             "The body is truncated, or does not match its Content-Length or Transfer-Encoding."
         ) from error
 
 
-async def _collect(content: StreamReader, limit_bytes: int, reservation: MemoryReservation | None) -> bytes:
+def decode_body(request: web.Request, wire: bytes, limits: BodyLimits, reserved: ReservedBytes) -> bytes:
+    """Return *wire* decompressed, as the headers of *request* say."""
+    decode = _decoder_of(request)
+    if decode is None:
+        return wire
+    body = decompress(decode, wire, limits.body_bytes)
+    reserved.reserve(len(body))
+    return body
+
+
+async def _collect(content: StreamReader, limit_bytes: int, stall_seconds: float, reserved: ReservedBytes) -> bytes:
+    """Return the rest of the body; raise `TimeoutError` when fewer than `_STALL_BYTES` arrive within the timeout."""
+    loop = asyncio.get_running_loop()
     chunks: list[bytes] = []
-    size = 0
-    while chunk := await content.readany():
-        size += len(chunk)
-        if size > limit_bytes:
-            raise BodyTooLargeError(limit_bytes)
-        if reservation is not None:
-            reservation.reserve(len(chunk))
-        chunks.append(chunk)
+    size = counted = 0
+    async with asyncio.timeout(stall_seconds) as deadline:
+        while chunk := await content.readany():
+            size += len(chunk)
+            if size > limit_bytes:
+                raise BodyTooLargeError(limit_bytes)
+            reserved.reserve(len(chunk))
+            chunks.append(chunk)
+            if size - counted >= _STALL_BYTES:
+                counted = size
+                deadline.reschedule(loop.time() + stall_seconds)
     return b"".join(chunks)
 
 
@@ -191,7 +209,9 @@ _DECODERS: dict[str, Decoder | None] = {
 }
 
 
-def _decoder(encoding: str) -> Decoder | None:
+def _decoder_of(request: web.Request) -> Decoder | None:
+    # Repeated headers are equivalent to one header with a list, which is not supported.
+    encoding = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, ()))
     try:
         return _DECODERS[encoding.strip().lower()]
     except KeyError:

@@ -7,6 +7,7 @@ splits the body.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -104,6 +105,10 @@ _decode_batch_and_items = msgspec.json.Decoder(_Batch[WireItem]).decode
 _decode_unsplit_batch = msgspec.json.Decoder(_Unsplit).decode
 _decode_key = msgspec.json.Decoder(_Key).decode
 
+_MAX_WRITE_KEY_BYTES = 1024
+_WRITE_KEY = re.compile(rb'"writeKey"[ \t\r\n]*+:[ \t\r\n]*+"([^"\\]{1,256}+)"')
+_MAX_WRITE_KEYS = 8
+
 _BATCH_DEPTH = ITEM_DEPTH + 2
 """The body's object and the `batch` array contain the items."""
 
@@ -123,6 +128,25 @@ def parse_envelope(body: bytes, *, item_type: ItemType | None = None, limits: Li
         raise MalformedBodyError(Code.INVALID_ENCODING) from error
     except ValidationError as error:
         raise MalformedBodyError(error.code, error.message) from error
+
+
+def find_write_keys(body: bytes) -> list[str]:
+    """Return what may be the `writeKey` of *body*, without parsing it: every byte is read once.
+
+    `parse_envelope` decides. Of a body that is not strict JSON, members named `writeKey` at any place are returned, the
+    last ones first.
+    """
+    body = body.removeprefix(_BYTE_ORDER_MARK)
+    try:
+        key = _decode_key(body).write_key
+    except (msgspec.DecodeError, RecursionError):
+        found = _WRITE_KEY.findall(body)[: -_MAX_WRITE_KEYS - 1 : -1]
+        return [name.decode() for name in found if name.isascii()]
+    if len(bytes(key)) > _MAX_WRITE_KEY_BYTES:
+        return []
+    with suppress(ValidationError):
+        return list(filter(None, [read_text({"writeKey": key}, "writeKey")]))
+    return []
 
 
 def _parse_batch(body: bytes, limits: Limits) -> Envelope:

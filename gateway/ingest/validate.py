@@ -67,7 +67,7 @@ class _Sender(msgspec.Struct, frozen=True, gc=False):
     passed_quick_checks: bool
     item_limit_bytes: int
     occurrences: dict[str, int]
-    """How many items of the request without `messageId` had the same content so far."""
+    """How many items of each identity the request had so far; of those without `messageId` only."""
 
 
 def validate_items(
@@ -139,8 +139,10 @@ def _read_slow(content: bytes, sender: _Sender) -> Item:
 
 
 def _single(wire: WireItem, content: bytes, sender: _Sender) -> Item | None:
+    identity = None
     if wire.message_id is None:
-        wire.message_id = _make_message_id(content, sender, wire)
+        identity = _identity(content, sender, wire)
+        wire.message_id = _make_message_id(identity, sender)
     items = _items((wire,), sender)
     if items is None:
         return None
@@ -151,6 +153,8 @@ def _single(wire: WireItem, content: bytes, sender: _Sender) -> Item | None:
         size += sender.integrations_bytes
     if size > sender.item_limit_bytes:
         raise too_large("The item with the batch's `context` and `integrations`", size, sender.item_limit_bytes)
+    if identity is not None:
+        sender.occurrences[identity] = sender.occurrences.get(identity, 0) + 1
     return items[0]
 
 
@@ -209,19 +213,26 @@ def _items(wires: Iterable[WireItem], sender: _Sender) -> list[Item] | None:
     return items
 
 
-def _make_message_id(content: bytes, sender: _Sender, wire: WireItem) -> str:
-    """Return a `messageId` for an item without one.
+def _identity(content: bytes, sender: _Sender, wire: WireItem) -> str | None:
+    """Return what distinguishes an item without `messageId`, or None if it has no time of its own.
 
-    If the item has a time of its own, the ID is derived from the item, so that a retry gets the same ID. Among equal
-    items of a request, their order counts. Without a time, equal items may be different events, and the ID is random.
+    A retry has the same identity: `sentAt`, which an SDK sets for each attempt, and the order of members do not count.
     """
     if not (wire.timestamp if wire.timestamp is not None else wire.original_timestamp):
-        return str(uuid.uuid4())
-    # An SDK that retries sends another `sentAt`, and may write the members in another order.
+        return None
     members = _decode_members(content)
     for name in _NOT_IDENTIFYING:
         members.pop(name, None)
     scope = f"{sender.project_id}\0{sender.item_type or ''}\0".encode()
-    digest = blake2b(scope + _encode_sorted(members), digest_size=16).hexdigest()
-    number = sender.occurrences[digest] = sender.occurrences.get(digest, 0) + 1
-    return digest if number == 1 else blake2b(f"{digest}/{number}".encode(), digest_size=16).hexdigest()
+    return blake2b(scope + _encode_sorted(members), digest_size=16).hexdigest()
+
+
+def _make_message_id(identity: str | None, sender: _Sender) -> str:
+    """Return the `messageId` for an item of this identity. Among equal items of a request, their order counts.
+
+    Without a time, equal items may be different events, and the ID is random.
+    """
+    if identity is None:
+        return str(uuid.uuid4())
+    number = sender.occurrences.get(identity, 0)
+    return identity if number == 0 else blake2b(f"{identity}/{number}".encode(), digest_size=16).hexdigest()

@@ -14,7 +14,7 @@ from tests.hostile.bodies import BODIES, GOOD, Body
 from tests.hostile.target import Pause, Reply, Target, read_reply
 from tests.hostile.wire import WIRES, Wire
 
-VARIABLES = {"SEQUENCE_GATEWAY_HEAD_TIMEOUT_SECONDS": "8", "SEQUENCE_GATEWAY_BODY_TIMEOUT_SECONDS": "2"}
+VARIABLES = {"SEQUENCE_GATEWAY_HEAD_TIMEOUT_SECONDS": "8", "SEQUENCE_GATEWAY_BODY_STALL_TIMEOUT_SECONDS": "2"}
 """Settings of the gateway under attack: short timeouts keep the slow attacks short."""
 SLOW_CLIENTS = {"SEQUENCE_GATEWAY_HEAD_TIMEOUT_SECONDS": "600"}
 """For `attack_with_connections`: every connection stays open, however long opening all of them takes."""

@@ -27,6 +27,7 @@ BODY_CODES = {
     Code.BATCH_NOT_AN_ARRAY,
     Code.BATCH_EMPTY,
     Code.TOO_MANY_ITEMS,
+    Code.TOO_COMPLEX,
 }
 """Codes that no item has."""
 

@@ -134,7 +134,7 @@ async def test_request_that_does_not_end_is_cancelled_within_20_seconds(
     proxy: KafkaProxy, token: str, topics: Topics
 ) -> None:
     variables = {
-        "SEQUENCE_GATEWAY_BODY_TIMEOUT_SECONDS": "600",
+        "SEQUENCE_GATEWAY_BODY_STALL_TIMEOUT_SECONDS": "600",
         "SEQUENCE_GATEWAY_PUBLISH_TIMEOUT_SECONDS": "600",
         "SEQUENCE_GATEWAY_DELIVERY_TIMEOUT_SECONDS": "600",
     }

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.admission import LoopThrottle, MemoryBudget, ProjectRates, TokenBucket
+from gateway.admission import LoopThrottle, MemoryBudget, ProjectRates, ProjectShares, Reservation, TokenBucket
 from gateway.errors import OverloadedError, RateLimitedError
 
 
@@ -32,6 +32,56 @@ def test_budget_charged_above_its_limit_rejects_requests_until_released() -> Non
 
     budget.release(1)
     budget.check()
+
+
+def test_budget_reports_every_refusal() -> None:
+    budget, refusals = MemoryBudget(10), list[int]()
+    budget.on_refusal = lambda: refusals.append(budget.reserved_bytes)
+    budget.reserve(10)
+
+    assert budget.is_exhausted
+    with pytest.raises(OverloadedError):
+        budget.reserve(1)
+
+    assert refusals == [10]
+
+
+def test_project_above_its_share_is_refused_and_another_is_not() -> None:
+    budget, shares = MemoryBudget(100), ProjectShares(50)
+    one, more, other = (Reservation(budget, shares, project) for project in ("a", "a", "b"))
+    one.reserve(40)
+
+    with pytest.raises(OverloadedError, match="project"):
+        more.reserve(11)
+
+    other.reserve(50)
+    assert budget.reserved_bytes == 90
+
+
+def test_share_is_held_after_the_memory_is_released() -> None:
+    budget, shares = MemoryBudget(100), ProjectShares(50)
+    waiting, next_one = Reservation(budget, shares, "a"), Reservation(budget, shares, "a")
+    waiting.reserve(50)
+    waiting.release_memory()
+
+    assert budget.reserved_bytes == 0
+    with pytest.raises(OverloadedError, match="project"):
+        next_one.reserve(1)
+
+    waiting.release()
+    next_one.reserve(50)
+    next_one.release()
+    assert budget.reserved_bytes == 0
+
+
+def test_refused_reservation_leaves_nothing_after_its_release() -> None:
+    budget, shares = MemoryBudget(10), ProjectShares(50)
+    refused = Reservation(budget, shares, "a")
+    with pytest.raises(OverloadedError):
+        refused.reserve(11)
+    refused.release()
+
+    Reservation(MemoryBudget(50), shares, "a").reserve(50)
 
 
 def test_burst_is_admitted_and_then_the_rate_holds() -> None:

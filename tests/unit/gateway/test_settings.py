@@ -17,7 +17,7 @@ from schemas.settings import SettingsError, load
         ("SEQUENCE_GATEWAY_ITEM_LIMIT_BYTES", "524289", "between 1 and 524288"),
         ("SEQUENCE_GATEWAY_BATCH_BYTES", "1024", "between 16384 and 983040"),
         ("SEQUENCE_GATEWAY_CONNECTION_LIMIT", "0", "at least 1"),
-        ("SEQUENCE_GATEWAY_BODY_TIMEOUT_SECONDS", "0", "greater than 0"),
+        ("SEQUENCE_GATEWAY_BODY_STALL_TIMEOUT_SECONDS", "0", "greater than 0"),
         ("SEQUENCE_GATEWAY_TRUSTED_PROXIES", "10.0.0.5,proxy", "IP addresses or CIDR networks, comma-separated"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import MalformedBodyError, TooManyItemsError
-from gateway.ingest.envelope import Limits, parse_envelope
+from gateway.ingest.envelope import Limits, find_write_keys, parse_envelope
 from gateway.ingest.rejections import Code
 from tests.unit.gateway.ingest.checking import VALID, check, raw
 
@@ -103,3 +103,39 @@ def test_commas_inside_items_do_not_count_as_items() -> None:
     result = check(f'{{"batch":[{",".join([item] * 4)}]}}', limits=Limits(item_bytes=400_000))
 
     assert len(result.accepted) == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "keys"),
+    [
+        (b'{"batch":[{"writeKey":"nested"}],"writeKey":"w"}', ["w"]),
+        (b'\xef\xbb\xbf {"writeKey":"w","userId":"u"}', ["w"]),
+        (b'{"writeKey":"\\u0077","batch":[]}', ["w"]),
+        (b'{"writeKey":"first","writeKey":"w"}', ["w"]),
+        (b'{"batch":[{"writeKey":"nested"}]}', []),
+        (b'{"writeKey":5}', []),
+        (b'{"writeKey":null}', []),
+        (b'{"writeKey":"' + b"w" * 2000 + b'"}', []),
+        (b'{"batch":[{"writeKey":"nested","a":NaN}],"writeKey" : "w"}', ["w", "nested"]),
+        (b'{"writeKey":"w","batch":' + b"[" * 100_000, ["w"]),
+        (b'{"writeKey":"\xff","batch":[NaN]}', []),
+        (b'"writeKey":"w",' * 100, ["w"] * 8),
+        (b"[]", []),
+        (b"", []),
+    ],
+)
+def test_writekey_is_found_without_parsing(body: bytes, keys: list[str]) -> None:
+    assert find_write_keys(body) == keys
+
+
+def test_body_that_is_not_strict_json_may_have_as_many_parts_as_an_item_holds() -> None:
+    members = ",".join(f'"k{number}":0' for number in range(100))
+    limits = Limits(batch_items=3, item_bytes=400)
+
+    assert limits.parts == 103
+    assert len(check(f'{{"batch":[{VALID},NaN],{members}}}', limits=limits).accepted) == 1
+    assert len(check(f'{{"batch":[{VALID},0],{members},"more":0}}', limits=limits).accepted) == 1
+    with pytest.raises(MalformedBodyError) as caught:
+        parse_envelope(f'{{"batch":[{VALID},NaN],{members},"more":0}}'.encode(), limits=limits)
+
+    assert caught.value.code == Code.TOO_COMPLEX
