@@ -1,0 +1,60 @@
+"""The logs of a healthy `sequence up`: nothing at WARNING or above, in text and in JSON, at start, stop and restart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.faults.quiet import QuietStack, report, severe_lines, watch
+
+pytestmark = pytest.mark.services
+
+
+@pytest.mark.timeout(240)
+def test_healthy_stack_logs_no_warning_and_only_json_when_asked(tmp_path: Path) -> None:
+    stack = QuietStack(tmp_path, {"SEQUENCE_LOG_FORMAT": "json"}, each=1)
+    for seed in (1, 2):
+        with stack.running():
+            stack.send(3.0, seed)
+    logs = stack.logs(hours=1.0)
+
+    assert [log for log in logs if log.severe] == []
+    assert {log.part for log in logs} == {"kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1"}
+    for path in (tmp_path / "state" / "logs").glob("*.log"):
+        for line in path.read_text().splitlines():
+            assert json.loads(line).keys() >= {"time", "level", "logger", "message"}
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_healthy_stack_logs_no_warning_beyond_the_first_five_minutes(tmp_path: Path) -> None:
+    """Faust has checks that begin after five minutes; one of them logged ERROR for each healthy partition."""
+    logs = watch(tmp_path, minutes=7.0)
+
+    assert [log for log in logs if log.severe] == [], report(logs)
+    assert max(log.bytes_per_hour for log in logs) < 100_000, report(logs)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-11-29T01:49:34.762Z WARNING aiokafka.consumer: Heartbeat failed",
+        "2026-11-29T01:49:34.762Z WARN QuorumController: Performing controller activation.",
+        "2026-11-29T01:49:34.762Z ERROR faust.app: Stream has not started processing",
+        '{"time": "t", "level": "warning", "logger": "a", "message": "INFO level"}',
+        '{"time":"t","level":"error","logger":"a","message":"b"}',
+        "Traceback (most recent call last):",
+        "WARNING: A terminally deprecated method in sun.misc.Unsafe has been called",
+        "<string>:1: DeprecationWarning: old",
+    ],
+)
+def test_line_at_warning_or_without_a_level_is_counted(line: str) -> None:
+    quiet = [
+        "2026-11-29T01:49:30.852Z INFO gateway.server: WARNING ERROR",
+        '{"time":"t","level":"info","message":"x"}',
+        "",
+    ]
+
+    assert severe_lines("\n".join([*quiet, line])) == (line,)
