@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from deploy.embedded.clickhouse.access import REVIEWED_ENGINE
 from processors.clickhouse.access import statements
 from schemas.settings import ClickHouseSettings
 from tests.support import services
+from tests.support.chromium_headers import HEADERS
 from tests.support.clickhouse_escapes import (
     FILE_READS,
     NETWORK_CALLS,
@@ -205,6 +207,65 @@ def test_engine_parses_the_statements_that_create_the_analyst_of_a_server(url: s
     for statement in statements(ClickHouseSettings(), "password"):
         parsed = ClickHouseHttp(url).query("SELECT formatQuerySingleLine({q:String})", param_q=statement)
         assert "max_memory_usage = 4000000000 MIN 1 MAX 4000000000" in parsed or "SETTINGS" not in statement
+
+
+@pytest.mark.parametrize("vector", HEADERS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_request_of_a_browser_is_rejected_with_the_right_password(url: str, vector: str, method: str) -> None:
+    client = ClickHouseHttp(url)
+    reply = client.send(method=method, query="SELECT 1", headers=HEADERS[vector])
+    assert (reply.status, reply.code) == (403, 497)
+    assert not any(name.startswith("access-control-") for name in reply.headers)
+    for name in HEADERS[vector].keys() & {"Origin", "Sec-Fetch-Site", "Sec-Fetch-Dest"}:
+        assert client.send(method=method, query="SELECT 1", headers={name: HEADERS[vector][name]}).status == 403
+    assert client.send(method=method, query="SELECT 1").text == "1\n"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Referer": "http://page.example/"}, {"Host": "page.example"}, {"Host": "page.example:8123"}, {"Origin": "null"}],
+    ids=str,
+)
+def test_request_for_or_from_another_host_is_rejected(url: str, headers: dict[str, str]) -> None:
+    client = ClickHouseHttp(url)
+    assert client.send("SELECT 1", headers=headers).code == 497
+    assert client.send(method="GET", headers=headers).code == 497
+    assert client.send("SELECT 1", headers={"Host": "localhost:8123"}).text == "1\n"
+
+
+def test_login_in_the_url_is_rejected(url: str) -> None:
+    with_login = ClickHouseHttp(url)
+    without_login = ClickHouseHttp(f"http://{with_login.netloc}")
+    login = {"user": "default", "password": services.WRITER_PASSWORD}
+    for settings in (login, {"user": "default"}, {"password": services.WRITER_PASSWORD}):
+        for client in (with_login, without_login):
+            reply = replace(client, settings=settings).send("SELECT 1")
+            assert (reply.status, reply.code) == (403, 516)
+
+
+def test_users_authenticate_with_their_passwords(url: str) -> None:
+    writer, analyst = services.WRITER_PASSWORD, services.ANALYST_PASSWORD
+    address = f"http://{ClickHouseHttp(url).netloc}"
+    for user, password in [
+        ("default", analyst),
+        ("analyst", writer),
+        ("somebody", ""),
+        ("default", ""),
+        ("analyst", ""),
+    ]:
+        assert ClickHouseHttp(address, user, password).send("SELECT 1").code == 516
+    client = ClickHouseHttp(address)
+    assert (client.send("SELECT 1").status, client.send("SELECT 1").code) == (403, 516)
+    assert client.send("SELECT 1", headers={"Authorization": "Basic ???"}).code == 516
+    assert client.send("SELECT 1", headers={"X-ClickHouse-User": "analyst", "X-ClickHouse-Key": analyst}).text == "1\n"
+    assert client.send("SELECT 1", headers={"X-ClickHouse-Key": writer}).text == "1\n"
+    assert ClickHouseHttp(address, "analyst", analyst).query("SELECT 1") == "1"
+    assert client.send(method="GET").text == "Ok.\n"
+
+
+def test_reviewed_functions_are_those_of_the_engine(url: str) -> None:
+    """For another engine, compare `_FORBIDDEN_FUNCTIONS` with its `system.functions` and then change the constant."""
+    assert ClickHouseHttp(url).query("SELECT version()") == REVIEWED_ENGINE
 
 
 def test_error_names_the_user_of_the_request(analyst: ClickHouseHttp) -> None:

@@ -8,11 +8,13 @@ import time
 
 from aiohttp import web
 
+from deploy.embedded.clickhouse import directory
 from deploy.embedded.clickhouse.access import users
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.errors import DeployError
 from deploy.logging import LogSettings, configure, report_fatal
 from deploy.open_files import raise_limit
+from deploy.settings import state_directory
 from schemas.settings import SettingsError, load
 
 
@@ -37,9 +39,10 @@ def _serve(settings: EmbeddedClickHouseSettings) -> None:
     os.environ["TZ"] = "UTC"
     time.tzset()
     raise_limit()
+    directory.enter(state_directory(settings.local) / "clickhouse", settings.clients.database)
     try:
-        from deploy.embedded.clickhouse.server import create_app  # noqa: PLC0415  # loads the engine, which reads TZ
-    except (ImportError, RuntimeError) as error:
+        from deploy.embedded.clickhouse.server import create_app  # noqa: PLC0415  # loads the engine
+    except (ImportError, RuntimeError, ValueError) as error:
         raise DeployError(
             f"The ClickHouse engine cannot be loaded: {error}. Check the limits of this user with `ulimit -a`, and "
             "that the package chdb is installed completely."

@@ -27,6 +27,7 @@ from chdb.state.sqlitelike import Connection
 
 from deploy.embedded.clickhouse import opening
 from deploy.embedded.clickhouse.access import WRITER, check_read
+from deploy.embedded.clickhouse.directory import reason
 from deploy.embedded.clickhouse.errors import QueryError, from_engine
 from deploy.embedded.clickhouse.roles import Role, on_connect
 from deploy.embedded.clickhouse.sessions import SessionKey, Sessions
@@ -77,10 +78,10 @@ class QueryResult:
 
 
 class Engine:
-    """The `chdb` engine of one directory. Call its methods from one event loop; queries run in threads."""
+    """The `chdb` engine of the working directory. Call its methods from one event loop; queries run in threads."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self) -> None:
+        self._directory = Path.cwd()
         self._threads = ThreadPoolExecutor(sum(CONCURRENCY_LIMITS.values()), thread_name_prefix="clickhouse")
         self._slots = {kind: asyncio.Semaphore(limit) for kind, limit in CONCURRENCY_LIMITS.items()}
         self._sessions = Sessions(_connect)
@@ -114,7 +115,7 @@ class Engine:
             for statement in (*on_connect(Role.WRITER), f"CREATE DATABASE IF NOT EXISTS {_identifier(database)}"):
                 self._main.query(statement)
         except RuntimeError as error:
-            raise StateError(opening.reason(self._directory, str(error))) from error
+            raise StateError(reason(self._directory, str(error))) from error
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

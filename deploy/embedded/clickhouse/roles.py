@@ -14,7 +14,8 @@ from enum import StrEnum
 
 from schemas.clickhouse.analyst import LIMITS, readable_tables
 
-CONFIG_FILE = "config.xml"
+CONFIG_FILE = "engine.xml"
+"""The engine reads a file `config.xml` of its own accord, even without a data directory."""
 _USERS_FILE = "users.xml"
 _READ_ONLY = "2"
 """A value of `readonly`: no writes, and settings can be changed within the profile."""

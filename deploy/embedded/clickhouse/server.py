@@ -20,7 +20,6 @@ from deploy.embedded.clickhouse.roles import Role
 from deploy.embedded.clickhouse.sessions import DEFAULT_TIMEOUT_SECONDS, SessionKey
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.embedded.clickhouse.statements import is_insert, split_insert
-from deploy.settings import state_directory
 
 ENGINE = web.AppKey("engine", Engine)
 SETTINGS = web.AppKey("settings", EmbeddedClickHouseSettings)
@@ -49,11 +48,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def create_app(settings: EmbeddedClickHouseSettings) -> web.Application:
-    """Return the server as an aiohttp application; raises `SettingsError` if a user has no password."""
+    """Return the server of the working directory as an application; raises `SettingsError` if a password is missing."""
     app = web.Application(client_max_size=settings.body_limit_mib * 1024 * 1024, middlewares=[_reject_browsers])
     app[SETTINGS] = settings
     app[USERS] = users(settings)
-    app[ENGINE] = Engine(state_directory(settings.local) / "clickhouse")
+    app[ENGINE] = Engine()
     app.cleanup_ctx.append(_engine)
     app.router.add_get("/ping", _ok)
     app.router.add_get("/replicas_status", _ok)
