@@ -35,7 +35,7 @@ def has_tables(settings: ClickHouseSettings) -> bool:
 
 
 async def rewind(settings: KafkaSettings, partitions: int) -> bool:
-    """Commit the beginning of each log of the sink that has a commit, and return whether there is one.
+    """Commit the beginning of each log of the sink, and return whether one of them has records.
 
     No sink may run. Raises `ServiceError` if Kafka does not accept the commit in time.
     """
@@ -48,17 +48,10 @@ async def rewind(settings: KafkaSettings, partitions: int) -> bool:
     try:
         await consumer.start()
         consumer.assign(tps)
-        committed = [tp for tp in tps if await consumer.committed(tp) is not None]
-        starts = await consumer.beginning_offsets(committed) if committed else {}
-        while starts:
-            try:
-                await consumer.commit(starts)
-                break
-            except CommitFailedError:
-                # A killed sink is still a member.
-                if monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.5)
+        starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        # Whatever is committed: a broker that has just started may not show the last commits yet.
+        while not await _commit(consumer, starts, give_up=monotonic() > deadline):  # noqa: ASYNC110  # a broker is polled
+            await asyncio.sleep(0.5)
     except KafkaError as error:
         raise ServiceError(
             f"ClickHouse has no tables, and Kafka did not accept that the sink loads its topics again: {error}. "
@@ -66,4 +59,15 @@ async def rewind(settings: KafkaSettings, partitions: int) -> bool:
         ) from error
     finally:
         await consumer.stop()
-    return bool(starts)
+    return any(starts[tp] < ends[tp] for tp in tps)
+
+
+async def _commit(consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int], *, give_up: bool) -> bool:
+    """Commit *offsets* and return whether the group accepts it: until its session ends, a killed sink is a member."""
+    try:
+        await consumer.commit(offsets)
+    except CommitFailedError:
+        if give_up:
+            raise
+        return False
+    return True
