@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,11 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
-from deploy.errors import AlreadyRunningError, ServiceError, StateError
-from deploy.local import parent_death, state_lock
-from deploy.local.ports import is_port_free
+from deploy.errors import ServiceError, StateError
+from deploy.local import parent_death
 from deploy.local.supervisor import RuntimeDirs, Service, Supervisor
-from tests.support.services import alive, eventually, free_port
+from tests.support.services import alive, eventually
 
 SERVE = """
 import signal, subprocess, sys, time
@@ -272,29 +270,3 @@ def test_parent_that_has_already_ended_is_noticed() -> None:
     parent_death.call_when_orphaned(os.getppid() + 1, orphaned.set)
 
     assert orphaned.wait(10)
-
-
-def test_state_directory_is_locked_by_one_stack_at_a_time(tmp_path: Path) -> None:
-    with (
-        state_lock.held(tmp_path),
-        pytest.raises(AlreadyRunningError, match=f"process {os.getpid()}") as caught,
-        state_lock.held(tmp_path),
-    ):
-        pass
-
-    assert "SEQUENCE_STATE_DIR" in str(caught.value)
-    with state_lock.held(tmp_path):
-        pass
-
-
-def test_state_directory_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a directory")
-
-    with pytest.raises(StateError, match="SEQUENCE_STATE_DIR"), state_lock.held(tmp_path / "file" / "state"):
-        pass
-
-
-def test_port_with_a_listener_is_not_free() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        assert not is_port_free(server.getsockname()[1])
-    assert is_port_free(free_port())
