@@ -42,7 +42,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def client(url: str) -> ClickHouseHttp:
     client = ClickHouseHttp(url)
-    client.query("DROP TABLE IF EXISTS t SYNC")
+    client.query("DROP TABLE IF EXISTS t, events SYNC")
     client.query("CREATE TABLE t (a UInt32, b String, CONSTRAINT small CHECK a < 100000) ENGINE = MergeTree ORDER BY a")
     return client
 
@@ -221,10 +221,38 @@ def test_clickhouse_connect_works(url: str) -> None:
         assert error.value.code == 60
 
 
+def test_clickhouse_connect_works_for_an_analyst_with_settings(client: ClickHouseHttp) -> None:
+    client.query("INSERT INTO t VALUES (1, 'x')")
+    client.query("RENAME TABLE t TO events")
+    host, _, port = client.netloc.partition(":")
+    with clickhouse_connect.get_client(
+        host=host,
+        port=int(port),
+        username="analyst",
+        password=services.ANALYST_PASSWORD,
+        settings={"max_execution_time": 60, "join_use_nulls": 1},
+    ) as analyst:
+        shown = "SELECT getSetting('max_execution_time'), getSetting('join_use_nulls'), getSetting('max_threads')"
+        assert analyst.query(shown, settings={"max_threads": 2}).result_rows == [(60, True, 2)]
+        assert analyst.query("SELECT a, b FROM sequence.events").result_rows == [(1, "x")]
+        analyst.command("SET max_threads = 3")
+        assert analyst.query(shown).result_rows == [(60, True, 3)]
+        assert analyst.query("SELECT a FROM sequence.events SETTINGS max_threads = 1").result_rows == [(1,)]
+        with pytest.raises(clickhouse_connect.driver.exceptions.DatabaseError) as error:
+            analyst.command("TRUNCATE TABLE sequence.events")
+        assert error.value.code == 164
+
+
 def test_json_format_contains_columns_and_rows_for_grafana(client: ClickHouseHttp) -> None:
     client.query("INSERT INTO t VALUES (1, 'x')")
-    headers = {"X-ClickHouse-User": "analyst", "X-ClickHouse-Key": "", "X-ClickHouse-Database": "sequence"}
-    reply = client.send("SELECT a AS value, b AS name FROM t FORMAT JSON", headers=headers, max_execution_time=30)
+    client.query("RENAME TABLE t TO events")
+    headers = {
+        "X-ClickHouse-User": "analyst",
+        "X-ClickHouse-Key": services.ANALYST_PASSWORD,
+        "X-ClickHouse-Database": "sequence",
+    }
+    client = ClickHouseHttp(f"http://{client.netloc}")
+    reply = client.send("SELECT a AS value, b AS name FROM events FORMAT JSON", headers=headers, max_execution_time=30)
     answer = json.loads(reply.text)
     assert [column["name"] for column in answer["meta"]] == ["value", "name"]
     assert (answer["data"], answer["rows"]) == ([{"value": 1, "name": "x"}], 1)

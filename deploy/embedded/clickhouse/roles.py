@@ -94,7 +94,7 @@ def configuration(database: str, settings: Iterable[str], system_tables: Iterabl
 
 def _users(database: str, settings: list[str], system_tables: list[str]) -> str:
     constants = [_element(name, "<const/>") for name in settings if not is_allowed(name)]
-    threads = _element("max_threads", f"<min>0</min><max>{_MAX_THREADS}</max>")
+    threads = _element("max_threads", f"<max>{_MAX_THREADS}</max>")
     limits = [_element(name, f"<min>1</min><max>{limit}</max>") for name, limit in LIMITS.items()]
     reader = _element("constraints", *constants, threads)
     analyst = _element("constraints", *constants, threads, *limits)
