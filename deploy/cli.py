@@ -134,8 +134,8 @@ def topics() -> None:
 def topics_apply() -> None:
     """Create missing topics and update configuration.
 
-    Fails if the partition count, timestamp type or cleanup policy of an existing topic differs. Prints the name of
-    each topic created or updated.
+    Fails if the partition count, timestamp type or cleanup policy of an existing topic differs, or if its retention is
+    shorter and cannot be changed. Prints the name of each topic created or updated.
     """
     from deploy.topics import apply
 

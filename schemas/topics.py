@@ -64,19 +64,25 @@ class Topics:
         items_ms = items_retention_days * DAY_MS
         events_ms = max(items_ms, int((dedupe_window_days + 2) * DAY_MS))
         compacted = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+        deleted = {"cleanup.policy": "delete"}
         return [
             Topic(
                 self.items,
                 partitions,
-                {"message.timestamp.type": "LogAppendTime", "retention.ms": str(items_ms)},
+                deleted | {"message.timestamp.type": "LogAppendTime", "retention.ms": str(items_ms)},
             ),
-            Topic(self.events, partitions, {"retention.ms": str(events_ms)}),
-            Topic(self.identifies, partitions, {"retention.ms": str(items_ms)}),
+            Topic(
+                self.events,
+                partitions,
+                # A dedupe table that is rebuilt from `events` has the times of the items.
+                deleted | {"message.timestamp.type": "CreateTime", "retention.ms": str(events_ms)},
+            ),
+            Topic(self.identifies, partitions, deleted | {"retention.ms": str(items_ms)}),
             Topic(self.persons, partitions, compacted),
             Topic(
                 self.rejected,
                 partitions,
-                {"retention.ms": str(4 * items_ms), "max.message.bytes": str(4 * 1024 * 1024)},
+                deleted | {"retention.ms": str(4 * items_ms), "max.message.bytes": str(4 * 1024 * 1024)},
             ),
             Topic(self.projects, 1, compacted),
         ]
