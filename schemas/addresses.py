@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv6Address
+from ipaddress import AddressValueError, IPv6Address, ip_address
 from urllib.parse import unquote
 
 KAFKA_PORT = 9092
@@ -52,6 +52,18 @@ def in_url(host: str) -> str:
 def bare_host(host: str) -> str:
     """Return *host* as a socket takes it: an IPv6 address without brackets."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether *host* names this machine."""
+    if host.lower().rstrip(".").endswith(".localhost") or host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
 
 
 def brokers(servers: str) -> list[str]:

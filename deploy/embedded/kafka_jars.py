@@ -19,12 +19,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import jgo
 import pooch  # type: ignore[import-untyped]  # it publishes no types
 from jgo.constants import MAVEN_CENTRAL_URL
 
 from deploy.errors import FetchError
+from schemas.addresses import is_loopback
 
 LIST = Path(__file__).with_name("kafka-jars.txt")
 _PARALLEL_DOWNLOADS = 6
@@ -120,8 +122,10 @@ class _ProgressBar:
 
 
 def _download(jar: Jar, directory: Path, base_url: str, report: Progress) -> None:
+    # A proxy of the environment is another machine, on which a loopback address names something else.
+    direct = {"no_proxy": "*"} if _is_on_this_machine(base_url) else None
     downloader = pooch.HTTPDownloader(
-        progressbar=_ProgressBar(jar, report), chunk_size=_CHUNK_BYTES, timeout=_TIMEOUT_SECONDS
+        progressbar=_ProgressBar(jar, report), chunk_size=_CHUNK_BYTES, timeout=_TIMEOUT_SECONDS, proxies=direct
     )
     try:
         pooch.retrieve(f"{base_url}/{jar.path}", jar.sha256, jar.file_name, directory, downloader=downloader)
@@ -143,6 +147,13 @@ def _download(jar: Jar, directory: Path, base_url: str, report: Progress) -> Non
         ) from error
     except ValueError as error:
         raise FetchError(f"Checksum mismatch for {jar.coordinate}: {error}") from error
+
+
+def _is_on_this_machine(url: str) -> bool:
+    try:
+        return is_loopback(urlsplit(url).hostname or "")
+    except ValueError:  # the download itself says what is wrong with the URL
+        return False
 
 
 def _is_valid(path: Path, jar: Jar) -> bool:

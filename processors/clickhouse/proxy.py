@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
-from schemas.addresses import in_url
+from schemas.addresses import in_url, is_loopback
 from schemas.settings import SettingsError
 
 
@@ -46,18 +46,6 @@ def proxy_for(scheme: str, host: str, port: int, proxies: Mapping[str, str]) -> 
     login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     authorization = f"Basic {base64.b64encode(login.encode()).decode()}" if parts.username else ""
     return Proxy(f"{parts.scheme}://{in_url(found)}{f':{found_port}' if found_port else ''}", authorization)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether *host* names this machine."""
-    if host.lower().rstrip(".").endswith(".localhost") or host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
 
 
 def _is_excluded(host: str, port: int, no_proxy: str) -> bool:

@@ -15,6 +15,7 @@ import pytest
 
 from deploy.embedded.kafka_jars import Jar, fetch, missing
 from deploy.errors import FetchError
+from tests.support.http_proxies import ForwardProxy
 from tests.support.services import free_port
 
 CONTENTS = {f"org.example:part{number}:1.0": b"jar %d" % number * 5000 for number in range(8)}
@@ -50,6 +51,47 @@ def test_missing_files_are_downloaded_with_progress(repository: str, tmp_path: P
     assert sum(arrived) == sum(jar.size_bytes for jar in JARS)
     assert sorted(path.name for path in directory.iterdir()) == sorted(jar.file_name for jar in JARS)
     assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o644}
+
+
+@pytest.fixture
+def failing_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForwardProxy]:
+    """A proxy of the environment that answers 502."""
+    with ForwardProxy() as proxy:
+        for name in ("http_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://{proxy.address}")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        yield proxy
+
+
+def test_repository_on_this_machine_is_not_asked_through_a_proxy(
+    repository: str, tmp_path: Path, failing_proxy: ForwardProxy
+) -> None:
+    fetch(tmp_path, JARS[:1], repository=repository)
+
+    assert missing(tmp_path, JARS[:1]) == []
+    assert failing_proxy.heads == []
+
+
+def test_control_without_the_check_the_proxy_is_asked(
+    repository: str, tmp_path: Path, failing_proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.embedded.kafka_jars.is_loopback", lambda _: False)
+    with pytest.raises(FetchError, match="502"):
+        fetch(tmp_path, JARS[:1], repository=repository)
+
+    assert failing_proxy.heads[0].startswith(f"GET {repository}/org/example/")
+
+
+def test_repository_elsewhere_is_asked_through_the_proxy(
+    repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(repository.rpartition(":")[2])
+    with ForwardProxy(port) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://{proxy.address}")
+        with pytest.raises(FetchError, match="404"):
+            fetch(tmp_path, JARS[:1], repository="http://maven.example")
+        assert proxy.heads[0].startswith("GET http://maven.example/org/example/")
 
 
 def test_damaged_file_is_downloaded_again(repository: str, tmp_path: Path) -> None:
@@ -97,9 +139,10 @@ def test_credentials_in_the_url_authenticate_and_stay_out_of_errors(tmp_path: Pa
     assert "sesame" not in str(caught.value)
 
 
-def test_unreachable_repository_error_names_the_setting(tmp_path: Path) -> None:
+@pytest.mark.parametrize("repository", [f"http://127.0.0.1:{free_port()}", "http://[::1", "maven.example", "ftp://h"])
+def test_unusable_repository_error_names_the_setting(tmp_path: Path, repository: str) -> None:
     with pytest.raises(FetchError, match="SEQUENCE_MAVEN_REPOSITORY"):
-        fetch(tmp_path / "jars", JARS, repository=f"http://127.0.0.1:{free_port()}")
+        fetch(tmp_path / "jars", JARS, repository=repository)
 
 
 def test_unwritable_cache_error_names_directory_and_setting(repository: str, tmp_path: Path) -> None:
