@@ -171,7 +171,7 @@ def test_kafka_is_configured_as_the_embedded_broker_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("listens", "connects"),
-    [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("", "127.0.0.1"), ("10.1.2.3", "10.1.2.3")],  # noqa: S104  # none is bound
+    [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("[::]", "::1"), ("", "127.0.0.1"), ("10.1.2.3", "10.1.2.3")],  # noqa: S104  # none is bound
 )
 def test_health_check_connects_to_loopback_when_the_gateway_listens_on_every_address(
     listens: str, connects: str
