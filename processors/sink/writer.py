@@ -172,7 +172,7 @@ class TableWriter:
 def reason(error: BaseException) -> str:
     """Return why *error* was raised: the system's reason of a connection that failed, otherwise its own text."""
     cause: BaseException | None = None if isinstance(error, CertificateError) else error
-    while cause is not None and not (isinstance(cause, OSError) and cause.strerror):
+    while cause is not None and not (isinstance(cause, OSError) and str(cause)):
         cause = cause.__cause__ or cause.__context__
     return str(error) if cause is None else str(cause)
 

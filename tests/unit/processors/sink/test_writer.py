@@ -202,4 +202,6 @@ def test_reason_of_a_failed_attempt_is_that_of_the_system() -> None:
     wrapped.__cause__ = ConnectionRefusedError(111, "Connection refused")
 
     assert reason(wrapped) == "[Errno 111] Connection refused"
+    wrapped.__cause__ = TimeoutError("timed out")
+    assert reason(wrapped) == "timed out"
     assert reason(UnavailableError("Code: 252. Too many parts")) == "Code: 252. Too many parts"
