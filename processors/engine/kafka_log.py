@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _REBALANCES = ("because it is rebalancing",)
 """Every member of a group is told of a rebalance by a failed heartbeat."""
+_CONNECTIONS = ("Sending username and password in the clear",)
+"""Logged of every connection with SASL_PLAINTEXT."""
 
 
 class KafkaLog(logging.Handler):
@@ -32,9 +34,9 @@ class KafkaLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count a failed request, pass on what is no sign of an outage."""
-        if record.levelno < logging.WARNING or record.exc_info:
+        if record.levelno < logging.WARNING or record.exc_info or _has(record, _CONNECTIONS):
             _pass_on(record)
-        elif not any(text in str(record.msg) for text in _REBALANCES):
+        elif not _has(record, _REBALANCES):
             self.failed(record.getMessage())
 
     def failed(self, reason: object) -> None:
@@ -67,6 +69,10 @@ class KafkaLog(logging.Handler):
         finally:
             logger.removeHandler(self)
             logger.propagate = propagate
+
+
+def _has(record: logging.LogRecord, texts: Sequence[str]) -> bool:
+    return any(text in str(record.msg) for text in texts)
 
 
 def _pass_on(record: logging.LogRecord) -> None:

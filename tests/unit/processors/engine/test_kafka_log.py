@@ -71,6 +71,14 @@ def test_rebalance_is_no_outage(kafka_log: KafkaLog, caplog: pytest.LogCaptureFi
     assert caplog.records == []
 
 
+def test_connection_without_encryption_is_no_outage(kafka_log: KafkaLog, caplog: pytest.LogCaptureFixture) -> None:
+    with kafka_log.attached():
+        logging.getLogger("aiokafka.conn").warning("Sending username and password in the clear")
+        kafka_log.succeeded()
+
+    assert caplog.messages == ["Sending username and password in the clear"]
+
+
 def test_unexpected_error_of_the_client_is_logged_with_its_traceback(
     kafka_log: KafkaLog, caplog: pytest.LogCaptureFixture
 ) -> None:
