@@ -66,9 +66,13 @@ class Failure:
 
 def python_cause(lines: Sequence[str]) -> Cause | None:
     """Return the cause that a process of the pipeline wrote in *lines*, None if there is none."""
-    for number in range(len(lines) - 1, -1, -1):
-        if (text := _fatal(lines, number)) is not None:
+    written = [line for line in lines if line.strip()]
+    for number in range(len(written) - 1, -1, -1):
+        if (text := _fatal(written, number)) is not None:
             return Cause(shortened(with_remedy(text)))
+    # An exception earlier in the output did not end the process.
+    if written and (exception := _EXCEPTION.fullmatch(written[-1])) is not None:
+        return Cause(shortened(with_remedy(f"{exception[1]}: {exception[2]}")))
     return None
 
 
@@ -105,8 +109,6 @@ def _fatal(lines: Sequence[str], number: int) -> str | None:
         return " ".join([_EXIT_PREFIX.sub("", timed[2]), *_until_next_event(lines[number + 1 :])])
     if line.startswith("{"):
         return _fatal_json(line)
-    if (exception := _EXCEPTION.fullmatch(line)) is not None:
-        return f"{exception[1]}: {exception[2]}"
     return None
 
 

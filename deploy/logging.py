@@ -26,6 +26,8 @@ _LIBRARY_LEVELS = {
     # These log a WARNING for each attempt that fails, and raise an error that says the same.
     "clickhouse_connect.driver._backend": logging.ERROR,
     "urllib3.connectionpool": logging.ERROR,
+    # It warns of each timer that an outage or a load delays; the watchdog finds what stands still.
+    "mode.timers": logging.ERROR,
 }
 _OWN_PACKAGES = frozenset({"gateway", "processors", "schemas", "deploy"})
 _REMEMBERED_LINES = 1000

@@ -172,7 +172,8 @@ class SupervisedService:
             probing.cancel()
             await process.finish()
             self._pid_file.unlink(missing_ok=True)
-        return Failure(describe_exit(code), code, self._find_cause() if code > 0 else None)
+        # A signal leaves no cause in the output.
+        return Failure(describe_exit(code), code, self._find_cause() if 0 < code <= 128 else None)
 
     async def _wait_until_ready(self, *, restarted: bool) -> None:
         began = monotonic()
