@@ -107,6 +107,9 @@ async def _read_body(request: web.Request) -> bytes:
             size += len(chunk)
             if size > limit:
                 raise QueryError(241, f"The request body exceeds {limit} bytes (SEQUENCE_LOCAL_CLICKHOUSE_BODY_MIB)")
+    except ConnectionResetError:
+        # Nobody reads the answer. Without it aiohttp logs an ERROR with a traceback for each client that disconnects.
+        raise QueryError(210, "The client disconnected before the request body had arrived") from None
     except TimeoutError:
         raise QueryError(
             209, f"No byte of the request body arrived for {stall:g} s (SEQUENCE_LOCAL_CLICKHOUSE_STALL_SECONDS)"
