@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 from pathlib import Path
 
 import pytest
 
+from schemas.addresses import http_url
 from tests.faults.quiet import QuietStack, report, severe_lines, watch
+from tests.support.services import clickhouse_answers, embedded_clickhouse, running
 
 pytestmark = pytest.mark.services
 
@@ -25,6 +29,24 @@ def test_healthy_stack_logs_no_warning_and_only_json_when_asked(tmp_path: Path) 
     for path in (tmp_path / "state" / "logs").glob("*.log"):
         for line in path.read_text().splitlines():
             assert json.loads(line).keys() >= {"time", "level", "logger", "message"}
+
+
+def test_client_that_disconnects_leaves_no_line_in_the_log_of_clickhouse(tmp_path: Path) -> None:
+    with running(embedded_clickhouse(tmp_path)) as clickhouse:
+        url = http_url(clickhouse.address)
+        head = (
+            "POST /?query=SELECT HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
+            f"X-ClickHouse-User: {url.username}\r\nX-ClickHouse-Key: {url.password}\r\n\r\n"
+        )
+        for _ in range(5):
+            with socket.create_connection((url.host, url.port)) as client:
+                client.sendall(f"{head}half".encode())
+                assert clickhouse_answers(clickhouse.address)
+                # Closes with a reset.
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert clickhouse_answers(clickhouse.address)
+
+    assert severe_lines((tmp_path / "log").read_text()) == ()
 
 
 @pytest.mark.faults
