@@ -97,7 +97,7 @@ def _creation_error(topic: Topic, replication_factor: int, refusal: Refusal) -> 
             f"administrator create it with {_count(topic.partitions)} and {topic_rules.described(topic)}."
         )
     return (
-        f"Cannot create {topic.name} with SEQUENCE_PARTITIONS={topic.partitions} and "
+        f"Cannot create {topic.name} with {_count(topic.partitions)} and "
         f"SEQUENCE_REPLICATION_FACTOR={replication_factor}: {refusal.message}."
     )
 

@@ -97,7 +97,7 @@ async def test_longer_window_extends_retention_and_keeps_other_settings(settings
 
 
 async def test_more_replicas_than_brokers_are_rejected_by_kafka(settings: KafkaSettings) -> None:
-    with pytest.raises(TopicsError, match=r"items\.v1: .*eplication factor"):
+    with pytest.raises(TopicsError, match=r"items\.v1 with 1 partition and SEQUENCE_REPLICATION_FACTOR=9: .*eplicat"):
         await apply(settings, TopicSettings(partitions=1, replication_factor=9))
 
 
