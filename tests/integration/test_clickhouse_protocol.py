@@ -198,6 +198,11 @@ def test_unsupported_features_are_rejected_with_code_48(client: ClickHouseHttp) 
     assert client.send(b"x", query="SELECT 1", headers={"Content-Encoding": "snappy"}).code == 48
 
 
+@pytest.mark.parametrize("name", ["DataFrame", "ArrowTable", "nothing"])
+def test_unknown_format_is_rejected(client: ClickHouseHttp, name: str) -> None:
+    assert client.send("SELECT 1", default_format=name).code == 73
+
+
 @pytest.mark.usefixtures("client")
 def test_clickhouse_connect_works(url: str) -> None:
     _, _, port = url.rpartition(":")
