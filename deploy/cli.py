@@ -20,7 +20,7 @@ import click
 from deploy.durations import Duration
 from deploy.error_messages import report_errors
 from deploy.logging import LogSettings, configure, silence_clients
-from deploy.open_files import raise_limit
+from deploy.open_files import open_standard_streams, raise_limit
 from schemas.projects import Scope
 from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, load
 
@@ -38,6 +38,7 @@ def main() -> None:
     Settings are environment variables named SEQUENCE_*. They are validated at startup, and all errors are reported
     together.
     """
+    open_standard_streams()
     raise_limit()
     silence_clients()  # A service's `configure` sets their levels again.
 
