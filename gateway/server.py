@@ -98,7 +98,8 @@ async def _start(runner: GatewayRunner, settings: GatewaySettings) -> None:
         reason = error.strerror or str(error)
         raise StartError(
             f"Cannot listen on {in_url(bare_host(settings.host))}:{settings.port} "
-            f"(SEQUENCE_GATEWAY_HOST, SEQUENCE_GATEWAY_PORT): {reason}"
+            f"(SEQUENCE_GATEWAY_HOST, SEQUENCE_GATEWAY_PORT): {reason}. "
+            "Stop the process that uses the port, or set another address or port."
         ) from error
 
 

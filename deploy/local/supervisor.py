@@ -123,6 +123,7 @@ class SupervisedService:
         name = self.service.name
         backoff = Backoff()
         was_ready = False
+        cause: Cause | None = None
         while not self._stopping:
             began = monotonic()
             failure = await self._run_once(restarted=was_ready)
@@ -134,7 +135,9 @@ class SupervisedService:
             if not was_ready and (failure.is_final or backoff.exceeds_start_limit):
                 times = f" {backoff.failures} times" if backoff.failures > 1 else ""
                 raise ServiceError(f"{name} failed to start{times} ({failure.ending}). {self._why(failure)}")
-            reason = f": {failure.reason}" if failure.cause is not None else ""
+            # The same cause again is not repeated.
+            reason = f": {failure.reason}" if failure.cause not in {None, cause} else ""
+            cause = failure.cause
             self._say(f"{name} {failure.ending}; restarting in {backoff.delay_seconds:g} s{reason}")
             await self._wait_to_restart(backoff.delay_seconds, others)
 

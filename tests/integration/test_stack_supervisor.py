@@ -176,7 +176,9 @@ async def test_service_that_fails_to_start_is_given_up_with_the_end_of_its_log(
         await supervisor.start(broken)
 
 
-async def test_error_that_a_service_ends_with_is_the_last_sentence(supervisor: Supervisor, tmp_path: Path) -> None:
+async def test_error_that_a_service_ends_with_is_the_last_sentence(
+    supervisor: Supervisor, tmp_path: Path, said: list[str]
+) -> None:
     code = "import sys; print('Traceback'); sys.stderr.write('Error: Topics missing: a. Run x.\\n'); sys.exit(1)"
 
     with pytest.raises(ServiceError) as caught:
@@ -186,6 +188,7 @@ async def test_error_that_a_service_ends_with_is_the_last_sentence(supervisor: S
         "broken failed to start 4 times (exited with code 1). Topics missing: a. Run x. "
         f"Log: {tmp_path / 'logs' / 'broken.log'}"
     )
+    assert [line.partition(": ")[2] for line in said] == ["Topics missing: a. Run x.", "", ""]
 
 
 @pytest.mark.parametrize("exit_code", [2, os.EX_CONFIG])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -31,6 +32,14 @@ def main() -> None:
         _serve(settings)
     except DeployError as error:
         report_fatal(str(error))
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+            raise
+        report_fatal(
+            f"Cannot listen on 127.0.0.1:{settings.port}: {os.strerror(error.errno)}. Stop the process that uses the "
+            "port, or set SEQUENCE_LOCAL_CLICKHOUSE_PORT."
+        )
         sys.exit(1)
 
 
