@@ -15,6 +15,9 @@ from dataclasses import dataclass
 
 _LONGEST_CAUSE = 600
 """Characters of a cause that are shown; the log has the rest."""
+_ADVICE = re.compile(r"SEQUENCE_\w+|pip install|\bCheck ")
+_STACK = ", Stack trace"
+"""ClickHouse's engine appends its stack to an error."""
 _WARNING = re.compile(r"\S+ (?:WARN|WARNING|ERROR|FATAL|CRITICAL) [\w.$]+: (.*)")
 _TIMED = re.compile(r"\d{4}-\d\d-\d\dT\S+ (DEBUG|INFO|WARNING|ERROR|CRITICAL) [\w.]+: (.*)")
 _EXIT_PREFIX = re.compile(r"^[a-z ]+, exiting(?: with code \d+ \([^)]*\))?: ")
@@ -87,13 +90,13 @@ def with_remedy(text: str) -> str:
     text = text.strip()
     ended = text if text.endswith((".", ")", "]")) else f"{text}."
     remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in text), "")
-    known = not remedy or remedy in text or re.search(r"SEQUENCE_\w+|pip install", text)
+    known = not remedy or remedy in text or _ADVICE.search(text)
     return ended if known else f"{ended} {remedy}"
 
 
 def shortened(text: str) -> str:
     """Return *text* in one line, without its end if it is very long."""
-    line = " ".join(text.split())
+    line = " ".join(text.partition(_STACK)[0].split())
     return line if len(line) <= _LONGEST_CAUSE else f"{line[:_LONGEST_CAUSE]} …"
 
 

@@ -106,6 +106,14 @@ def test_remedy_is_added_once_and_only_if_the_message_has_none() -> None:
     assert with_remedy("Set SEQUENCE_CACHE_DIR: Permission denied") == "Set SEQUENCE_CACHE_DIR: Permission denied."
 
 
+def test_stack_of_the_engine_is_left_out() -> None:
+    cause = python_cause(
+        ["Error: The engine failed: Code: 439. DB::Exception: no thread, Stack trace (when copying): 0. ?"]
+    )
+
+    assert cause == Cause("The engine failed: Code: 439. DB::Exception: no thread")
+
+
 def test_very_long_cause_is_shortened() -> None:
     cause = python_cause([f"Error: {'x' * 10_000}"])
 

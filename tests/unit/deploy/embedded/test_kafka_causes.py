@@ -49,6 +49,9 @@ Caused by: java.lang.ClassNotFoundException: kafka.Kafka"""
 MEMORY = """\
 Error occurred during initialization of VM
 Could not reserve enough space for 524288 KB object heap"""
+MEMORY_OF_CLASSES = """\
+Error occurred during initialization of VM
+Could not allocate compressed class space: 1073741824 bytes"""
 MEMORY_LATER = "Terminating due to java.lang.OutOfMemoryError: Java heap space"
 OTHER = f"""\
 {T} ERROR Kafka$: Exiting Kafka due to fatal exception
@@ -64,6 +67,7 @@ CAUSES = {
     "node": (NODE, "Kafka's data belongs to another broker. Restore it", True),
     "jars": (JARS, "Kafka's jar files are damaged or cannot be read. Delete them", True),
     "memory": (MEMORY, "Java has too little memory for Kafka, which needs 1 GiB. Free memory", True),
+    "memory of classes": (MEMORY_OF_CLASSES, "Java has too little memory for Kafka", True),
     "memory later": (MEMORY_LATER, "Java has too little memory for Kafka", True),
     "other": (OTHER, "Bad port.", False),
 }
