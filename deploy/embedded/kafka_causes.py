@@ -57,8 +57,8 @@ _KNOWN = (
         "default ~/.cache/sequence. The next start downloads them.",
     ),
     Known(
-        r"Could not (?:reserve enough|allocate)|[Ii]nsufficient memory for the Java|OutOfMemoryError|Out of Memory Error"
-        r"|pthread_create failed",
+        r"Could not (?:reserve enough|allocate)|[Ii]nsufficient memory for the Java|OutOfMemoryError"
+        r"|Out of Memory Error|pthread_create failed",
         "Java has too little memory for Kafka, which needs 1 GiB. Free memory, or raise the limit of the process or "
         "of the container.",
     ),
