@@ -103,7 +103,8 @@ class Reservation:
 
     def release(self) -> None:
         """Return everything."""
-        self.release_memory()
+        if self._memory:
+            self.release_memory()
         if self._shared:
             self._shares.release(self._project_id, self._shared)
             self._shared = 0

@@ -101,15 +101,25 @@ class IngestHandler:
         return published.response
 
     async def _publish(self, request: web.Request, item_type: Literal["track", "identify"] | None) -> _Published:
-        token = read_token(request.headers)
-        project, body, reservation = await self._receive(request, token)
+        body = None
+        header_token = token = read_token(request.headers)
+        if token is None:
+            token, body = await self._unauthenticated.receive(request)
+        project = self._authenticate(token)
+        # Before the body is read or parsed, so that rejecting a flood is cheap.
+        self._check_rate(project)
+        reservation = Reservation(self._budget, self._shares, project.id)
         try:
+            if body is None:
+                body = await read_body(request, self._body_limits, reservation)
+            else:
+                reservation.reserve(len(body))
             await self._throttle.next_tick()
             received_at = time.time_ns() // 1000
             self._metrics.body_bytes.inc(len(body))
             envelope = parse_envelope(body, item_type=item_type, limits=self._limits)
-            if token is None or envelope.write_key is not None:
-                project = self._authenticate(agree(token, envelope.write_key))
+            if header_token is None or envelope.write_key is not None:
+                project = self._authenticate(agree(header_token, envelope.write_key))
             self._spend_rate(project, envelope.count)
             result = validate_items(envelope, project_id=project.id, received_at=received_at, limits=self._limits)
             verbose = request.query_string == "" or request.query.get("verbose") != "0"
@@ -125,24 +135,6 @@ class IngestHandler:
             raise
         reservation.release_memory()
         return published
-
-    async def _receive(self, request: web.Request, token: str | None) -> tuple[Project, bytes, Reservation]:
-        """Return the project, the body and what it holds. A flood is rejected before its bodies are read or parsed."""
-        body = None
-        if token is None:
-            token, body = await self._unauthenticated.receive(request)
-        project = self._authenticate(token)
-        self._check_rate(project)
-        reservation = Reservation(self._budget, self._shares, project.id)
-        try:
-            if body is None:
-                body = await read_body(request, self._body_limits, reservation)
-            else:
-                reservation.reserve(len(body))
-        except BaseException:
-            reservation.release()
-            raise
-        return project, body, reservation
 
     def _check_rate(self, project: Project) -> None:
         if (rate := project.rate()) is not None:

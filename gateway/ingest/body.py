@@ -70,13 +70,16 @@ class BodyLimits(NamedTuple):
 
 async def read_body(request: web.Request, limits: BodyLimits, reserved: ReservedBytes) -> bytes:
     """Return the decompressed body; raise a `RequestError` or `OverloadedError` if that fails."""
-    return decode_body(request, await read_wire(request, limits, reserved), limits, reserved)
+    decode = decoder_of(request)
+    if decode is None:
+        return await read_wire(request, limits.body_bytes, limits.stall_seconds, reserved)
+    wire = await read_wire(request, limits.wire_bytes, limits.stall_seconds, reserved)
+    return decompress_reserved(decode, wire, limits.body_bytes, reserved)
 
 
-async def read_wire(request: web.Request, limits: BodyLimits, reserved: ReservedBytes) -> bytes:
+async def read_wire(request: web.Request, limit_bytes: int, stall_seconds: float, reserved: ReservedBytes) -> bytes:
     """Return the body as sent. Memory is reserved for the bytes that have arrived."""
     _check_type(request.headers.get(hdrs.CONTENT_TYPE, ""))
-    limit_bytes = limits.body_bytes if _decoder_of(request) is None else limits.wire_bytes
     content = request.content
     length = request.content_length
     if length is None and content.is_eof() and hdrs.TRANSFER_ENCODING not in request.headers:
@@ -88,21 +91,18 @@ async def read_wire(request: web.Request, limits: BodyLimits, reserved: Reserved
             reserved.reserve(length)
             return content.read_nowait()
     try:
-        return await _collect(content, limit_bytes, limits.stall_seconds, reserved)
+        return await _collect(content, limit_bytes, stall_seconds, reserved)
     except TimeoutError:
-        raise BodyTimeoutError(limits.stall_seconds, _STALL_BYTES) from None
+        raise BodyTimeoutError(stall_seconds, _STALL_BYTES) from None
     except (web.RequestPayloadError, ConnectionError) as error:
         raise CorruptBodyError(
             "The body is truncated, or does not match its Content-Length or Transfer-Encoding."
         ) from error
 
 
-def decode_body(request: web.Request, wire: bytes, limits: BodyLimits, reserved: ReservedBytes) -> bytes:
-    """Return *wire* decompressed, as the headers of *request* say."""
-    decode = _decoder_of(request)
-    if decode is None:
-        return wire
-    body = decompress(decode, wire, limits.body_bytes)
+def decompress_reserved(decode: Decoder, wire: bytes, limit_bytes: int, reserved: ReservedBytes) -> bytes:
+    """Return *wire* decompressed, and reserve its bytes."""
+    body = decompress(decode, wire, limit_bytes)
     reserved.reserve(len(body))
     return body
 
@@ -209,7 +209,10 @@ _DECODERS: dict[str, Decoder | None] = {
 }
 
 
-def _decoder_of(request: web.Request) -> Decoder | None:
+def decoder_of(request: web.Request) -> Decoder | None:
+    """Return what decompresses the body of *request*, None for a plain one."""
+    if hdrs.CONTENT_ENCODING not in request.headers:
+        return None
     # Repeated headers are equivalent to one header with a list, which is not supported.
     encoding = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, ()))
     try:

@@ -21,9 +21,10 @@ _TO_STEPS = bytes.maketrans(b"[]{}()", b"\x01\xff\x01\xff\x01\xff")
 _ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _ALL_BUT_BRACKETS_AND_QUOTES = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _TO_STEPS_OR_ZERO = bytes(_TO_STEPS[byte] if byte in b"[]{}" else 0 for byte in range(256))
-_NESTING_STEPS_PER_BYTE = 3
-_NESTING_STEPS = 1024
-"""Budget of the quick check of the nesting. Brackets are a small part of usual text."""
+_MOST_BRACKETS = 1024
+_FEWEST_BYTES_PER_BRACKET = 8
+_LEVELS_OF_MANY_BRACKETS = 4
+"""Levels that the quick check removes from text with more brackets than usual, which takes a step for each of them."""
 _RUN = 4
 _RUN_OF_OPEN, _RUN_OF_CLOSE = b"\x04", b"\xfc"
 """A run of brackets as one step, in the complement on two."""
@@ -77,7 +78,7 @@ def passes_quick_checks(text: bytes, max_depth: int) -> bool:
     quotes = len(marks) - len(brackets)
     return (
         2 * marks.count(b'""') == quotes
-        and _certainly_nests_within(brackets, max_depth, _NESTING_STEPS_PER_BYTE * len(text) + _NESTING_STEPS)
+        and _certainly_nests_within(brackets, max_depth, len(text))
         and _has_small_numbers(text)
     )
 
@@ -142,15 +143,16 @@ def _without_escapes(text: bytes) -> bytes:
     return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
 
 
-def _certainly_nests_within(brackets: bytes, max_depth: int, budget: int) -> bool:
+def _certainly_nests_within(brackets: bytes, max_depth: int, text_bytes: int) -> bool:
     """Return whether *brackets* are gone after the innermost pairs are removed *max_depth* times.
 
-    False as well if that takes more steps than *budget*.
+    False as well if they are so many in *text_bytes* that this takes too many steps.
     """
+    if len(brackets) > _MOST_BRACKETS and _FEWEST_BYTES_PER_BRACKET * len(brackets) > text_bytes:
+        max_depth = min(max_depth, _LEVELS_OF_MANY_BRACKETS)
     for _ in range(max_depth):
-        budget -= len(brackets)
-        if not brackets or budget < 0:
-            break
+        if not brackets:
+            return True
         brackets = brackets.replace(b"()", b"")
     return not brackets
 
@@ -160,6 +162,8 @@ def _has_small_numbers(text: bytes) -> bool:
     if _TOO_MANY_DIGITS in classes:
         return False
     at = classes.find(_LONG_EXPONENT)
+    if at < 0:
+        return True
     budget = len(text) // _BYTES_PER_EXPONENT
     while at >= 0:
         # One UUID in four contains such digits, but there they continue instead of ending like a number.

@@ -51,7 +51,7 @@ class BatchResult(msgspec.Struct, frozen=True):
     rejected: list[RejectedItem]
 
 
-class _Sender(msgspec.Struct, frozen=True, gc=False):
+class _Sender(msgspec.Struct, gc=False):
     """What the items of one request share."""
 
     project_id: str
@@ -66,7 +66,7 @@ class _Sender(msgspec.Struct, frozen=True, gc=False):
     integrations_bytes: int
     passed_quick_checks: bool
     item_limit_bytes: int
-    occurrences: dict[str, int]
+    occurrences: dict[str, int] | None = None
     """How many items of each identity the request had so far; of those without `messageId` only."""
 
 
@@ -103,7 +103,6 @@ def _sender(envelope: Envelope, project_id: str, received_at: int, limits: Limit
         integrations_bytes=len(bytes(envelope.integrations)),
         passed_quick_checks=envelope.passed_quick_checks,
         item_limit_bytes=limits.item_bytes,
-        occurrences={},
     )
 
 
@@ -154,6 +153,8 @@ def _single(wire: WireItem, content: bytes, sender: _Sender) -> Item | None:
     if size > sender.item_limit_bytes:
         raise too_large("The item with the batch's `context` and `integrations`", size, sender.item_limit_bytes)
     if identity is not None:
+        if sender.occurrences is None:
+            sender.occurrences = {}
         sender.occurrences[identity] = sender.occurrences.get(identity, 0) + 1
     return items[0]
 
@@ -234,5 +235,5 @@ def _make_message_id(identity: str | None, sender: _Sender) -> str:
     """
     if identity is None:
         return str(uuid.uuid4())
-    number = sender.occurrences.get(identity, 0)
+    number = sender.occurrences.get(identity, 0) if sender.occurrences else 0
     return identity if number == 0 else blake2b(f"{identity}/{number}".encode(), digest_size=16).hexdigest()
