@@ -48,6 +48,7 @@ from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from gateway.ingest.rejections import Code
+from schemas.denials import denial
 
 
 class GatewayError(Exception):
@@ -354,7 +355,10 @@ def from_status(status: int) -> HttpError:
     return BadRequestError() if 400 <= status < 500 else UnexpectedError()
 
 
-def describe(error: BaseException) -> str:
-    """Return one log line about an error of a client library: its class name and its text, which may be empty."""
+def describe(error: BaseException, operation: str = "WRITE") -> str:
+    """Return one log line about an error of a client library: its class name and its text, which may be empty.
+
+    *operation* is the one on a topic that failed, for a user who may not do it.
+    """
     name, text = type(error).__name__, str(error)
-    return text if name in text else f"{name}: {text}".rstrip(": ")
+    return denial(error, operation) or (text if name in text else f"{name}: {text}".rstrip(": "))

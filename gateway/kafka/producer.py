@@ -21,7 +21,9 @@ from gateway.errors import PublishError, StartError, UnavailableError, describe
 from gateway.kafka.aiokafka_private import close, sender_task
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
+from schemas.denials import denial
 from schemas.log_pace import Outage
+from schemas.denials import denial
 from schemas.settings import kafka_arguments
 
 log = logging.getLogger(__name__)
@@ -121,8 +123,10 @@ class RecreatingProducer:
         try:
             await producer.start()
             partitions = await self._partitions(producer)
-        except BaseException:
+        except BaseException as error:
             await close(producer, timeout_seconds=1.0)
+            if (denied := denial(error, "WRITE")) is not None:
+                raise StartError(denied) from error
             raise
         # The only sign of a producer that has stopped sending.
         sender_task(producer).add_done_callback(lambda _: self._replace(producer, None))
@@ -175,4 +179,7 @@ class RecreatingProducer:
 def require_topics(topics: Iterable[str], existing: Collection[str]) -> None:
     """Raise a `StartError` that names the *topics* missing from *existing* and the command that creates them."""
     if missing := [topic for topic in topics if topic not in existing]:
-        raise StartError(f"Topics missing: {', '.join(missing)}. Create them with `sequence topics apply`.")
+        raise StartError(
+            f"Topics missing: {', '.join(missing)}. Create them with `sequence topics apply`, or let this user "
+            "DESCRIBE them if they exist."
+        )

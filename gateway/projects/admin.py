@@ -2,7 +2,7 @@
 
 Each operation reads the topic, lets `gateway.projects.changes` decide, and writes the records of the decision. When it
 returns, all in-sync replicas have them. A rejected change raises an `AdminError`, unreachable Kafka `UnavailableError`,
-a missing topic `StartError`. Times are microseconds since 1970.
+a missing topic or permission `StartError`. Times are microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Protocol, TypeVar
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from gateway.errors import UnavailableError, describe
+from gateway.errors import StartError, UnavailableError, describe
 from gateway.kafka.aiokafka_private import close
 from gateway.projects import changes
 from gateway.projects.registry import CLOSE_TIMEOUT_SECONDS, open_topic, read_to_end
 from gateway.projects.table import ProjectTable
+from schemas.denials import denial
 from schemas.projects import Project, Scope, Token
 from schemas.records import KeyValue
 from schemas.settings import KafkaSettings, kafka_arguments
@@ -165,6 +166,8 @@ class KafkaProjectsTopic:
             acknowledged = await producer.send_batch(batch, topic, partition=0)
             await acknowledged
         except (KafkaError, OSError) as error:
+            if (denied := denial(error, "WRITE")) is not None:
+                raise StartError(denied) from error
             raise _unavailable(self._kafka, error) from error
         finally:
             await close(producer, timeout_seconds=CLOSE_TIMEOUT_SECONDS)

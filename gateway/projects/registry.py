@@ -20,6 +20,7 @@ from gateway.kafka.aiokafka_private import close
 from gateway.kafka.producer import require_topics
 from gateway.metrics import GatewayMetrics
 from gateway.projects.table import ProjectTable
+from schemas.denials import denial
 from schemas.log_pace import Outage
 from schemas.projects import InvalidEntryError, Project
 from schemas.settings import KafkaSettings, kafka_arguments
@@ -161,7 +162,7 @@ class ProjectRegistry:
             log.warning(
                 "projects consumer failed, retrying until it follows `projects.v1`: %d attempts failed in %.0f s. "
                 "The last error: %s",
-                *(attempts.failed, attempts.seconds, describe(error)),
+                *(attempts.failed, attempts.seconds, describe(error, "READ")),
             )
 
 
@@ -188,13 +189,18 @@ async def open_topic(kafka: KafkaSettings) -> AIOKafkaConsumer:
 
 
 async def read_to_end(consumer: AIOKafkaConsumer) -> ProjectTable:
-    """Return the table of the topic up to its present end."""
+    """Return the table of the topic up to its present end; `StartError` if the user may not read it."""
     table = ProjectTable()
     (partition,) = consumer.assignment()
-    end = (await consumer.end_offsets([partition]))[partition]
-    while await consumer.position(partition) < end:
-        for records in (await consumer.getmany(timeout_ms=500)).values():
-            _apply(table, records)
+    try:
+        end = (await consumer.end_offsets([partition]))[partition]
+        while await consumer.position(partition) < end:
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                _apply(table, records)
+    except KafkaError as error:
+        if (denied := denial(error, "READ")) is not None:
+            raise StartError(denied) from error
+        raise
     return table
 
 

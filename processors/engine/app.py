@@ -25,12 +25,14 @@ from processors.engine.consumer import BatchSchema
 from processors.engine.exit import exit_after, fail_fast
 from processors.engine.kafka_log import KafkaLog
 from processors.engine.offsets import OffsetReader
+from processors.engine.permissions import require_permissions
 from processors.engine.producer import ChangelogProducer
 from processors.engine.runner import Runner
 from processors.engine.stage import Stage
 from processors.engine.store import StoreOptions
 from processors.engine.watchdog import Limits, Watchdog
 from schemas.settings import KafkaSettings, kafka_arguments
+from schemas.topics import Topics
 
 REQUEST_TIMEOUT_SECONDS = 40.0
 FETCH_BYTES = 2 * 1024 * 1024
@@ -94,6 +96,12 @@ class BatchApp(faust.App):
         changelogs = [table.changelog_topic_name for table in self.tables.values()]
         await self.offsets.start()
         await self.offsets.require_topics([*self.runner.stages, *changelogs, *self.other_outputs])
+        await require_permissions(
+            self.kafka,
+            group=self.conf.id,
+            reads=[*self.runner.stages, *changelogs],
+            writes=[*changelogs, *self.other_outputs, Topics(self.kafka.topic_prefix).rejected],
+        )
         await self.changelog_producer.start()
 
     @cached_property

@@ -10,6 +10,7 @@ EngineError
 ├── KafkaUnavailableError       Kafka did not answer at the start
 └── RefusedStartError           continuing would lose or double events; a person must act (exit code 78)
     ├── TopicsError             topics are missing or differ in their number of partitions
+    ├── PermissionDeniedError   Kafka denies the worker a topic or its group
     ├── ExpiredInputError       records expired before they were read
     └── TruncatedLogError       a log ends below an offset that was processed: the topic was recreated
 """
@@ -55,6 +56,10 @@ class RefusedStartError(EngineError):
 
 class TopicsError(RefusedStartError):
     """Topics are missing, or differ in their number of partitions."""
+
+
+class PermissionDeniedError(RefusedStartError):
+    """Kafka denies the worker's user an operation on a topic or on its group."""
 
 
 class ExpiredInputError(RefusedStartError):

@@ -4,7 +4,7 @@
 |---|---|---|
 | 0 | `EX_OK` | stopped by SIGTERM or SIGINT |
 | 70 | `EX_SOFTWARE` | Kafka or the local state was unavailable, or a fatal error; a restart retries and recovers |
-| 78 | `EX_CONFIG` | continuing would lose or double events; a restart does not help before a person has acted |
+| 78 | `EX_CONFIG` | continuing would lose or double events, or Kafka denies it; a person must act before a restart |
 
 `os._exit` skips every shutdown handler on purpose: Faust's would acknowledge the batch that failed, which loses it.
 """
@@ -16,7 +16,13 @@ import os
 import threading
 from typing import NoReturn
 
-from processors.engine.errors import KafkaUnavailableError, LocalStateUnavailableError, RefusedStartError
+from processors.engine.errors import (
+    KafkaUnavailableError,
+    LocalStateUnavailableError,
+    PermissionDeniedError,
+    RefusedStartError,
+)
+from schemas.denials import denial
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +34,8 @@ def exit_code(error: BaseException) -> int:
 
 def fail_fast(error: BaseException) -> NoReturn:
     """Exit this process because of *error*, with a traceback if the error is unexpected."""
+    if (denied := denial(error)) is not None:
+        error = PermissionDeniedError(denied)
     code = exit_code(error)
     if isinstance(error, RefusedStartError):
         log.critical("cannot continue, exiting with code %d (a person must act): %s", code, error)

@@ -82,7 +82,10 @@ def check_topics(topics: Iterable[str], counts: Mapping[str, int]) -> None:
     names = sorted(set(topics))
     missing = [name for name in names if name not in counts]
     if missing:
-        raise TopicsError(f"Topics missing: {', '.join(missing)}. Create them with `sequence topics apply`.")
+        raise TopicsError(
+            f"Topics missing: {', '.join(missing)}. Create them with `sequence topics apply`, or let this user "
+            "DESCRIBE them if they exist."
+        )
     if len({counts[name] for name in names}) > 1:
         listed = ", ".join(f"{name} has {counts[name]}" for name in names)
         raise TopicsError(
