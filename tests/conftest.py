@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from schemas.topics import Topics
 from tests.support import services
 from tests.support.scheduling import FileScheduling
 
+THIRD_PARTIES = ("aiohttp.access", "aiokafka", "asyncio", "clickhouse_connect", "faust", "mode", "urllib3")
 SERVICES = frozenset({"kafka", "clickhouse"})
 
 
@@ -29,6 +31,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
     """Divide the tests by file."""
     return FileScheduling(config, log)
+
+
+@pytest.fixture(autouse=True)
+def logger_levels() -> Iterator[None]:
+    """Restore the levels of third parties' loggers, which a command of `deploy.cli` sets for its process."""
+    before = {name: logging.getLogger(name).level for name in THIRD_PARTIES}
+    yield
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture(scope="session")
