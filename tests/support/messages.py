@@ -65,8 +65,9 @@ def _calls() -> Iterator[tuple[str, ast.Call]]:
 def _nodes() -> Iterator[tuple[str, ast.AST]]:
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
             for node in ast.walk(_parsed(path)):
-                yield f"{path.relative_to(ROOT).as_posix()}:{getattr(node, 'lineno', 0)}", node
+                yield f"{name}:{getattr(node, 'lineno', 0)}", node
 
 
 @cache

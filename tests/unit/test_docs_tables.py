@@ -181,7 +181,8 @@ def test_every_error_with_exit_code_78_is_explained() -> None:
 
 
 def test_every_start_error_is_explained() -> None:
-    other = [message for message in raised(START_ERRORS) if message not in refusals()]
+    refused = refusals()
+    other = [message for message in raised(START_ERRORS) if message not in refused]
 
     assert_explained(other, "Errors at the start")
 
