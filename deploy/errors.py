@@ -4,6 +4,7 @@ DeployError
 ├── TopicsError           a topic cannot be created or does not fit the settings
 ├── PortInUseError        a service cannot listen on its port
 ├── AlreadyRunningError   another stack uses the same state directory
+├── OpenFilesError        the limit of open files is too low
 ├── StateError            the state directory, or a secret in it, cannot be used
 ├── FetchError            a file of Kafka's cannot be fetched, or its checksum differs
 ├── ServiceError          a service of the local stack does not become ready
@@ -28,6 +29,10 @@ class PortInUseError(DeployError):
 
 class AlreadyRunningError(DeployError):
     """Another stack holds the lock of the state directory."""
+
+
+class OpenFilesError(DeployError):
+    """The limit of open files is too low for the number of partitions."""
 
 
 class StateError(DeployError):

@@ -1,6 +1,6 @@
-"""Checks of the local stack before it touches anything: paths that Java cannot open, rights, incomplete state.
+"""Checks of the local stack before it touches anything: paths that Java cannot open, limits, rights, incomplete state.
 
-Each refusal is a `StateError` of one sentence that names the cause, and one that says what to do.
+Each refusal is one sentence that names the cause, and one that says what to do.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from deploy.embedded import kafka
-from deploy.errors import StateError
+from deploy.errors import OpenFilesError, StateError
 
+_FILES = 192
+_FILES_OF_A_PARTITION = 12
+"""A broker has 116 files and 5 for each partition, a worker 26 and 6, before they hold much data."""
 _CHECKED_ENTRIES = 50_000
 """Enough for the directories of weeks of use, and done in a tenth of a second."""
 
@@ -40,6 +43,16 @@ def path_fault(path: Path, *, has_utf8_locale: bool) -> str:
     if not text.isascii() and not has_utf8_locale:
         return "its name is not ASCII, and this machine has no UTF-8 locale such as C.UTF-8"
     return ""
+
+
+def check_open_files(allowed: int, partitions: int) -> None:
+    """Raise `OpenFilesError` if a process may open fewer files than the broker or a worker needs."""
+    needed = _FILES + _FILES_OF_A_PARTITION * partitions
+    if allowed < needed:
+        raise OpenFilesError(
+            f"A process may open {allowed} files, but {needed} are needed for SEQUENCE_PARTITIONS={partitions}. "
+            "Raise the hard limit (`ulimit -Hn`), or start with fewer partitions on an empty SEQUENCE_STATE_DIR."
+        )
 
 
 def check_state(state: Path) -> None:

@@ -24,6 +24,7 @@ from deploy.local import parent_death, passwords, ports, preflight, sink_rewind,
 from deploy.local.quickstart import TOKEN_FILE, development_token, local_commands, quickstart
 from deploy.local.services import Services, StackSettings, without_secrets
 from deploy.local.supervisor import RuntimeDirs, Supervisor
+from deploy.open_files import raise_limit
 from deploy.settings import cache_directory, state_directory
 from processors.clickhouse.migrate import migrate
 from schemas.settings import load
@@ -44,6 +45,7 @@ def up(
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     settings = load(StackSettings, environ)
     state = state_directory(settings.local)
+    preflight.check_open_files(raise_limit(), settings.topics.partitions)
     preflight.check_paths(state, cache_directory(settings.local, environ))
     with state_lock.held(state):
         preflight.check_state(state)

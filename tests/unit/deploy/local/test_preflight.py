@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.errors import StateError
+from deploy.errors import OpenFilesError, StateError
 from deploy.local import preflight
 
 LATIN_1 = Path(os.fsdecode(b"/srv/jos\xe9"))
@@ -44,6 +44,13 @@ def test_refused_path_is_shown_with_its_setting(state: Path, cache: Path, variab
 
     assert variable in str(caught.value)
     assert shown in str(caught.value)
+
+
+def test_limit_of_open_files_depends_on_the_partitions() -> None:
+    preflight.check_open_files(1024, 64)
+    preflight.check_open_files(256, 4)
+    with pytest.raises(OpenFilesError, match="may open 128 files, but 240 are needed for SEQUENCE_PARTITIONS=4"):
+        preflight.check_open_files(128, 4)
 
 
 def formatted(state: Path) -> Path:
