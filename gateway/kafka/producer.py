@@ -23,7 +23,6 @@ from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
 from schemas.denials import denial
 from schemas.log_pace import Outage
-from schemas.denials import denial
 from schemas.settings import kafka_arguments
 
 log = logging.getLogger(__name__)
