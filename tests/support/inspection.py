@@ -28,7 +28,7 @@ NOT_SECRET = (
     *("do-not-tell", "s3cret", "sesame", "value", "a:b/c", "a%3Ab%2Fc"),
     *("se@s/a#me", "se%40me", "p%3A%2F", "secret", "password", "mine", "hers", "servers", "of-the-analyst"),
     *("writers-secret", "analysts-secret", "servers-secret", "servers-analysts-secret", "kafkas-secret"),
-    *("mavens-secret", "secret-of-{}", "an-old-write-key", "other-sesame", "analyst"),
+    *("mavens-secret", "secret-of-{}", "an-old-write-key", "seq_dev_old-0123456789", "other-sesame", "analyst"),
     *("e95bff70ccbe39729cdf2c6cd41b9a84", "28f7cad5952fae546b6b70ce3799523e", "d8922fdf62f96fb350e28b4932b7fbfc"),
 )
 """Texts that look like secrets: passwords and tokens of tests, a name, messageIds."""
