@@ -95,7 +95,7 @@ def limited(hard: int) -> tuple[str, ...]:
     """Return a command that limits the open files of what it runs."""
     program = (
         "import os, resource, sys; "
-        f"resource.setrlimit(resource.RLIMIT_NOFILE, (64, {hard})); os.execv(sys.argv[1], sys.argv[1:])"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({min(64, hard)}, {hard})); os.execv(sys.argv[1], sys.argv[1:])"
     )
     return (sys.executable, "-c", program)
 

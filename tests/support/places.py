@@ -106,7 +106,8 @@ class Stack:
         """Start the stack and return whether it became ready; it may have refused."""
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [*self.place.wrapper, sys.executable, "-m", "deploy.cli", "up"],
+                # `-P`, as the command `sequence` does not import from the working directory.
+                [*self.place.wrapper, sys.executable, "-P", "-m", "deploy.cli", "up"],
                 cwd=self.base,
                 env=self.environ(),
                 stdin=subprocess.DEVNULL,
