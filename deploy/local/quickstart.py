@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import getproxies_environment
 
 from deploy import secret_files
 from deploy.settings import LocalSettings
@@ -93,9 +94,11 @@ def quickstart(commands: Commands, gateway: GatewaySettings) -> str:
     """Return the text shown when the stack is ready: commands to paste into a shell."""
     # The certificate names the public host, not 127.0.0.1.
     insecure = ["--insecure"] if gateway.scheme == "https" else []
+    # curl sends even requests for 127.0.0.1 to the proxy that the environment names.
+    direct = ["--noproxy", "127.0.0.1"] if getproxies_environment().keys() & {"http", "https", "all"} else []
     url = f"{gateway.scheme}://127.0.0.1:{gateway.port}/event/batch"
     post = [
-        shlex.join(["curl", "-sS", *insecure, url, "-H"]),
+        shlex.join(["curl", "-sS", *insecure, *direct, url, "-H"]),
         f'"Authorization: Bearer $({commands.token})"',
         shlex.join(["-H", "Content-Type: application/json", "-d", _EXAMPLE]),
     ]
