@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -150,8 +151,24 @@ async def _run(target: Target, statement: bytes, output_format: str, output: Bin
             "can be at the end of the answer."
         ) from error
     except (aiohttp.ClientError, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
-        raise SqlError(f"ClickHouse at {target.url} does not answer: {reason}. {target.if_unreachable}") from error
+        raise SqlError(
+            f"ClickHouse at {target.url} does not answer: {_reason(error)}. {target.if_unreachable}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the system's words for a refused connection or an unknown host; those of aiohttp repeat the address."""
+    if not isinstance(error, aiohttp.ClientConnectorError):
+        return str(error) or type(error).__name__
+    cause = error.os_error
+    if isinstance(cause, socket.gaierror):
+        return f"{cause.strerror}: {error.host}"
+    if not isinstance(cause, ConnectionError) or not cause.errno:
+        return str(error)
+    reason = os.strerror(cause.errno)
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"{reason} by the proxy {error.host}:{error.port} that HTTP_PROXY or HTTPS_PROXY names"
+    return reason
 
 
 def _write(output: BinaryIO, chunk: bytes) -> None:

@@ -44,6 +44,8 @@ _REJECTED_ROWS = frozenset(
     {6, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 130, 131, 246, 306, 349, 441, 467, 524, 636}
 )
 """Values that cannot be parsed or converted."""
+_LOGIN_REJECTED = frozenset({192, 193, 194, 516})
+"""Unknown user, wrong password, and the code that hides which of them it is."""
 _TOO_LATE = 395
 """`throwIf`, the deadline condition of INSERTs."""
 
@@ -76,13 +78,13 @@ class ClickHouse:
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the rows of *sql*; *parameters* fill its `{name:Type}` placeholders."""
-        with _translated_errors(self._url.without_login):
+        with _translated_errors(self._url.without_login, self._settings.username):
             answer = self._connected().raw_query(sql, dict(parameters or {}), fmt="JSONEachRow")
         return [orjson.loads(line) for line in answer.splitlines()]
 
     def execute(self, sql: str, body: bytes | None = None, settings: Mapping[str, Any] | None = None) -> int:
         """Run *sql* with *body* as its input and return the number of rows written. It is sent at most once."""
-        with _translated_errors(self._url.without_login):
+        with _translated_errors(self._url.without_login, self._settings.username):
             summary = self._connected().command(sql, data=body, settings=dict(settings or {}))
         return summary.written_rows if isinstance(summary, QuerySummary) else 0
 
@@ -143,8 +145,8 @@ def _pool_options(url: HttpUrl, ca_file: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _translated_errors(address: str) -> Iterator[None]:
-    """Raise the errors of `processors.clickhouse.errors` in place of the driver's; they name the server's *address*."""
+def _translated_errors(address: str, user: str) -> Iterator[None]:
+    """Raise the errors of `processors.clickhouse.errors` in place of the driver's; they name *address* and *user*."""
     try:
         yield
     except (DriverError, OSError) as error:
@@ -160,6 +162,11 @@ def _translated_errors(address: str) -> Iterator[None]:
             raise TooLateError(str(error)) from error
         if code in _REJECTED_ROWS:
             raise RejectedRowsError(str(error)) from error
+        if code in _LOGIN_REJECTED:
+            raise ClickHouseError(
+                f"ClickHouse at {address} rejects the password of {user}. Check SEQUENCE_CLICKHOUSE_USERNAME and "
+                "SEQUENCE_CLICKHOUSE_PASSWORD."
+            ) from error
         raise ClickHouseError(str(error)) from error
 
 

@@ -156,9 +156,18 @@ def test_stack_that_does_not_run_is_named_with_the_remedy(stack: dict[str, str])
 
     message = refusal(stack | {"SEQUENCE_LOCAL_CLICKHOUSE_PORT": port}, "SELECT 1")
 
-    assert f"ClickHouse at http://127.0.0.1:{port}/ does not answer" in message
+    assert f"ClickHouse at http://127.0.0.1:{port}/ does not answer: Connection refused. " in message
     assert "sequence up" in message
     assert len(message.splitlines()) == 1
+
+
+def test_proxy_that_does_not_answer_is_named() -> None:
+    port = free_port()
+    server = {"SEQUENCE_CLICKHOUSE_URL": "http://db.example", "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "x"}
+
+    message = refusal(server | {"HTTP_PROXY": f"http://127.0.0.1:{port}"}, "SELECT 1")
+
+    assert f"Connection refused by the proxy 127.0.0.1:{port} that HTTP_PROXY or HTTPS_PROXY names. " in message
 
 
 def test_proxy_of_the_environment_is_not_asked_for_the_local_stack(stack: dict[str, str]) -> None:

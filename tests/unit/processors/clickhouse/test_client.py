@@ -13,7 +13,7 @@ from schemas.settings import ClickHouseSettings, SettingsError
 
 
 def translated(error: Exception) -> ClickHouseError:
-    with pytest.raises(ClickHouseError) as raised, _translated_errors("http://ch:8123"):
+    with pytest.raises(ClickHouseError) as raised, _translated_errors("http://ch:8123", "ann"):
         raise error
     assert raised.value.__cause__ is error
     return raised.value
@@ -58,6 +58,16 @@ def test_permanent_failures_are_plain_clickhouse_errors(error: Exception) -> Non
     assert type(translated(error)) is ClickHouseError
 
 
+@pytest.mark.parametrize("code", [192, 193, 194, 516])
+def test_rejected_login_is_named_with_its_settings(code: int) -> None:
+    error = translated(DatabaseError("server response: Authentication failed", code=code))
+
+    assert str(error) == (
+        "ClickHouse at http://ch:8123 rejects the password of ann. Check SEQUENCE_CLICKHOUSE_USERNAME and "
+        "SEQUENCE_CLICKHOUSE_PASSWORD."
+    )
+
+
 def test_unverified_certificate_is_found_behind_the_errors_of_the_driver() -> None:
     refused = ssl.SSLCertVerificationError("certificate verify failed")
     refused.verify_message = "certificate has expired"
@@ -65,7 +75,7 @@ def test_unverified_certificate_is_found_behind_the_errors_of_the_driver() -> No
     retries_exceeded.__context__ = refused
     error = OperationalError("Error executing HTTP request")
     error.__cause__ = retries_exceeded
-    with pytest.raises(CertificateError) as raised, _translated_errors("https://ch:8443"):
+    with pytest.raises(CertificateError) as raised, _translated_errors("https://ch:8443", "ann"):
         raise error
 
     assert str(raised.value) == (
@@ -102,7 +112,7 @@ def test_message_is_kept() -> None:
 
 
 def test_other_errors_are_not_translated() -> None:
-    with pytest.raises(ZeroDivisionError), _translated_errors("http://ch:8123"):
+    with pytest.raises(ZeroDivisionError), _translated_errors("http://ch:8123", "ann"):
         raise ZeroDivisionError
 
 
