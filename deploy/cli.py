@@ -22,7 +22,7 @@ from deploy.error_messages import report_errors
 from deploy.logging import LogSettings, configure, silence_clients
 from deploy.open_files import open_standard_streams, raise_limit
 from schemas.projects import Scope
-from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, load
+from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, load, load_both
 
 # Each command imports what it runs, so that `sequence --help` loads no client of Kafka or ClickHouse.
 # ruff: noqa: PLC0415
@@ -56,8 +56,10 @@ def up(parent: int | None) -> None:
 
     extra.require()
     from deploy.local import stack
+    from deploy.local.services import StackSettings
 
-    configure(load(LogSettings))
+    logs, _ = load_both(LogSettings, StackSettings)
+    configure(logs)
     stack.up(os.environ, parent)
 
 
@@ -68,8 +70,9 @@ def gateway() -> None:
     from gateway import server
     from gateway.settings import GatewaySettings
 
-    configure(load(LogSettings))
-    server.run(load(GatewaySettings))
+    logs, settings = load_both(LogSettings, GatewaySettings)
+    configure(logs)
+    server.run(settings)
 
 
 @main.command()
@@ -86,8 +89,9 @@ def worker(kind: str) -> None:
     from processors.settings import WorkerSettings
     from processors.workers import run
 
-    configure(load(LogSettings))
-    run(kind, load(WorkerSettings))
+    logs, settings = load_both(LogSettings, WorkerSettings)
+    configure(logs)
+    run(kind, settings)
 
 
 @main.command("sql")
@@ -140,7 +144,7 @@ def topics_apply() -> None:
     """
     from deploy.topics import apply
 
-    changed = asyncio.run(apply(load(KafkaSettings), load(TopicSettings)))
+    changed = asyncio.run(apply(*load_both(KafkaSettings, TopicSettings)))
     click.echo("\n".join(changed) or "Topics are up to date.")
 
 
@@ -160,10 +164,10 @@ def tables_migrate() -> None:
     from processors.clickhouse.access import AnalystSettings, ensure
     from processors.clickhouse.migrate import migrate
 
-    settings, password = load(ClickHouseSettings), load(AnalystSettings).password
+    settings, analyst = load_both(ClickHouseSettings, AnalystSettings)
     applied = migrate(settings)
-    if password:
-        ensure(settings, password)
+    if analyst.password:
+        ensure(settings, analyst.password)
     click.echo("\n".join(applied) or "No migrations to apply.")
 
 

@@ -21,6 +21,7 @@ from schemas import secret_variables
 from schemas.addresses import without_credentials
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 Count = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -76,9 +77,21 @@ def load(cls: type[T], environ: Mapping[str, str] = os.environ) -> T:
     """
     faults: dict[str, str] = {}
     loaded = _fill(cls, environ, faults)
+    _check(faults)
+    return loaded
+
+
+def load_both(first: type[T], second: type[U], environ: Mapping[str, str] = os.environ) -> tuple[T, U]:
+    """Fill two classes as `load` does; raises `SettingsError` with every invalid variable of both."""
+    faults: dict[str, str] = {}
+    loaded = _fill(first, environ, faults), _fill(second, environ, faults)
+    _check(faults)
+    return loaded
+
+
+def _check(faults: Mapping[str, str]) -> None:
     if faults:
         raise SettingsError("\n".join(f"{variable}: {fault}" for variable, fault in faults.items()))
-    return loaded
 
 
 def declarations(cls: type[Any]) -> Iterator[Declaration]:

@@ -24,6 +24,7 @@ from schemas.loading import (
     declarations,
     environment,
     load,
+    load_both,
     setting,
 )
 
@@ -43,6 +44,7 @@ __all__ = [
     "environment",
     "kafka_arguments",
     "load",
+    "load_both",
     "setting",
     "tls_context",
 ]

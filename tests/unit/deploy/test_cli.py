@@ -28,12 +28,24 @@ def test_summaries_of_commands_are_not_truncated() -> None:
         assert "..." not in run(*group, "--help").output.partition("Commands:")[2]
 
 
-@pytest.mark.parametrize("command", [("gateway",), ("worker", "dedupe"), ("topics", "apply"), ("up",)])
-def test_all_invalid_settings_are_reported_with_exit_code_2(command: tuple[str, ...]) -> None:
-    result = run(*command, SEQUENCE_LOG_LEVEL="INFO", SEQUENCE_KAFKA_SECURITY_PROTOCOL="PLAIN", SEQUENCE_PARTITIONS="x")
+INVALID = {"LOG_LEVEL": "LOUD", "KAFKA_SECURITY_PROTOCOL": "PLAIN", "PARTITIONS": "x", "CLICKHOUSE_URL": "ch:8123"}
+
+
+@pytest.mark.parametrize(
+    ("command", "reported"),
+    [
+        (("gateway",), {"LOG_LEVEL", "KAFKA_SECURITY_PROTOCOL"}),
+        (("worker", "dedupe"), {"LOG_LEVEL", "KAFKA_SECURITY_PROTOCOL", "CLICKHOUSE_URL"}),
+        (("topics", "apply"), {"KAFKA_SECURITY_PROTOCOL", "PARTITIONS"}),
+        (("up",), {"LOG_LEVEL", "KAFKA_SECURITY_PROTOCOL", "PARTITIONS"}),
+    ],
+)
+def test_all_invalid_settings_are_reported_with_exit_code_2(command: tuple[str, ...], reported: set[str]) -> None:
+    result = run(*command, **{f"SEQUENCE_{name}": text for name, text in INVALID.items()})
 
     assert result.exit_code == 2
-    assert "SEQUENCE_KAFKA_SECURITY_PROTOCOL: " in result.output
+    lines = result.output.removeprefix("Error: ").splitlines()
+    assert {line.partition(": ")[0] for line in lines} >= {f"SEQUENCE_{name}" for name in reported}
 
 
 def test_unknown_worker_kind_is_rejected() -> None:
