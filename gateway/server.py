@@ -15,6 +15,7 @@ from gateway.app import HEALTH, create_app
 from gateway.errors import StartError
 from gateway.http.listener import make_site
 from gateway.http.protocol import GatewayRunner
+from gateway.http.tls import tls_context
 from gateway.settings import GatewaySettings
 from gateway.shutdown import LIMIT_SECONDS, Shutdown, exit_after
 from schemas.addresses import bare_host, in_url
@@ -30,7 +31,8 @@ do contain some, so the collector stays on.
 
 
 def run(settings: GatewaySettings) -> None:
-    """Serve until SIGTERM or SIGINT; raise `StartError` if the process cannot start."""
+    """Serve until SIGTERM or SIGINT; raise `SettingsError` or `StartError` if the process cannot start."""
+    tls_context(settings)  # An unusable file is an error before Kafka is awaited.
     # aiokafka logs every retry; the publisher and its producer log each change of Kafka's state once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     gc.freeze()

@@ -7,17 +7,17 @@ from ipaddress import ip_address
 
 from aiohttp import hdrs, web
 
-from gateway.errors import StartError
 from gateway.settings import GatewaySettings, networks
+from schemas.settings import SettingsError
 
 _HSTS_MAX_AGE_SECONDS = 365 * 24 * 3600
 
 
 def tls_context(settings: GatewaySettings) -> ssl.SSLContext | None:
-    """Return the TLS context of the certificate, None without one; `StartError` names the setting and the file."""
+    """Return the TLS context of the certificate, None without one; `SettingsError` names the setting and the file."""
     if not settings.tls_certificate_file:
         if settings.tls_key_file:
-            raise StartError("SEQUENCE_GATEWAY_TLS_KEY_FILE requires SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE.")
+            raise SettingsError("SEQUENCE_GATEWAY_TLS_KEY_FILE requires SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE.")
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
@@ -25,7 +25,7 @@ def tls_context(settings: GatewaySettings) -> ssl.SSLContext | None:
     except (OSError, ValueError) as error:
         key = settings.tls_key_file or "the private key in it, because SEQUENCE_GATEWAY_TLS_KEY_FILE is empty"
         reason = getattr(error, "strerror", None) or str(error)
-        raise StartError(
+        raise SettingsError(
             f"SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE: cannot load {settings.tls_certificate_file} with {key}: {reason}"
         ) from error
     return context

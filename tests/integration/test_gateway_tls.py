@@ -14,7 +14,6 @@ import trustme
 from deploy.docker.health import unready_reason
 from deploy.local.quickstart import Commands, quickstart
 from deploy.local.services import Services
-from gateway.errors import StartError
 from gateway.http.tls import tls_context
 from gateway.settings import GatewaySettings
 from schemas.settings import SettingsError, environment, load
@@ -119,5 +118,5 @@ def test_unusable_file_is_named(settings: GatewaySettings, tmp_path: Path) -> No
         replace(settings, tls_key_file=""),
         replace(settings, tls_certificate_file=""),
     ):
-        with pytest.raises(StartError, match="SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE"):
+        with pytest.raises(SettingsError, match="SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE"):
             tls_context(wrong)

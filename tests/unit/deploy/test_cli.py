@@ -48,6 +48,13 @@ def test_all_invalid_settings_are_reported_with_exit_code_2(command: tuple[str, 
     assert {line.partition(": ")[0] for line in lines} >= {f"SEQUENCE_{name}" for name in reported}
 
 
+def test_unusable_certificate_is_a_setting_that_is_reported_before_kafka_is_awaited() -> None:
+    result = run("gateway", SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE="/nonexistent.pem")
+
+    assert result.exit_code == 2
+    assert "SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE: cannot load /nonexistent.pem" in result.output
+
+
 def test_unknown_worker_kind_is_rejected() -> None:
     result = run("worker", "nobody")
 
