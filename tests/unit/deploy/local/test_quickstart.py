@@ -130,14 +130,14 @@ def test_gateway_with_tls_is_called_without_checking_the_name() -> None:
     assert "curl -sS --insecure https://127.0.0.1:8080/event/batch" in quickstart(COMMANDS, gateway)
 
 
-@pytest.mark.parametrize(("variable", "expected"), [("http_proxy", True), ("ALL_PROXY", True), ("OTHER", False)])
-def test_line_to_send_bypasses_a_proxy(monkeypatch: pytest.MonkeyPatch, variable: str, expected: bool) -> None:
+@pytest.mark.parametrize(("variable", "expected"), [("http_proxy", 1), ("ALL_PROXY", 1), ("OTHER", 0)])
+def test_line_to_send_bypasses_a_proxy(monkeypatch: pytest.MonkeyPatch, variable: str, expected: int) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv(variable, "http://127.0.0.1:9")
 
-    assert ("--noproxy 127.0.0.1" in quickstart(COMMANDS, GatewaySettings())) == expected
+    assert quickstart(COMMANDS, GatewaySettings()).count("--noproxy 127.0.0.1") == expected
 
 
 def test_commands_of_compose_run_its_services() -> None:
