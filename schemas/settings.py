@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,15 @@ __all__ = [
 ]
 
 
+_TOPIC_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,200}")
+
+
+def check_topic_prefix(prefix: str) -> None:
+    """Raise ValueError unless Kafka takes *prefix* as the beginning of a topic's name of at most 249 characters."""
+    if not _TOPIC_PREFIX.fullmatch(prefix):
+        raise ValueError("must be 1 to 200 letters, digits, `.`, `_` and `-`")
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaSettings:
     """How to connect to Kafka, and the prefix of its topics."""
@@ -66,7 +76,9 @@ class KafkaSettings:
     username: str = setting("SEQUENCE_KAFKA_USERNAME", "", "User name for SASL")
     password: str = setting("SEQUENCE_KAFKA_PASSWORD", "", "Password for SASL", secret=True)
     ca_file: str = setting("SEQUENCE_KAFKA_CA_FILE", "", "File of CA certificates (PEM) that verify the brokers")
-    topic_prefix: str = setting("SEQUENCE_TOPIC_PREFIX", "sequence", "First part of every topic name")
+    topic_prefix: str = setting(
+        "SEQUENCE_TOPIC_PREFIX", "sequence", "First part of every topic name", check=check_topic_prefix
+    )
 
 
 def kafka_arguments(settings: KafkaSettings) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from gateway.errors import OriginNotAllowedError
 from gateway.http.responses import HEADERS
+from gateway.settings import origins
 
 _ALLOWED_HEADERS = "Authorization, Authentication, Content-Type, Content-Encoding"
 _PREFLIGHT_MAX_AGE_SECONDS = "7200"
@@ -17,8 +18,8 @@ _PREFLIGHT_MAX_AGE_SECONDS = "7200"
 class Cors:
     """The allow-list of origins. It is false if no origin is allowed."""
 
-    def __init__(self, origins: str) -> None:
-        self._origins = {origin.strip().rstrip("/") for origin in origins.split(",") if origin.strip()}
+    def __init__(self, allowed: str) -> None:
+        self._origins = origins(allowed)
 
     def __bool__(self) -> bool:
         return bool(self._origins)

@@ -34,6 +34,17 @@ def test_defaults_are_valid(shared: type[Any]) -> None:
     assert load(shared, environment(shared())) == shared()
 
 
+@pytest.mark.parametrize("prefix", ["", "a b", "shop/events", "ä", "p" * 201])
+def test_topic_prefix_is_part_of_a_topic_name(prefix: str) -> None:
+    with pytest.raises(SettingsError, match="SEQUENCE_TOPIC_PREFIX: must be 1 to 200 letters, digits"):
+        load(KafkaSettings, {"SEQUENCE_TOPIC_PREFIX": prefix})
+
+
+@pytest.mark.parametrize("prefix", ["sequence", "Shop-1_eu.west", "p" * 200])
+def test_topic_prefix_that_kafka_takes_is_kept(prefix: str) -> None:
+    assert load(KafkaSettings, {"SEQUENCE_TOPIC_PREFIX": prefix}).topic_prefix == prefix
+
+
 @pytest.mark.parametrize("name", ["1a", "a-b", "a b", "", "é", "a`"])
 def test_database_name_needs_no_quotes_in_a_statement(name: str) -> None:
     with pytest.raises(SettingsError, match="SEQUENCE_CLICKHOUSE_DATABASE: must consist of letters, digits"):
