@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Awaitable, Mapping
+from functools import partial
 from typing import Literal, NamedTuple
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from aiohttp import web
 from gateway.admission import LoopThrottle, MemoryBudget, ProjectRates, ProjectShares, Reservation
 from gateway.errors import ProjectDisabledError, UnauthorizedError
 from gateway.http.responses import batch_response
+from gateway.http.time_share import TimeShare
 from gateway.http.unauthenticated import UnauthenticatedRequests
 from gateway.ingest.body import BodyLimits, read_body
 from gateway.ingest.envelope import Limits, parse_envelope
@@ -30,6 +32,20 @@ from schemas.projects import Project
 from schemas.records import KeyValue, keyed_items, rejection_record
 from schemas.times import format_time
 from schemas.topics import Topics
+
+_LARGE_BODY_BYTES = 128 * 1024
+_USUAL_BODY_SECONDS = 0.025
+_SLOW_BODY_SHARE = 0.25
+"""Share of the event loop's time for large bodies that take longer than usual ones to validate."""
+
+
+class _Received(NamedTuple):
+    """A request whose body has arrived."""
+
+    project: Project
+    body: bytes
+    header_token: str | None
+    reservation: Reservation
 
 
 class _Published(NamedTuple):
@@ -66,6 +82,7 @@ class IngestHandler:
         self._shares = ProjectShares(project_share(settings))
         self._unauthenticated = UnauthenticatedRequests(settings, projects)
         self._throttle = LoopThrottle()
+        self._slow_bodies = TimeShare(_SLOW_BODY_SHARE, time.monotonic, free_seconds=_USUAL_BODY_SECONDS)
         self._rates = ProjectRates()
         self._limits = Limits(settings.batch_limit_items, settings.item_limit_bytes)
         self._topics = Topics(settings.kafka.topic_prefix)
@@ -114,27 +131,38 @@ class IngestHandler:
                 body = await read_body(request, self._body_limits, reservation)
             else:
                 reservation.reserve(len(body))
+            received = _Received(project, body, header_token, reservation)
             await self._throttle.next_tick()
-            received_at = time.time_ns() // 1000
-            self._metrics.body_bytes.inc(len(body))
-            envelope = parse_envelope(body, item_type=item_type, limits=self._limits)
-            if header_token is None or envelope.write_key is not None:
-                project = self._authenticate(agree(header_token, envelope.write_key))
-            self._spend_rate(project, envelope.count)
-            result = validate_items(envelope, project_id=project.id, received_at=received_at, limits=self._limits)
-            verbose = request.query_string == "" or request.query.get("verbose") != "0"
-            published = _Published(
-                response=batch_response(result, verbose=verbose),
-                accepted=len(result.accepted),
-                rejected=Counter(rejected.code for rejected in result.rejected) if result.rejected else {},
-                acknowledged=self._publisher.publish(self._records(project.id, result, received_at)),
-                reservation=reservation,
-            )
+            if len(body) <= _LARGE_BODY_BYTES:
+                published = self._process(received, request, item_type)
+            else:
+                published = await self._slow_bodies.run(partial(self._process, received, request, item_type))
         except BaseException:
             reservation.release()
             raise
         reservation.release_memory()
         return published
+
+    def _process(
+        self, received: _Received, request: web.Request, item_type: Literal["track", "identify"] | None
+    ) -> _Published:
+        """Validate the body and hand its records to the publisher."""
+        project, body, header_token, reservation = received
+        received_at = time.time_ns() // 1000
+        self._metrics.body_bytes.inc(len(body))
+        envelope = parse_envelope(body, item_type=item_type, limits=self._limits)
+        if header_token is None or envelope.write_key is not None:
+            project = self._authenticate(agree(header_token, envelope.write_key))
+        self._spend_rate(project, envelope.count)
+        result = validate_items(envelope, project_id=project.id, received_at=received_at, limits=self._limits)
+        verbose = request.query_string == "" or request.query.get("verbose") != "0"
+        return _Published(
+            response=batch_response(result, verbose=verbose),
+            accepted=len(result.accepted),
+            rejected=Counter(rejected.code for rejected in result.rejected) if result.rejected else {},
+            acknowledged=self._publisher.publish(self._records(project.id, result, received_at)),
+            reservation=reservation,
+        )
 
     def _check_rate(self, project: Project) -> None:
         if (rate := project.rate()) is not None:

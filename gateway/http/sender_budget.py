@@ -1,14 +1,10 @@
-"""What all requests without a token in their headers hold together: memory, and the event loop's time."""
+"""Memory that all requests without a token in their headers hold together."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import TypeVar
 
 from gateway.errors import OverloadedError
-
-_T = TypeVar("_T")
 
 
 def _ignore() -> None:
@@ -89,32 +85,3 @@ class SenderReservation:
         """Return everything."""
         self._budget.release(self, self._count)
         self._count = 0
-
-
-class TimeShare:
-    """Gives work that strangers cause a share of the event loop's time, one after the other.
-
-    After work of t seconds the next may wait t * (1 / share - 1) seconds. *clock* returns seconds.
-    """
-
-    LARGEST_DEBT_SECONDS = 0.005
-    """Time that may be used in advance. The timers of the loop count milliseconds."""
-
-    def __init__(self, share: float, clock: Callable[[], float]) -> None:
-        self._rest_per_second = 1 / share - 1
-        self._clock = clock
-        self._lock = asyncio.Lock()
-        self._paid_at = 0.0
-
-    async def run(self, work: Callable[[], _T]) -> _T:
-        """Return the result of *work*."""
-        async with self._lock:
-            debt = self._paid_at - self._clock()
-            if debt > self.LARGEST_DEBT_SECONDS:
-                await asyncio.sleep(debt)
-            started = self._clock()
-            try:
-                return work()
-            finally:
-                now = self._clock()
-                self._paid_at = max(self._paid_at, now) + (now - started) * self._rest_per_second

@@ -13,13 +13,16 @@ from functools import partial
 from aiohttp import web
 
 from gateway.errors import BodyTooLargeError, OverloadedError, UnauthorizedError
-from gateway.http.sender_budget import SenderBudget, SenderReservation, TimeShare
+from gateway.http.sender_budget import SenderBudget, SenderReservation
+from gateway.http.time_share import TimeShare
 from gateway.ingest.body import BodyLimits, Decoder, decoder_of, decompress_reserved, read_wire
 from gateway.ingest.envelope import find_write_keys
 from gateway.projects.registry import ProjectSource
 from gateway.settings import GatewaySettings
 
-_TIME_SHARE = 0.25
+_TIME_SHARE = 0.1
+_USUAL_BODY_SECONDS = 0.0002
+"""Time for a body of an SDK. Larger bodies, and those that decompress to much, wait for their share."""
 _LARGEST_BODIES = 4
 """Bodies of the largest size, compressed and decompressed, that the budget holds at least."""
 
@@ -32,7 +35,7 @@ class UnauthenticatedRequests:
         self._projects = projects
         smallest = _LARGEST_BODIES * (self._limits.wire_bytes + self._limits.body_bytes)
         self.budget = SenderBudget(max(settings.unauthenticated_limit_bytes, smallest))
-        self._share = TimeShare(_TIME_SHARE, time.monotonic)
+        self._share = TimeShare(_TIME_SHARE, time.monotonic, free_seconds=_USUAL_BODY_SECONDS)
 
     async def receive(self, request: web.Request) -> tuple[str, bytes]:
         """Return a valid token of the body, and the body; raise `UnauthorizedError` if it has none."""

@@ -138,7 +138,7 @@ DEEP = "[" * 100 + "]" * 100
 JSON = [
     Body("100 levels", "400 too_deep", lambda: value(DEEP)),
     Body("100 levels beside the batch", "400 too_deep", lambda: batch(item(), more=f', "context": {{"a": {DEEP}}}')),
-    Body("2,000,000 levels", "400 too_deep", lambda: value("[" * 2_000_000 + "]" * 2_000_000)),
+    Body("2,000,000 levels", "400 item_too_large", lambda: value("[" * 2_000_000 + "]" * 2_000_000)),
     Body("2,000,000 levels that never close", "400", lambda: b'{"batch": ' + b"[" * 2_000_000),
     Body("2,000,000 objects that never close", "400", lambda: b'{"a":' * 800_000),
     Body("10,000 keys", "400 item_too_large", lambda: batch(item(properties={f"k{n}": n for n in range(10_000)}))),

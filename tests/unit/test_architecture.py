@@ -64,7 +64,7 @@ PURE = (
     "processors/persons/replay.py",
     "processors/sink/rows.py",
     "gateway/admission.py",
-    "gateway/http/sender_budget.py",
+    *("gateway/http/sender_budget.py", "gateway/http/time_share.py"),
     "gateway/ingest/envelope.py",
     "gateway/ingest/json_checks.py",
     "gateway/ingest/lenient_json.py",
@@ -81,7 +81,7 @@ PURE = (
     "deploy/local/backoff.py",
 )
 """Modules that decide: they take values, `now` included, and reach neither I/O nor a clock."""
-MAY_USE = {"gateway/admission.py": {"asyncio"}, "gateway/http/sender_budget.py": {"asyncio"}}
+MAY_USE = {"gateway/admission.py": {"asyncio"}, "gateway/http/time_share.py": {"asyncio"}}
 """`LoopThrottle` and `TimeShare` wait on the event loop and read no clock."""
 IMPURE_IN_PURE_FOLDERS = {"gateway/ingest/body.py": "reads the request from the connection"}
 IO_AND_CLOCKS = frozenset(
