@@ -157,6 +157,20 @@ def test_analyst_changes_settings_in_url_query_and_session(
     assert analyst.query("SELECT getSetting('max_execution_time')", session_id="a") == "9"
 
 
+@pytest.mark.parametrize(
+    ("setting", "rows"),
+    [("limit", "0"), ("offset", "1\n2"), ("final", "0\n1\n2"), ("extremes", "0\n1\n2\n\n0\n2")],
+)
+def test_setting_of_the_result_applies_to_the_query_of_an_analyst_only(
+    analyst: ClickHouseHttp, setting: str, rows: str
+) -> None:
+    sql = "SELECT number FROM numbers(3)"
+
+    assert replace(analyst, settings={setting: "1"}).query(sql) == rows
+    assert analyst.query(f"SET {setting} = 1", session_id=setting) == ""
+    assert analyst.query(sql, session_id=setting) == rows
+
+
 def test_analyst_lowers_limits_and_never_raises_them(analyst: ClickHouseHttp) -> None:
     limits = {"max_execution_time": 300, "max_memory_usage": 4_000_000_000}
     for name, limit in limits.items():

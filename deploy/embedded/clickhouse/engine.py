@@ -222,13 +222,18 @@ def _set(connection: Connection, settings: Mapping[str, str | None]) -> None:
 
 
 def _normalize(connection: Connection, sql: str) -> str:
-    """Return *sql* as the engine formats it; raises `QueryError` unless it is exactly one valid statement."""
+    """Return *sql* as the engine formats it; raises `QueryError` unless it is exactly one valid statement.
+
+    Settings of the client that add rows to a result or drop some apply to *sql* only.
+    """
     if "\0" in sql:
         raise QueryError(62, "Syntax error: a query cannot contain a NUL character")
     escaped = sql.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
     try:
         formatted = connection.query(
-            "SELECT formatQuerySingleLine({query:String})", "TSVRaw", params={"query": escaped}
+            "SELECT formatQuerySingleLine({query:String}) SETTINGS extremes = 0, limit = 0, offset = 0",
+            "TSVRaw",
+            params={"query": escaped},
         )
     except Exception as error:
         fault = from_engine(error, WRITER)
