@@ -106,6 +106,11 @@ class HardenedRequestHandler(RequestHandler):
             resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
+    def log_exception(self, *arguments: Any, **named: Any) -> None:
+        """Log an error of the server, not a body that its client broke off after the response."""
+        if not isinstance(named.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*arguments, **named)
+
     def _fail_body(self) -> None:
         """Fail the body that the parser rejected midway; aiohttp would leave the handler waiting for the rest of it."""
         if len(self._messages) > 2 or self._body.is_eof():

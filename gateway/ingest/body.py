@@ -94,7 +94,10 @@ async def read_wire(request: web.Request, limit_bytes: int, stall_seconds: float
         return await _collect(content, limit_bytes, stall_seconds, reserved)
     except TimeoutError:
         raise BodyTimeoutError(stall_seconds, _STALL_BYTES) from None
-    except (web.RequestPayloadError, ConnectionError) as error:
+    except (web.RequestPayloadError, ConnectionError, RuntimeError) as error:
+        # aiohttp raises a bare RuntimeError if the connection was lost before the first read.
+        if isinstance(error, RuntimeError) and request.transport is not None:
+            raise
         raise CorruptBodyError(
             "The body is truncated, or does not match its Content-Length or Transfer-Encoding."
         ) from error

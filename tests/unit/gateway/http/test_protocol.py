@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from aiohttp.web_protocol import _ErrInfo
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from gateway.admission import MemoryBudget
+from gateway.errors import CorruptBodyError
 from gateway.http.protocol import GatewayRunner, HardenedRequestHandler, _Server
+from gateway.ingest.body import read_wire
 
 
 class Transport(asyncio.Transport):
@@ -36,12 +40,14 @@ class Transport(asyncio.Transport):
         return self.closing.is_set()
 
 
-async def connect(**settings: float) -> tuple[HardenedRequestHandler, Transport]:
-    """Return a connection of a server whose handler waits for the body, after aiohttp began to wait for a request."""
+async def answer_with_the_body(request: web.BaseRequest) -> web.StreamResponse:
+    return web.Response(body=await request.read())
 
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        return web.Response(body=await request.read())
 
+async def connect(
+    handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] = answer_with_the_body, **settings: float
+) -> tuple[HardenedRequestHandler, Transport]:
+    """Return a connection of a server with the handler *handle*, after aiohttp began to wait for a request."""
     server = _Server(handle, head_timeout_seconds=settings.get("head_timeout_seconds", 60.0), connection_limit=10)
     connection, transport = server(), Transport()
     assert isinstance(connection, HardenedRequestHandler)
@@ -129,6 +135,54 @@ async def test_make_server_and_kwargs_configure_the_connections() -> None:
     assert isinstance(connection, HardenedRequestHandler)
     assert connection._keepalive_timeout == 7.0
     await runner.cleanup()
+
+
+@pytest.mark.parametrize("logs", [False, True], ids=["gateway", "control: aiohttp"])
+async def test_body_that_is_broken_off_after_the_response_is_not_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, logs: bool
+) -> None:
+    """`log_exception`. If it fails: find how aiohttp logs errors outside handlers; strangers can cause this one."""
+
+    async def handle(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=401)
+
+    if logs:
+        monkeypatch.setattr(HardenedRequestHandler, "log_exception", RequestHandler.log_exception)
+    connection, transport = await connect(handle)
+    connection.data_received(b"POST / HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n")
+    async with asyncio.timeout(10):
+        while not transport.sent:  # noqa: ASYNC110  # what the transport has sent
+            await asyncio.sleep(0)
+        for _ in range(5):
+            await asyncio.sleep(0)  # by then aiohttp reads the rest of the body
+        connection.data_received(b"-1\r\n")
+        await transport.closing.wait()
+
+    assert ("Unhandled exception" in caplog.text) == logs
+    connection.connection_lost(None)
+
+
+@pytest.mark.parametrize("iterations", range(1, 5))
+async def test_body_of_a_lost_connection_is_corrupt_whenever_it_is_lost(iterations: int) -> None:
+    errors: list[Exception] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            await read_wire(cast("web.Request", request), 100, 60.0, MemoryBudget(100))
+        except Exception as error:  # noqa: BLE001  # the test names the one that it expects
+            errors.append(error)
+        return web.Response()
+
+    connection, _ = await connect(handle)
+    connection.data_received(b"POST / HTTP/1.1\r\nHost: g\r\nContent-Length: 9\r\n\r\n{")
+    for _ in range(iterations):
+        await asyncio.sleep(0)
+    connection.connection_lost(None)
+    async with asyncio.timeout(10):
+        while not errors:  # noqa: ASYNC110  # the handler runs in a task of aiohttp
+            await asyncio.sleep(0)
+
+    assert [type(error) for error in errors] == [CorruptBodyError]
 
 
 def listening_runner(handle: Handler) -> GatewayRunner:
