@@ -21,11 +21,17 @@ _CHECKED_ENTRIES = 50_000
 
 
 def check_paths(state: Path, cache: Path) -> None:
-    """Raise `StateError` if Java cannot open the state directory or the cache directory."""
+    """Raise `StateError` if Java or RocksDB cannot open the state directory or the cache directory."""
     for path, variable in ((state, "SEQUENCE_STATE_DIR"), (cache, "SEQUENCE_CACHE_DIR")):
         if fault := path_fault(path.resolve(), has_utf8_locale=_has_utf8_locale()):
             shown = os.fsencode(path).decode(errors="backslashreplace")
             raise StateError(f"Kafka cannot use the directory {shown}: {fault}. Set {variable} to another directory.")
+    if str(state.resolve()) != os.fsencode(state.resolve()).decode():
+        raise StateError(
+            f"The workers cannot use the directory {os.fsencode(state).decode()}: Python decodes paths as "
+            f"{sys.getfilesystemencoding()} in this locale. Set a UTF-8 locale or PYTHONUTF8=1, or set "
+            "SEQUENCE_STATE_DIR to another directory."
+        )
     if "!/" in f"{cache.resolve()}/":
         raise StateError(
             f"Kafka cannot use the directory {cache}: Java reads `!/` as the end of a jar file's name. "

@@ -46,6 +46,13 @@ def test_refused_path_is_shown_with_its_setting(state: Path, cache: Path, variab
     assert shown in str(caught.value)
 
 
+def test_path_that_python_does_not_decode_as_utf_8_is_refused() -> None:
+    decoded_as_ascii = Path(os.fsencode("/srv/josé").decode("ascii", "surrogateescape"))
+
+    with pytest.raises(StateError, match=r"The workers cannot use the directory /srv/josé: .*PYTHONUTF8=1"):
+        preflight.check_paths(decoded_as_ascii, Path("/srv/cache"))
+
+
 def test_limit_of_open_files_depends_on_the_partitions() -> None:
     preflight.check_open_files(1024, 64)
     preflight.check_open_files(256, 4)
