@@ -68,6 +68,15 @@ class ProjectShares:
             raise OverloadedError("project_share")
         self._held[project_id] = held
 
+    def check(self, project_id: str) -> None:
+        """Raise `OverloadedError` while the project holds more than the limit."""
+        if self._held.get(project_id, 0) > self._limit_bytes:
+            raise OverloadedError("project_share")
+
+    def charge(self, project_id: str, count: int) -> None:
+        """Count *count* bytes of the project, even above the limit."""
+        self._held[project_id] = self._held.get(project_id, 0) + count
+
     def release(self, project_id: str, count: int) -> None:
         """Return *count* bytes of the project."""
         held = self._held[project_id] - count
@@ -95,6 +104,16 @@ class Reservation:
         self._shared += count
         self._budget.reserve(count)
         self._memory += count
+
+    def check_share(self) -> None:
+        """Raise `OverloadedError` if records of the project have exceeded its share since the bytes were reserved."""
+        self._shares.check(self._project_id)
+
+    def cover(self, record_bytes: int) -> None:
+        """Hold *record_bytes* of the share where the body had fewer: `context` is in the record of every item."""
+        if (more := record_bytes - self._shared) > 0:
+            self._shares.charge(self._project_id, more)
+            self._shared += more
 
     def release_memory(self) -> None:
         """Return all bytes to the budget. The share keeps them: the records of the body wait for Kafka."""

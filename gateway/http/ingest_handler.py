@@ -148,6 +148,7 @@ class IngestHandler:
     ) -> _Published:
         """Validate the body and hand its records to the publisher."""
         project, body, header_token, reservation = received
+        reservation.check_share()
         received_at = time.time_ns() // 1000
         self._metrics.body_bytes.inc(len(body))
         envelope = parse_envelope(body, item_type=item_type, limits=self._limits)
@@ -156,11 +157,16 @@ class IngestHandler:
         self._spend_rate(project, envelope.count)
         result = validate_items(envelope, project_id=project.id, received_at=received_at, limits=self._limits)
         verbose = request.query_string == "" or request.query.get("verbose") != "0"
+        response = batch_response(result, verbose=verbose)
+        charged_before = self._budget.reserved_bytes
+        acknowledged = self._publisher.publish(self._records(project.id, result, received_at))
+        # The publisher charges the bytes of the records before it returns.
+        reservation.cover(self._budget.reserved_bytes - charged_before)
         return _Published(
-            response=batch_response(result, verbose=verbose),
+            response=response,
             accepted=len(result.accepted),
             rejected=Counter(rejected.code for rejected in result.rejected) if result.rejected else {},
-            acknowledged=self._publisher.publish(self._records(project.id, result, received_at)),
+            acknowledged=acknowledged,
             reservation=reservation,
         )
 

@@ -14,6 +14,7 @@ import brotli
 import pytest
 from aiohttp import web
 
+from gateway.admission import Reservation
 from gateway.http import health, ingest_handler
 from gateway.ingest import envelope
 from gateway.ingest.body import BodyLimits, ReservedBytes, read_body
@@ -194,6 +195,36 @@ async def test_project_at_its_share_is_refused_and_other_projects_are_not(
         assert (await third).status == status
         assert overloaded(gateway, "project_share") == (status == 503)
         assert (await gateway.get("/health/ready")).status == 200
+
+
+@pytest.mark.parametrize("covers", [True, False], ids=["records", "control: body only"])
+async def test_records_that_are_larger_than_their_body_count_towards_the_share(
+    gateway: Served, monkeypatch: pytest.MonkeyPatch, *, covers: bool
+) -> None:
+    if not covers:
+        monkeypatch.setattr(Reservation, "cover", lambda *_: None)
+
+    def charge_and_publish(records: Any) -> Any:
+        gateway.budget.charge(sum(len(value) for of_topic in records.values() for _, value in of_topic))
+        return publish(records)
+
+    publish = gateway.publisher.publish
+    monkeypatch.setattr(gateway.publisher, "publish", charge_and_publish)
+    amplified = {"batch": [track(messageId=f"m-{number}") for number in range(90)], "context": {"padding": "x" * 2000}}
+    assert len(json.dumps(amplified)) < 10_000
+    gateway.publisher.hold()
+    waiting = asyncio.create_task(gateway.post("/b", amplified))
+    await bodies_read(gateway, 5_000)
+    next_one = asyncio.create_task(gateway.post("/b", {**BATCH, "padding": "x" * 5_000}))
+    if covers:
+        assert (await next_one).status == 503
+    other = asyncio.create_task(gateway.post("/b", {**BATCH, "padding": "x" * 10_000}, headers=OTHER))
+    await bodies_read(gateway, 15_000)
+    gateway.publisher.resume()
+
+    assert ((await waiting).status, (await other).status) == (200, 200)
+    assert (await next_one).status == (503 if covers else 200)
+    assert overloaded(gateway, "project_share") == covers
 
 
 async def test_gateway_is_not_ready_while_it_refuses_requests_for_memory(

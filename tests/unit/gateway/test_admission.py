@@ -46,6 +46,28 @@ def test_budget_reports_every_refusal() -> None:
     assert refusals == [10]
 
 
+def test_share_holds_the_larger_of_body_and_records_until_it_is_released() -> None:
+    budget, shares = MemoryBudget(100), ProjectShares(50)
+    one, next_one = (Reservation(budget, shares, "a") for _ in range(2))
+    one.reserve(20)
+    one.cover(15)
+    next_one.reserve(30)
+    next_one.release()
+    next_one.reserve(1)
+    next_one.check_share()
+
+    one.cover(80)
+    one.release_memory()
+    with pytest.raises(OverloadedError, match="project"):
+        next_one.check_share()
+    with pytest.raises(OverloadedError, match="project"):
+        next_one.reserve(1)
+
+    one.release()
+    next_one.release()
+    next_one.reserve(50)
+
+
 def test_project_above_its_share_is_refused_and_another_is_not() -> None:
     budget, shares = MemoryBudget(100), ProjectShares(50)
     one, more, other = (Reservation(budget, shares, project) for project in ("a", "a", "b"))
