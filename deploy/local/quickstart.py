@@ -103,6 +103,7 @@ def quickstart(commands: Commands, gateway: GatewaySettings) -> str:
         shlex.join(["-H", "Content-Type: application/json", "-d", _EXAMPLE]),
     ]
     return (
+        "Paste these commands into another shell in this directory.\n\n"
         f"Show the token of project {PROJECT!r}:\n\n  {commands.token}\n\n"
         f"Send events:\n\n  {' '.join(post)}\n\n"
         f"Query them:\n\n  {commands.sql} {shlex.quote(_QUERY)}\n"

@@ -85,6 +85,7 @@ def test_line_to_query_finds_the_stack_and_the_command(shell: Path, monkeypatch:
     text = quickstart(local_commands(working / "state" / "dev-token", environ), GatewaySettings())
 
     query = pasted(text)[-1]
+    assert text.startswith("Paste these commands into another shell in this directory.\n")
     assert "s3cret" not in text
     assert "SEQUENCE_CLICKHOUSE_URL= " in query
     assert printed(shell, query, working) == [
