@@ -138,12 +138,11 @@ async def write_source_offsets(settings: KafkaSettings, topics: Topics, source_o
 
 
 def consumer_source(containing: str, settings: KafkaSettings, topics: Topics) -> str:
-    """Return the consumer that contains *containing*, with the test's broker and topic."""
+    """Return the consumer that contains *containing*, with the test's broker and topics."""
     source = CONSUMERS.block("python", containing)
-    for shown, real in (("127.0.0.1:9092", settings.bootstrap_servers), ("sequence.events.v1", topics.events)):
-        assert shown in source
-        source = source.replace(shown, real)
-    return source
+    assert "127.0.0.1:9092" in source
+    source = source.replace("127.0.0.1:9092", settings.bootstrap_servers)
+    return source.replace('"sequence.', f'"{topics.prefix}.')
 
 
 # What a worker leaves that was paused after two records and resumed after another had written all three.
@@ -155,6 +154,13 @@ async def test_consumer_sees_each_event_once(kafka_settings: KafkaSettings, topi
     source = consumer_source("highest source offset", kafka_settings, topics)
 
     assert await printed(source, lines=4) == [f"m-{source_offset}" for source_offset in (3, 5, 8, 9)]
+
+
+async def test_reader_of_rejected_items_prints_them(kafka_settings: KafkaSettings, topics: Topics) -> None:
+    value = json.dumps({"messageId": "m-1", "code": "event_required"}).encode()
+    await asyncio.to_thread(logs.write, kafka_settings, topics.rejected, [Record(b"dev/digest", value, ())])
+
+    assert await printed(consumer_source("rejected.v1", kafka_settings, topics), lines=1) == ["m-1"]
 
 
 async def test_resumed_consumer_continues_after_its_last_event(

@@ -143,7 +143,11 @@ def _query(request: web.Request, user: str, body: bytes) -> Query:
         raise QueryError(48, "External tables and multipart requests are not supported")
     parameters = request.query
     if "1" in {parameters.get("compress"), parameters.get("decompress")}:
-        raise QueryError(48, "ClickHouse's block compression is not supported; use HTTP compression")
+        raise QueryError(
+            48,
+            "ClickHouse's block compression is not supported. Set the driver's property compress=false, or use HTTP "
+            "compression",
+        )
     # A statement can begin in the URL and continue in the body. The rows of an INSERT follow it.
     in_url = parameters.get("query", "").encode()
     text = in_url + (b"\n" if in_url and body else b"") + body
