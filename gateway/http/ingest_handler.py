@@ -6,7 +6,7 @@ Per-item work is done on lists, in `gateway.ingest` and `schemas.records`.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Literal, NamedTuple
@@ -36,7 +36,10 @@ from schemas.topics import Topics
 _LARGE_BODY_BYTES = 128 * 1024
 _USUAL_BODY_SECONDS = 0.025
 _SLOW_BODY_SHARE = 0.25
-"""Share of the event loop's time for large bodies that take longer than usual ones to validate."""
+"""Share of the event loop's time for a project's large bodies if they take longer than usual ones to validate.
+
+Each project has its own, so that the bodies of another project do not wait for them.
+"""
 
 
 class _Received(NamedTuple):
@@ -82,7 +85,9 @@ class IngestHandler:
         self._shares = ProjectShares(project_share(settings))
         self._unauthenticated = UnauthenticatedRequests(settings, projects)
         self._throttle = LoopThrottle()
-        self._slow_bodies = TimeShare(_SLOW_BODY_SHARE, time.monotonic, free_seconds=_USUAL_BODY_SECONDS)
+        self._slow_bodies: defaultdict[str, TimeShare] = defaultdict(
+            partial(TimeShare, _SLOW_BODY_SHARE, time.monotonic, free_seconds=_USUAL_BODY_SECONDS)
+        )
         self._rates = ProjectRates()
         self._limits = Limits(settings.batch_limit_items, settings.item_limit_bytes)
         self._topics = Topics(settings.kafka.topic_prefix)
@@ -136,7 +141,9 @@ class IngestHandler:
             if len(body) <= _LARGE_BODY_BYTES:
                 published = self._process(received, request, item_type)
             else:
-                published = await self._slow_bodies.run(partial(self._process, received, request, item_type))
+                published = await self._slow_bodies[project.id].run(
+                    partial(self._process, received, request, item_type)
+                )
         except BaseException:
             reservation.release()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from aiohttp import web
 
 from gateway.admission import Reservation
 from gateway.http import health, ingest_handler
+from gateway.http.time_share import TimeShare
 from gateway.ingest import envelope
 from gateway.ingest.body import BodyLimits, ReservedBytes, read_body
 from gateway.settings import GatewaySettings
@@ -73,6 +75,12 @@ async def bodies_read(gateway: Served, size: int) -> None:
     value = partial(gateway.metrics.registry.get_sample_value, "sequence_gateway_body_bytes_total")
     async with asyncio.timeout(5):
         while (value() or 0) < size:  # noqa: ASYNC110  # the other side of a socket counts it
+            await asyncio.sleep(0.005)
+
+
+async def in_flight(gateway: Served, size: int) -> None:
+    async with asyncio.timeout(5):
+        while gateway.budget.reserved_bytes < size:  # noqa: ASYNC110  # the other side of a socket counts it
             await asyncio.sleep(0.005)
 
 
@@ -225,6 +233,32 @@ async def test_records_that_are_larger_than_their_body_count_towards_the_share(
     assert ((await waiting).status, (await other).status) == (200, 200)
     assert (await next_one).status == (503 if covers else 200)
     assert overloaded(gateway, "project_share") == covers
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own", "control: one for all"])
+async def test_large_bodies_wait_for_slow_bodies_of_their_own_project_only(
+    monkeypatch: pytest.MonkeyPatch, *, shared: bool
+) -> None:
+    monkeypatch.setattr(ingest_handler, "_LARGE_BODY_BYTES", 1_000)
+    monkeypatch.setattr(ingest_handler, "_USUAL_BODY_SECONDS", 0.0)
+    monkeypatch.setattr(ingest_handler, "_SLOW_BODY_SHARE", 1e-9)
+    if shared:
+        for_all = TimeShare(1e-9, time.monotonic)
+        monkeypatch.setattr(ingest_handler, "TimeShare", lambda *_, **__: for_all)
+    large = {**BATCH, "padding": "x" * 2_000}
+    async with serving(SETTINGS) as gateway:
+        assert (await gateway.post("/b", large)).status == 200
+        waiting = asyncio.create_task(gateway.post("/b", large))
+        await in_flight(gateway, 2_000)
+        small = await gateway.post("/b", BATCH)
+        other = asyncio.create_task(gateway.post("/b", large, headers=OTHER))
+        await (in_flight(gateway, 4_000) if shared else other)
+
+        assert small.status == 200
+        assert (waiting.done(), other.done()) == (False, not shared)
+        assert shared or other.result().status == 200
+        for task in (waiting, other):
+            task.cancel()
 
 
 async def test_gateway_is_not_ready_while_it_refuses_requests_for_memory(
