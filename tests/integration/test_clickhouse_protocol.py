@@ -191,6 +191,37 @@ def test_sessions_isolate_settings_and_temporary_tables(client: ClickHouseHttp) 
     assert client.send("SELECT 1", session_id="three", session_check=1).code == 372
 
 
+def test_session_that_would_never_end_is_rejected(client: ClickHouseHttp) -> None:
+    for timeout in ("nan", "NaN", "-nan", "soon"):
+        assert client.send("SELECT 1", session_id=timeout, session_timeout=timeout).code == 36
+        assert client.send("SELECT 1", session_id=timeout, session_check=1).code == 372
+    assert client.query("SELECT 1", session_id="long", session_timeout="1e9") == "1"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Basic \xff"},
+        {"Authorization": "", "X-ClickHouse-Key": "\xff"},
+        {"Authorization": "", "X-ClickHouse-User": "\xff", "X-ClickHouse-Key": "x"},
+    ],
+    ids=str,
+)
+def test_login_that_is_no_utf8_is_rejected(client: ClickHouseHttp, headers: dict[str, str]) -> None:
+    reply = client.send("SELECT 1", headers=headers)
+    assert (reply.status, reply.code) == (403, 516)
+    assert client.send("SELECT 1", headers={"Content-Encoding": "\xff"}).code == 48
+
+
+@pytest.mark.parametrize("query_id", ["a\r\nX-Injected: 1", "a\nb", "a\0b"])
+def test_query_id_with_control_characters_is_rejected(client: ClickHouseHttp, query_id: str) -> None:
+    for client_or_stranger in (client, ClickHouseHttp(f"http://{client.netloc}")):
+        reply = client_or_stranger.send("SELECT 1", query_id=query_id)
+        assert (reply.status, reply.code) == (400, 36)
+        assert "x-injected" not in reply.headers
+    assert client.send("SELECT 1", query_id="Zürich 1").text == "1\n"
+
+
 def test_unsupported_features_are_rejected_with_code_48(client: ClickHouseHttp) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     assert client.send(b"--x--", query="SELECT 1", headers=headers).code == 48

@@ -49,7 +49,7 @@ class Users:
     def authenticate(self, user: str, password: str) -> None:
         """Raise `QueryError` unless *user* exists and has *password*."""
         expected = {WRITER: self.writer_password, ANALYST: self.analyst_password}.get(user, "")
-        if not expected or not hmac.compare_digest(expected.encode(), password.encode()):
+        if not expected or not hmac.compare_digest(expected.encode(), password.encode(errors="surrogateescape")):
             raise QueryError(516, f"{user}: Authentication failed: password is incorrect, or there is no such user.")
 
 
@@ -84,8 +84,15 @@ def check_source(headers: Mapping[str, str], host: str) -> None:
             f"Requests of web browsers are rejected, and this one has the header {found}. Use `sequence sql`, curl or "
             "a ClickHouse client.",
         )
-    if urlsplit(f"//{host}").hostname not in _LOCAL_HOSTS:
+    if _hostname(host) not in _LOCAL_HOSTS:
         raise QueryError(497, f"Requests for the host {host!r} are rejected. Connect to 127.0.0.1 or localhost.")
+
+
+def _hostname(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 def check_read(normalized: str, parameters: Mapping[str, str], user: str) -> None:

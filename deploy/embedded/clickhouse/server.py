@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
+import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -82,6 +82,9 @@ async def _ok(request: web.Request) -> web.Response:
 
 async def _handle(request: web.Request) -> web.Response:
     query_id = request.query.get("query_id") or str(uuid.uuid4())
+    if not query_id.isprintable():
+        # A header of the reply has it, and a line break in it would begin another header.
+        return _error_response(QueryError(36, "query_id must have no control characters"))
     try:
         if not request.can_read_body and "query" not in request.query:
             return await _ok(request)
@@ -115,7 +118,7 @@ async def _read_body(request: web.Request) -> bytes:
             209, f"No byte of the request body arrived for {stall:g} s (SEQUENCE_LOCAL_CLICKHOUSE_STALL_SECONDS)"
         ) from None
     body = b"".join(chunks)
-    return compression.decode(body, request.headers.get("Content-Encoding", "")) if body else body
+    return compression.decode(body, request.headers.get("Content-Encoding", ""), limit) if body else body
 
 
 def _authenticate(request: web.Request) -> str:
@@ -132,7 +135,7 @@ def _authenticate(request: web.Request) -> str:
     if scheme.lower() == "basic":
         try:
             user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise QueryError(516, "Invalid Authorization header") from None
     request.app[USERS].authenticate(user, password)
     return user
@@ -182,6 +185,9 @@ def _session(role: Role, parameters: Mapping[str, str]) -> SessionKey | None:
         timeout_seconds = float(parameters.get("session_timeout", DEFAULT_TIMEOUT_SECONDS))
     except ValueError:
         raise QueryError(36, "session_timeout must be a number of seconds") from None
+    if math.isnan(timeout_seconds):
+        # No time is after it, so the session would never end.
+        raise QueryError(36, "session_timeout must be a number of seconds")
     return SessionKey(role, parameters["session_id"], timeout_seconds, parameters.get("session_check") == "1")
 
 
@@ -196,7 +202,9 @@ def _error_response(error: QueryError, query_id: str = "") -> web.Response:
     headers = {"X-ClickHouse-Exception-Code": str(error.code)}
     if query_id:
         headers["X-ClickHouse-Query-Id"] = query_id
-    return web.Response(status=error.status, text=error.text, headers=headers)
+    # A message can quote bytes of a header that are no UTF-8.
+    body = error.text.encode(errors="backslashreplace")
+    return web.Response(status=error.status, body=body, content_type="text/plain", charset="utf-8", headers=headers)
 
 
 def _response(request: web.Request, result: QueryResult, query_id: str) -> web.Response:

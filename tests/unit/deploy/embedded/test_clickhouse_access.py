@@ -17,6 +17,11 @@ def test_empty_password_authenticates_nobody(user: str) -> None:
     Users("w", "a").authenticate("analyst", "a")
 
 
+def test_password_that_is_no_utf8_is_rejected() -> None:
+    with pytest.raises(QueryError):
+        Users("w", "a").authenticate("analyst", "\udcff")
+
+
 @pytest.mark.parametrize(("writer", "analyst"), [("", "a"), ("w", ""), ("", "")])
 def test_server_without_a_password_does_not_start(writer: str, analyst: str) -> None:
     with pytest.raises(SettingsError) as error:
@@ -26,7 +31,13 @@ def test_server_without_a_password_does_not_start(writer: str, analyst: str) -> 
     assert users(EmbeddedClickHouseSettings(password="w", analyst_password="a")) == Users("w", "a")
 
 
-@pytest.mark.parametrize("host", ["example.com", "127.0.0.1.example.com:8123", "10.0.0.1", "", "127.0.0.1@example.com"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("example.com", "127.0.0.1.example.com:8123", "10.0.0.1", "", "127.0.0.1@example.com", "localhost."),
+        *("127.1", "[::ffff:127.0.0.1]", "[", "[::1", "[example]", "\udcff"),
+    ],
+)
 def test_request_for_another_host_is_rejected(host: str) -> None:
     with pytest.raises(QueryError):
         check_source({}, host)
