@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import signal
 import socket
 import subprocess
@@ -102,6 +103,26 @@ def test_truncated_body_writes_nothing(client: ClickHouseHttp) -> None:
             broken.sendall(chunk)
     assert client.query("INSERT INTO t VALUES (2)") == ""
     assert client.query("SELECT a FROM t") == "2"
+
+
+def test_reading_writes_no_heap_profile(service: services.Service, client: ClickHouseHttp) -> None:
+    """The engine can write one, to a file with a name that any user of the machine can foresee."""
+    analyst = ClickHouseHttp(client.url, "analyst", services.ANALYST_PASSWORD)
+    for table in ("jemalloc_profile_text", "jemalloc_sampled_allocations"):
+        sql = f"SELECT * FROM system.{table}"  # noqa: S608
+        for reply in (analyst.send(sql), client.send(method="GET", query=sql), client.send(sql)):
+            assert "without enabling profiling" in reply.text
+    assert client.send("SYSTEM JEMALLOC FLUSH PROFILE").status >= 400
+    assert list(Path("/tmp").glob(f"jemalloc_clickhouse.{service.pid}.*")) == []  # noqa: S108  # where the engine writes it
+
+
+def test_body_that_decompresses_beyond_the_limit_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQUENCE_LOCAL_CLICKHOUSE_BODY_MIB", "1")
+    with services.running(services.embedded_clickhouse(tmp_path / "small")) as service:
+        client = ClickHouseHttp(service.address)
+        for size, code in ((2**20, None), (2**20 + 1, 241), (2**26, 241)):
+            statement = b"SELECT 1".ljust(size)
+            assert client.send(gzip.compress(statement), headers={"Content-Encoding": "gzip"}).code == code
 
 
 def test_slow_queries_do_not_delay_an_insert(client: ClickHouseHttp) -> None:

@@ -47,6 +47,8 @@ def _serve(settings: EmbeddedClickHouseSettings) -> None:
     # The engine cannot be loaded with a TZ that is no name of a time zone, such as UTC+3. All times are UTC.
     os.environ["TZ"] = "UTC"
     time.tzset()
+    # Reading some tables of `system` would write a heap profile to /tmp, which a GET or an analyst must not do.
+    os.environ["JE_MALLOC_CONF"] = "prof:false"
     raise_limit()
     directory.enter(state_directory(settings.local) / "clickhouse", settings.clients.database)
     try:
