@@ -15,7 +15,7 @@ import brotli
 import pytest
 from aiohttp import web
 
-from gateway.admission import Reservation
+from gateway.admission import ProjectShares, Reservation
 from gateway.http import health, ingest_handler
 from gateway.http.time_share import TimeShare
 from gateway.ingest import envelope
@@ -242,6 +242,7 @@ async def test_large_bodies_wait_for_slow_bodies_of_their_own_project_only(
     monkeypatch.setattr(ingest_handler, "_LARGE_BODY_BYTES", 1_000)
     monkeypatch.setattr(ingest_handler, "_USUAL_BODY_SECONDS", 0.0)
     monkeypatch.setattr(ingest_handler, "_SLOW_BODY_SHARE", 1e-9)
+    monkeypatch.setattr(ProjectShares, "others_hold", lambda *_: True)
     if shared:
         for_all = TimeShare(1e-9, time.monotonic)
         monkeypatch.setattr(ingest_handler, "TimeShare", lambda *_, **__: for_all)
@@ -259,6 +260,15 @@ async def test_large_bodies_wait_for_slow_bodies_of_their_own_project_only(
         assert shared or other.result().status == 200
         for task in (waiting, other):
             task.cancel()
+
+
+async def test_slow_bodies_do_not_wait_while_nobody_else_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_handler, "_LARGE_BODY_BYTES", 1_000)
+    monkeypatch.setattr(ingest_handler, "_USUAL_BODY_SECONDS", 0.0)
+    monkeypatch.setattr(ingest_handler, "_SLOW_BODY_SHARE", 1e-9)
+    async with serving(SETTINGS) as gateway:
+        for _ in range(2):
+            assert (await gateway.post("/b", {**BATCH, "padding": "x" * 2_000})).status == 200
 
 
 async def test_gateway_is_not_ready_while_it_refuses_requests_for_memory(
