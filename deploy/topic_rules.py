@@ -42,7 +42,7 @@ RULES: Mapping[str, Rule] = {
         "at least", is_required=True, meaning="records could be deleted before they are processed or deduplicated"
     ),
     "min.insync.replicas": Rule(
-        "at least", is_required=False, meaning="an acknowledged record is on fewer replicas than configured"
+        "at least", is_required=True, meaning="an acknowledged record would be on fewer replicas than configured"
     ),
     "max.message.bytes": Rule(
         "at least",
@@ -55,7 +55,7 @@ RULES: Mapping[str, Rule] = {
 }
 """Of every setting that `schemas.topics` declares."""
 
-KAFKA_DEFAULTS = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime"}
+KAFKA_DEFAULTS = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "min.insync.replicas": "1"}
 """Declared values that a topic has without them."""
 
 

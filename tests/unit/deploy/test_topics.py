@@ -52,7 +52,6 @@ async def test_cluster_without_limits_gets_every_setting(
     ("setting", "topic", "kept"),
     [
         ("min.cleanable.dirty.ratio", NAMES.persons, "0.5 instead of 0.1: compaction runs less often"),
-        ("min.insync.replicas", NAMES.items, "1 instead of 2: an acknowledged record is on fewer replicas"),
         ("max.message.bytes", NAMES.rejected, "1048588 instead of 4194304: a larger rejected item cannot be stored"),
     ],
 )
@@ -129,6 +128,14 @@ async def test_retention_follows_its_setting_in_both_directions(admin: MemoryTop
         assert own(admin, NAMES.items)["retention.ms"] == str(days * DAY_MS)
 
 
+async def test_fewer_replicas_in_sync_are_an_error(admin: MemoryTopicAdmin) -> None:
+    made_by_an_administrator(admin, min_insync_replicas="1")
+    admin.denied = {"ALTER_CONFIGS"}
+
+    with pytest.raises(TopicsError, match=r"items\.v1 .*min\.insync\.replicas=1 .*on fewer replicas than configured"):
+        await apply(admin)
+
+
 @pytest.mark.parametrize("refusal", ["policy", "permission", "not stored"])
 async def test_shorter_retention_that_cannot_be_changed_is_an_error(
     admin: MemoryTopicAdmin, monkeypatch: pytest.MonkeyPatch, refusal: str
@@ -177,8 +184,8 @@ async def test_hidden_settings_are_one_line_that_says_what_was_not_checked(
     (line,) = caplog.messages
     assert "6 topics were not checked: Kafka denies DESCRIBE_CONFIGS" in line
     assert (
-        "sequence.items.v1: cleanup.policy=delete, message.timestamp.type=LogAppendTime, retention.ms>=604800000;"
-        in line
+        "sequence.items.v1: cleanup.policy=delete, message.timestamp.type=LogAppendTime, retention.ms>=604800000, "
+        "min.insync.replicas>=2;" in line
     )
 
 
@@ -192,7 +199,7 @@ async def test_missing_permission_to_create_says_what_an_administrator_creates(a
     assert len(lines) == len(DECLARED)
     assert lines[-1] == (
         "Cannot create sequence.projects.v1: Kafka denies CREATE on it to this user. Grant CREATE, or let an "
-        "administrator create it with 1 partition and cleanup.policy=compact."
+        "administrator create it with 1 partition and cleanup.policy=compact, min.insync.replicas>=2."
     )
 
 
