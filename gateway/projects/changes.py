@@ -17,6 +17,7 @@ Times are microseconds since 1970.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,8 +95,9 @@ def update_project(
 ) -> Change[None]:
     """Change the given fields of a project. `items_per_second=0` removes the rate limit."""
     project_of(table, project_id)
-    if (items_per_second or 0) < 0 or (burst is not None and burst <= 0):
-        raise InvalidProjectError("`items_per_second` and `burst` must be greater than zero.")
+    # NaN compares as false and infinity has no form in JSON.
+    if not (0 <= (items_per_second or 0) < math.inf and (burst is None or 0 < burst < math.inf)):
+        raise InvalidProjectError("`items_per_second` and `burst` must be finite numbers greater than zero.")
     entries: list[Disabled | Rate | Burst] = []
     if disabled is not None:
         entries.append(Disabled(disabled))

@@ -213,8 +213,11 @@ async def test_unknown_projects_and_tokens_are_rejected(settings: KafkaSettings)
             await rejected
     with pytest.raises(UnknownTokenError):
         await revoke_token(settings, "0" * 16)
-    with pytest.raises(InvalidProjectError):
-        await update_project(settings, "dev", items_per_second=-1)
+    for rate in (-1, float("nan"), float("inf")):
+        with pytest.raises(InvalidProjectError):
+            await update_project(settings, "dev", items_per_second=rate)
+        with pytest.raises(InvalidProjectError):
+            await update_project(settings, "dev", burst=rate)
     assert [project.name for project in await list_projects(settings)] == ["Development"]
 
 
