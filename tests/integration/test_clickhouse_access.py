@@ -172,7 +172,7 @@ def test_setting_of_the_result_applies_to_the_query_of_an_analyst_only(
 
 
 def test_analyst_lowers_limits_and_never_raises_them(analyst: ClickHouseHttp) -> None:
-    limits = {"max_execution_time": 300, "max_memory_usage": 4_000_000_000}
+    limits = {"max_execution_time": 300, "max_memory_usage": 4_000_000_000, "max_result_bytes": 1_000_000_000}
     for name, limit in limits.items():
         shown = f"SELECT getSetting('{name}')"
         assert analyst.query(shown) == str(limit)

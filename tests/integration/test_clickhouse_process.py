@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,19 @@ def test_body_that_decompresses_beyond_the_limit_is_rejected(tmp_path: Path, mon
         for size, code in ((2**20, None), (2**20 + 1, 241), (2**26, 241)):
             statement = b"SELECT 1".ljust(size)
             assert client.send(gzip.compress(statement), headers={"Content-Encoding": "gzip"}).code == code
+
+
+def test_result_of_an_analyst_beyond_the_limit_is_rejected(client: ClickHouseHttp) -> None:
+    analyst = ClickHouseHttp(client.url, "analyst", services.ANALYST_PASSWORD)
+    sql = "SELECT * FROM numbers(1000)"
+    limited = {"max_result_bytes": "7999", "result_overflow_mode": "throw"}
+    assert replace(analyst, settings=limited).send(sql).code == 396
+    assert analyst.send(sql, session_id="result").status == 200
+    assert analyst.query("SET max_result_bytes = 7999", session_id="result") == ""
+    assert analyst.send(sql, session_id="result").code == 396
+    for value in (0, 1_000_000_001):
+        assert analyst.send("SELECT 1", session_id="result", max_result_bytes=value).code == 452
+    assert client.query("SELECT getSetting('max_result_bytes')") == "0"
 
 
 def test_slow_queries_do_not_delay_an_insert(client: ClickHouseHttp) -> None:

@@ -21,7 +21,7 @@ _READ_ONLY = "2"
 """A value of `readonly`: no writes, and settings can be changed within the profile."""
 
 _ALLOWED_SETTINGS = frozenset(
-    # Limits. A query can only lower those of `LIMITS`.
+    # Limits. An analyst can only lower those of `_ANALYST_LIMITS`.
     {*LIMITS, "max_threads", "max_final_threads", "max_block_size", "max_result_rows", "max_result_bytes"}
     # `USE` sets it.
     | {"database"}
@@ -45,6 +45,9 @@ _ALLOWED_SETTINGS = frozenset(
     | {"async_insert", "wait_for_async_insert", "insert_quorum", "mutations_sync", "log_comment", "log_queries"}
     | {"input_format_null_as_default", "http_response_buffer_size", "http_write_exception_in_output_format"}
 )
+_ANALYST_LIMITS = {**LIMITS, "max_result_bytes": 1_000_000_000}
+"""A server streams its results. Here the last limit bounds the memory that one takes, which `max_memory_usage` does not
+count: about four times its size."""
 _FILE_SETTINGS = frozenset({"output_format_schema"})
 """Settings with an allowed prefix that name a file."""
 _MAX_THREADS = 64
@@ -70,7 +73,7 @@ def on_connect(role: Role) -> list[str]:
     """Return the statements with which a new connection of *role* begins; none of them can be undone by it."""
     if role is Role.WRITER:
         return ["SET ROLE writer"]
-    limits = [f"{name} = {limit}" for name, limit in LIMITS.items()] if role is Role.ANALYST else []
+    limits = [f"{name} = {limit}" for name, limit in _ANALYST_LIMITS.items()] if role is Role.ANALYST else []
     return [
         f"SET ROLE {role}",
         f"SET {', '.join([*limits, f'readonly = {_READ_ONLY}'])}",
@@ -95,7 +98,7 @@ def configuration(database: str, settings: Iterable[str], system_tables: Iterabl
 def _users(database: str, settings: list[str], system_tables: list[str]) -> str:
     constants = [_element(name, "<const/>") for name in settings if not is_allowed(name)]
     threads = _element("max_threads", f"<max>{_MAX_THREADS}</max>")
-    limits = [_element(name, f"<min>1</min><max>{limit}</max>") for name, limit in LIMITS.items()]
+    limits = [_element(name, f"<min>1</min><max>{limit}</max>") for name, limit in _ANALYST_LIMITS.items()]
     reader = _element("constraints", *constants, threads)
     analyst = _element("constraints", *constants, threads, *limits)
     # A policy hides its table's rows where the expression is 0.
