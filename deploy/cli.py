@@ -19,6 +19,7 @@ import click
 
 from deploy.durations import Duration
 from deploy.error_messages import report_errors
+from deploy.known_settings import warn_of_unknown_variables
 from deploy.logging import LogSettings, configure, silence_clients
 from deploy.open_files import open_standard_streams, raise_limit
 from schemas.projects import Scope
@@ -27,12 +28,14 @@ from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, l
 # Each command imports what it runs, so that `sequence --help` loads no client of Kafka or ClickHouse.
 # ruff: noqa: PLC0415
 
+_SERVICES = {"up", "gateway", "worker"}
 _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.version_option(package_name="sequence-events")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Run and manage Sequence events, an event pipeline from HTTP through Kafka to ClickHouse.
 
     Settings are environment variables named SEQUENCE_*. They are validated at startup, and all errors are reported
@@ -41,6 +44,8 @@ def main() -> None:
     open_standard_streams()
     raise_limit()
     silence_clients()  # A service's `configure` sets their levels again.
+    if context.invoked_subcommand not in _SERVICES:
+        warn_of_unknown_variables()
 
 
 @main.command()
@@ -60,6 +65,7 @@ def up(parent: int | None) -> None:
 
     logs, _ = load_both(LogSettings, StackSettings)
     configure(logs)
+    warn_of_unknown_variables()
     stack.up(os.environ, parent)
 
 
@@ -72,6 +78,7 @@ def gateway() -> None:
 
     logs, settings = load_both(LogSettings, GatewaySettings)
     configure(logs)
+    warn_of_unknown_variables()
     server.run(settings)
 
 
@@ -91,6 +98,7 @@ def worker(kind: str) -> None:
 
     logs, settings = load_both(LogSettings, WorkerSettings)
     configure(logs)
+    warn_of_unknown_variables()
     run(kind, settings)
 
 
@@ -115,18 +123,9 @@ def sql_command(statement: str | None, output_format: str | None, *, write: bool
     target = sql.choose_target(os.environ, write=write)
     output_format = output_format or ("PrettyCompact" if sys.stdout.isatty() else "TabSeparated")
     try:
-        sql.run(target, _read_statement(statement), output_format, click.get_binary_stream("stdout"))
+        sql.run(target, sql.read_statement(statement), output_format, click.get_binary_stream("stdout"))
     except BrokenPipeError:
         sql.discard_output()
-
-
-def _read_statement(statement: str | None) -> bytes:
-    if statement is None and sys.stdin.isatty():
-        raise click.UsageError("Pass a statement, or send one to standard input.")
-    text = click.get_binary_stream("stdin").read() if statement in {None, "-"} else os.fsencode(statement or "")
-    if not text.strip():
-        raise click.UsageError("The statement is empty.")
-    return text
 
 
 @main.group()
@@ -161,8 +160,9 @@ def tables_migrate() -> None:
     Creates or updates the read-only user `analyst` if SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD is set. Prints the name of
     each migration applied.
     """
-    from processors.clickhouse.access import AnalystSettings, ensure
+    from processors.clickhouse.access import ensure
     from processors.clickhouse.migrate import migrate
+    from processors.settings import AnalystSettings
 
     settings, analyst = load_both(ClickHouseSettings, AnalystSettings)
     applied = migrate(settings)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Literal, TextIO
 
-from schemas.log_pace import Pace
+from schemas.log_throttle import Throttle
 from schemas.settings import setting
 
 _LIBRARY_LEVELS = {
@@ -85,7 +85,7 @@ class RepeatFilter(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: dict[tuple[str, int, str], tuple[Pace, list[int]]] = {}
+        self._seen: dict[tuple[str, int, str], tuple[Throttle, list[int]]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether *record* is logged."""
@@ -93,8 +93,8 @@ class RepeatFilter(logging.Filter):
             return True
         if len(self._seen) >= _REMEMBERED_LINES:
             self._seen.clear()
-        pace, left_out = self._seen.setdefault((record.name, record.levelno, str(record.msg)), (Pace(), [0]))
-        if not pace.take(monotonic()):
+        throttle, left_out = self._seen.setdefault((record.name, record.levelno, str(record.msg)), (Throttle(), [0]))
+        if not throttle.take(monotonic()):
             left_out[0] += 1
             return False
         if left_out[0]:

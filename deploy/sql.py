@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,14 +19,15 @@ from typing import BinaryIO
 from urllib.request import getproxies_environment
 
 import aiohttp
+import click
 
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.errors import SqlError
 from deploy.local import passwords
 from deploy.settings import LocalSettings, state_directory
-from processors.clickhouse.access import AnalystSettings
 from processors.clickhouse.client import server_url
 from processors.clickhouse.proxy import Proxy, proxy_for
+from processors.settings import AnalystSettings
 from schemas.settings import ClickHouseSettings, SettingsError, load, tls_context
 
 CONNECT_SECONDS = 5.0
@@ -112,6 +114,16 @@ def _local_stack(settings: SqlSettings, *, write: bool) -> Target:
         if_rejected=f"The stack on this port does not use the state directory {state}. Set SEQUENCE_STATE_DIR to its "
         "directory, or SEQUENCE_LOCAL_CLICKHOUSE_PORT to the port of yours.",
     )
+
+
+def read_statement(statement: str | None) -> bytes:
+    """Return *statement*, or standard input if it is None or `-`; raises `click.UsageError` if there is none."""
+    if statement is None and sys.stdin.isatty():
+        raise click.UsageError("Pass a statement, or send one to standard input.")
+    text = click.get_binary_stream("stdin").read() if statement in {None, "-"} else os.fsencode(statement or "")
+    if not text.strip():
+        raise click.UsageError("The statement is empty.")
+    return text
 
 
 def run(target: Target, statement: bytes, output_format: str, output: BinaryIO) -> None:

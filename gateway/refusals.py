@@ -15,7 +15,7 @@ from time import monotonic
 from prometheus_client import Counter
 
 from gateway.metrics import GatewayMetrics
-from schemas.log_pace import Summary
+from schemas.log_throttle import Summary
 
 log = logging.getLogger(__name__)
 

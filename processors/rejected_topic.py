@@ -12,7 +12,7 @@ from typing import Protocol
 
 from processors.rejected import RejectedRecord, RejectionCode
 from schemas.items import Rejection
-from schemas.log_pace import Tally
+from schemas.log_throttle import Tally
 from schemas.records import Record, rejection_record
 from schemas.topics import Topics
 

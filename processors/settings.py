@@ -1,4 +1,4 @@
-"""Settings of the workers."""
+"""Settings of the workers, and of what creates the tables that they write."""
 
 from __future__ import annotations
 
@@ -26,4 +26,16 @@ class WorkerSettings:
     )
     standby_replicas: Annotated[int, Meta(ge=0)] = setting(
         "SEQUENCE_WORKER_STANDBYS", 0, "Number of other workers that keep a standby copy of each table"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AnalystSettings:
+    """Password of the user `analyst`; without one the user is not created."""
+
+    password: str = setting(
+        "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD",
+        "",
+        "Password of the read-only user `analyst` on a ClickHouse server",
+        secret=True,
     )

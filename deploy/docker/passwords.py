@@ -15,7 +15,7 @@ import click
 from deploy import secret_files
 from deploy.error_messages import report_errors
 from deploy.settings import LocalSettings, state_directory
-from processors.clickhouse.access import AnalystSettings
+from processors.settings import AnalystSettings
 from schemas.settings import ClickHouseSettings, load
 
 WRITER = "sequence"

@@ -17,8 +17,8 @@ from deploy.logging import LogSettings, configure
 from deploy.settings import LocalSettings, state_directory
 from gateway.settings import GatewaySettings
 from processors.clickhouse import access
-from processors.clickhouse.access import AnalystSettings
 from processors.clickhouse.migrate import migrate
+from processors.settings import AnalystSettings
 from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, load
 
 COMMANDS = Commands("docker compose run --rm -T token", "docker compose run --rm sql")

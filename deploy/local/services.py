@@ -20,8 +20,7 @@ from deploy.local.supervisor import Service
 from deploy.logging import LogSettings
 from deploy.settings import LocalSettings, cache_directory, state_directory
 from gateway.settings import GatewaySettings
-from processors.clickhouse.access import AnalystSettings
-from processors.settings import WorkerSettings
+from processors.settings import AnalystSettings, WorkerSettings
 from processors.workers import WORKERS
 from schemas import secret_variables
 from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, declarations, environment, load

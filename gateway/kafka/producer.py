@@ -22,7 +22,7 @@ from gateway.kafka.aiokafka_private import close, sender_task
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
 from schemas.denials import denial
-from schemas.log_pace import Outage
+from schemas.log_throttle import Outage
 from schemas.settings import kafka_arguments
 
 log = logging.getLogger(__name__)

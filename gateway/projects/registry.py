@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
 from gateway.errors import StartError, UnavailableError, describe
@@ -21,7 +21,7 @@ from gateway.kafka.producer import require_topics
 from gateway.metrics import GatewayMetrics
 from gateway.projects.table import ProjectTable
 from schemas.denials import denial
-from schemas.log_pace import Outage
+from schemas.log_throttle import Outage
 from schemas.projects import InvalidEntryError, Project
 from schemas.settings import KafkaSettings, kafka_arguments
 from schemas.topics import Topics
@@ -162,8 +162,14 @@ class ProjectRegistry:
             log.warning(
                 "projects consumer failed, retrying until it follows `projects.v1`: %d attempts failed in %.0f s. "
                 "The last error: %s",
-                *(attempts.failed, attempts.seconds, describe(error, "READ")),
+                *(attempts.failed, attempts.seconds, self._reason(error)),
             )
+
+    def _reason(self, error: BaseException) -> str:
+        if isinstance(error, KafkaConnectionError):
+            # Its text has the constants of sockets.
+            return f"no broker at {self._kafka.bootstrap_servers} answered"
+        return describe(error, "READ")
 
 
 async def open_topic(kafka: KafkaSettings) -> AIOKafkaConsumer:

@@ -6,23 +6,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from processors.clickhouse.client import ClickHouse
 from schemas.clickhouse.analyst import LIMITS, readable_tables
-from schemas.settings import ClickHouseSettings, setting
-
-
-@dataclass(frozen=True, slots=True)
-class AnalystSettings:
-    """Password of the user `analyst`; without one the user is not created."""
-
-    password: str = setting(
-        "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD",
-        "",
-        "Password of the read-only user `analyst` on a ClickHouse server",
-        secret=True,
-    )
+from schemas.settings import ClickHouseSettings
 
 
 def statements(settings: ClickHouseSettings, password: str) -> list[str]:

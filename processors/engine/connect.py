@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 
 from processors.engine.aiokafka_patches import connection_errors
 from processors.engine.errors import KafkaUnavailableError
-from schemas.log_pace import Outage
+from schemas.log_throttle import Outage
 
 START_SECONDS = 30.0
 """How long a worker waits for Kafka."""

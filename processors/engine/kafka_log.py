@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
-from schemas.log_pace import Outage
+from schemas.log_throttle import Outage
 
 log = logging.getLogger(__name__)
 

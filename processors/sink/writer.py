@@ -27,7 +27,7 @@ from processors.rejected_topic import RejectedTopic
 from processors.sink.insert import Sink
 from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks
 from schemas.clickhouse import Table
-from schemas.log_pace import Outage
+from schemas.log_throttle import Outage
 
 LINGER_SECONDS = 0.005
 """How long the first INSERT after a pause waits for blocks of other partitions."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,9 +14,8 @@ import brotli
 import pytest
 from aiohttp import web
 
-from gateway.admission import ProjectShares, Reservation
+from gateway.admission import Reservation
 from gateway.http import health, ingest_handler
-from gateway.http.time_share import TimeShare
 from gateway.ingest import envelope
 from gateway.ingest.body import BodyLimits, ReservedBytes, read_body
 from gateway.settings import GatewaySettings
@@ -233,42 +231,6 @@ async def test_records_that_are_larger_than_their_body_count_towards_the_share(
     assert ((await waiting).status, (await other).status) == (200, 200)
     assert (await next_one).status == (503 if covers else 200)
     assert overloaded(gateway, "project_share") == covers
-
-
-@pytest.mark.parametrize("shared", [False, True], ids=["own", "control: one for all"])
-async def test_large_bodies_wait_for_slow_bodies_of_their_own_project_only(
-    monkeypatch: pytest.MonkeyPatch, *, shared: bool
-) -> None:
-    monkeypatch.setattr(ingest_handler, "_LARGE_BODY_BYTES", 1_000)
-    monkeypatch.setattr(ingest_handler, "_USUAL_BODY_SECONDS", 0.0)
-    monkeypatch.setattr(ingest_handler, "_SLOW_BODY_SHARE", 1e-9)
-    monkeypatch.setattr(ProjectShares, "others_hold", lambda *_: True)
-    if shared:
-        for_all = TimeShare(1e-9, time.monotonic)
-        monkeypatch.setattr(ingest_handler, "TimeShare", lambda *_, **__: for_all)
-    large = {**BATCH, "padding": "x" * 2_000}
-    async with serving(SETTINGS) as gateway:
-        assert (await gateway.post("/b", large)).status == 200
-        waiting = asyncio.create_task(gateway.post("/b", large))
-        await in_flight(gateway, 2_000)
-        small = await gateway.post("/b", BATCH)
-        other = asyncio.create_task(gateway.post("/b", large, headers=OTHER))
-        await (in_flight(gateway, 4_000) if shared else other)
-
-        assert small.status == 200
-        assert (waiting.done(), other.done()) == (False, not shared)
-        assert shared or other.result().status == 200
-        for task in (waiting, other):
-            task.cancel()
-
-
-async def test_slow_bodies_do_not_wait_while_nobody_else_sends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest_handler, "_LARGE_BODY_BYTES", 1_000)
-    monkeypatch.setattr(ingest_handler, "_USUAL_BODY_SECONDS", 0.0)
-    monkeypatch.setattr(ingest_handler, "_SLOW_BODY_SHARE", 1e-9)
-    async with serving(SETTINGS) as gateway:
-        for _ in range(2):
-            assert (await gateway.post("/b", {**BATCH, "padding": "x" * 2_000})).status == 200
 
 
 async def test_gateway_is_not_ready_while_it_refuses_requests_for_memory(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from deploy.docker.prepare import PrepareSettings
-from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
-from processors.settings import WorkerSettings
+from deploy.known_settings import AllSettings
 from schemas.settings import Declaration, SettingsError, declarations, load
 from tests.support.documents import ROOT
 
@@ -21,16 +19,11 @@ EXAMPLE = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ASSIGNMENT = re.compile(r"^(\w+)=(.*)$", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class AllSettings:
-    """The settings of all processes."""
-
-    prepare: PrepareSettings = field(default_factory=PrepareSettings)
-    embedded_clickhouse: EmbeddedClickHouseSettings = field(default_factory=EmbeddedClickHouseSettings)
-    worker: WorkerSettings = field(default_factory=WorkerSettings)
-
-
 DECLARED = {declaration.variable: declaration for declaration in declarations(AllSettings)}
+
+
+def test_all_settings_are_known() -> None:
+    assert {declared.variable for declared in declarations(PrepareSettings)} <= DECLARED.keys()
 
 
 def sections() -> dict[str, str]:

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from deploy import cli, sql
+from deploy import sql
 from deploy.cli import main
 from deploy.errors import SqlError
 from deploy.local import passwords
@@ -115,4 +115,4 @@ def test_statement_is_required_on_a_terminal(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys, "stdin", Terminal("SELECT 1"))
 
     with pytest.raises(click.UsageError, match="Pass a statement"):
-        cli._read_statement(None)
+        sql.read_statement(None)

@@ -4,40 +4,40 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.log_pace import FIRST_SECONDS, LONGEST_SECONDS, Attempts, Outage, Pace, Tally
+from schemas.log_throttle import FIRST_SECONDS, LONGEST_SECONDS, Attempts, Outage, Tally, Throttle
 
 
-def lines(pace: Pace, *, until: float, step: float = 1.0) -> list[float]:
-    """Return when *pace* allows a line if the event repeats every *step* seconds."""
+def lines(throttle: Throttle, *, until: float, step: float = 1.0) -> list[float]:
+    """Return when *throttle* allows a line if the event repeats every *step* seconds."""
     moments = [number * step for number in range(int(until / step))]
-    return [now for now in moments if pace.take(now)]
+    return [now for now in moments if throttle.take(now)]
 
 
 def test_intervals_double_up_to_the_longest() -> None:
-    assert lines(Pace(10, 40), until=200) == [0, 10, 30, 70, 110, 150, 190]
+    assert lines(Throttle(10, 40), until=200) == [0, 10, 30, 70, 110, 150, 190]
 
 
 def test_event_of_a_whole_day_is_logged_every_ten_minutes() -> None:
-    assert len(lines(Pace(), until=86_400)) < 160
+    assert len(lines(Throttle(), until=86_400)) < 160
 
 
 def test_event_after_a_calm_time_starts_the_intervals_again() -> None:
-    pace = Pace(10, 40)
-    last = lines(pace, until=200)[-1]
+    throttle = Throttle(10, 40)
+    last = lines(throttle, until=200)[-1]
 
-    assert not pace.take(last + 39)
-    assert pace.take(last + 90)
-    assert pace.wait(last + 90) == 10
+    assert not throttle.take(last + 39)
+    assert throttle.take(last + 90)
+    assert throttle.wait(last + 90) == 10
 
 
 def test_reset_makes_the_next_line_due() -> None:
-    pace = Pace(10, 40)
-    assert pace.take(0)
-    assert not pace.take(1)
+    throttle = Throttle(10, 40)
+    assert throttle.take(0)
+    assert not throttle.take(1)
 
-    pace.reset()
+    throttle.reset()
 
-    assert pace.take(1)
+    assert throttle.take(1)
 
 
 def test_first_failed_attempt_and_the_recovery_are_logged() -> None:

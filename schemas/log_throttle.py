@@ -17,7 +17,7 @@ LONGEST_SECONDS = 600.0
 """Between any two lines about the same. After as long without the event, the next one is logged at once."""
 
 
-class Pace:
+class Throttle:
     """Decides whether the next line about the same may be written."""
 
     def __init__(self, first_seconds: float = FIRST_SECONDS, longest_seconds: float = LONGEST_SECONDS) -> None:
@@ -57,7 +57,7 @@ class Outage:
     """Failed attempts to reach one dependency, until one succeeds."""
 
     def __init__(self) -> None:
-        self._pace = Pace()
+        self._throttle = Throttle()
         self._failed = 0
         self._since = 0.0
         self._kinds: set[object] = set()
@@ -69,7 +69,7 @@ class Outage:
             self._since = now
         self._failed += 1
         is_new = bool(self._kinds) and kind not in self._kinds
-        if not self._pace.take(now) and not is_new:
+        if not self._throttle.take(now) and not is_new:
             return None
         self._kinds.add(kind)
         return Attempts(self._failed, now - self._since)
@@ -81,7 +81,7 @@ class Outage:
         attempts, logged = Attempts(self._failed, now - self._since), bool(self._kinds)
         if attempts.seconds >= FIRST_SECONDS:
             # What fails for a moment, again and again, keeps its interval; a new outage is logged at once.
-            self._pace.reset()
+            self._throttle.reset()
         self._failed = 0
         self._kinds.clear()
         return attempts if logged else None
@@ -110,7 +110,7 @@ class Tally:
     """Sums numbers by name until they are logged."""
 
     def __init__(self, gather_seconds: float = 1.0) -> None:
-        self._pace = Pace()
+        self._throttle = Throttle()
         self._gather = gather_seconds
         self._counts: Counter[str] = Counter()
         self._since = 0.0
@@ -120,13 +120,13 @@ class Tally:
         if not self._counts:
             self._since = now
         self._counts.update(counts)
-        return max(self._gather, self._pace.wait(now))
+        return max(self._gather, self._throttle.wait(now))
 
     def take(self, now: float) -> Summary | None:
         """Return what was added since the last call, None if that is nothing."""
         if not self._counts:
             return None
-        self._pace.take(now)
+        self._throttle.take(now)
         summary = Summary(dict(self._counts), now - self._since)
         self._counts.clear()
         return summary

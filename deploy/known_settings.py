@@ -1,0 +1,50 @@
+"""Every setting of every process, and the variables that look like a setting and are none."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
+from deploy.logging import LogSettings
+from deploy.settings import LocalSettings
+from gateway.settings import GatewaySettings
+from processors.settings import AnalystSettings, WorkerSettings
+from schemas.secret_variables import SUFFIX
+from schemas.settings import TopicSettings, declarations
+
+PREFIX = "SEQUENCE_"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AllSettings:
+    """The settings of all processes."""
+
+    local: LocalSettings = field(default_factory=LocalSettings)
+    embedded_clickhouse: EmbeddedClickHouseSettings = field(default_factory=EmbeddedClickHouseSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    topics: TopicSettings = field(default_factory=TopicSettings)
+    analyst: AnalystSettings = field(default_factory=AnalystSettings)
+    logs: LogSettings = field(default_factory=LogSettings)
+
+
+def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each variable of *environ* that begins like a setting and is none, and the nearest setting or nothing."""
+    names: set[str] = set()
+    for declared in declarations(AllSettings):
+        names |= {declared.variable, declared.variable + SUFFIX} if declared.secret else {declared.variable}
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in names:
+            yield name, next(iter(get_close_matches(name, names, n=1, cutoff=0.8)), "")
+
+
+def warn_of_unknown_variables(environ: Mapping[str, str] = os.environ) -> None:
+    """Log each variable that `unknown_variables` finds. A service calls this once its log is configured."""
+    for name, nearest in unknown_variables(environ):
+        log.warning("%s is not a setting and is ignored.%s", name, nearest and f" Did you mean {nearest}?")
