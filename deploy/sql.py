@@ -23,7 +23,7 @@ import click
 
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.errors import SqlError
-from deploy.local import passwords
+from deploy.local import passwords, state_lock
 from deploy.settings import LocalSettings, state_directory
 from processors.clickhouse.client import server_url
 from processors.clickhouse.proxy import Proxy, proxy_for
@@ -105,12 +105,18 @@ def _local_stack(settings: SqlSettings, *, write: bool) -> Target:
             f"No local stack has been started with the state directory {state}. Start one with `sequence up`, set "
             "SEQUENCE_STATE_DIR to its directory, or set SEQUENCE_CLICKHOUSE_URL to a server."
         )
+    if not state_lock.is_held(state):
+        # While the stack is stopped, a process of another user may listen on its port and would get the password.
+        raise SqlError(
+            f"The local stack with the state directory {state} does not run. Start it with `sequence up`, or set "
+            "SEQUENCE_CLICKHOUSE_URL to a server."
+        )
     return Target(
         url=f"http://127.0.0.1:{settings.embedded_clickhouse.port}/",
         user="default" if write else "analyst",
         password=password,
         database=settings.clickhouse.database,
-        if_unreachable="Start the local stack with `sequence up`, or set SEQUENCE_LOCAL_CLICKHOUSE_PORT to its port.",
+        if_unreachable="Wait until the local stack has started, or set SEQUENCE_LOCAL_CLICKHOUSE_PORT to its port.",
         if_rejected=f"The stack on this port does not use the state directory {state}. Set SEQUENCE_STATE_DIR to its "
         "directory, or SEQUENCE_LOCAL_CLICKHOUSE_PORT to the port of yours.",
     )

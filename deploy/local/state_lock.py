@@ -47,6 +47,18 @@ def held(directory: Path) -> Iterator[None]:
         yield
 
 
+def is_held(directory: Path) -> bool:
+    """Return whether a stack runs on *directory*."""
+    try:
+        with (directory / _LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _close_to_others(directory: Path) -> None:
     """Set mode 0700. Raises `StateError` for a directory of another user, or one that holds other files as well."""
     status = directory.stat()

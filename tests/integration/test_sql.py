@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from deploy.local import state_lock
 from deploy.local.passwords import ANALYST_FILE, WRITER_FILE
 from processors.clickhouse.migrate import migrate
 from tests.support import services
@@ -28,7 +29,7 @@ COMMAND = [sys.executable, "-m", "deploy.cli", "sql"]
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Settings of a local stack of which ClickHouse runs."""
     state = tmp_path_factory.mktemp("state")
-    with services.running(services.embedded_clickhouse(state)) as server:
+    with state_lock.held(state), services.running(services.embedded_clickhouse(state)) as server:
         migrate(services.clickhouse_settings(server.address))
         (state / WRITER_FILE).write_text(f"{services.WRITER_PASSWORD}\n")
         (state / ANALYST_FILE).write_text(f"{services.ANALYST_PASSWORD}\n")
@@ -151,13 +152,13 @@ def test_wrong_password_is_named(stack: dict[str, str], write: tuple[str, ...]) 
     assert "s3cret" not in message
 
 
-def test_stack_that_does_not_run_is_named_with_the_remedy(stack: dict[str, str]) -> None:
+def test_other_port_than_that_of_the_stack_is_named_with_the_remedy(stack: dict[str, str]) -> None:
     port = str(free_port())
 
     message = refusal(stack | {"SEQUENCE_LOCAL_CLICKHOUSE_PORT": port}, "SELECT 1")
 
     assert f"ClickHouse at http://127.0.0.1:{port}/ does not answer: Connection refused. " in message
-    assert "sequence up" in message
+    assert "set SEQUENCE_LOCAL_CLICKHOUSE_PORT" in message
     assert len(message.splitlines()) == 1
 
 

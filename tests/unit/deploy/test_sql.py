@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,18 +14,19 @@ from click.testing import CliRunner
 from deploy import sql
 from deploy.cli import main
 from deploy.errors import SqlError
-from deploy.local import passwords
+from deploy.local import passwords, state_lock
 from schemas.settings import SettingsError
 
 SERVER = {"SEQUENCE_CLICKHOUSE_URL": "http://db.example", "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "servers"}
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> dict[str, str]:
-    """Settings of a local stack that has been started."""
+def stack(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Settings of a local stack that runs."""
     (tmp_path / passwords.WRITER_FILE).write_text("writers\n")
     (tmp_path / passwords.ANALYST_FILE).write_text("analysts\n")
-    return {"SEQUENCE_STATE_DIR": str(tmp_path)}
+    with state_lock.held(tmp_path):
+        yield {"SEQUENCE_STATE_DIR": str(tmp_path)}
 
 
 def login(environ: dict[str, str], *, write: bool = False) -> tuple[str, str, str, str]:
@@ -69,6 +71,21 @@ def test_url_that_is_set_selects_the_server(stack: dict[str, str], url: str, req
 
 def test_empty_url_selects_the_local_stack(stack: dict[str, str]) -> None:
     assert login(stack | SERVER | {"SEQUENCE_CLICKHOUSE_URL": ""})[2] == "analysts"
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_password_is_not_used_while_the_stack_is_stopped(tmp_path: Path, *, write: bool) -> None:
+    """Whoever listens on the port of a stopped stack must not get it."""
+    for name in (passwords.WRITER_FILE, passwords.ANALYST_FILE):
+        (tmp_path / name).write_text("kept\n")
+    environ = {"SEQUENCE_STATE_DIR": str(tmp_path)}
+
+    with pytest.raises(SqlError, match="does not run"):
+        sql.choose_target(environ, write=write)
+    with state_lock.held(tmp_path):
+        assert sql.choose_target(environ, write=write).password == "kept"
+    with pytest.raises(SqlError, match="does not run"):
+        sql.choose_target(environ, write=write)
 
 
 def test_write_on_a_server_is_refused(stack: dict[str, str]) -> None:
