@@ -77,13 +77,13 @@ def test_empty_url_selects_the_local_stack(stack: dict[str, str]) -> None:
 def test_password_is_not_used_while_the_stack_is_stopped(tmp_path: Path, *, write: bool) -> None:
     """Whoever listens on the port of a stopped stack must not get it."""
     for name in (passwords.WRITER_FILE, passwords.ANALYST_FILE):
-        (tmp_path / name).write_text("kept\n")
+        (tmp_path / name).write_text("value\n")
     environ = {"SEQUENCE_STATE_DIR": str(tmp_path)}
 
     with pytest.raises(SqlError, match="does not run"):
         sql.choose_target(environ, write=write)
     with state_lock.held(tmp_path):
-        assert sql.choose_target(environ, write=write).password == "kept"
+        assert sql.choose_target(environ, write=write).password == "value"
     with pytest.raises(SqlError, match="does not run"):
         sql.choose_target(environ, write=write)
 
