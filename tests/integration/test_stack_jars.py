@@ -16,7 +16,6 @@ import pytest
 from deploy.embedded.kafka_jars import Jar, fetch, missing
 from deploy.errors import FetchError
 from tests.support.http_proxies import ForwardProxy
-from tests.support.services import free_port
 
 CONTENTS = {f"org.example:part{number}:1.0": b"jar %d" % number * 5000 for number in range(8)}
 JARS = [Jar(name, hashlib.sha256(content).hexdigest(), len(content)) for name, content in CONTENTS.items()]
@@ -139,7 +138,7 @@ def test_credentials_in_the_url_authenticate_and_stay_out_of_errors(tmp_path: Pa
     assert "sesame" not in str(caught.value)
 
 
-@pytest.mark.parametrize("repository", [f"http://127.0.0.1:{free_port()}", "http://[::1", "maven.example", "ftp://h"])
+@pytest.mark.parametrize("repository", ["http://127.0.0.1:1", "http://[::1", "maven.example", "ftp://h"])
 def test_unusable_repository_error_names_the_setting(tmp_path: Path, repository: str) -> None:
     with pytest.raises(FetchError, match="SEQUENCE_MAVEN_REPOSITORY"):
         fetch(tmp_path / "jars", JARS, repository=repository)
