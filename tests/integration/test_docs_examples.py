@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 import requests
 
+from deploy.local import state_lock
 from gateway.projects.admin import create_project, create_token, list_projects, list_tokens
 from processors.clickhouse.migrate import migrate
 from schemas.records import Record, event_headers
@@ -206,12 +207,19 @@ def shell(script: str, directory: Path, tables: str) -> subprocess.CompletedProc
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(urlsplit(tables).port),
     }
-    (directory / ".sequence").mkdir(exist_ok=True)
-    (directory / ".sequence" / "analyst-password").write_text(f"{services.ANALYST_PASSWORD}\n")
+    state = directory / ".sequence"
     (directory / "query.sql").write_text("SELECT count() FROM events")
-    return subprocess.run(
-        ["/bin/sh", "-ec", script], cwd=directory, env=environ, capture_output=True, text=True, check=False, timeout=60
-    )
+    with state_lock.held(state):
+        (state / "analyst-password").write_text(f"{services.ANALYST_PASSWORD}\n")
+        return subprocess.run(
+            ["/bin/sh", "-ec", script],
+            cwd=directory,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
 
 
 def test_query_of_the_readme_is_answered(tables: str, tmp_path: Path) -> None:
@@ -235,11 +243,19 @@ def test_query_by_python_is_answered(
 ) -> None:
     source = SQL.block("python", "clickhouse_connect")
     assert "port=8123" in source
-    assert shell(SQL.block("bash", "cat .sequence").splitlines()[0], tmp_path, tables).stdout.strip()
+    assert shell(SQL.block("bash", "--entrypoint cat sql").splitlines()[0], tmp_path, tables).stdout.strip()
     monkeypatch.chdir(tmp_path)
     exec(source.replace("port=8123", f"port={urlsplit(tables).port}"), {})  # noqa: S102  # it is what the page says to run
 
     assert capsys.readouterr().out == "ada pro\n"
+
+
+def test_query_by_curl_is_answered(tables: str, tmp_path: Path) -> None:
+    script = SQL.block("bash", "curl -sS").replace(":8123/", f":{urlsplit(tables).port}/")
+
+    done = shell(script, tmp_path, tables)
+
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 @pytest.mark.parametrize("query", QUERIES)
