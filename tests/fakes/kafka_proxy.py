@@ -18,6 +18,8 @@ from aiokafka.protocol.metadata import (
     MetadataResponse_v5,
 )
 
+from processors.engine.permissions import _MetadataResponse  # the worker's own request at its start
+
 _METADATA = 3
 _RESPONSES: dict[int, Any] = {
     response.API_VERSION: response
@@ -27,6 +29,7 @@ _RESPONSES: dict[int, Any] = {
         MetadataResponse_v3,
         MetadataResponse_v4,
         MetadataResponse_v5,
+        _MetadataResponse,
     )
 }
 _LEADER_NOT_AVAILABLE = 5
@@ -44,6 +47,8 @@ class KafkaProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self.hides_leaders = False
+        self.hidden_responses = 0
+        """Metadata responses from which the topics were removed."""
         self.hides_topics = False
         self.produced_requests = 0
 
@@ -120,6 +125,7 @@ class KafkaProxy:
         metadata.brokers = [(node, "127.0.0.1", self._port, *rest) for node, _, _, *rest in metadata.brokers]
         if self.hides_topics:
             metadata.topics = []
+            self.hidden_responses += 1
         if self.hides_leaders:
             metadata.topics = [
                 (*topic, [(_LEADER_NOT_AVAILABLE, partition, -1, *rest) for _, partition, _, *rest in partitions])

@@ -53,8 +53,14 @@ class ReverseProxy:
     async def _close(self) -> None:
         assert self._runner is not None
         assert self._session is not None
+        server = self._runner.server
+        transports = [connection.transport for connection in server.connections] if server else []
         await self._runner.cleanup()
         await self._session.close()
+        for transport in transports:
+            # With TLS, `close` waits for the client, which may keep its connection open.
+            if transport is not None:
+                transport.abort()
 
     async def _serve(self, request: web.Request) -> web.Response:
         if request.path != self._prefix:
@@ -77,6 +83,7 @@ class ForwardProxy:
         self._port = port
         self._thread = LoopThread()
         self._server: asyncio.Server | None = None
+        self._writers: list[asyncio.StreamWriter] = []
         self.address = ""
         self.heads: list[str] = []
         """First request of each connection: its line and headers."""
@@ -97,13 +104,20 @@ class ForwardProxy:
     async def _close(self) -> None:
         assert self._server is not None
         self._server.close()
+        # A connection that was accepted has its transport, and its task has begun, some iterations later.
+        for _ in range(10):
+            await asyncio.sleep(0)
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in self._writers:
+            # Unlike `close`, this does not wait until what was written is sent.
+            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # The end of the test cancels connections that the client keeps open.
+        self._writers.append(writer)
         with contextlib.suppress(OSError, EOFError, asyncio.CancelledError), contextlib.closing(writer):
             head = await reader.readuntil(b"\r\n\r\n")
             self.heads.append(head.decode())
@@ -112,6 +126,7 @@ class ForwardProxy:
                 await writer.drain()
                 return
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
+            self._writers.append(up_writer)
             with contextlib.closing(up_writer):
                 if head.startswith(b"CONNECT "):
                     writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
