@@ -77,10 +77,6 @@ class ProjectShares:
         """Count *count* bytes of the project, even above the limit."""
         self._held[project_id] = self._held.get(project_id, 0) + count
 
-    def others_hold(self, project_id: str) -> bool:
-        """Return whether requests of other projects are in flight."""
-        return len(self._held) > (project_id in self._held)
-
     def release(self, project_id: str, count: int) -> None:
         """Return *count* bytes of the project."""
         held = self._held[project_id] - count

@@ -142,7 +142,7 @@ class IngestHandler:
                 published = self._process(received, request, item_type)
             else:
                 published = await self._slow_bodies[project.id].run(
-                    partial(self._process, received, request, item_type), partial(self._shares.others_hold, project.id)
+                    partial(self._process, received, request, item_type)
                 )
         except BaseException:
             reservation.release()

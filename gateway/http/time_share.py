@@ -9,10 +9,6 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def _always() -> bool:
-    return True
-
-
 class TimeShare:
     """Gives a kind of work a share of the event loop's time, one after the other.
 
@@ -22,8 +18,6 @@ class TimeShare:
 
     LARGEST_DEBT_SECONDS = 0.005
     """Time that may be used in advance. The timers of the loop count milliseconds."""
-    CHECK_SECONDS = 0.01
-    """How often work that waits looks whether it still has to."""
 
     def __init__(self, share: float, clock: Callable[[], float], *, free_seconds: float = 0.0) -> None:
         self._free_seconds = free_seconds
@@ -32,13 +26,12 @@ class TimeShare:
         self._lock = asyncio.Lock()
         self._paid_at = 0.0
 
-    async def run(self, work: Callable[[], _T], others_wait: Callable[[], bool] = _always) -> _T:
-        """Return the result of *work*. It waits for its share only while *others_wait* returns True."""
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Return the result of *work*."""
         async with self._lock:
-            while (  # noqa: ASYNC110  # a clock and a condition of others
-                debt := self._paid_at - self._clock()
-            ) > self.LARGEST_DEBT_SECONDS and others_wait():
-                await asyncio.sleep(min(debt, self.CHECK_SECONDS))
+            debt = self._paid_at - self._clock()
+            if debt > self.LARGEST_DEBT_SECONDS:
+                await asyncio.sleep(debt)
             started = self._clock()
             try:
                 return work()

@@ -1,4 +1,4 @@
-"""Bodies that take long to validate wait for others of their own project only, and for nobody on an idle gateway."""
+"""Bodies that take long to validate wait for others of their own project only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from gateway.admission import ProjectShares
 from gateway.http import ingest_handler
 from gateway.http.time_share import TimeShare
 from gateway.settings import GatewaySettings
@@ -37,7 +36,6 @@ async def in_flight(gateway: Served, size: int) -> None:
 async def test_large_bodies_wait_for_slow_bodies_of_their_own_project_only(
     monkeypatch: pytest.MonkeyPatch, *, shared: bool
 ) -> None:
-    monkeypatch.setattr(ProjectShares, "others_hold", lambda *_: True)
     if shared:
         for_all = TimeShare(1e-9, time.monotonic)
         monkeypatch.setattr(ingest_handler, "TimeShare", lambda *_, **__: for_all)
@@ -54,9 +52,3 @@ async def test_large_bodies_wait_for_slow_bodies_of_their_own_project_only(
         assert shared or other.result().status == 200
         for task in (waiting, other):
             task.cancel()
-
-
-async def test_slow_bodies_do_not_wait_while_nobody_else_sends() -> None:
-    async with serving(GatewaySettings()) as gateway:
-        for _ in range(2):
-            assert (await gateway.post("/b", LARGE)).status == 200

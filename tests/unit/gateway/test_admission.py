@@ -10,17 +10,6 @@ from gateway.admission import LoopThrottle, MemoryBudget, ProjectRates, ProjectS
 from gateway.errors import OverloadedError, RateLimitedError
 
 
-def test_shares_tell_whether_others_hold_something() -> None:
-    shares = ProjectShares(50)
-    held = [shares.others_hold("a")]
-    for project_id in ("a", "b"):
-        shares.reserve(project_id, 1)
-        held.append(shares.others_hold("a"))
-    shares.release("b", 1)
-
-    assert [*held, shares.others_hold("a"), shares.others_hold("b")] == [False, False, True, False, True]
-
-
 def test_budget_rejects_a_reservation_above_its_limit_and_reserves_none_of_it() -> None:
     budget = MemoryBudget(10)
     budget.reserve(8)
