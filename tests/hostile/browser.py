@@ -17,12 +17,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 
 from tests.support.loop_thread import LoopThread
+from tests.support.proxy_servers import StreamServer
 from tests.support.services import eventually, free_port
 
 HOST = "page.example"
@@ -74,24 +74,13 @@ class Exchange:
         return next((head for head in heads if text.encode() in head.partition(b"\r\n")[0]), None)
 
 
-class RecordingProxy:
+class RecordingProxy(StreamServer):
     """Forwards connections to *port* and keeps what they carry."""
 
     def __init__(self, port: int) -> None:
+        super().__init__()
         self._upstream = port
-        self._thread = LoopThread()
-        self._server: asyncio.Server | None = None
-        self.port = 0
         self.exchanges: list[Exchange] = []
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._thread.run(self._open())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.run(self._close())
-        self._thread.stop()
 
     def find(self, text: str) -> tuple[bytes, bytes] | None:
         """Return the head of the request with *text*, and what its connection received, once that is its answer."""
@@ -100,18 +89,6 @@ class RecordingProxy:
             if head is not None and (exchange.received or exchange.ended):
                 return head, bytes(exchange.received)
         return None
-
-    async def _open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _close(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         exchange = Exchange()

@@ -170,7 +170,7 @@ NOT_GRANTED = [
     "SHOW ACCESS",
     "SELECT dictGet('other.d', 'a', 1)",
 ]
-"""Readers of what is not granted: other databases and tables, users."""
+"""Statements that read other databases, other tables or users, which need a grant."""
 
 SETTINGS = [
     "SELECT 1 SETTINGS format_template_row = '{d}/secret.txt' FORMAT Template",

@@ -6,25 +6,22 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable
-from typing import Self
 from urllib.parse import urlsplit
 
-from tests.support.loop_thread import LoopThread
+from tests.support.proxy_servers import StreamServer
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
-class InsertProxy:
+class InsertProxy(StreamServer):
     """Listens on one address, with an event loop in a thread. Attributes may be read and set at any time."""
 
     def __init__(self, upstream: str) -> None:
+        super().__init__()
         url = urlsplit(upstream)
         self._upstream = (url.hostname or "127.0.0.1", url.port or 8123)
-        self._thread = LoopThread()
-        self._server: asyncio.Server | None = None
         self._gate = asyncio.Event()
         self._gate.set()
-        self.address = ""
         self.responses_to_lose = 0
         """Number of INSERTs that are executed and whose connection the proxy closes without a response."""
         self.responses_lost = 0
@@ -40,14 +37,10 @@ class InsertProxy:
         self.released = 0
         """Number of held INSERTs that ClickHouse has answered since."""
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._thread.run(self._open())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.run(self._close())
-        self._thread.stop()
+    @property
+    def address(self) -> str:
+        """The URL on which it listens."""
+        return f"http://127.0.0.1:{self.port}"
 
     def hold(self) -> None:
         """Forward no INSERT until `release`, which forwards held INSERTs even if their sender has disconnected."""
@@ -56,18 +49,6 @@ class InsertProxy:
     def release(self) -> None:
         """Forward the held INSERTs."""
         self._thread.loop.call_soon_threadsafe(self._gate.set)
-
-    async def _open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.address = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def _close(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -26,13 +26,7 @@ class LoopThread:
         asyncio.run_coroutine_threadsafe(work, self.loop).result(TIMEOUT_SECONDS)
 
     def stop(self) -> None:
-        """Stop the loop and the thread, once closed connections have released their sockets."""
-        self.run(_run_pending())
+        """Stop the loop and the thread."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
-
-
-async def _run_pending() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The configuration of the engine: what is not listed is closed."""
+"""The configuration of the engine: settings and system tables are closed unless they are listed."""
 
 from __future__ import annotations
 
