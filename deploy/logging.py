@@ -150,7 +150,7 @@ def _on_uncaught_in_thread(failed: threading.ExceptHookArgs) -> None:
 
 
 def _on_unraisable(failed: Any) -> None:
-    """Log an exception that a destructor or a callback of C code raised: Python goes on without it."""
+    """Log an exception that a destructor or a callback of C code raised. Python ignores it."""
     details = (failed.exc_type, failed.exc_value, failed.exc_traceback)
     log.error("ignored %s: %s", failed.exc_type.__name__, failed.exc_value, exc_info=details)
 

@@ -17,7 +17,7 @@ from schemas.log_throttle import Outage
 log = logging.getLogger(__name__)
 
 _REBALANCES = ("because it is rebalancing",)
-"""Every member of a group is told of a rebalance by a failed heartbeat."""
+"""A failed heartbeat tells each member of a group about a rebalance. It is no outage."""
 _CONNECTIONS = ("Sending username and password in the clear",)
 """Logged of every connection with SASL_PLAINTEXT."""
 

@@ -73,9 +73,9 @@ def users(settings: EmbeddedClickHouseSettings) -> Users:
 def check_source(headers: Mapping[str, str], host: str) -> None:
     """Raise `QueryError` if a web page, or anything else in a browser, may have sent the request with *headers*.
 
-    A page is told apart from a program by the headers that only browsers send. An address typed into a browser is
-    rejected as well: it can redirect here, and the request then has no other sign of the page that sent it. *host* is
-    the Host header: any other name on this port is DNS rebinding, by which a page of that name is same-origin.
+    Only browsers send these headers. An address typed into a browser is rejected as well: it can redirect here, and
+    the request then has no other sign of the page that sent it. *host* is the Host header: any other name on this port
+    is DNS rebinding, by which a page of that name is same-origin.
     """
     found = next((name for name in _PAGE_HEADERS if name in headers), None)
     if found is not None:
