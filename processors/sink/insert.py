@@ -47,8 +47,8 @@ _SETTINGS = {
 class Sink(Protocol):
     """Destination of blocks. The fake and the real sink pass the same contract suite. Methods block."""
 
-    def positions(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the highest source offset in *table* of each partition that has rows."""
+    def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the highest source offset in *table* of each partition of *log* that has rows."""
 
     def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
         """Write all of *blocks*, which are of one table and month and of different partitions, or raise.
@@ -56,8 +56,8 @@ class Sink(Protocol):
         After `UnavailableError` either all of them are written or none; after any other error none is.
         """
 
-    def wait_for_running_inserts(self, table: Table, partitions: Iterable[int]) -> None:
-        """Return when no INSERT into *table* from *partitions* is running; `UnavailableError` if one does not end."""
+    def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
+        """Return when no INSERT into *table* from *partitions* of *log* is running; `UnavailableError` if one does not end."""
 
 
 class ClickHouseSink:
@@ -67,12 +67,12 @@ class ClickHouseSink:
         self._clickhouse = clickhouse
         self._clock: ServerClock | None = None
 
-    def positions(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the highest source offset in *table* of each partition that has rows."""
+    def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the highest source offset in *table* of each partition of *log* that has rows."""
         rows = self._clickhouse.query(
             f"SELECT _partition, max(_origin) AS source_offset FROM {table.name}"  # noqa: S608  # the name is our own
-            " WHERE has({partitions:Array(UInt32)}, _partition) GROUP BY _partition",
-            {"partitions": sorted(partitions)},
+            " WHERE _log = {log:UInt16} AND has({partitions:Array(UInt32)}, _partition) GROUP BY _partition",
+            {"log": log, "partitions": sorted(partitions)},
         )
         return {int(row["_partition"]): int(row["source_offset"]) for row in rows}
 
@@ -114,13 +114,13 @@ class ClickHouseSink:
         if written != rows and not self._are_written(blocks):
             raise UnavailableError(f"INSERT wrote {written} of {rows} rows (token {token})")
 
-    def wait_for_running_inserts(self, table: Table, partitions: Iterable[int]) -> None:
-        """Return when no INSERT into *table* from *partitions* is running; `UnavailableError` if one does not end."""
+    def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
+        """Return when no INSERT into *table* from *partitions* of *log* is running; `UnavailableError` if one does not end."""
         running = (
             "SELECT DISTINCT Settings['insert_deduplication_token'] AS token FROM system.processes"
             " WHERE arrayExists(prefix -> position(',' || token, prefix) > 0, {prefixes:Array(String)})"
         )
-        prefixes = [f",{_token_prefix(table, partition)}" for partition in partitions]
+        prefixes = [f",{_token_prefix(table, log, partition)}" for partition in partitions]
         deadline = time.monotonic() + RUNNING_INSERT_SECONDS
         while tokens := self._clickhouse.query(running, {"prefixes": prefixes}):
             if time.monotonic() > deadline:
@@ -129,7 +129,7 @@ class ClickHouseSink:
             time.sleep(0.1)
 
     def _are_written(self, blocks: Sequence[Block]) -> bool:
-        positions = self.positions(blocks[0].table, [block.partition for block in blocks])
+        positions = self.positions(blocks[0].table, blocks[0].log, [block.partition for block in blocks])
         return all(positions.get(block.partition, -1) >= block.last_offset for block in blocks)
 
     def _lease_end(self, lease: Lease) -> float:
@@ -141,8 +141,8 @@ class ClickHouseSink:
 
 
 def _token(block: Block) -> str:
-    return f"{_token_prefix(block.table, block.partition)}{block.first_offset}-{block.last_offset}"
+    return f"{_token_prefix(block.table, block.log, block.partition)}{block.first_offset}-{block.last_offset}"
 
 
-def _token_prefix(table: Table, partition: int) -> str:
-    return f"sequence:{table.name}:{partition}:"
+def _token_prefix(table: Table, log: int, partition: int) -> str:
+    return f"sequence:{table.name}:{log}:{partition}:"

@@ -1,7 +1,7 @@
 """Rows and blocks: pure functions from records of `events.v1` and `persons.v1` to JSON lines.
 
-A line is an array in the order of the columns in `schemas.clickhouse`. `_partition` and `_origin` are the partition
-and the source offset of a row: the offset on `items.v1` that an item had, or on `persons.v1` that a person's state has.
+A line is an array in the order of the columns in `schemas.clickhouse`. `_log`, `_partition` and `_origin` are the log,
+the partition and the source offset of a row: the offset on `items.v1` that an item had, or on `persons.v1` that a person's state has.
 
 Raw JSON is copied unchanged. Property names are data in the rows and never part of a statement.
 """
@@ -41,6 +41,7 @@ class ItemRow(msgspec.Struct, array_like=True, gc=False):
     anonymous_id: str | None
     context: str
     integrations: str
+    log: int
     partition: int
     source_offset: int
 
@@ -50,12 +51,14 @@ class EventRow(ItemRow):
 
     event: str
     properties: Raw
+    null_keys: Sequence[str]
 
 
 class IdentifyRow(ItemRow):
     """A row of `identifies`."""
 
     traits: Raw
+    null_keys: Sequence[str]
 
 
 class PersonRow(msgspec.Struct, array_like=True, gc=False):
@@ -64,8 +67,10 @@ class PersonRow(msgspec.Struct, array_like=True, gc=False):
     project_id: str
     user_id: str
     traits: dict[str, Raw]
+    null_keys: Sequence[str]
     first_seen: str
     last_seen: str
+    log: int
     partition: int
     source_offset: int
 
@@ -82,6 +87,11 @@ class Block:
     rows: Sequence[Row]
     size_bytes: int = 0
     """Bytes of raw JSON; 0 if not counted."""
+
+    @property
+    def log(self) -> int:
+        """The log of the source offsets: an `id` of `_logs`."""
+        return self.rows[0].log
 
     @property
     def month(self) -> str:
@@ -121,8 +131,8 @@ class Rows:
     rejected: list[RejectedRecord]
 
 
-def item_rows(records: Iterable[SourceRecord], partition: int) -> Rows:
-    """Return the rows of *records* of `events.v1`."""
+def item_rows(records: Iterable[SourceRecord], log: int, partition: int) -> Rows:
+    """Return the rows of *records* of `events.v1`, whose source offsets belong to *log*."""
     rows = Rows([], [], [])
     for record in records:
         try:
@@ -136,23 +146,23 @@ def item_rows(records: Iterable[SourceRecord], partition: int) -> Rows:
             rows.events.append(
                 EventRow(
                     item.project_id, item.message_id, item.user_id, item.timestamp, item.received_at,
-                    item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations, partition,
-                    source_offset, item.event, item.properties,
+                    item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations, log,
+                    partition, source_offset, item.event, item.properties, (),
                 )
             )  # fmt: skip
         else:
             rows.identifies.append(
                 IdentifyRow(
                     item.project_id, item.message_id, item.user_id, item.timestamp, item.received_at,
-                    item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations, partition,
-                    source_offset, item.traits,
+                    item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations, log,
+                    partition, source_offset, item.traits, (),
                 )
             )  # fmt: skip
     return rows
 
 
-def person_rows(records: Iterable[SourceRecord], partition: int) -> tuple[list[Row], list[RejectedRecord]]:
-    """Return the rows of *records* of `persons.v1` and the rejected records; tombstones have no row."""
+def person_rows(records: Iterable[SourceRecord], log: int, partition: int) -> tuple[list[Row], list[RejectedRecord]]:
+    """Return the rows of *records* of `persons.v1`, whose offsets belong to *log*, and the rejected records; tombstones have no row."""
     rows: list[Row] = []
     rejected: list[RejectedRecord] = []
     for record in records:
@@ -168,8 +178,10 @@ def person_rows(records: Iterable[SourceRecord], partition: int) -> tuple[list[R
                 person.project_id,
                 person.user_id,
                 person.traits,
+                (),
                 person.first_seen,
                 person.last_seen,
+                log,
                 partition,
                 record.offset,
             )

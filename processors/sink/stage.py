@@ -63,7 +63,7 @@ class EventsStage:
     async def process(self, batch: RecordBatch) -> None:
         """Write the rows of *batch*."""
         async with self._slots:
-            rows = await asyncio.to_thread(item_rows, batch.records, batch.partition)
+            rows = await asyncio.to_thread(item_rows, batch.records, self._events.log, batch.partition)
             await self._rejected.write_records(rows.rejected)
             await self._events.write_rows(rows.events, batch.partition)
             await self._identifies.write_rows(rows.identifies, batch.partition)
@@ -107,7 +107,7 @@ class PersonsTableStage:
     async def process(self, batch: RecordBatch) -> None:
         """Write the rows of *batch*."""
         async with self._slots:
-            rows, rejected = person_rows(batch.records, batch.partition)
+            rows, rejected = person_rows(batch.records, self._persons.log, batch.partition)
             await self._rejected.write_records(rejected)
             await self._persons.write_rows(rows, batch.partition)
 

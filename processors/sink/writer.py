@@ -29,6 +29,7 @@ from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks
 from schemas.clickhouse import Table
 from schemas.log_throttle import Outage
 
+FIRST_LOG = 1
 LINGER_SECONDS = 0.005
 """How long the first INSERT after a pause waits for blocks of other partitions."""
 INSERT_ROWS = 30_000
@@ -45,6 +46,8 @@ class TableWriter:
 
     def __init__(self, table: Table, sink: Sink, rejected: RejectedTopic) -> None:
         self.table = table
+        self.log = FIRST_LOG
+        """The log that the source offsets of the rows belong to."""
         self._sink = sink
         self._rejected = rejected
         self._lease: Lease = _no_lease
@@ -118,8 +121,8 @@ class TableWriter:
         return positions
 
     def _read_positions(self, partitions: Sequence[int]) -> dict[int, int]:
-        self._sink.wait_for_running_inserts(self.table, partitions)
-        return dict.fromkeys(partitions, -1) | self._sink.positions(self.table, partitions)
+        self._sink.wait_for_running_inserts(self.table, self.log, partitions)
+        return dict.fromkeys(partitions, -1) | self._sink.positions(self.table, self.log, partitions)
 
     async def _retry_while_unavailable(self, work: Callable[[], Awaitable[T]]) -> T:
         """Return the result of *work*, retried with backoff until ClickHouse is available."""

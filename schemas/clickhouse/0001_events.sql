@@ -11,19 +11,22 @@ CREATE TABLE IF NOT EXISTS events
     user_id String COMMENT 'User who did it',
     message_id String COMMENT 'Unique within the project',
     timestamp DateTime64(6, 'UTC') COMMENT 'When it happened, after clock correction',
-    properties JSON COMMENT 'Properties as sent; properties.price is a number if it was sent as one',
+    properties JSON(max_dynamic_paths = 0) COMMENT 'Properties as sent; properties.price is a number if it was sent as one',
+    properties_null_keys Array(String) COMMENT 'Paths of properties that were sent as null',
     received_at DateTime64(6, 'UTC') COMMENT 'When the gateway had read the request',
     original_timestamp Nullable(DateTime64(6, 'UTC')) COMMENT 'timestamp as sent',
     sent_at Nullable(DateTime64(6, 'UTC')) COMMENT 'sentAt as sent',
     anonymous_id Nullable(String) COMMENT 'anonymousId as sent',
     context String COMMENT 'JSON text' CODEC(ZSTD(1)),
     integrations String COMMENT 'JSON text' CODEC(ZSTD(1)),
+    _log UInt16 COMMENT 'Log of the source offset: a row of _logs',
     _partition UInt32 COMMENT 'Partition of the item on items.v1',
     _origin UInt64 COMMENT 'Source offset: offset of the item on items.v1' CODEC(Delta, ZSTD(1)),
-    PROJECTION positions (SELECT _partition, max(_origin) GROUP BY _partition)
+    PROJECTION positions (SELECT _log, _partition, max(_origin) GROUP BY _log, _partition)
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (project_id, event, toDate(timestamp), user_id, message_id)
 SETTINGS non_replicated_deduplication_window = 10000, deduplicate_merge_projection_mode = 'rebuild',
-    merge_selector_base = 10;
+    lightweight_mutation_projection_mode = 'rebuild', merge_selector_base = 10, fsync_after_insert = 1,
+    fsync_part_directory = 1, object_shared_data_serialization_version = 'advanced';

@@ -6,17 +6,20 @@ CREATE TABLE IF NOT EXISTS person_states
 (
     project_id LowCardinality(String),
     user_id String,
-    traits JSON,
+    traits JSON(max_dynamic_paths = 0) COMMENT 'Traits; a removed trait is missing',
+    traits_null_keys Array(String) COMMENT 'Paths of nulls inside traits',
     first_seen DateTime64(6, 'UTC'),
     last_seen DateTime64(6, 'UTC'),
+    _log UInt16 COMMENT 'Log of the source offset: a row of _logs',
     _partition UInt32 COMMENT 'Partition of the state on persons.v1',
     _origin UInt64 COMMENT 'Source offset: offset of the state on persons.v1',
-    PROJECTION positions (SELECT _partition, max(_origin) GROUP BY _partition)
+    PROJECTION positions (SELECT _log, _partition, max(_origin) GROUP BY _log, _partition)
 )
 ENGINE = ReplacingMergeTree(_origin)
 ORDER BY (project_id, user_id)
 SETTINGS non_replicated_deduplication_window = 10000, deduplicate_merge_projection_mode = 'rebuild',
-    merge_selector_base = 10;
+    lightweight_mutation_projection_mode = 'rebuild', merge_selector_base = 10, fsync_after_insert = 1,
+    fsync_part_directory = 1, object_shared_data_serialization_version = 'advanced';
 
 -- Current state of each person, one row each.
 CREATE VIEW IF NOT EXISTS persons AS

@@ -1,7 +1,7 @@
 """Tables: the columns that the sink writes. The numbered DDL files are in this folder.
 
-`_partition` and `_origin`, the source offset, identify the record of a row: the item on `items.v1`, or the state on
-`persons.v1`. Their maximum is how far a table is filled. The projection `positions` stores it; without the projection,
+`_log`, `_partition` and `_origin`, the source offset, identify the record of a row: the item on `items.v1`, or the
+state on `persons.v1`. Their maximum is how far a table is filled. The projection `positions` stores it; without the projection,
 `max(_origin)` would read two columns of every row.
 """
 
@@ -19,6 +19,7 @@ class Table:
 
 
 _TIME = "DateTime64(6, 'UTC')"
+_JSON = "JSON(max_dynamic_paths = 0)"
 _ITEM = (
     ("project_id", "String"),
     ("message_id", "String"),
@@ -30,20 +31,25 @@ _ITEM = (
     ("anonymous_id", "Nullable(String)"),
     ("context", "String"),
     ("integrations", "String"),
+    ("_log", "UInt16"),
     ("_partition", "UInt32"),
     ("_origin", "UInt64"),
 )
 
-EVENTS = Table("events", (*_ITEM, ("event", "String"), ("properties", "JSON")))
-IDENTIFIES = Table("identifies", (*_ITEM, ("traits", "JSON")))
+EVENTS = Table(
+    "events", (*_ITEM, ("event", "String"), ("properties", _JSON), ("properties_null_keys", "Array(String)"))
+)
+IDENTIFIES = Table("identifies", (*_ITEM, ("traits", _JSON), ("traits_null_keys", "Array(String)")))
 PERSONS = Table(
     "person_states",
     (
         ("project_id", "String"),
         ("user_id", "String"),
-        ("traits", "JSON"),
+        ("traits", _JSON),
+        ("traits_null_keys", "Array(String)"),
         ("first_seen", _TIME),
         ("last_seen", _TIME),
+        ("_log", "UInt16"),
         ("_partition", "UInt32"),
         ("_origin", "UInt64"),
     ),

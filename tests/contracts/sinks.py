@@ -37,7 +37,7 @@ def ended_lease() -> float:
 def tracks(offsets: range, partition: int = 0) -> list[Row]:
     """Return a row of `events` for each of the source *offsets*."""
     records = [event_read(offset, track(f"m{partition}-{offset}"), source_offset=offset) for offset in offsets]
-    return list(item_rows(records, partition).events)
+    return list(item_rows(records, 1, partition).events)
 
 
 def block(offsets: range, partition: int = 0) -> Block:

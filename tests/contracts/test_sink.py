@@ -28,7 +28,7 @@ def case(sink_case: SinkCase) -> SinkCase:
 
 
 def test_empty_tables_have_no_positions(case: SinkCase) -> None:
-    assert [case.sink.positions(table, range(8)) for table in TABLES] == [{}, {}, {}]
+    assert [case.sink.positions(table, 1, range(8)) for table in TABLES] == [{}, {}, {}]
 
 
 def test_positions_are_the_highest_source_offsets_of_the_given_partitions(case: SinkCase) -> None:
@@ -36,9 +36,9 @@ def test_positions_are_the_highest_source_offsets_of_the_given_partitions(case: 
     case.sink.insert([block(range(5, 9), partition=0)], valid_lease)
     case.sink.insert([block(range(3), partition=2)], valid_lease)
 
-    assert case.sink.positions(EVENTS, [0, 1, 2]) == {0: 8, 2: 2}
-    assert case.sink.positions(EVENTS, [1, 2]) == {2: 2}
-    assert case.sink.positions(IDENTIFIES, [0, 1, 2]) == {}
+    assert case.sink.positions(EVENTS, 1, [0, 1, 2]) == {0: 8, 2: 2}
+    assert case.sink.positions(EVENTS, 1, [1, 2]) == {2: 2}
+    assert case.sink.positions(IDENTIFIES, 1, [0, 1, 2]) == {}
 
 
 def test_block_of_50000_rows_is_written_whole(case: SinkCase) -> None:
@@ -51,13 +51,13 @@ def test_each_table_has_its_own_positions(case: SinkCase) -> None:
     seen = identify("i", traits=b'{"plan":"pro"}')
     state = SlimRecord(41, b"p/u", encode_person(fold(None, seen)))
     case.sink.insert(
-        [Block(IDENTIFIES, 1, item_rows([event_read(0, seen, source_offset=7)], 1).identifies)], valid_lease
+        [Block(IDENTIFIES, 1, item_rows([event_read(0, seen, source_offset=7)], 1, 1).identifies)], valid_lease
     )
-    case.sink.insert([Block(PERSONS, 3, person_rows([state], 3)[0])], valid_lease)
+    case.sink.insert([Block(PERSONS, 3, person_rows([state], 1, 3)[0])], valid_lease)
 
-    assert case.sink.positions(EVENTS, range(4)) == {}
-    assert case.sink.positions(IDENTIFIES, range(4)) == {1: 7}
-    assert case.sink.positions(PERSONS, range(4)) == {3: 41}
+    assert case.sink.positions(EVENTS, 1, range(4)) == {}
+    assert case.sink.positions(IDENTIFIES, 1, range(4)) == {1: 7}
+    assert case.sink.positions(PERSONS, 1, range(4)) == {3: 41}
 
 
 def test_repeated_block_is_written_once(case: SinkCase) -> None:
@@ -81,7 +81,7 @@ def test_blocks_of_several_partitions_are_written_together(case: SinkCase) -> No
     case.sink.insert([block(range(5), partition=1), block(range(3), partition=3)], valid_lease)
 
     assert case.stored(EVENTS) == [*row_positions(range(5), 1), *row_positions(range(3), 3)]
-    assert case.sink.positions(EVENTS, range(4)) == {1: 4, 3: 2}
+    assert case.sink.positions(EVENTS, 1, range(4)) == {1: 4, 3: 2}
 
 
 def test_rejected_row_rejects_the_blocks_of_other_partitions_in_its_insert(case: SinkCase) -> None:
@@ -154,4 +154,4 @@ async def test_writer_inserts_what_is_missing_after_an_unknown_outcome(case: Sin
 def test_wait_for_running_inserts_returns_without_any(case: SinkCase) -> None:
     case.sink.insert([block(range(8))], valid_lease)
 
-    case.sink.wait_for_running_inserts(EVENTS, [0, 1])
+    case.sink.wait_for_running_inserts(EVENTS, 1, [0, 1])

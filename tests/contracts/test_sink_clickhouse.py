@@ -33,7 +33,7 @@ def test_a_block_is_one_part(clickhouse_client: ClickHouse) -> None:
 
 def test_engine_keeps_both_rows_of_an_item_that_is_sent_twice(clickhouse_client: ClickHouse) -> None:
     rows = [event_read(offset, track("the-same"), source_offset=offset) for offset in range(3)]
-    ClickHouseSink(clickhouse_client).insert([Block(EVENTS, 0, item_rows(rows, 0).events)], valid_lease)
+    ClickHouseSink(clickhouse_client).insert([Block(EVENTS, 0, item_rows(rows, 1, 0).events)], valid_lease)
 
     assert count(clickhouse_client) == 3
 
@@ -45,7 +45,7 @@ async def test_new_owner_waits_for_a_running_insert(clickhouse_client: ClickHous
         " SELECT 'p', 'slow', 0, 41 FROM numbers(3) WHERE sleepEachRow(0.7) = 0"
     )
     others = "sequence:events:10:3-9,sequence:events:3:0-5," if others_first else ""
-    settings = {"insert_deduplication_token": f"{others}sequence:events:0:41-41", "async_insert": 0}
+    settings = {"insert_deduplication_token": f"{others}sequence:events:1:0:41-41", "async_insert": 0}
     insert = threading.Thread(target=clickhouse_client.execute, args=(slow, None, settings))
     insert.start()
     try:
@@ -59,7 +59,7 @@ async def test_new_owner_waits_for_a_running_insert(clickhouse_client: ClickHous
 def running_inserts(client: ClickHouse) -> int:
     rows = client.query(
         "SELECT count() AS n FROM system.processes"
-        " WHERE position(Settings['insert_deduplication_token'], 'sequence:events:0:') > 0"
+        " WHERE position(Settings['insert_deduplication_token'], 'sequence:events:1:0:') > 0"
     )
     return int(rows[0]["n"])
 
@@ -71,7 +71,7 @@ def test_insert_that_arrives_after_its_deadline_writes_nothing(
     with InsertProxy(clickhouse_settings.url) as proxy:
         delayed = ClickHouse(replace(clickhouse_settings, url=proxy.address))
         sink = ClickHouseSink(delayed)
-        sink.positions(EVENTS, [0])
+        sink.positions(EVENTS, 1, [0])
         proxy.hold()
         release = threading.Timer(1.5, proxy.release)
         release.start()
@@ -90,7 +90,7 @@ async def test_driver_does_not_retry_an_insert_whose_response_is_lost(
         proxy.responses_to_lose = 1
         lossy = ClickHouse(replace(clickhouse_settings, url=proxy.address))
         sink = ClickHouseSink(lossy)
-        assert sink.positions(EVENTS, [0]) == {}
+        assert sink.positions(EVENTS, 1, [0]) == {}
         with pytest.raises(UnavailableError):
             sink.insert([block(range(5))], valid_lease)
         assert (proxy.responses_lost, count(clickhouse_client)) == (1, 5)

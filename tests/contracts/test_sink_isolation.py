@@ -100,7 +100,7 @@ def test_engine_stores_any_json_that_the_gateway_accepts(clickhouse_sink: SinkCa
         for item, offset in zip(accepted(texts), _next_offset, strict=False)
     ]
     before = len(clickhouse_sink.stored(EVENTS)) + len(clickhouse_sink.stored(IDENTIFIES))
-    rows = item_rows(records, 0)
+    rows = item_rows(records, 1, 0)
     for table, made in ((EVENTS, rows.events), (IDENTIFIES, rows.identifies)):
         for block in blocks(table, made, 0, -1):
             clickhouse_sink.sink.insert([block], valid_lease)

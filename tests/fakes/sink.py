@@ -28,13 +28,13 @@ class MemorySink:
         """Number of INSERTs received."""
         self._done: set[tuple[Any, ...]] = set()
 
-    def positions(self, table: Table, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the highest source offset of each partition that has rows."""
+    def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the highest source offset of each partition of *log* that has rows."""
         self._check_reachable()
         wanted = set(partitions)
         found: dict[int, int] = {}
         for row in self.rows[table.name]:
-            if row.partition in wanted:
+            if row.log == log and row.partition in wanted:
                 found[row.partition] = max(row.source_offset, found.get(row.partition, -1))
         return found
 
@@ -46,7 +46,7 @@ class MemorySink:
         rows = [row for block in blocks for row in block.rows]
         for row in rows:
             _check_times(row)
-        name = (table.name, *((block.partition, block.first_offset, block.last_offset) for block in blocks))
+        name = (table.name, *((block.log, block.partition, block.first_offset, block.last_offset) for block in blocks))
         if name not in self._done:
             if time.monotonic() >= lease() - LEASE_MARGIN_SECONDS:
                 raise LeaseLostError("the lease had ended")
@@ -56,9 +56,9 @@ class MemorySink:
             self.responses_lost -= 1
             raise UnavailableError("the response was lost")
 
-    def wait_for_running_inserts(self, table: Table, partitions: Iterable[int]) -> None:
+    def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
         """Return at once: no INSERT runs in the background."""
-        del table, partitions
+        del table, log, partitions
         self._check_reachable()
 
     def _check_reachable(self) -> None:

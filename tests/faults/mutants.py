@@ -93,7 +93,7 @@ def sink_position(patch: Patch) -> None:
     """Never ask ClickHouse which rows it has."""
 
     def read_nothing(self: TableWriter, partitions: Sequence[int]) -> dict[int, int]:
-        self._sink.wait_for_running_inserts(self.table, partitions)
+        self._sink.wait_for_running_inserts(self.table, self.log, partitions)
         return dict.fromkeys(partitions, -1)
 
     patch(TableWriter, "_read_positions", read_nothing)

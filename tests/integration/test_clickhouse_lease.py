@@ -56,7 +56,7 @@ def wide_block() -> Block:
         event_read(offset, msgspec.structs.replace(item, message_id=f"m{offset}"), source_offset=offset)
         for offset in range(ROWS)
     ]
-    return Block(EVENTS, 0, item_rows(records, 0).events)
+    return Block(EVENTS, 0, item_rows(records, 1, 0).events)
 
 
 def seconds_of_an_insert(client: ClickHouse, sink: ClickHouseSink, block: Block) -> float:

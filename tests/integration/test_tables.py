@@ -53,7 +53,7 @@ def put(client: ClickHouse, table: Table, rows: Sequence[Row]) -> None:
 def put_properties(client: ClickHouse, *properties: bytes) -> None:
     """Write a track with each of *properties*."""
     records = [event_read(at, track(f"m{at}", properties=text), source_offset=at) for at, text in enumerate(properties)]
-    put(client, EVENTS, item_rows(records, 0).events)
+    put(client, EVENTS, item_rows(records, 1, 0).events)
 
 
 def applied(settings: ClickHouseSettings) -> list[dict[str, Any]]:
@@ -192,7 +192,7 @@ def test_persons_view_returns_the_current_state_without_merges(client: ClickHous
     other = fold(None, identify("o", user_id="other", traits=b'{"plan":"pro"}'))
     records = [SlimRecord(at, b"p/u", encode_person(person)) for at, person in enumerate([*states(5), other])]
     for record in records:
-        put(client, PERSONS, person_rows([record], 0)[0])
+        put(client, PERSONS, person_rows([record], 1, 0)[0])
 
     assert client.query("SELECT count() AS n FROM person_states")[0]["n"] in ("6", 6)
     found = client.query("SELECT user_id, traits, first_seen, last_seen, version FROM persons ORDER BY user_id")
@@ -208,13 +208,15 @@ def test_persons_view_returns_the_current_state_without_merges(client: ClickHous
 
 def test_highest_source_offset_is_read_from_the_projection(client: ClickHouse) -> None:
     for first in (0, 1_000):
-        rows = item_rows([event_read(at, track(f"m{at}"), source_offset=at) for at in range(first, first + 1_000)], 0)
+        rows = item_rows(
+            [event_read(at, track(f"m{at}"), source_offset=at) for at in range(first, first + 1_000)], 1, 0
+        )
         put(client, EVENTS, rows.events)
 
     asked = "SELECT _partition, max(_origin) FROM events WHERE has([0, 1], _partition) GROUP BY _partition"
     plan = " ".join(row["explain"] for row in client.query(f"EXPLAIN {asked}"))
     assert "ReadFromMergeTree (positions)" in plan
-    assert ClickHouseSink(client).positions(EVENTS, [0, 1]) == {0: 1_999}
+    assert ClickHouseSink(client).positions(EVENTS, 1, [0, 1]) == {0: 1_999}
 
 
 def examples() -> list[dict[str, Any]]:
@@ -244,7 +246,7 @@ def test_example_items_are_read_as_sent(client: ClickHouse) -> None:
         SlimRecord(at, value=json.dumps(item).encode(), headers=[("origin", b"%d" % at)])
         for at, item in enumerate(said)
     ]
-    made = item_rows(records, 0)
+    made = item_rows(records, 1, 0)
     assert made.rejected == []
     found: dict[int, dict[str, Any]] = {}
     for table, rows, values in ((EVENTS, made.events, "properties"), (IDENTIFIES, made.identifies, "traits")):

@@ -41,7 +41,9 @@ def made(offsets: list[int], *, received_at: str = "2026-01-01T00:00:01.000000Z"
     item = msgspec.structs.replace(
         track("m", properties=b'{"x":"' + b"y" * size + b'"}'), message_id="m", received_at=received_at
     )
-    return list(item_rows([event_read(at, item, source_offset=offset) for at, offset in enumerate(offsets)], 0).events)
+    return list(
+        item_rows([event_read(at, item, source_offset=offset) for at, offset in enumerate(offsets)], 1, 0).events
+    )
 
 
 def offsets_of(block: Block) -> list[int]:
@@ -51,7 +53,7 @@ def offsets_of(block: Block) -> list[int]:
 def test_track_becomes_this_row() -> None:
     item = Track(**FULL, event="Order Completed", properties=Raw(b'{"price":19.99,"`; DROP":{"x":[1]}}'), **CONTEXT)
 
-    rows = item_rows([event_read(90, item, source_offset=123)], 3)
+    rows = item_rows([event_read(90, item, source_offset=123)], 1, 3)
 
     assert lines(EVENTS, rows.events) == [
         {
@@ -70,7 +72,7 @@ def test_track_becomes_this_row() -> None:
 def test_identify_becomes_this_row() -> None:
     item = Identify(**FULL, traits=Raw(b'{"plan":"pro","gone":null}'), **CONTEXT)
 
-    rows = item_rows([event_read(90, item, source_offset=123)], 3)
+    rows = item_rows([event_read(90, item, source_offset=123)], 1, 3)
 
     assert lines(IDENTIFIES, rows.identifies) == [
         {
@@ -88,7 +90,7 @@ def test_identify_becomes_this_row() -> None:
 def test_person_becomes_this_row_with_its_own_offset() -> None:
     person = fold(None, identify("m", traits=b'{"plan":"pro","gone":null}'))
 
-    rows, rejected = person_rows([SlimRecord(17, b"p/u", encode_person(person))], 2)
+    rows, rejected = person_rows([SlimRecord(17, b"p/u", encode_person(person))], 1, 2)
 
     assert lines(PERSONS, rows) == [
         {
@@ -107,7 +109,7 @@ def test_person_becomes_this_row_with_its_own_offset() -> None:
 def test_raw_json_is_copied_byte_for_byte() -> None:
     odd = b'{"n":1E2,"big":18446744073709551615,"s":"\\u00e9\\/","d":1,"d":2}'
 
-    rows = item_rows([event_read(0, track("m", properties=odd), source_offset=0)], 0)
+    rows = item_rows([event_read(0, track("m", properties=odd), source_offset=0)], 1, 0)
 
     assert odd in Block(EVENTS, 0, rows.events).encode()
 
@@ -126,7 +128,7 @@ def test_raw_json_is_copied_byte_for_byte() -> None:
 def test_record_without_an_item_is_rejected_and_the_others_become_rows(record: SlimRecord) -> None:
     good = [event_read(4, track("a"), source_offset=1), event_read(6, track("b"), source_offset=2)]
 
-    rows = item_rows([good[0], record, good[1]], 0)
+    rows = item_rows([good[0], record, good[1]], 1, 0)
 
     assert [line["message_id"] for line in lines(EVENTS, rows.events)] == ["a", "b"]
     assert [each.record for each in rows.rejected] == [record]
@@ -136,7 +138,7 @@ def test_record_without_an_item_is_rejected_and_the_others_become_rows(record: S
 def test_undecodable_person_is_rejected_and_tombstone_is_skipped() -> None:
     bad = SlimRecord(1, b"p/u", b"[]")
 
-    rows, rejected = person_rows([SlimRecord(0, b"p/gone", None), bad], 0)
+    rows, rejected = person_rows([SlimRecord(0, b"p/gone", None), bad], 1, 0)
 
     assert (rows, [each.record for each in rejected]) == ([], [bad])
 

@@ -91,9 +91,9 @@ class UnavailableSink(MemorySink):
         super().__init__()
         self.asked = threading.Event()
 
-    def wait_for_running_inserts(self, table: Table, partitions: Iterable[int]) -> None:
+    def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
         self.asked.set()
-        super().wait_for_running_inserts(table, partitions)
+        super().wait_for_running_inserts(table, log, partitions)
 
 
 async def test_batch_waits_while_the_sink_is_unavailable() -> None:
