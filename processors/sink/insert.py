@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from typing import Protocol
+
+import msgspec
 
 from processors.clickhouse.client import ANSWER_SECONDS, ClickHouse, ServerClock
 from processors.clickhouse.errors import LeaseLostError, TooLateError, UnavailableError
@@ -44,11 +47,31 @@ _SETTINGS = {
 }
 
 
+class PositionReason(StrEnum):
+    """Why a position is noted in `_positions`: the rows up to it do not show it."""
+
+    REJECTED = "rejected"
+    """The last row was rejected."""
+    KEPT = "kept"
+    """Rows were removed on purpose and must not be written again."""
+    ACCEPTED_LOSS = "accepted_loss"
+    """Rows are missing, and a person has accepted that."""
+
+
 class Sink(Protocol):
     """Destination of blocks. The fake and the real sink pass the same contract suite. Methods block."""
 
     def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the highest source offset in *table* of each partition of *log* that has rows."""
+        """Return the position in *table* of each partition of *log* that has one.
+
+        It is the highest source offset among the rows, or what was noted if that is higher.
+        """
+
+    def note_position(self, table: Table, log: int, partition: int, position: int, reason: PositionReason) -> None:
+        """Note that every row of *partition* up to *position* is written, rejected or removed on purpose.
+
+        Repeating it changes nothing, and a lower *position* never lowers one.
+        """
 
     def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
         """Write all of *blocks*, which are of one table and month and of different partitions, or raise.
@@ -57,7 +80,10 @@ class Sink(Protocol):
         """
 
     def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
-        """Return when no INSERT into *table* from *partitions* of *log* is running; `UnavailableError` if one does not end."""
+        """Return when no INSERT into *table* from *partitions* of *log* is running.
+
+        Raises `UnavailableError` if one does not end.
+        """
 
 
 class ClickHouseSink:
@@ -68,13 +94,29 @@ class ClickHouseSink:
         self._clock: ServerClock | None = None
 
     def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the highest source offset in *table* of each partition of *log* that has rows."""
+        """Return the position in *table* of each partition of *log* that has one."""
+        of_partitions = "_log = {log:UInt16} AND has({partitions:Array(UInt32)}, _partition) GROUP BY _partition"
         rows = self._clickhouse.query(
-            f"SELECT _partition, max(_origin) AS source_offset FROM {table.name}"  # noqa: S608  # the name is our own
-            " WHERE _log = {log:UInt16} AND has({partitions:Array(UInt32)}, _partition) GROUP BY _partition",
-            {"log": log, "partitions": sorted(partitions)},
+            "SELECT _partition, max(shown) AS position FROM ("  # noqa: S608  # the name is our own
+            f"SELECT _partition, max(_origin) AS shown FROM {table.name} WHERE {of_partitions}"
+            " UNION ALL"
+            " SELECT _partition, max(position) AS shown FROM _positions"
+            f" WHERE table_name = {{table:String}} AND {of_partitions}"
+            ") GROUP BY _partition",
+            {"table": table.name, "log": log, "partitions": sorted(partitions)},
         )
-        return {int(row["_partition"]): int(row["source_offset"]) for row in rows}
+        return {int(row["_partition"]): int(row["position"]) for row in rows}
+
+    def note_position(self, table: Table, log: int, partition: int, position: int, reason: PositionReason) -> None:
+        """Note that every row of *partition* up to *position* is written, rejected or removed on purpose."""
+        noted = {"table_name": table.name, "_log": log, "_partition": partition, "position": position, "reason": reason}
+        columns = ", ".join(noted)
+        self._clickhouse.execute(
+            f"INSERT INTO _positions ({columns}, written_at) SELECT {columns}, now64(3) FROM input("  # noqa: S608
+            "'table_name String, _log UInt16, _partition UInt32, position UInt64, reason String') FORMAT JSONEachRow",
+            msgspec.json.encode(noted),
+            {"async_insert": 0, "wait_end_of_query": 1},
+        )
 
     def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
         """Write all of *blocks* or raise."""
@@ -115,7 +157,7 @@ class ClickHouseSink:
             raise UnavailableError(f"INSERT wrote {written} of {rows} rows (token {token})")
 
     def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
-        """Return when no INSERT into *table* from *partitions* of *log* is running; `UnavailableError` if one does not end."""
+        """Return when no INSERT into *table* from *partitions* of *log* is running."""
         running = (
             "SELECT DISTINCT Settings['insert_deduplication_token'] AS token FROM system.processes"
             " WHERE arrayExists(prefix -> position(',' || token, prefix) > 0, {prefixes:Array(String)})"

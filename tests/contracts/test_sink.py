@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from processors.clickhouse.errors import LeaseLostError, RejectedRowsError
+from processors.sink.insert import PositionReason
 from processors.sink.rows import Block, blocks, item_rows, person_rows
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, TABLES
 from schemas.persons import encode_person, fold
@@ -39,6 +40,33 @@ def test_positions_are_the_highest_source_offsets_of_the_given_partitions(case: 
     assert case.sink.positions(EVENTS, 1, [0, 1, 2]) == {0: 8, 2: 2}
     assert case.sink.positions(EVENTS, 1, [1, 2]) == {2: 2}
     assert case.sink.positions(IDENTIFIES, 1, [0, 1, 2]) == {}
+
+
+def test_position_is_the_higher_one_of_rows_and_note(case: SinkCase) -> None:
+    case.sink.insert([block(range(5), partition=0), block(range(5), partition=1)], valid_lease)
+    case.sink.note_position(EVENTS, 1, 0, 9, PositionReason.REJECTED)
+    case.sink.note_position(EVENTS, 1, 1, 2, PositionReason.KEPT)
+    case.sink.note_position(EVENTS, 1, 2, 6, PositionReason.ACCEPTED_LOSS)
+
+    assert case.sink.positions(EVENTS, 1, range(4)) == {0: 9, 1: 4, 2: 6}
+    case.sink.insert([block(range(10, 12), partition=0)], valid_lease)
+    assert case.sink.positions(EVENTS, 1, range(4)) == {0: 11, 1: 4, 2: 6}
+
+
+def test_note_of_another_table_log_or_partition_is_no_position(case: SinkCase) -> None:
+    case.sink.note_position(IDENTIFIES, 1, 0, 9, PositionReason.REJECTED)
+    case.sink.note_position(EVENTS, 2, 0, 9, PositionReason.REJECTED)
+    case.sink.note_position(EVENTS, 1, 1, 9, PositionReason.REJECTED)
+
+    assert case.sink.positions(EVENTS, 1, [0]) == {}
+
+
+def test_lower_or_repeated_note_does_not_lower_a_position(case: SinkCase) -> None:
+    for position, reason in ((7, PositionReason.REJECTED), (3, PositionReason.REJECTED), (5, PositionReason.KEPT)):
+        case.sink.note_position(EVENTS, 1, 0, position, reason)
+    case.sink.note_position(EVENTS, 1, 0, 7, PositionReason.REJECTED)
+
+    assert case.sink.positions(EVENTS, 1, [0]) == {0: 7}
 
 
 def test_block_of_50000_rows_is_written_whole(case: SinkCase) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from processors.clickhouse.errors import LeaseLostError, RejectedRowsError, UnavailableError
 from processors.engine.stage import Lease
-from processors.sink.insert import LEASE_MARGIN_SECONDS
+from processors.sink.insert import LEASE_MARGIN_SECONDS, PositionReason
 from processors.sink.rows import Block, PersonRow, Row
 from schemas.clickhouse import Table
 
@@ -21,6 +21,8 @@ class MemorySink:
 
     def __init__(self) -> None:
         self.rows: dict[str, list[Row]] = defaultdict(list)
+        self.noted: dict[tuple[str, int, int], int] = {}
+        """The noted position by table, log and partition."""
         self.reachable = True
         self.responses_lost = 0
         """Number of INSERTs that are written but raise `UnavailableError`."""
@@ -29,14 +31,25 @@ class MemorySink:
         self._done: set[tuple[Any, ...]] = set()
 
     def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the highest source offset of each partition of *log* that has rows."""
+        """Return the position of each partition of *log* that has one."""
         self._check_reachable()
         wanted = set(partitions)
-        found: dict[int, int] = {}
+        found = {
+            partition: position
+            for (name, noted_log, partition), position in self.noted.items()
+            if (name, noted_log) == (table.name, log) and partition in wanted
+        }
         for row in self.rows[table.name]:
             if row.log == log and row.partition in wanted:
                 found[row.partition] = max(row.source_offset, found.get(row.partition, -1))
         return found
+
+    def note_position(self, table: Table, log: int, partition: int, position: int, reason: PositionReason) -> None:
+        """Keep *position* if it is higher than the one that is noted."""
+        del reason
+        self._check_reachable()
+        key = table.name, log, partition
+        self.noted[key] = max(position, self.noted.get(key, -1))
 
     def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
         """Keep the rows of *blocks*, all or none; equal blocks are kept once."""
