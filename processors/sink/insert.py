@@ -40,9 +40,12 @@ _SETTINGS = {
     # Strings that look like dates stay strings.
     "input_format_try_infer_dates": 0,
     "input_format_try_infer_datetimes": 0,
-    # `[true, 1]` keeps a boolean and a number.
+    # `[true, 1]` and `[true, "x"]` keep the boolean.
     "input_format_json_read_bools_as_numbers": 0,
-    # `{"a": {"b": 1}, "a.b": 2}` has one path twice; the first value wins.
+    "input_format_json_read_bools_as_strings": 0,
+    # `{"a.b": 1}` keeps its name: the path is `a%2Eb`, and `a.b` is the path of `{"a": {"b": 1}}`.
+    "json_type_escape_dots_in_keys": 1,
+    # Of `{"a": 1, "a": 2}` the first value is stored. Otherwise the row would be rejected.
     "type_json_skip_duplicated_paths": 1,
 }
 

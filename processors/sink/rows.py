@@ -1,7 +1,8 @@
 """Rows and blocks: pure functions from records of `events.v1` and `persons.v1` to JSON lines.
 
 A line is an array in the order of the columns in `schemas.clickhouse`. `_log`, `_partition` and `_origin` are the log,
-the partition and the source offset of a row: the offset on `items.v1` that an item had, or on `persons.v1` that a person's state has.
+the partition and the source offset of a row: the offset that an item had on `items.v1`, or that a person's state has on
+`persons.v1`.
 
 Raw JSON is copied unchanged. Property names are data in the rows and never part of a statement.
 """
@@ -162,7 +163,10 @@ def item_rows(records: Iterable[SourceRecord], log: int, partition: int) -> Rows
 
 
 def person_rows(records: Iterable[SourceRecord], log: int, partition: int) -> tuple[list[Row], list[RejectedRecord]]:
-    """Return the rows of *records* of `persons.v1`, whose offsets belong to *log*, and the rejected records; tombstones have no row."""
+    """Return the rows of *records* of `persons.v1`, whose offsets belong to *log*, and the rejected records.
+
+    Tombstones have no row.
+    """
     rows: list[Row] = []
     rejected: list[RejectedRecord] = []
     for record in records:

@@ -23,5 +23,5 @@ SETTINGS non_replicated_deduplication_window = 10000, deduplicate_merge_projecti
 
 -- Current state of each person, one row each.
 CREATE VIEW IF NOT EXISTS persons AS
-SELECT project_id, user_id, traits, first_seen, last_seen, _origin AS version
+SELECT project_id, user_id, traits, traits_null_keys, first_seen, last_seen, _origin AS version
 FROM person_states FINAL;

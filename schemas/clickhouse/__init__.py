@@ -1,8 +1,8 @@
 """Tables: the columns that the sink writes. The numbered DDL files are in this folder.
 
 `_log`, `_partition` and `_origin`, the source offset, identify the record of a row: the item on `items.v1`, or the
-state on `persons.v1`. Their maximum is how far a table is filled. The projection `positions` stores it; without the projection,
-`max(_origin)` would read two columns of every row.
+state on `persons.v1`. Their maximum is how far a table is filled. The projection `positions` stores it; without the
+projection, `max(_origin)` would read three columns of every row.
 """
 
 from __future__ import annotations

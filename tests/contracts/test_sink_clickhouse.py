@@ -41,10 +41,10 @@ def test_engine_keeps_both_rows_of_an_item_that_is_sent_twice(clickhouse_client:
 @pytest.mark.parametrize("others_first", [False, True], ids=["its partition first", "other partitions first"])
 async def test_new_owner_waits_for_a_running_insert(clickhouse_client: ClickHouse, *, others_first: bool) -> None:
     slow = (
-        "INSERT INTO events (project_id, message_id, _partition, _origin)"
-        " SELECT 'p', 'slow', 0, 41 FROM numbers(3) WHERE sleepEachRow(0.7) = 0"
+        "INSERT INTO events (project_id, message_id, _log, _partition, _origin)"
+        " SELECT 'p', 'slow', 1, 0, 41 FROM numbers(3) WHERE sleepEachRow(0.7) = 0"
     )
-    others = "sequence:events:10:3-9,sequence:events:3:0-5," if others_first else ""
+    others = "sequence:events:1:10:3-9,sequence:events:1:3:0-5,sequence:events:2:0:1-1," if others_first else ""
     settings = {"insert_deduplication_token": f"{others}sequence:events:1:0:41-41", "async_insert": 0}
     insert = threading.Thread(target=clickhouse_client.execute, args=(slow, None, settings))
     insert.start()

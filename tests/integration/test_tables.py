@@ -113,7 +113,7 @@ def test_written_columns_match_the_tables(client: ClickHouse) -> None:
 
 def plain(kind: str) -> str:
     """Return *kind* as a row has it, without the storage type."""
-    return kind.replace("LowCardinality(String)", "String")
+    return kind.replace("LowCardinality(String)", "String").replace("paths=", "paths = ")
 
 
 def test_number_in_properties_stays_a_number(client: ClickHouse) -> None:
@@ -162,19 +162,25 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_property_name_is_data(client: ClickHouse, name: str) -> None:
+    before = client.query("SHOW TABLES")
     said = {name: 1.5, "list": [{name: "x"}]}
     put_properties(client, json.dumps(said).encode(), json.dumps({"nested": {name: name}}).encode())
 
     rows = client.query("SELECT properties FROM events ORDER BY message_id")
     assert [row["properties"] for row in rows] == [said, {"nested": {name: name}}]
-    assert len(client.query("SHOW TABLES")) == len(TABLES) + 2
+    assert client.query("SHOW TABLES") == before
 
 
-def test_dot_in_a_property_name_is_a_level(client: ClickHouse) -> None:
-    put_properties(client, b'{"a.b":1}', b'{"a":{"b":2}}', b'{"a":{"b":1},"a.b":2}')
+def test_dot_in_a_property_name_is_no_level(client: ClickHouse) -> None:
+    sent = [b'{"a.b":1}', b'{"a":{"b":2}}', b'{"a":{"b":1},"a.b":2}']
+    put_properties(client, *sent)
 
-    rows = client.query("SELECT toInt64(properties.a.b) AS value FROM events ORDER BY message_id")
-    assert [int(row["value"]) for row in rows] == [1, 2, 1]
+    rows = client.query(
+        "SELECT properties, properties.`a%2Eb` AS dotted, properties.a.b AS nested FROM events ORDER BY message_id"
+        " SETTINGS json_type_escape_dots_in_keys = 1"
+    )
+    assert [row["properties"] for row in rows] == [json.loads(text) for text in sent]
+    assert [(row["dotted"], row["nested"]) for row in rows] == [(1, None), (None, 2), (2, 1)]
 
 
 def states(count: int) -> list[Person]:
@@ -252,7 +258,7 @@ def test_example_items_are_read_as_sent(client: ClickHouse) -> None:
     for table, rows, values in ((EVENTS, made.events, "properties"), (IDENTIFIES, made.identifies, "traits")):
         for block in blocks(table, rows, 0, -1):
             put(client, table, block.rows)
-        stored = client.query(f"SELECT * FROM {table.name}")  # noqa: S608
+        stored = client.query(f"SELECT * FROM {table.name} SETTINGS json_type_escape_dots_in_keys = 1")  # noqa: S608
         found |= {int(row["_origin"]): {**row, "values": row[values]} for row in stored}
     assert len(said) > 10
     for at, item in enumerate(said):

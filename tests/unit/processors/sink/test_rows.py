@@ -60,8 +60,10 @@ def test_track_becomes_this_row() -> None:
             **FULL,
             "event": "Order Completed",
             "properties": {"price": 19.99, "`; DROP": {"x": [1]}},
+            "properties_null_keys": [],
             "context": '{"ip":"::1"}',
             "integrations": '{"All":true}',
+            "_log": 1,
             "_partition": 3,
             "_origin": 123,
         }
@@ -78,8 +80,10 @@ def test_identify_becomes_this_row() -> None:
         {
             **FULL,
             "traits": {"plan": "pro", "gone": None},
+            "traits_null_keys": [],
             "context": '{"ip":"::1"}',
             "integrations": '{"All":true}',
+            "_log": 1,
             "_partition": 3,
             "_origin": 123,
         }
@@ -97,8 +101,10 @@ def test_person_becomes_this_row_with_its_own_offset() -> None:
             "project_id": "p",
             "user_id": "u",
             "traits": {"plan": "pro"},
+            "traits_null_keys": [],
             "first_seen": "2026-01-01T00:00:00.000000Z",
             "last_seen": "2026-01-01T00:00:00.000000Z",
+            "_log": 1,
             "_partition": 2,
             "_origin": 17,
         }
