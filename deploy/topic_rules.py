@@ -32,8 +32,12 @@ class Rule:
 
 
 RULES: Mapping[str, Rule] = {
+    # Changed on existing topics as well: it applies to new records, and no stage depends on the kind of an old one.
     "message.timestamp.type": Rule(
-        "equal", is_required=True, meaning="the dedupe window depends on the times of records", is_fixed=True
+        "equal",
+        is_required=True,
+        meaning="the dedupe window would depend on the clocks of producers, and Kafka would refuse their records if "
+        "they are ahead",
     ),
     "cleanup.policy": Rule(
         "equal", is_required=True, meaning="records that the pipeline needs would be deleted", is_fixed=True
@@ -55,7 +59,7 @@ RULES: Mapping[str, Rule] = {
 }
 """Of every setting that `schemas.topics` declares."""
 
-KAFKA_DEFAULTS = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "min.insync.replicas": "1"}
+KAFKA_DEFAULTS = {"cleanup.policy": "delete", "min.insync.replicas": "1"}
 """Declared values that a topic has without them."""
 
 

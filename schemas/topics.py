@@ -2,6 +2,9 @@
 
 The version (`v1`) is part of the name. A topic that is recreated must get the next version, because ClickHouse rows and
 local stores keep offsets of the old one.
+
+The times of all records are the broker's (LogAppendTime). With CreateTime, Kafka refuses the records of a producer
+whose clock is more than an hour ahead.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 DAY_MS = 24 * 60 * 60 * 1000
+VERSION = "v1"
+"""Version in the names of the topics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +33,18 @@ class Topics:
 
     @property
     def items(self) -> str:
-        """Accepted items, keyed by project and messageId; timestamps are the broker's (LogAppendTime)."""
+        """Accepted items, keyed by project and messageId; the dedupe window is counted in the times of its records."""
         return f"{self.prefix}.items.v1"
 
     @property
     def events(self) -> str:
         """Unique items, with the same key and partition as on `items`."""
         return f"{self.prefix}.events.v1"
+
+    @property
+    def duplicates(self) -> str:
+        """Items whose messageId is not new, with the same key and partition as on `items`; at least once."""
+        return f"{self.prefix}.duplicates.v1"
 
     @property
     def identifies(self) -> str:
@@ -63,21 +73,15 @@ class Topics:
         """
         items_ms = items_retention_days * DAY_MS
         events_ms = max(items_ms, int((dedupe_window_days + 2) * DAY_MS))
-        compacted = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
-        deleted = {"cleanup.policy": "delete"}
+        times = {"message.timestamp.type": "LogAppendTime"}
+        compacted = times | {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+        deleted = times | {"cleanup.policy": "delete"}
+        as_items = deleted | {"retention.ms": str(items_ms)}
         return [
-            Topic(
-                self.items,
-                partitions,
-                deleted | {"message.timestamp.type": "LogAppendTime", "retention.ms": str(items_ms)},
-            ),
-            Topic(
-                self.events,
-                partitions,
-                # A dedupe table that is rebuilt from `events` has the times of the items.
-                deleted | {"message.timestamp.type": "CreateTime", "retention.ms": str(events_ms)},
-            ),
-            Topic(self.identifies, partitions, deleted | {"retention.ms": str(items_ms)}),
+            Topic(self.items, partitions, as_items),
+            Topic(self.events, partitions, deleted | {"retention.ms": str(events_ms)}),
+            Topic(self.duplicates, partitions, as_items),
+            Topic(self.identifies, partitions, as_items),
             Topic(self.persons, partitions, compacted),
             Topic(
                 self.rejected,

@@ -75,15 +75,15 @@ async def test_topics_are_created_and_taken_although_their_settings_are_hidden(
     created = await apply(alice, TopicSettings(partitions=1))
     assert await apply(alice, TopicSettings(partitions=1)) == []
 
-    assert len(created) == 6
+    assert len(created) == 7
     (line,) = [record.getMessage() for record in caplog.records if record.name == "deploy.topics"]
-    assert line.startswith("the settings of 6 topics were not checked: Kafka denies DESCRIBE_CONFIGS")
-    assert f"{created[0]}: cleanup.policy=delete, message.timestamp.type=LogAppendTime, retention.ms>=" in line
+    assert line.startswith("the settings of 7 topics were not checked: Kafka denies DESCRIBE_CONFIGS")
+    assert f"{created[0]}: message.timestamp.type=LogAppendTime, cleanup.policy=delete, retention.ms>=" in line
 
 
 async def test_creation_without_permission_says_what_an_administrator_creates(kafka_of: KafkaSettings) -> None:
     with pytest.raises(
-        TopicsError, match=r"items\.v1: Kafka denies CREATE on it .* with 1 partition and cleanup\.policy"
+        TopicsError, match=r"items\.v1: Kafka denies CREATE on it .* with 1 partition and message\.timestamp"
     ):
         await apply(as_user(kafka_of, "alice"), TopicSettings(partitions=1))
 
@@ -99,7 +99,7 @@ async def test_retention_that_may_not_be_changed_is_an_error_only_if_it_is_short
 
     assert await apply(alice, replace(week, items_retention_days=6)) == []
     kept = [record.getMessage() for record in caplog.records if record.name == "deploy.topics"]
-    assert len(kept) == 3
+    assert len(kept) == 4
     assert all("records are kept longer. Kafka denies ALTER_CONFIGS on the topic to this user" in line for line in kept)
     with pytest.raises(TopicsError, match=r"items\.v1 has retention\.ms=604800000 .* Kafka denies ALTER_CONFIGS"):
         await apply(alice, replace(week, items_retention_days=8))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import replace
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
@@ -47,6 +49,7 @@ async def test_first_apply_creates_every_topic_and_the_second_none(settings: Kaf
     assert set(created) == {
         names.items,
         names.events,
+        names.duplicates,
         names.identifies,
         names.persons,
         names.rejected,
@@ -74,12 +77,25 @@ async def test_different_partition_count_is_rejected_with_both_counts(settings: 
         await apply(settings, TopicSettings(partitions=3))
 
 
-async def test_topic_with_producer_timestamps_is_rejected(settings: KafkaSettings) -> None:
+async def test_topic_with_producer_timestamps_gets_those_of_the_broker(settings: KafkaSettings) -> None:
     items = Topics(settings.topic_prefix).items
     await create(settings, NewTopic(items, 1, 1, topic_configs={"message.timestamp.type": "CreateTime"}))
 
-    with pytest.raises(TopicsError, match=r"items\.v1 has message\.timestamp\.type=CreateTime"):
-        await apply(settings, TopicSettings(partitions=1))
+    assert items in await apply(settings, TopicSettings(partitions=1))
+
+    assert (await configs(settings, items))["message.timestamp.type"] == "LogAppendTime"
+
+
+async def test_clock_of_a_producer_makes_no_record_unacceptable(settings: KafkaSettings) -> None:
+    names = Topics(settings.topic_prefix)
+    await apply(settings, TopicSettings(partitions=1))
+    declared = names.declare(partitions=1, items_retention_days=7, dedupe_window_days=7)
+    next_year_ms = time.time_ns() // 1_000_000 + 365 * DAY_MS
+
+    async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers) as producer:
+        for topic in declared:
+            written = await producer.send_and_wait(topic.name, b"{}", key=b"k", timestamp_ms=next_year_ms)
+            assert written.timestamp < next_year_ms - DAY_MS, topic.name
 
 
 async def test_longer_window_extends_retention_and_keeps_other_settings(settings: KafkaSettings) -> None:

@@ -153,9 +153,7 @@ async def test_shorter_retention_that_cannot_be_changed_is_an_error(
 @pytest.mark.parametrize(
     ("topic", "setting", "value"),
     [
-        (NAMES.items, "message.timestamp.type", "CreateTime"),
         (NAMES.items, "cleanup.policy", "compact"),
-        (NAMES.events, "message.timestamp.type", "LogAppendTime"),
         (NAMES.events, "cleanup.policy", "compact,delete"),
         (NAMES.persons, "cleanup.policy", "compact, delete"),
         (NAMES.projects, "cleanup.policy", "delete"),
@@ -173,6 +171,29 @@ async def test_setting_that_changes_the_meaning_of_records_is_an_error(
     assert own(admin, topic)[setting] == value
 
 
+async def test_topic_with_times_of_producers_is_changed_to_times_of_the_broker(admin: MemoryTopicAdmin) -> None:
+    made_by_an_administrator(admin)
+    for topic in DECLARED:
+        own(admin, topic.name)["message.timestamp.type"] = "CreateTime"
+
+    assert {topic.name for topic in DECLARED} <= set(await apply(admin))
+
+    assert {own(admin, topic.name)["message.timestamp.type"] for topic in DECLARED} == {"LogAppendTime"}
+
+
+@pytest.mark.parametrize("refusal", ["policy", "permission"])
+async def test_times_of_producers_that_cannot_be_changed_are_an_error(admin: MemoryTopicAdmin, refusal: str) -> None:
+    made_by_an_administrator(admin)
+    own(admin, NAMES.projects)["message.timestamp.type"] = "CreateTime"
+    admin.not_allowed = {"message.timestamp.type"} if refusal == "policy" else set()
+    admin.denied = {"ALTER_CONFIGS"} if refusal == "permission" else set()
+
+    with pytest.raises(
+        TopicsError, match=r"projects\.v1 has message\.timestamp\.type=CreateTime but the pipeline needs LogAppendTime"
+    ):
+        await apply(admin)
+
+
 async def test_hidden_settings_are_one_line_that_says_what_was_not_checked(
     admin: MemoryTopicAdmin, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -182,9 +203,9 @@ async def test_hidden_settings_are_one_line_that_says_what_was_not_checked(
     assert await apply(admin) == []
 
     (line,) = caplog.messages
-    assert "6 topics were not checked: Kafka denies DESCRIBE_CONFIGS" in line
+    assert "7 topics were not checked: Kafka denies DESCRIBE_CONFIGS" in line
     assert (
-        "sequence.items.v1: cleanup.policy=delete, message.timestamp.type=LogAppendTime, retention.ms>=604800000, "
+        "sequence.items.v1: message.timestamp.type=LogAppendTime, cleanup.policy=delete, retention.ms>=604800000, "
         "min.insync.replicas>=2;" in line
     )
 
@@ -199,7 +220,8 @@ async def test_missing_permission_to_create_says_what_an_administrator_creates(a
     assert len(lines) == len(DECLARED)
     assert lines[-1] == (
         "Cannot create sequence.projects.v1: Kafka denies CREATE on it to this user. Grant CREATE, or let an "
-        "administrator create it with 1 partition and cleanup.policy=compact, min.insync.replicas>=2."
+        "administrator create it with 1 partition and message.timestamp.type=LogAppendTime, cleanup.policy=compact, "
+        "min.insync.replicas>=2."
     )
 
 
