@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import IO, Any, ParamSpec, TypeVar
@@ -12,7 +13,7 @@ import click
 from deploy.errors import DeployError
 from deploy.failure import with_remedy
 from deploy.logging import report_fatal
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, PartitionsError
 from processors.clickhouse.errors import ClickHouseError
 from processors.engine.errors import EngineError
 from schemas.settings import SettingsError
@@ -48,6 +49,8 @@ def report_errors(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
         except SettingsError as error:
             raise CommandError(str(error), 2) from error
+        except PartitionsError as error:
+            raise CommandError(str(error), os.EX_CONFIG) from error
         except (DeployError, GatewayError, ClickHouseError, EngineError) as error:
             raise CommandError(str(error)) from error
         except ModuleNotFoundError as error:

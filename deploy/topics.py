@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from deploy import topic_rules
+from deploy import deployment, topic_rules
 from deploy.errors import TopicsError
 from deploy.topic_admin import Partitions, Refusal, TopicAdmin, connected
 from deploy.topic_rules import Config
@@ -32,11 +32,13 @@ async def apply(kafka: KafkaSettings, topics: TopicSettings) -> list[str]:
 
     Returns when every partition has a leader. Logs a warning for a setting that is not as declared, and for topics
     whose settings Kafka hides. Raises `TopicsError`, with one line for each topic, where a topic cannot be created, or
-    has another partition count or a value that the pipeline cannot work with.
+    has another partition count or a value that the pipeline cannot work with. Records the partition count on
+    `projects.v1`.
     """
     try:
         async with connected(kafka) as admin:
-            return await apply_to(admin, declared(kafka, topics), topics.replication_factor)
+            changed = await apply_to(admin, declared(kafka, topics), topics.replication_factor)
+        await deployment.record(kafka, topics.partitions)
     except KafkaConnectionError as error:
         raise TopicsError(
             f"Kafka at {kafka.bootstrap_servers} is unreachable. "
@@ -45,6 +47,7 @@ async def apply(kafka: KafkaSettings, topics: TopicSettings) -> list[str]:
     except (KafkaError, OSError) as error:
         reason = str(error) or type(error).__name__
         raise TopicsError(f"Kafka at {kafka.bootstrap_servers} answered with an error: {reason}") from error
+    return changed
 
 
 def declared(kafka: KafkaSettings, topics: TopicSettings) -> list[Topic]:
@@ -61,6 +64,8 @@ def declared(kafka: KafkaSettings, topics: TopicSettings) -> list[Topic]:
 async def apply_to(admin: TopicAdmin, topics: Sequence[Topic], replication_factor: int) -> list[str]:
     """Do the same on a connected cluster."""
     existing = await admin.partitions()
+    # Before a topic is created with a number that the others do not have.
+    _check_partition_counts([topic for topic in topics if existing.get(topic.name)], existing)
     created, reduced = await _create(
         admin, [topic for topic in topics if topic.name not in existing], replication_factor
     )

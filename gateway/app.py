@@ -14,6 +14,7 @@ from gateway.http.ingest_handler import IngestHandler
 from gateway.http.middleware import METRICS, answer_errors
 from gateway.http.routes import routes
 from gateway.http.tls import Hsts
+from gateway.kafka.partitions import Partitions
 from gateway.kafka.publisher import KafkaPublisher, Publisher
 from gateway.metrics import GatewayMetrics
 from gateway.projects.last_used import TokenLastUsed
@@ -30,8 +31,9 @@ def create_app(settings: GatewaySettings) -> web.Application:
     metrics = GatewayMetrics()
     budget = MemoryBudget(settings.in_flight_limit_bytes)
     topics = Topics(settings.kafka.topic_prefix)
-    publisher = KafkaPublisher(settings, [topics.items, topics.rejected, topics.projects], metrics, budget)
     projects = ProjectRegistry(settings.kafka, metrics, start_timeout_seconds=settings.start_timeout_seconds)
+    written = [topics.items, topics.rejected, topics.projects]
+    publisher = KafkaPublisher(settings, written, metrics, budget, Partitions(topics, projects.deployment))
     return assemble(settings, publisher, projects, metrics, budget)
 
 

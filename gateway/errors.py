@@ -31,6 +31,7 @@ GatewayError
 │       └── PublishError                 503 not_acknowledged
 │           └── PublishTimeoutError      503 not_acknowledged_in_time
 ├── StartError                           the process cannot start
+│   └── PartitionsError                  it would divide keys anew; a person must act (exit code 78)
 └── AdminError                           a change of projects or tokens is rejected
     ├── InvalidProjectError
     ├── UnknownProjectError
@@ -304,6 +305,10 @@ class PublishTimeoutError(PublishError):
 
 class StartError(GatewayError):
     """The process cannot start; the message says what is missing."""
+
+
+class PartitionsError(StartError):
+    """The number of partitions is not the one that the deployment was created with; a restart does not help."""
 
 
 class AdminError(GatewayError):

@@ -1,4 +1,4 @@
-"""Projects and tokens: the records of the compacted topic `projects.v1`.
+"""Projects, tokens and the deployment itself: the records of the compacted topic `projects.v1`.
 
 Each decision of an administrator is a record of its own and holds nothing that was read before. Commands that run at
 the same time therefore never undo each other, in any order of their records and whatever compaction removes:
@@ -11,6 +11,7 @@ the same time therefore never undo each other, in any order of their records and
 | `revocation/<digest>` | Revocation of a token | Each of them revokes it |
 | `rotation/<digest>/<digest of the successor>` | Rotation of a token | The earliest expiry counts |
 | `use/<digest>` | Day of a token's last use | The last counts |
+| `deployment/<topic version>` | Number of partitions of every topic of this version | Never written twice |
 
 A digest is the SHA-256 of a token, hex; the token itself is not stored. A creation is a random number, so that
 compaction keeps the first record of two commands that create the same. Revoked and expired tokens stay on the topic,
@@ -130,7 +131,15 @@ class Use(msgspec.Struct, frozen=True, rename="camel"):
     """In UTC: `2026-01-31`."""
 
 
-Entry: TypeAlias = ProjectCreation | Disabled | Rate | Burst | TokenCreation | Revocation | Rotation | Use
+class Deployment(msgspec.Struct, frozen=True, rename="camel"):
+    """What stays the same for the life of a deployment's topics. `sequence topics apply` writes it."""
+
+    partitions: int
+    """Of every topic but `projects.v1`. Keys, dedupe entries and source offsets belong to it."""
+    added_at: int
+
+
+Entry: TypeAlias = ProjectCreation | Disabled | Rate | Burst | TokenCreation | Revocation | Rotation | Use | Deployment
 
 
 class DecodedRecord(NamedTuple):
@@ -138,7 +147,7 @@ class DecodedRecord(NamedTuple):
 
     kind: type[Entry]
     subject: str
-    """Project ID or digest."""
+    """Project ID, digest or topic version."""
     part: str
     """The creation or the digest of the successor; empty for other kinds."""
     entry: Entry | None
@@ -159,6 +168,7 @@ _KINDS: dict[str, type[Entry]] = {
     "revocation": Revocation,
     "rotation": Rotation,
     "use": Use,
+    "deployment": Deployment,
 }
 _PREFIXES = {kind: prefix for prefix, kind in _KINDS.items()}
 _DECODERS = {kind: msgspec.json.Decoder(kind) for kind in _PREFIXES}

@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from gateway.errors import PublishError, StartError, UnavailableError, describe
 from gateway.kafka.aiokafka_private import close, sender_task
+from gateway.kafka.partitions import Partitions
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
 from schemas.denials import denial
@@ -33,8 +34,15 @@ _BACKOFF = wait_exponential(multiplier=0.2, max=2.0)
 class RecreatingProducer:
     """Delivers batches through one producer at a time. Every acknowledged batch is on all in-sync replicas."""
 
-    def __init__(self, settings: GatewaySettings, topics: Collection[str], metrics: GatewayMetrics) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        topics: Collection[str],
+        metrics: GatewayMetrics,
+        expected: Partitions | None = None,
+    ) -> None:
         self._settings = settings
+        self._expected = expected
         self._topics = topics
         self._metrics = metrics
         self._producer: AIOKafkaProducer | None = None
@@ -51,12 +59,15 @@ class RecreatingProducer:
         limit = self._settings.start_timeout_seconds
         try:
             async with asyncio.timeout(limit):
-                return await self._connect(retry_on=(KafkaError, OSError))
+                counts = await self._connect(retry_on=(KafkaError, OSError))
         except TimeoutError:
             servers = self._settings.kafka.bootstrap_servers
             raise StartError(
                 f"Could not connect to Kafka at {servers} within {limit:g} s. Check SEQUENCE_KAFKA_SERVERS."
             ) from None
+        if self._expected is not None:
+            self._expected.require(counts)
+        return counts
 
     def create_batch(self) -> Any:
         """Return an empty batch. It belongs to no producer until it is sent, so it may outlive its creator."""
@@ -84,9 +95,11 @@ class RecreatingProducer:
         if self._producer is None:
             raise UnavailableError("The gateway is reconnecting to Kafka. Send the request again later.")
         try:
-            await self._producer.client.fetch_all_metadata()
+            metadata = await self._producer.client.fetch_all_metadata()
         except (KafkaError, OSError) as error:
             raise UnavailableError("Kafka is unreachable. Send the request again later.") from error
+        if self._expected is not None:
+            self._expected.warn_if_changed(self._counts(metadata))
 
     async def close(self) -> None:
         """Close the producer; batches in flight fail."""
@@ -147,12 +160,14 @@ class RecreatingProducer:
 
     async def _partitions(self, producer: AIOKafkaProducer) -> dict[str, int]:
         """Return the number of partitions by topic. Metadata of all topics never creates one, a request by name can."""
-        metadata = await producer.client.fetch_all_metadata()
-        partitions = {topic: len(metadata.partitions_for_topic(topic) or ()) for topic in self._topics}
+        partitions = self._counts(await producer.client.fetch_all_metadata())
         require_topics(self._topics, [topic for topic, count in partitions.items() if count])
         for topic in self._topics:
             await producer.partitions_for(topic)
         return partitions
+
+    def _counts(self, metadata: Any) -> dict[str, int]:
+        return {topic: len(metadata.partitions_for_topic(topic) or ()) for topic in self._topics}
 
     def _replace(self, producer: AIOKafkaProducer | None, error: BaseException | None) -> None:
         """Replace *producer*, unless that has happened. Its batches in flight may still be acknowledged."""

@@ -16,6 +16,7 @@ from gateway.admission import MemoryBudget
 from gateway.errors import DrainingError, UnavailableError
 from gateway.kafka.accumulator import DeliveryTimeouts, PartitionBatches, PendingDelivery
 from gateway.kafka.linger import Linger
+from gateway.kafka.partitions import Partitions
 from gateway.kafka.producer import RecreatingProducer
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
@@ -50,10 +51,15 @@ class KafkaPublisher:
     """Publishes through one `PartitionBatches` per partition. Requests share the batches of a partition."""
 
     def __init__(
-        self, settings: GatewaySettings, topics: Sequence[str], metrics: GatewayMetrics, budget: MemoryBudget
+        self,
+        settings: GatewaySettings,
+        topics: Sequence[str],
+        metrics: GatewayMetrics,
+        budget: MemoryBudget,
+        expected: Partitions | None = None,
     ) -> None:
         self._timeout_seconds = settings.publish_timeout_seconds
-        self._producer = RecreatingProducer(settings, topics, metrics)
+        self._producer = RecreatingProducer(settings, topics, metrics, expected)
         self._budget = budget
         self._linger = Linger()
         self._timeouts = DeliveryTimeouts(settings.publish_timeout_seconds)
@@ -62,7 +68,7 @@ class KafkaPublisher:
         self._stalled_at: float | None = None
 
     async def start(self) -> None:
-        """Connect and open an accumulator for every partition."""
+        """Connect and open an accumulator for every partition. Partitions that are added later get no records."""
         for topic, count in (await self._producer.start()).items():
             self._partitions[topic] = [
                 PartitionBatches(

@@ -22,9 +22,9 @@ from gateway.metrics import GatewayMetrics
 from gateway.projects.table import ProjectTable
 from schemas.denials import denial
 from schemas.log_throttle import Outage
-from schemas.projects import InvalidEntryError, Project
+from schemas.projects import Deployment, InvalidEntryError, Project
 from schemas.settings import KafkaSettings, kafka_arguments
-from schemas.topics import Topics
+from schemas.topics import VERSION, Topics
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,10 @@ class ProjectRegistry:
     def pop_unrecorded_uses(self, day: str) -> list[str]:
         """Return the digests of tokens used here since the last call whose use on *day* is not recorded."""
         return self._table.pop_unrecorded_uses(day)
+
+    def deployment(self) -> Deployment | None:
+        """Return the record of the deployment, None if there is none."""
+        return self._table.deployments.get(VERSION)
 
     def check(self) -> None:
         """Raise `UnavailableError` while the consumer is disconnected."""

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from schemas.projects import (
     Burst,
+    Deployment,
     Disabled,
     Entry,
     Project,
@@ -38,6 +39,8 @@ class ProjectTable:
         """By digest."""
         self.uses: dict[str, Use] = {}
         """The recorded last use of each token, by its digest."""
+        self.deployments: dict[str, Deployment] = {}
+        """By topic version."""
         self._entries: dict[tuple[type[Any], str], dict[str, Any]] = {}
         """By kind and subject, then by part in the order of the topic."""
         self._seen: set[str] = set()
@@ -51,6 +54,8 @@ class ProjectTable:
             of_subject[part] = entry
         if kind is Use:
             _put(self.uses, subject, self._last(Use, subject))
+        elif kind is Deployment:
+            _put(self.deployments, subject, self._last(Deployment, subject))
         elif kind in (TokenCreation, Revocation, Rotation):
             _put(self.tokens, subject, self._fold_token(subject))
         else:

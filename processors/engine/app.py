@@ -22,6 +22,7 @@ from mode.utils.queues import FlowControlEvent
 from processors.engine.changelog_table import ChangelogTable, RecoveredRecords
 from processors.engine.connect import connect
 from processors.engine.consumer import BatchSchema
+from processors.engine.deployment import require_partitions, warn_of_added_partitions
 from processors.engine.exit import exit_after, fail_fast
 from processors.engine.kafka_log import KafkaLog
 from processors.engine.offsets import OffsetReader
@@ -95,13 +96,15 @@ class BatchApp(faust.App):
     async def _connect(self) -> None:
         changelogs = [table.changelog_topic_name for table in self.tables.values()]
         await self.offsets.start()
-        await self.offsets.require_topics([*self.runner.stages, *changelogs, *self.other_outputs])
+        counts = await self.offsets.require_topics([*self.runner.stages, *changelogs, *self.other_outputs])
+        topics = Topics(self.kafka.topic_prefix)
         await require_permissions(
             self.kafka,
             group=self.conf.id,
-            reads=[*self.runner.stages, *changelogs],
-            writes=[*changelogs, *self.other_outputs, Topics(self.kafka.topic_prefix).rejected],
+            reads=[*self.runner.stages, *changelogs, topics.projects],
+            writes=[*changelogs, *self.other_outputs, topics.rejected],
         )
+        self.changelog_producer.key_partitions = await require_partitions(self.kafka, counts)
         await self.changelog_producer.start()
 
     @cached_property
@@ -174,7 +177,7 @@ class WorkerBuilder:
         """
         app = self.app
         app.other_outputs = other_outputs
-        runner = app.runner = Runner(stages, self._offsets, fail_fast)
+        runner = app.runner = Runner(stages, self._offsets, fail_fast, self._settings.name)
         stall_seconds = self._settings.stall_seconds
         limits = Limits(stall_seconds, max(stall_seconds, 2 * _rebalance_seconds(self._settings)))
         app.watchdog = Watchdog(runner, self._tables, app, limits, fail_fast)
@@ -267,6 +270,8 @@ def _on_rebalance_complete(runner: Runner) -> Any:
         await runner.revoke()
         if not runner.started:
             await runner.start(app.consumer)
-        runner.assign(app.consumer.assignment())
+        assignment = app.consumer.assignment()
+        warn_of_added_partitions(assignment, app.changelog_producer.key_partitions)
+        runner.assign(assignment)
 
     return on_rebalance_complete

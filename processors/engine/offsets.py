@@ -65,8 +65,9 @@ class OffsetReader:
             ends = await self._client.end_offsets(tps)
         return {tp: LogOffsets(starts[tp], ends[tp]) for tp in tps}
 
-    async def require_topics(self, topics: Iterable[str]) -> None:
-        """Raise `TopicsError` unless all *topics* exist and have the same number of partitions."""
+    async def require_topics(self, topics: Iterable[str]) -> dict[str, int]:
+        """Return the partitions of each of *topics*; `TopicsError` unless all exist and have the same number."""
+        names = set(topics)
         admin = AIOKafkaAdminClient(**kafka_arguments(self._settings))
         try:
             await admin.start()
@@ -74,7 +75,8 @@ class OffsetReader:
             counts = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
         finally:
             await admin.close()
-        check_topics(topics, counts)
+        check_topics(names, counts)
+        return {name: counts[name] for name in names}
 
 
 def check_topics(topics: Iterable[str], counts: Mapping[str, int]) -> None:

@@ -41,6 +41,8 @@ class ChangelogProducer:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
         self._coalescers: dict[str, Coalescer[Sequence[Record]]] = {}
+        self.key_partitions: int | None = None
+        """Number of partitions that keys are spread over; None takes the number that the topic has."""
 
     async def start(self) -> None:
         """Connect, unless connected; KafkaConnectionError if Kafka does not answer."""
@@ -95,7 +97,9 @@ class ChangelogProducer:
     async def _write_by_key(self, topic: str, submitted: Sequence[Sequence[Record]]) -> None:
         records = list(chain.from_iterable(submitted))
         outputs: dict[int, list[Output]] = defaultdict(list)
-        numbers = partitions_for([record.key for record in records], await self.partitions(topic))
+        # Partitions that were added to a running deployment get nothing: a key would move to another partition.
+        count = self.key_partitions or await self.partitions(topic)
+        numbers = partitions_for([record.key for record in records], count)
         for record, partition in zip(records, numbers, strict=True):
             outputs[partition].append(Output(record.key, record.value, record.headers))
         await asyncio.gather(*(self._write(topic, partition, batch) for partition, batch in outputs.items()))

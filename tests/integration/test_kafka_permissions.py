@@ -70,6 +70,7 @@ async def test_topics_are_created_and_taken_although_their_settings_are_hidden(
     kafka_of: KafkaSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     await allow(kafka_of, "alice", "topic", kafka_of.topic_prefix, [CREATE, DESCRIBE])
+    await allow(kafka_of, "alice", "topic", Topics(kafka_of.topic_prefix).projects, [READ, WRITE])
     alice = as_user(kafka_of, "alice")
 
     created = await apply(alice, TopicSettings(partitions=1))
@@ -95,6 +96,7 @@ async def test_retention_that_may_not_be_changed_is_an_error_only_if_it_is_short
     await apply(as_user(kafka_of, ADMIN), week)
     operations = [DESCRIBE, Operation.DESCRIBE_CONFIGS]
     await allow(kafka_of, "alice", "topic", kafka_of.topic_prefix, operations)
+    await allow(kafka_of, "alice", "topic", Topics(kafka_of.topic_prefix).projects, [READ])
     alice = as_user(kafka_of, "alice")
 
     assert await apply(alice, replace(week, items_retention_days=6)) == []
@@ -204,6 +206,7 @@ def test_documented_permissions_are_enough_for_a_worker(kafka_of: KafkaSettings,
         names.events: [READ, WRITE],
         names.identifies: [READ, WRITE],
         names.rejected: [WRITE],
+        names.projects: [READ],
     }
     for topic, operations in granted.items():
         asyncio.run(allow(kafka_of, "grace", "topic", topic, operations))

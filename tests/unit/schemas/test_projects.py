@@ -6,6 +6,7 @@ import pytest
 
 from schemas.projects import (
     Burst,
+    Deployment,
     Disabled,
     Entry,
     Project,
@@ -64,6 +65,7 @@ def test_hint_of_a_foreign_token_shows_four_characters() -> None:
         (Revocation(NOW), ""),
         (Rotation(NOW), "def"),
         (Use("2026-01-31"), ""),
+        (Deployment(4, NOW), ""),
     ],
 )
 def test_entry_is_decoded_to_what_was_encoded(entry: Entry, part: str) -> None:

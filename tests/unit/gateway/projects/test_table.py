@@ -7,6 +7,7 @@ import pytest
 from gateway.projects.table import ProjectTable
 from schemas.projects import (
     Burst,
+    Deployment,
     Disabled,
     InvalidEntryError,
     Project,
@@ -192,6 +193,7 @@ def test_tombstone_removes_a_token() -> None:
         (b"revocation/abc", b"{}"),
         (b"rotation/abc", b'{"expiresAt":1}'),
         (b"use/abc", b'{"day":1}'),
+        (b"deployment/v1", b'{"partitions":"4"}'),
     ],
 )
 def test_invalid_entry_raises_and_leaves_the_table_unchanged(key: bytes | None, value: bytes) -> None:
@@ -207,3 +209,14 @@ def test_invalid_entry_raises_and_leaves_the_table_unchanged(key: bytes | None, 
 
 def test_token_with_a_lone_surrogate_authorizes_nothing() -> None:
     assert table_with(new_token("dev")).find_and_record_use("seq_dev_\ud800\udcff", NOW) is None
+
+
+def test_record_of_the_deployment_changes_no_project_and_no_token() -> None:
+    token = new_token("dev")
+    table = table_with(token)
+    before = dict(table.projects), dict(table.tokens)
+
+    table.apply(*encode_entry(Deployment(4, NOW), "v1"))
+
+    assert table.deployments == {"v1": Deployment(4, NOW)}
+    assert (table.projects, table.tokens) == before
