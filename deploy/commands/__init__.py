@@ -1,0 +1,1 @@
+"""The commands of `sequence`, a module for each group: arguments, help and output."""

@@ -1,0 +1,137 @@
+"""`sequence project` and `sequence token`: who may send."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import click
+
+from deploy.durations import Duration
+from deploy.error_messages import report_errors
+from schemas.projects import Scope
+from schemas.settings import KafkaSettings, load
+
+# Each command imports what it runs, so that `sequence --help` loads no client of Kafka or ClickHouse.
+# ruff: noqa: PLC0415
+
+
+@click.group()
+def project() -> None:
+    """Manage projects, which own events and tokens."""
+
+
+@project.command("create")
+@click.argument("project_id", metavar="ID")
+@click.option("--name", default="", help="Display name.  [default: ID]")
+@report_errors
+def project_create(project_id: str, name: str) -> None:
+    """Create project ID: 1 to 64 letters, digits, `_` and `-`."""
+    from gateway.projects.admin import create_project
+
+    asyncio.run(create_project(load(KafkaSettings), project_id, name or project_id))
+    click.echo(f"Project {project_id} created.")
+
+
+@project.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@report_errors
+def project_list(*, as_json: bool) -> None:
+    """List projects.
+
+    \b
+    Fields of --json: id, name, disabled, itemsPerSecond, burst, createdAt.
+    """  # noqa: D301  # \b keeps click from wrapping the list
+    from deploy import listing
+    from gateway.projects.admin import list_projects
+
+    projects = [listing.describe_project(found) for found in asyncio.run(list_projects(load(KafkaSettings)))]
+    empty = "No projects. Create one with `sequence project create ID`."
+    listing.show(projects, listing.PROJECT_COLUMNS, as_json=as_json, empty=empty)
+
+
+@project.command("update")
+@click.argument("project_id", metavar="ID")
+@click.option("--disable/--enable", default=None, help="Reject or accept the project's tokens.")
+@click.option("--items-per-second", type=click.FloatRange(min=0), help="Rate limit of each gateway; 0 removes it.")
+@click.option("--burst", type=click.IntRange(min=1), help="Items accepted at once above the rate.")
+@report_errors
+def project_update(project_id: str, *, disable: bool | None, items_per_second: float | None, burst: int | None) -> None:
+    """Change project ID. Gateways apply the change within a second."""
+    from gateway.projects.admin import update_project
+
+    if disable is items_per_second is burst is None:
+        raise click.UsageError("Nothing to change. Use --disable, --enable, --items-per-second or --burst.")
+    settings = load(KafkaSettings)
+    asyncio.run(update_project(settings, project_id, disabled=disable, items_per_second=items_per_second, burst=burst))
+    click.echo(f"Project {project_id} updated.")
+
+
+@click.group()
+def token() -> None:
+    """Manage tokens, the write keys of producers."""
+
+
+@token.command("create")
+@click.argument("project_id", metavar="PROJECT")
+@click.option("--expires-in", type=Duration(), help="Expire the token after this duration, for example `90d`.")
+@click.option(
+    "--scope",
+    type=click.Choice(["write", "read"]),
+    default="write",
+    show_default=True,
+    help="Permission to grant. The gateway accepts write tokens only.",
+)
+@report_errors
+def token_create(project_id: str, expires_in: int | None, scope: Scope) -> None:
+    """Create a token for PROJECT and print it. The token is shown only once."""
+    from gateway.projects.admin import create_token
+
+    expires_at = None if expires_in is None else time.time_ns() // 1000 + expires_in * 1_000_000
+    click.echo(asyncio.run(create_token(load(KafkaSettings), project_id, expires_at=expires_at, scope=scope)))
+
+
+@token.command("rotate")
+@click.argument("token_id", metavar="ID")
+@click.option("--overlap", type=Duration(), default="1d", show_default=True, help="How long the old token stays valid.")
+@report_errors
+def token_rotate(token_id: str, overlap: int) -> None:
+    """Replace token ID.
+
+    Prints the new token once; the old one stays valid for --overlap.
+    """
+    from gateway.projects.admin import rotate_token
+
+    click.echo(asyncio.run(rotate_token(load(KafkaSettings), token_id, overlap_seconds=overlap)))
+
+
+@token.command("list")
+@click.argument("project_id", metavar="[PROJECT]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@report_errors
+def token_list(project_id: str | None, *, as_json: bool) -> None:
+    """List the tokens of PROJECT, by default of all projects.
+
+    \b
+    Fields of --json: id, projectId, hint, scope, status, createdAt, expiresAt,
+    revokedAt, lastUsedOn.
+    """  # noqa: D301  # \b keeps click from wrapping the list
+    from deploy import listing
+    from gateway.projects.admin import list_tokens_with_last_use
+
+    uses = asyncio.run(list_tokens_with_last_use(load(KafkaSettings), project_id))
+    now = time.time_ns() // 1000
+    tokens = [listing.describe_token(found, last_used, now) for found, last_used in uses]
+    empty = "No tokens. Create one with `sequence token create PROJECT`."
+    listing.show(tokens, listing.TOKEN_COLUMNS, as_json=as_json, empty=empty)
+
+
+@token.command("revoke")
+@click.argument("token_id", metavar="ID")
+@report_errors
+def token_revoke(token_id: str) -> None:
+    """Revoke the token with ID, as shown by `token list`. Gateways reject it within a second."""
+    from gateway.projects.admin import revoke_token
+
+    asyncio.run(revoke_token(load(KafkaSettings), token_id))
+    click.echo(f"Token {token_id} revoked.")
