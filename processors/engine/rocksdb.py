@@ -9,7 +9,9 @@ handles, no space, another process) leaves the files alone. A store is discarded
 store that lost some of its files as a valid one with older entries.
 
 Entries may be kept in time buckets, one column family each. A bucket is dropped whole once all of it is out of the
-window: expiry follows the records' own time, costs nothing per entry, and gives the same result after a rebuild.
+window: expiry follows the entries' own times and costs nothing per entry. It depends on the order of the entries alone,
+not on how they were divided into batches, so a rebuild gives the same store. No entry is dropped by its own time or by
+an earlier one.
 """
 
 from __future__ import annotations
@@ -25,53 +27,20 @@ from typing import Any
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
+from processors.engine import window_clock
 from processors.engine.errors import LocalStateUnavailableError
 from processors.engine.stage import Put
+from processors.engine.store_damage import OutdatedStoreError, is_damage, remedy
 
 log = logging.getLogger(__name__)
 
 _OFFSETS = b"position"
 _FORMAT = b"format"
-_offsets = struct.Struct("<qq")
+_offsets = struct.Struct("<qqq")
 _PREFIX = "bucket-"
 _ALL = 0
 _DISCARDED = ".discarded"
-_MISSING_FILE = "No such file or directory"
 MIB = 1024 * 1024
-
-_REMEDIES = {
-    "Too many open files": "Raise the limit of open files of the process (`ulimit -n`).",
-    "Permission denied": "Make SEQUENCE_WORKER_DIR and all files in it writable for the user of the worker.",
-    "Operation not permitted": "Make SEQUENCE_WORKER_DIR and all files in it writable for the user of the worker.",
-    "Read-only file system": "Set SEQUENCE_WORKER_DIR to a directory on a writable file system.",
-    "No space left on device": "Free disk space.",
-    "Disk quota exceeded": "Free disk space or raise the quota.",
-    "File too large": "Raise the limit of the file size (`ulimit -f`).",
-    "Resource temporarily unavailable": "Another process uses it: give each worker a SEQUENCE_WORKER_DIR of its own.",
-    "lock hold by": "Another process uses it: give each worker a SEQUENCE_WORKER_DIR of its own.",
-}
-"""What to do about an error of the operating system that RocksDB reports as text."""
-
-
-class OutdatedStoreError(Exception):
-    """The files are complete, but another version wrote them, or for another window."""
-
-
-def is_damage(error: Exception) -> bool:
-    """Return whether *error*, raised while a store is opened, shows files that no later attempt can open.
-
-    rocksdict raises a bare `Exception` with RocksDB's status as its text.
-    """
-    text = str(error)
-    if text.startswith("Corruption: "):
-        return "IO error" not in text or _MISSING_FILE in text
-    return isinstance(error, OutdatedStoreError) or text.startswith(f"IO error: {_MISSING_FILE}: ")
-
-
-def remedy(error: Exception) -> str:
-    """Return what to do about *error*, which is no damage."""
-    text = str(error)
-    return next((remedy for sign, remedy in _REMEDIES.items() if sign in text), "Check the disk.")
 
 
 def discard(path: Path) -> None:
@@ -93,6 +62,8 @@ class StoreConfig:
     """Entries older than this may be dropped; None keeps all."""
     buckets: int = 2
     """Buckets in a window; one or two more exist at its edges."""
+    tolerance_ms: int = window_clock.TOLERANCE_MS
+    """How far times of entries may lie apart because clocks differ; entries are kept that much longer."""
     write_buffer_bytes: int = 8 * MIB
     cache_bytes: int = 16 * MIB
 
@@ -104,7 +75,7 @@ class StoreConfig:
     @property
     def format(self) -> bytes:
         """Format of the stored data. It has the bucket length, because bucket numbers are multiples of it."""
-        return b"3:%d" % (self.bucket_ms or 0)
+        return b"4:%d" % (self.bucket_ms or 0)
 
 
 class PartitionStore:
@@ -120,6 +91,8 @@ class PartitionStore:
         """Highest offset of the changelog that is applied."""
         self.processed_offset = -1
         """Highest offset of the input whose outputs are applied."""
+        self.clock_ms = window_clock.UNSET
+        """Up to when entries have come, by their own times; `window_clock.UNSET` without a window."""
         try:
             self._open()
         except Exception as error:  # noqa: BLE001  # rocksdict raises bare Exception
@@ -146,8 +119,9 @@ class PartitionStore:
         return found
 
     def apply(self, puts: Iterable[Put], *, changelog_offset: int, processed_offset: int) -> None:
-        """Write *puts* and the offsets atomically, then drop buckets that are out of the window.
+        """Write *puts* and the offsets atomically, and drop buckets that are out of the window.
 
+        If that stops halfway, the offsets are the old ones and applying the same *puts* again gives the same store.
         `processed_offset` never decreases. Raises `LocalStateUnavailableError` if the store cannot be written.
         """
         try:
@@ -173,26 +147,30 @@ class PartitionStore:
 
     def _apply(self, puts: Iterable[Put], changelog_offset: int, processed_offset: int) -> None:
         batch = WriteBatch(raw_mode=True)
-        bucket_ms = self._config.bucket_ms
-        newest = max(self._families, default=_ALL)
-        current = -1
+        clock_ms, time_before, bucket_before = self.clock_ms, None, None
         for key, value, time_ms in puts:
-            bucket = _ALL if bucket_ms is None else time_ms // bucket_ms
-            if bucket != current:
-                batch.set_default_column_family(self._family(bucket)[1])
-                current = bucket
-                newest = max(newest, bucket)
+            # Entries of one Kafka batch have one time.
+            if time_ms != time_before:
+                time_before = time_ms
+                clock_ms = self._advance(clock_ms, time_ms)
+                if self._expired(clock_ms):
+                    # The entries before this one belong to the buckets that this one drops.
+                    self._db.write(batch)
+                    batch, bucket_before = WriteBatch(raw_mode=True), None
+                    self._drop_expired(clock_ms)
+                bucket = self._bucket(time_ms)
+                if bucket != bucket_before:
+                    batch.set_default_column_family(self._family(bucket)[1])
+                    bucket_before = bucket
             if value is None:
                 del batch[key]
             else:
                 batch[key] = value
         batch.set_default_column_family(self._default)
         processed_offset = max(processed_offset, self.processed_offset)
-        batch[_OFFSETS] = _offsets.pack(changelog_offset, processed_offset)
+        batch[_OFFSETS] = _offsets.pack(changelog_offset, processed_offset, clock_ms)
         self._db.write(batch)
-        self.changelog_offset, self.processed_offset = changelog_offset, processed_offset
-        if bucket_ms is not None:
-            self._drop_before(newest * bucket_ms - (self._config.window_ms or 0))
+        self.changelog_offset, self.processed_offset, self.clock_ms = changelog_offset, processed_offset, clock_ms
 
     def _rebuild(self, error: Exception) -> None:
         """Replace a store that is damaged or outdated by an empty one; raise for every other *error*."""
@@ -227,7 +205,7 @@ class PartitionStore:
             raise OutdatedStoreError("written by another version, or for another window")
         stored = self._db.get(_OFFSETS)
         if stored is not None:
-            self.changelog_offset, self.processed_offset = _offsets.unpack(stored)
+            self.changelog_offset, self.processed_offset, self.clock_ms = _offsets.unpack(stored)
         for name in names:
             if name.startswith(_PREFIX):
                 self._open_family(int(name.removeprefix(_PREFIX)))
@@ -256,9 +234,25 @@ class PartitionStore:
         name = f"{_PREFIX}{bucket}"
         self._families[bucket] = (self._db.get_column_family(name), self._db.get_column_family_handle(name))
 
-    def _drop_before(self, time_ms: int) -> None:
-        bucket_ms = self._config.bucket_ms or 1
-        for bucket in [bucket for bucket in self._families if (bucket + 1) * bucket_ms <= time_ms]:
+    def _bucket(self, time_ms: int) -> int:
+        bucket_ms = self._config.bucket_ms
+        return _ALL if bucket_ms is None else time_ms // bucket_ms
+
+    def _advance(self, clock_ms: int, time_ms: int) -> int:
+        if self._config.window_ms is None:
+            return clock_ms
+        return window_clock.advance(clock_ms, time_ms, self._config.tolerance_ms)
+
+    def _expired(self, clock_ms: int) -> list[int]:
+        """Return the buckets of which every entry is out of the window at *clock_ms*."""
+        bucket_ms, window_ms = self._config.bucket_ms, self._config.window_ms
+        if bucket_ms is None or window_ms is None:
+            return []
+        end_ms = window_clock.expired_before(clock_ms, window_ms, self._config.tolerance_ms)
+        return [bucket for bucket in self._families if (bucket + 1) * bucket_ms <= end_ms]
+
+    def _drop_expired(self, clock_ms: int) -> None:
+        for bucket in self._expired(clock_ms):
             del self._families[bucket]
             self._db.drop_column_family(f"{_PREFIX}{bucket}")
 

@@ -16,7 +16,7 @@ from processors.engine.stage import Put
 from tests.fakes.store import MemoryPartitionStore
 
 PLAIN = StoreConfig()
-WINDOWED = StoreConfig(window_ms=300, buckets=3)
+WINDOWED = StoreConfig(window_ms=300, buckets=3, tolerance_ms=50)
 
 
 class Store(Protocol):
@@ -24,6 +24,7 @@ class Store(Protocol):
 
     changelog_offset: int
     processed_offset: int
+    clock_ms: int
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]: ...
 
@@ -110,16 +111,43 @@ def test_bucket_is_dropped_once_all_of_it_is_out_of_the_window(make: Make) -> No
     store.apply([(b"old", b"1", 1_000), (b"edge", b"2", 1_150)], changelog_offset=0, processed_offset=0)
     assert store.get_many([b"old", b"edge"]) == [b"1", b"2"]
 
-    store.apply([(b"new", b"3", 1_400)], changelog_offset=1, processed_offset=1)
+    store.apply([(b"new", b"3", 1_449)], changelog_offset=1, processed_offset=1)
+    assert store.get_many([b"old", b"edge", b"new"]) == [b"1", b"2", b"3"]
+
+    store.apply([(b"newer", b"4", 1_450)], changelog_offset=2, processed_offset=2)
     assert store.get_many([b"old", b"edge", b"new"]) == [None, b"2", b"3"]
-    assert store.entries() == {b"edge": b"2", b"new": b"3"}
+    assert store.entries() == {b"edge": b"2", b"new": b"3", b"newer": b"4"}
 
 
-def test_late_entries_drop_no_newer_bucket(make: Make) -> None:
+def test_clock_follows_later_times_and_goes_back_beyond_the_tolerance_only(make: Make) -> None:
+    store = make(WINDOWED)
+    clocks = []
+    for number, time_ms in enumerate([5_000, 4_950, 4_949, 5_100, 1_000]):
+        store.apply([(b"a", b"1", time_ms)], changelog_offset=number, processed_offset=number)
+        clocks.append(store.clock_ms)
+
+    assert clocks == [5_000, 5_000, 4_949, 5_100, 1_000]
+
+
+@pytest.mark.parametrize("late_ms", [4_900, 1_000, 0])
+def test_late_entry_is_found_and_drops_no_newer_bucket(make: Make, late_ms: int) -> None:
     store = make(WINDOWED)
     store.apply([(b"new", b"1", 5_000)], changelog_offset=0, processed_offset=0)
-    store.apply([(b"late", b"2", 4_900), (b"far-too-late", b"3", 1_000)], changelog_offset=1, processed_offset=1)
-    assert store.get_many([b"new", b"late", b"far-too-late"]) == [b"1", b"2", None]
+    store.apply([(b"late", b"2", late_ms)], changelog_offset=1, processed_offset=1)
+    assert store.get_many([b"new", b"late"]) == [b"1", b"2"]
+
+    store.apply([(b"then", b"3", late_ms + 100)], changelog_offset=2, processed_offset=2)
+    assert store.get_many([b"new", b"late", b"then"]) == [b"1", b"2", b"3"]
+
+
+def test_entry_far_ahead_leaves_later_entries_findable(make: Make) -> None:
+    store = make(WINDOWED)
+    puts = [(b"before", b"1", 1_000), (b"ahead", b"2", 9_000_000), (b"after", b"3", 1_050)]
+    store.apply(puts, changelog_offset=2, processed_offset=2)
+    assert store.get_many([b"before", b"ahead", b"after"]) == [None, b"2", b"3"]
+
+    store.apply([(b"later", b"4", 1_500)], changelog_offset=3, processed_offset=3)
+    assert store.get_many([b"ahead", b"after", b"later"]) == [b"2", None, b"4"]
 
 
 def test_newer_bucket_wins(make: Make) -> None:
@@ -128,12 +156,10 @@ def test_newer_bucket_wins(make: Make) -> None:
     assert (store.get_many([b"a"]), store.entries()) == ([b"second"], {b"a": b"second"})
 
 
-_puts = st.lists(
-    st.tuples(
-        st.sampled_from([b"a", b"b", b"c", b"d"]), st.sampled_from([None, b"", b"1", b"2"]), st.integers(0, 2_000)
-    ),
-    max_size=6,
+_put = st.tuples(
+    st.sampled_from([b"a", b"b", b"c", b"d"]), st.sampled_from([None, b"", b"1", b"2"]), st.integers(0, 2_000)
 )
+_puts = st.lists(_put, max_size=6)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -147,4 +173,21 @@ def test_fake_and_rocksdb_agree_on_any_sequence(batches: list[list[Put]], config
             assert real.entries() == fake.entries()
             assert real.get_many([b"a", b"b", b"c", b"d"]) == fake.get_many([b"a", b"b", b"c", b"d"])
             assert (real.changelog_offset, real.processed_offset) == (fake.changelog_offset, fake.processed_offset)
+            assert real.clock_ms == fake.clock_ms
         real.close()
+        reopened = PartitionStore(Path(directory) / "state", config)
+        assert (reopened.entries(), reopened.clock_ms) == (fake.entries(), fake.clock_ms)
+        reopened.close()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(puts=st.lists(_put, max_size=20), size=st.integers(1, 20))
+def test_store_does_not_depend_on_the_division_into_batches(puts: list[Put], size: int) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        whole, divided = (PartitionStore(Path(directory) / name, WINDOWED) for name in ("whole", "divided"))
+        whole.apply(puts, changelog_offset=0, processed_offset=0)
+        for start in range(0, len(puts), size):
+            divided.apply(puts[start : start + size], changelog_offset=0, processed_offset=0)
+        assert (divided.entries(), divided.clock_ms) == (whole.entries(), whole.clock_ms)
+        for store in (whole, divided):
+            store.close()

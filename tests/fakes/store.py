@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from processors.engine import window_clock
 from processors.engine.rocksdb import StoreConfig
 from processors.engine.stage import Put
 
@@ -16,6 +17,7 @@ class MemoryPartitionStore:
         self._buckets: dict[int, dict[bytes, bytes]] = {}
         self.changelog_offset = -1
         self.processed_offset = -1
+        self.clock_ms = window_clock.UNSET
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the newest value of each key, None for a missing key."""
@@ -23,20 +25,20 @@ class MemoryPartitionStore:
         return [entries.get(key) for key in keys]
 
     def apply(self, puts: Iterable[Put], *, changelog_offset: int, processed_offset: int) -> None:
-        """Keep *puts* and the offsets, then drop buckets that are out of the window."""
-        bucket_ms = self._config.bucket_ms
-        for key, value, time_ms in list(puts):
+        """Keep *puts* and the offsets, and drop buckets that are out of the window after each of *puts*."""
+        bucket_ms, window_ms, tolerance_ms = self._config.bucket_ms, self._config.window_ms, self._config.tolerance_ms
+        for key, value, time_ms in puts:
+            if bucket_ms is not None and window_ms is not None:
+                self.clock_ms = window_clock.advance(self.clock_ms, time_ms, tolerance_ms)
+                oldest_ms = window_clock.expired_before(self.clock_ms, window_ms, tolerance_ms)
+                for number in [number for number in self._buckets if (number + 1) * bucket_ms <= oldest_ms]:
+                    del self._buckets[number]
             bucket = self._buckets.setdefault(0 if bucket_ms is None else time_ms // bucket_ms, {})
             if value is None:
                 bucket.pop(key, None)
             else:
                 bucket[key] = value
         self.changelog_offset, self.processed_offset = changelog_offset, max(processed_offset, self.processed_offset)
-        if bucket_ms is not None and self._buckets:
-            oldest_ms = max(self._buckets) * bucket_ms - (self._config.window_ms or 0)
-            self._buckets = {
-                number: bucket for number, bucket in self._buckets.items() if (number + 1) * bucket_ms > oldest_ms
-            }
 
     def entries(self) -> dict[bytes, bytes]:
         """Return every entry with its newest value."""

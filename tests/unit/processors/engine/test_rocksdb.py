@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from processors.engine.errors import LocalStateUnavailableError
-from processors.engine.rocksdb import OutdatedStoreError, PartitionStore, StoreConfig, discard, is_damage, remedy
+from processors.engine.rocksdb import PartitionStore, StoreConfig, discard
+from processors.engine.store_damage import OutdatedStoreError, is_damage, remedy
 
-WINDOWED = StoreConfig(window_ms=300, buckets=3)
+WINDOWED = StoreConfig(window_ms=300, buckets=3, tolerance_ms=50)
 
 
 def test_entries_and_offsets_survive_closing(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_processed_offset_never_decreases(tmp_path: Path) -> None:
 def test_buckets_out_of_the_window_are_dropped(tmp_path: Path) -> None:
     store = PartitionStore(tmp_path, WINDOWED)
     store.apply([(b"old", b"1", 1_000), (b"edge", b"2", 1_150)], changelog_offset=0, processed_offset=0)
-    store.apply([(b"new", b"3", 1_400)], changelog_offset=1, processed_offset=1)
+    store.apply([(b"new", b"3", 1_450)], changelog_offset=1, processed_offset=1)
     assert store.get_many([b"old", b"edge", b"new"]) == [None, b"2", b"3"]
 
 
