@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from socket import gaierror
 from typing import Any
 from urllib.request import getproxies_environment
 
@@ -22,9 +23,11 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 from clickhouse_connect.driver.exceptions import ProgrammingError
 from clickhouse_connect.driver.summary import QuerySummary
 
+from processors.clickhouse.codes import LOGIN_CODES, FaultKind, fault_of_code
 from processors.clickhouse.errors import (
     CertificateError,
     ClickHouseError,
+    LostAnswerError,
     RejectedRowsError,
     TooLateError,
     UnavailableError,
@@ -37,17 +40,16 @@ CONNECT_SECONDS = 3
 ANSWER_SECONDS = 8
 """Time for a response. An INSERT carries the earlier of this deadline and the end of the lease."""
 
-# https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
-_UNAVAILABLE = frozenset({159, 164, 202, 203, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 439, 999})
-"""Timeouts, limits on load, memory, parts and disk, read-only tables, shutdown."""
-_REJECTED_ROWS = frozenset(
-    {6, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 130, 131, 246, 306, 349, 441, 467, 524, 636}
-)
-"""Values that cannot be parsed or converted."""
-_LOGIN_REJECTED = frozenset({192, 193, 194, 516})
-"""Unknown user, wrong password, and the code that hides which of them it is."""
-_TOO_LATE = 395
-"""`throwIf`, the deadline condition of INSERTs."""
+DEADLINE_PASSED = "the deadline of this INSERT has passed"
+"""The message with which an INSERT's own condition fails. Code 395 alone can be from anybody's `throwIf`."""
+_THROW_IF = 395
+_BY_KIND = {
+    FaultKind.ROW: RejectedRowsError,
+    FaultKind.SIZE: UnavailableError,
+    FaultKind.UNAVAILABLE: UnavailableError,
+}
+_CONNECT_ERRORS = frozenset({"ConnectTimeoutError", "ProxyError"})
+"""Errors of the driver's HTTP library, which is none of our dependencies, before it has sent a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,26 +157,45 @@ def _translated_errors(address: str, user: str) -> Iterator[None]:
                 f"The certificate of ClickHouse at {address} cannot be verified: {reason}. Check the certificate, "
                 "SEQUENCE_CLICKHOUSE_CA_FILE and the host name in SEQUENCE_CLICKHOUSE_URL."
             ) from error
-        code = error.code if isinstance(error, DriverError) else None
-        if code in _UNAVAILABLE or (code is None and not isinstance(error, ProgrammingError)):
-            raise UnavailableError(str(error)) from error
-        if code == _TOO_LATE:
-            raise TooLateError(str(error)) from error
-        if code in _REJECTED_ROWS:
-            raise RejectedRowsError(str(error)) from error
-        if code in _LOGIN_REJECTED:
-            raise ClickHouseError(
-                f"ClickHouse at {address} rejects the password of {user}. Check SEQUENCE_CLICKHOUSE_USERNAME and "
-                "SEQUENCE_CLICKHOUSE_PASSWORD."
-            ) from error
-        raise ClickHouseError(str(error)) from error
+        raise _translated(error, address, user) from error
+
+
+def _translated(error: DriverError | OSError, address: str, user: str) -> ClickHouseError:
+    code = error.code if isinstance(error, DriverError) else None
+    text = str(error)
+    if code is None:
+        if isinstance(error, ProgrammingError):
+            return ClickHouseError(text)
+        return UnavailableError(text) if _was_not_sent(error) else LostAnswerError(text)
+    if code == _THROW_IF and f"DB::Exception: {DEADLINE_PASSED}" in text:
+        return TooLateError(text, code)
+    if code in LOGIN_CODES:
+        text = (
+            f"ClickHouse at {address} rejects the password of {user}. Check SEQUENCE_CLICKHOUSE_USERNAME and "
+            "SEQUENCE_CLICKHOUSE_PASSWORD."
+        )
+    return _BY_KIND.get(fault_of_code(code).kind, ClickHouseError)(text, code)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _was_not_sent(error: BaseException) -> bool:
+    """Return whether *error* is that of a connection that could not be made."""
+    return any(
+        isinstance(cause, ConnectionRefusedError | gaierror)
+        or any(kind.__name__ in _CONNECT_ERRORS for kind in type(cause).__mro__)
+        for cause in _causes(error)
+    )
 
 
 def _certificate_fault(error: BaseException) -> str | None:
     """Return why a certificate was not accepted, None if *error* has another cause."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return cause.verify_message.rstrip(".")
-        cause = cause.__cause__ or cause.__context__
     return None

@@ -1,19 +1,33 @@
 """Errors of ClickHouse.
 
-ClickHouseError
+ClickHouseError          a statement failed; `fault` says what its code means
 ├── UnavailableError     no answer, or not able at the moment: retry later; an INSERT may or may not have been written
-│   └── CertificateError  the server's certificate cannot be verified: nothing was sent; a person must act
-├── TooLateError         the server's clock was past the deadline of a statement: nothing was written
-├── RejectedRowsError    ClickHouse cannot store these rows, however often they are sent
+│   ├── CertificateError  the server's certificate cannot be verified: nothing was sent; a person must act
+│   ├── LostAnswerError   the statement was sent, but its answer did not arrive in time or at all
+│   └── TooLateError      the server's clock was past the deadline of a statement: nothing was written
+├── RejectedRowsError    a value cannot be parsed or converted
 ├── LeaseLostError       the lease ended before an INSERT: another worker may own the partition
 └── MigrationError       the tables differ from the migration files: a person must act
 """
 
 from __future__ import annotations
 
+from processors.clickhouse import codes
+from processors.clickhouse.codes import Fault
+
 
 class ClickHouseError(Exception):
     """A statement failed, or ClickHouse did not answer."""
+
+    def __init__(self, message: str = "", code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        """ClickHouse's error code; None if ClickHouse did not answer with one."""
+
+    @property
+    def fault(self) -> Fault:
+        """What the error means for an INSERT, and what to do."""
+        return codes.UNREACHABLE if self.code is None else codes.fault_of_code(self.code)
 
 
 class UnavailableError(ClickHouseError):
@@ -24,12 +38,31 @@ class CertificateError(UnavailableError):
     """The server's certificate cannot be verified. Retrying helps once the certificate has been replaced."""
 
 
-class TooLateError(ClickHouseError):
+class LostAnswerError(UnavailableError):
+    """A statement was sent, but its answer did not arrive in time or at all."""
+
+    @property
+    def fault(self) -> Fault:
+        """What the error means for an INSERT, and what to do."""
+        return codes.LATE
+
+
+class TooLateError(UnavailableError):
     """A statement was executed after its deadline; nothing of it was written."""
+
+    @property
+    def fault(self) -> Fault:
+        """What the error means for an INSERT, and what to do."""
+        return codes.LATE
 
 
 class RejectedRowsError(ClickHouseError):
-    """ClickHouse cannot store the rows."""
+    """ClickHouse cannot parse or convert a value."""
+
+    @property
+    def fault(self) -> Fault:
+        """What the error means for an INSERT, and what to do."""
+        return codes.INVALID_VALUE
 
 
 class LeaseLostError(ClickHouseError):

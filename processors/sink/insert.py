@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from processors.clickhouse.client import ANSWER_SECONDS, ClickHouse, ServerClock
+from processors.clickhouse.client import ANSWER_SECONDS, DEADLINE_PASSED, ClickHouse, ServerClock
 from processors.clickhouse.errors import LeaseLostError, TooLateError, UnavailableError
 from processors.engine import failpoints
 from processors.engine.stage import Lease
@@ -36,6 +36,10 @@ _SETTINGS = {
     "min_insert_block_size_rows": 1_000_000,
     "min_insert_block_size_bytes": 1 << 30,
     "max_insert_threads": 1,
+    # A view that fails loses these rows; the table and the other views have them. `ViewCheck` finds the view.
+    "materialized_views_ignore_errors": 1,
+    # The server gives up before the sink does.
+    "max_execution_time": ANSWER_SECONDS - 1,
     "date_time_input_format": "best_effort",
     # Strings that look like dates stay strings.
     "input_format_try_infer_dates": 0,
@@ -79,8 +83,14 @@ class Sink(Protocol):
     def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
         """Write all of *blocks*, which are of one table and month and of different partitions, or raise.
 
-        After `UnavailableError` either all of them are written or none; after any other error none is.
+        After an error, whatever it says, each block is written or not: only `positions` tells.
         """
+
+    def try_table(self, table: Table) -> None:
+        """Insert no rows into *table*, or raise: columns, grants and quotas are checked."""
+
+    def try_rows(self, block: Block) -> None:
+        """Parse the rows of *block* and write nothing; `RejectedRowsError` if a value cannot be parsed."""
 
     def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
         """Return when no INSERT into *table* from *partitions* of *log* is running.
@@ -124,10 +134,11 @@ class ClickHouseSink:
     def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
         """Write all of *blocks* or raise."""
         table = blocks[0].table
-        names = ", ".join(name for name, _ in table.columns)
-        structure = ", ".join(f"{name} {kind}" for name, kind in table.columns).replace("'", "\\'")
+        names, structure = _names(table), _structure(table)
         # An error, not a filter: a filter would drop only the rows that are read after the end of the lease.
-        in_time = f"throwIf(nowInBlock64(3) >= toDateTime64('{self._lease_end(lease):.3f}', 3), 'too late') = 0"
+        in_time = (
+            f"throwIf(nowInBlock64(3) >= toDateTime64('{self._lease_end(lease):.3f}', 3), '{DEADLINE_PASSED}') = 0"
+        )
         token = ",".join(_token(block) for block in blocks)
         settings = {
             **_SETTINGS,
@@ -151,13 +162,32 @@ class ClickHouseSink:
                 message = (
                     f"INSERT arrived after its deadline; nothing was written and it will be retried (token {token})"
                 )
-                raise UnavailableError(message) from error
+                raise TooLateError(message) from error
             message = f"the lease ended before the INSERT; nothing was written (token {token})"
             raise LeaseLostError(message) from error
         failpoints.hit("inserted")
         rows = sum(len(block.rows) for block in blocks)
         if written != rows and not self._are_written(blocks):
             raise UnavailableError(f"INSERT wrote {written} of {rows} rows (token {token})")
+
+    def try_table(self, table: Table) -> None:
+        """Insert no rows into *table*, or raise."""
+        names = _names(table)
+        self._clickhouse.execute(
+            f"INSERT INTO {table.name} ({names}) SELECT {names} FROM null('{_structure(table)}')",  # noqa: S608
+            None,
+            _SETTINGS,
+        )
+
+    def try_rows(self, block: Block) -> None:
+        """Parse the rows of *block* and write nothing; `RejectedRowsError` if a value cannot be parsed."""
+        names, structure = _names(block.table), _structure(block.table)
+        self._clickhouse.execute(
+            f"INSERT INTO FUNCTION null('{structure}') ({names}) SELECT {names} FROM input('{structure}')"  # noqa: S608
+            " FORMAT JSONCompactEachRow",
+            block.encode(),
+            _SETTINGS,
+        )
 
     def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
         """Return when no INSERT into *table* from *partitions* of *log* is running."""
@@ -183,6 +213,14 @@ class ClickHouseSink:
         if self._clock is None or now - self._clock.monotonic > CLOCK_SECONDS:
             self._clock = self._clickhouse.clock()
         return self._clock.at(min(lease() - LEASE_MARGIN_SECONDS, time.monotonic() + ANSWER_SECONDS))
+
+
+def _names(table: Table) -> str:
+    return ", ".join(name for name, _ in table.columns)
+
+
+def _structure(table: Table) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in table.columns).replace("'", "\\'")
 
 
 def _token(block: Block) -> str:

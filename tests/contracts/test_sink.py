@@ -105,6 +105,22 @@ def test_rejected_row_rejects_its_whole_block(case: SinkCase) -> None:
     assert case.stored(EVENTS) == []
 
 
+def test_trying_a_table_or_rows_writes_nothing(case: SinkCase) -> None:
+    case.sink.try_table(EVENTS)
+    case.sink.try_rows(block(range(5)))
+
+    assert case.stored(EVENTS) == []
+    assert case.sink.positions(EVENTS, 1, [0]) == {}
+
+
+def test_trying_rows_finds_a_value_that_cannot_be_parsed(case: SinkCase) -> None:
+    rows = tracks(range(100))
+    rows[57] = unstorable(rows[57])
+
+    with pytest.raises(RejectedRowsError):
+        case.sink.try_rows(Block(EVENTS, 0, rows))
+
+
 def test_blocks_of_several_partitions_are_written_together(case: SinkCase) -> None:
     case.sink.insert([block(range(5), partition=1), block(range(3), partition=3)], valid_lease)
 

@@ -69,6 +69,17 @@ class MemorySink:
             self.responses_lost -= 1
             raise UnavailableError("the response was lost")
 
+    def try_table(self, table: Table) -> None:
+        """Return if the sink is reachable."""
+        del table
+        self._check_reachable()
+
+    def try_rows(self, block: Block) -> None:
+        """Raise `RejectedRowsError` if a row has a text that is no time."""
+        self._check_reachable()
+        for row in block.rows:
+            _check_times(row)
+
     def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
         """Return at once: no INSERT runs in the background."""
         del table, log, partitions

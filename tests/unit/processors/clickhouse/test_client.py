@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import ssl
+from socket import gaierror
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError, ProgrammingError
+from urllib3.exceptions import ConnectTimeoutError
 
-from processors.clickhouse.client import ClickHouse, ServerClock, _translated_errors, server_url
-from processors.clickhouse.errors import CertificateError, ClickHouseError, RejectedRowsError, UnavailableError
+from processors.clickhouse.client import DEADLINE_PASSED, ClickHouse, ServerClock, _translated_errors, server_url
+from processors.clickhouse.codes import FaultKind
+from processors.clickhouse.errors import (
+    CertificateError,
+    ClickHouseError,
+    LostAnswerError,
+    RejectedRowsError,
+    TooLateError,
+    UnavailableError,
+)
 from schemas.settings import ClickHouseSettings, SettingsError
 
 
@@ -22,13 +32,8 @@ def translated(error: Exception) -> ClickHouseError:
 @pytest.mark.parametrize(
     "error",
     [
-        OperationalError("Error Unexpected Http Driver Exception"),
-        OSError("connection reset"),
-        TimeoutError("timed out"),
-        DatabaseError("HTTP driver received HTTP status 502"),
         DatabaseError("too many parts", code=252),
         DatabaseError("memory limit exceeded", code=241),
-        DatabaseError("not enough space", code=243),
         DatabaseError("timeout exceeded", code=159),
         DatabaseError("too many simultaneous queries", code=202),
         DatabaseError("socket timeout", code=209),
@@ -37,6 +42,40 @@ def translated(error: Exception) -> ClickHouseError:
 )
 def test_temporary_failures_are_unavailable(error: Exception) -> None:
     assert type(translated(error)) is UnavailableError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationalError("Error Unexpected Http Driver Exception"),
+        OSError("connection reset"),
+        TimeoutError("timed out"),
+        DatabaseError("HTTP driver received HTTP status 502"),
+    ],
+    ids=str,
+)
+def test_statement_without_an_answer_may_have_been_executed(error: Exception) -> None:
+    assert type(translated(error)) is LostAnswerError
+
+
+@pytest.mark.parametrize("cause", [ConnectionRefusedError("refused"), gaierror("unknown host"), ConnectTimeoutError()])
+def test_statement_without_a_connection_was_not_sent(cause: Exception) -> None:
+    error = OperationalError("Error executing HTTP request")
+    error.__cause__ = OSError("max retries exceeded")
+    error.__cause__.__cause__ = cause
+    with pytest.raises(UnavailableError) as raised, _translated_errors("http://ch:8123", "ann"):
+        raise error
+
+    assert type(raised.value) is UnavailableError
+    assert raised.value.fault.kind is FaultKind.UNAVAILABLE
+
+
+def test_only_the_message_of_an_insert_tells_its_deadline_from_any_throw_if() -> None:
+    own = DatabaseError(f"Code: 395. DB::Exception: {DEADLINE_PASSED}: while executing", code=395)
+    of_somebody = DatabaseError("Code: 395. DB::Exception: too late: while executing", code=395)
+
+    assert type(translated(own)) is TooLateError
+    assert type(translated(of_somebody)) is ClickHouseError
 
 
 @pytest.mark.parametrize("code", [6, 27, 38, 41, 53, 72, 117])
@@ -49,6 +88,8 @@ def test_unparsable_values_are_rejected_rows(code: int) -> None:
     [
         DatabaseError("syntax error", code=62),
         DatabaseError("unknown table", code=60),
+        DatabaseError("not enough space", code=243),
+        DatabaseError("a code that nobody listed", code=100_000),
         DatabaseError("authentication failed", code=516),
         ProgrammingError("the driver was asked for something that it does not do"),
     ],
