@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
 from aiokafka.errors import IllegalStateError, KafkaConnectionError
+from aiokafka.structs import OffsetAndMetadata
 
 
 class SlimRecord(msgspec.Struct, frozen=True, gc=False):
@@ -69,6 +70,22 @@ def set_fetch_wait(consumer: Any, min_bytes: int, max_wait_ms: int) -> None:
     """Make the broker hold the next fetches until *min_bytes* are there, at most *max_wait_ms*."""
     consumer._fetcher._fetch_min_bytes = min_bytes  # noqa: SLF001  # read anew for each request
     consumer._fetcher._fetch_max_wait_ms = max_wait_ms  # noqa: SLF001
+
+
+def add_commit_metadata(consumer: Any, metadata: Callable[[Any], str]) -> None:
+    """Make *consumer* commit what *metadata* returns for a partition with its offset; Faust commits an empty text."""
+    commit = consumer.commit
+
+    async def with_metadata(offsets: Mapping[Any, Any]) -> None:
+        await commit({tp: OffsetAndMetadata(each.offset, metadata(tp)) for tp, each in offsets.items()})
+
+    consumer.commit = with_metadata
+
+
+async def committed_offsets(consumer: Any, partitions: Iterable[Any]) -> dict[Any, tuple[int, str]]:
+    """Return offset and metadata of each partition that the group of *consumer* has committed."""
+    found = await consumer._coordinator.fetch_committed_offsets(list(partitions))  # noqa: SLF001  # `committed` has no metadata
+    return {tp: (commit.offset, commit.metadata or "") for tp, commit in found.items() if commit.offset >= 0}
 
 
 def observe_heartbeats(consumer: Any, clock: Callable[[], float], acknowledged: Callable[[float], None]) -> None:

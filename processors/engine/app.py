@@ -19,9 +19,9 @@ from faust.types import TP
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
 
+from processors.engine.batch_schema import BatchSchema
 from processors.engine.changelog_table import ChangelogTable, RecoveredRecords
 from processors.engine.connect import connect
-from processors.engine.consumer import BatchSchema
 from processors.engine.deployment import require_partitions, warn_of_added_partitions
 from processors.engine.exit import exit_after, fail_fast
 from processors.engine.kafka_log import KafkaLog

@@ -84,14 +84,16 @@ class ChangelogTable:
         self.source = source
         self._assigned = frozenset(numbers)
         assigned = sorted(self._assigned)
-        for tp, offsets in (await self._offsets.read(TP(self.topic, number) for number in assigned)).items():
+        logs = await self._offsets.read(TP(self.topic, number) for number in assigned)
+        for tp, offsets in logs.items():
             self.store.verify_recovered(tp.partition, offsets)
         if recovered := self._recovered.take():
             log.info("recovered local state from %d records of %s", recovered, self.topic)
         processed = {number: self.partition(number).processed_offset for number in assigned}
         return AssignedOffsets(
             {number: offset for number, offset in processed.items() if offset >= 0},
-            {(source, number): offset for number, offset in processed.items()},
+            remembered_offsets={(source, number): offset for number, offset in processed.items()},
+            new_partitions=frozenset(tp.partition for tp, offsets in logs.items() if offsets.log_end == 0),
         )
 
     async def _check_recreated_logs(self) -> None:

@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Container, Iterable, Mapping
 from typing import Any
 
 from aiokafka.errors import IllegalStateError
-from faust import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -40,24 +39,12 @@ _RESUME_SECONDS = 0.05
 class ActivePartitions:
     """The partitions to fetch. Unlike an empty set, which aiokafka takes for all partitions, it is always true."""
 
-    def __init__(self, tps: Container[TP]) -> None:
+    def __init__(self, tps: Container[TP], held: Container[TP] = ()) -> None:
         self._tps = tps
+        self._held = held
 
     def __contains__(self, tp: object) -> bool:
-        return tp in self._tps
-
-
-class BatchSchema(Schema[Any, Any]):
-    """Passes a batch through without decoding."""
-
-    def compile(self, app: Any, **_: Any) -> Any:
-        """Return the function that turns a message into an event."""
-        create_event = app.create_event
-
-        async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001  # Faust's signature
-            return create_event(None, message.value, message.headers, message)
-
-        return decode
+        return tp in self._tps and tp not in self._held
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -76,7 +63,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         aiokafka_patches.patch_consumer_records()
         consumer = super()._create_worker_consumer(transport)
         aiokafka_patches.set_initial_fetch_wait(consumer, FETCH_WAIT_MS)
+        aiokafka_patches.add_commit_metadata(consumer, self._commit_metadata)
         return consumer
+
+    def _commit_metadata(self, tp: Any) -> str:
+        app: Any = self.app
+        metadata: str = app.runner.commit_metadata(TP(*tp))
+        return metadata
 
     async def on_start(self) -> None:
         """Connect, and record when each accepted heartbeat was sent."""
@@ -94,14 +87,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         `processors.engine.watchdog` detects consumers that have stopped.
         """
 
-    async def committed(self, partitions: Iterable[TP]) -> dict[TP, int | None]:
-        """Return the committed offset of each partition, None if there is none."""
-        consumer = self._ensure_consumer()
-
-        async def read() -> dict[TP, int | None]:
-            return {tp: await consumer.committed(driver.ensure_aiokafka_TP(tp)) for tp in partitions}
-
-        return await self.call_thread(read)  # type: ignore[no-any-return]
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, tuple[int, str]]:
+        """Return offset and metadata of each partition that the group has committed."""
+        wanted = [driver.ensure_aiokafka_TP(tp) for tp in partitions]
+        found = await self.call_thread(aiokafka_patches.committed_offsets, self._ensure_consumer(), wanted)
+        return {TP(*tp): commit for tp, commit in found.items()}
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """End the fetch epochs before Faust handles the revocation."""
@@ -175,6 +165,8 @@ class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._resumed = asyncio.Event()
+        self._held: set[TP] = set()
+        self._sought = asyncio.Event()
         self.log_starts: dict[TP, int] = {}
         """First offset of each log, read at the start of recovery."""
 
@@ -196,6 +188,8 @@ class BatchConsumer(driver.Consumer):
         """Start a lease and forget which partitions were paused."""
         self.thread.last_heartbeat = time.monotonic()
         self._buffered_partitions.clear()
+        self._held.clear()
+        self._sought.clear()
         # A batch that the rebalance cut off has noted its offset here, and Faust would drop what is below.
         self._read_offset.clear()
         await super().on_partitions_assigned(assigned, generation_id)
@@ -204,6 +198,31 @@ class BatchConsumer(driver.Consumer):
         """Resume fetching from *tp*."""
         super().on_buffer_drop(tp)
         self._resumed.set()
+
+    def hold(self, tp: TP) -> None:
+        """Fetch nothing from *tp* until `release`, whatever Faust resumes."""
+        self._held.add(tp)
+
+    def release(self, tp: TP) -> None:
+        """Start fetching from *tp*."""
+        self._held.discard(tp)
+        self._resumed.set()
+
+    async def perform_seek(self) -> None:
+        """Seek the committed offsets, as Faust does after each assignment."""
+        await super().perform_seek()
+        self._sought.set()
+
+    async def start_at(self, offsets: Mapping[TP, int]) -> None:
+        """Fetch partitions that are held from *offsets*; `IllegalStateError` if a rebalance has begun.
+
+        The next commits may be lower than the last: what is processed again then shows as lag.
+        """
+        # Faust's own seek of this assignment comes later than the decision where to start, or earlier.
+        await self._sought.wait()
+        for tp in offsets:
+            self._committed_offset.pop(tp, None)
+        await self.seek_wait(offsets)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109  # Faust's signature
         """Yield one message for each partition that has records: its value is a `RecordBatch`.
@@ -243,13 +262,13 @@ class BatchConsumer(driver.Consumer):
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
         active = self._get_active_partitions()
-        if not active:
+        if active <= self._held:
             # Faust sleeps a second here, although all partitions may only be paused because they are full.
             self._resumed.clear()
             await self.wait_first(self._resumed.wait(), timeout=_RESUME_SECONDS)
             return {}
-        wait = min(timeout, _RESUME_SECONDS) if self._buffered_partitions else timeout
-        return await self._getmany(active_partitions=ActivePartitions(active), timeout=wait)  # type: ignore[arg-type]
+        wait = min(timeout, _RESUME_SECONDS) if self._buffered_partitions or self._held else timeout
+        return await self._getmany(active_partitions=ActivePartitions(active, self._held), timeout=wait)  # type: ignore[arg-type]
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Do nothing: the offsets between those of two batches are the records of the second, not a gap."""

@@ -12,7 +12,8 @@ EngineError
     ├── TopicsError             topics are missing or differ in their number of partitions
     ├── PermissionDeniedError   Kafka denies the worker a topic or its group
     ├── ExpiredInputError       records expired before they were read
-    └── TruncatedLogError       a log ends below an offset that was processed: the topic was recreated
+    ├── TruncatedLogError       a log ends below an offset that was processed: the topic was recreated
+    └── ForeignDatabaseError    the tables have rows of another Kafka, prefix or number of partitions
 """
 
 from __future__ import annotations
@@ -68,3 +69,7 @@ class ExpiredInputError(RefusedStartError):
 
 class TruncatedLogError(RefusedStartError):
     """A log ends below an offset that was processed."""
+
+
+class ForeignDatabaseError(RefusedStartError):
+    """The tables have rows of another log, whose source offsets mean nothing in this one."""

@@ -79,6 +79,17 @@ class OffsetReader:
         return {name: counts[name] for name in names}
 
 
+async def read_cluster_id(settings: KafkaSettings) -> str:
+    """Return the id of the Kafka cluster, empty if it reports none; KafkaError or OSError if Kafka does not answer."""
+    admin = AIOKafkaAdminClient(**kafka_arguments(settings))
+    try:
+        await admin.start()
+        cluster = await admin.describe_cluster()
+    finally:
+        await admin.close()
+    return str(cluster.get("cluster_id") or "")
+
+
 def check_topics(topics: Iterable[str], counts: Mapping[str, int]) -> None:
     """Raise `TopicsError` unless *counts*, partitions by topic, has all *topics* with one number of partitions."""
     names = sorted(set(topics))

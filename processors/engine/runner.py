@@ -12,32 +12,34 @@ from collections.abc import Callable, Coroutine, Iterable
 from time import monotonic
 from typing import Any, NoReturn
 
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
-from processors.engine import failpoints
-from processors.engine.errors import ExpiredInputError, TruncatedLogError
-from processors.engine.offsets import LogOffsets, OffsetReader
+from processors.engine import failpoints, start_offsets
+from processors.engine.errors import TruncatedLogError
+from processors.engine.offsets import OffsetReader
 from processors.engine.partition_task import BatchLinger, PartitionTask, Progress
-from processors.engine.stage import AssignedOffsets, Stage
+from processors.engine.stage import AssignedOffsets, InputOffsets, Stage
+from processors.engine.start_offsets import RECREATED
 
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
 """How long a rebalance or a shutdown waits for batches in process; the next owner processes what takes longer."""
-RECREATED = (
-    "Topic was deleted and recreated, and offsets of the old topic mean nothing in the new one. Set a new "
-    "SEQUENCE_TOPIC_PREFIX and a new SEQUENCE_CLICKHOUSE_DATABASE, or restore the topic."
-)
-"""What a log that ends below a known offset means, and what to do."""
 
 
 class Runner:
     """Drives the stages of one worker."""
 
     def __init__(
-        self, stages: Iterable[Stage], offsets: OffsetReader, on_error: Callable[[BaseException], NoReturn]
+        self,
+        stages: Iterable[Stage],
+        offsets: OffsetReader,
+        on_error: Callable[[BaseException], NoReturn],
+        worker: str = "",
     ) -> None:
         self.stages = {stage.topic: stage for stage in stages}
+        self._worker = worker
         self.offsets = offsets
         self._on_error = on_error
         self._tasks: dict[TP, PartitionTask] = {}
@@ -55,6 +57,11 @@ class Runner:
         """Return a snapshot of every assigned partition."""
         return {tp: task.progress() for tp, task in self._tasks.items()}
 
+    def commit_metadata(self, tp: TP) -> str:
+        """Return what the stage of *tp* notes with a commit; any thread may call this."""
+        stage = self.stages.get(tp.topic)
+        return "" if stage is None else stage.commit_metadata(tp.partition)
+
     async def start(self, consumer: Any) -> None:
         """Connect the stages."""
         self._consumer = consumer
@@ -68,7 +75,10 @@ class Runner:
             await stage.stop()
 
     def assign(self, assignment: Iterable[TP]) -> None:
-        """Start a task for each partition in *assignment*; its table is recovered."""
+        """Start a task for each partition in *assignment*; its table is recovered.
+
+        Nothing is fetched from a partition until it is known where it starts.
+        """
         for topic, stage in self.stages.items():
             tps = frozenset(tp for tp in assignment if tp.topic == topic)
             if not tps:
@@ -78,6 +88,7 @@ class Runner:
             tasks = [PartitionTask(stage, tp, linger, ready) for tp in tps]
             for task in tasks:
                 self._tasks[task.tp] = task
+                self._consumer.hold(task.tp)
                 task.task = self._exit_on_error(self._run(task))
             assigning = self._exit_on_error(self._load_positions(stage, tasks, ready))
             self._assigning.add(assigning)
@@ -142,18 +153,37 @@ class Runner:
 
     async def _load_positions(self, stage: Stage, tasks: list[PartitionTask], ready: asyncio.Future[None]) -> None:
         tps = [task.tp for task in tasks]
-        positions = await stage.assigned(frozenset(tp.partition for tp in tps))
-        offsets = await self.offsets.read(tps)
-        committed = await self._consumer.thread.committed(tps)
+        inputs = await self._inputs(tps)
+        for tp in tps:
+            start_offsets.check_committed(tp, inputs[tp])
+        positions = await stage.assigned({tp.partition: inputs[tp] for tp in tps})
         await self._check_remembered_offsets(positions)
+        # The stage may have waited for hours.
+        inputs = await self._inputs(tps)
+        seeks: dict[TP, int] = {}
         for task in tasks:
-            known = positions.processed_offsets.get(task.tp.partition)
-            task.processed_offset = first_processed_offset(task.tp, known, committed[task.tp], offsets[task.tp])
+            tp = task.tp
+            task.processed_offset = start_offsets.processed_offset(tp, inputs[tp], positions, self._worker)
+            if (offset := start_offsets.seek_offset(inputs[tp], task.processed_offset)) is not None:
+                seeks[tp] = offset
+        try:
+            if seeks:
+                await self._consumer.start_at(seeks)
+        except IllegalStateError:
+            log.debug("%s: a rebalance has begun, and its assignment is decided anew", stage.topic)
+            return
+        for tp in tps:
+            self._consumer.release(tp)
         numbers = ", ".join(str(tp.partition) for tp in sorted(tps))
         seconds = monotonic() - self._idle_since
         log.info("%s: partitions assigned, recovery complete: %s (after %.1f s)", stage.topic, numbers, seconds)
         if not ready.done():
             ready.set_result(None)
+
+    async def _inputs(self, tps: list[TP]) -> dict[TP, InputOffsets]:
+        offsets = await self.offsets.read(tps)
+        committed = await self._consumer.thread.committed(tps)
+        return {tp: InputOffsets(*offsets[tp], *committed.get(tp, ())) for tp in tps}
 
     async def _check_remembered_offsets(self, positions: AssignedOffsets) -> None:
         remembered = {
@@ -174,26 +204,3 @@ class Runner:
                 self._on_error(error)
 
         return asyncio.get_running_loop().create_task(guarded())
-
-
-def first_processed_offset(tp: TP, known: int | None, committed: int | None, offsets: LogOffsets) -> int:
-    """Return the highest offset of *tp* that needs no processing: what the stage knows, or what the group committed.
-
-    Raises `ExpiredInputError` if records above it have expired, and `TruncatedLogError` if the log ends below what was
-    committed.
-    """
-    log_start, log_end = offsets
-    if committed is not None and committed > log_end:
-        raise TruncatedLogError(
-            f"{tp.topic}[{tp.partition}] ends at {log_end - 1}, but the consumer group committed offset {committed}. "
-            f"{RECREATED}"
-        )
-    processed_offset = max(known if known is not None else -1, committed - 1 if committed is not None else -1)
-    fresh = known is None and committed is None
-    if processed_offset + 1 < log_start and not fresh:
-        raise ExpiredInputError(
-            f"{tp.topic}[{tp.partition}]: offsets {processed_offset + 1} to {log_start - 1} expired before they were "
-            f"read and are lost to this stage. To continue without them, commit offset {log_start} for its consumer "
-            f"group; to keep more, raise the topic's retention."
-        )
-    return max(processed_offset, log_start - 1)

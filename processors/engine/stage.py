@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class SourceRecord(Protocol):
@@ -73,12 +73,30 @@ class RecordBatch:
         return self.records[-1].offset
 
 
+class InputOffsets(NamedTuple):
+    """What Kafka knows of an input partition when it is assigned."""
+
+    log_start: int
+    """First offset that retention has left."""
+    log_end: int
+    """Offset of the next record."""
+    committed: int | None = None
+    """Offset that the consumer group has committed, None if it has none or Kafka has forgotten it."""
+    metadata: str = ""
+    """What the stage's `commit_metadata` was at that commit; empty if the commit has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class AssignedOffsets:
     """What a stage knows of its partitions when they are assigned to it."""
 
     processed_offsets: Mapping[int, int] = field(default_factory=dict)
     """By partition, the highest input offset whose outputs are durable; input up to there is skipped."""
+    start_offsets: Mapping[int, int] = field(default_factory=dict)
+    """By partition, where the stage itself has decided to start, whatever the group committed. The offset may be lower
+    than the committed one: outputs that were durable once may be lost."""
+    new_partitions: frozenset[int] = frozenset()
+    """Partitions whose output log has never had a record, so that no input can have been processed."""
     remembered_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     """By topic and partition, the highest offset known from any source. A log that ends below was recreated."""
 
@@ -114,8 +132,14 @@ class Stage(Protocol):
     async def start(self, lease: Lease) -> None:
         """Connect. Called once, before the first assignment."""
 
-    async def assigned(self, partitions: frozenset[int]) -> AssignedOffsets:
-        """Return the positions of *partitions*, the whole new assignment, before their first batches."""
+    async def assigned(self, inputs: Mapping[int, InputOffsets]) -> AssignedOffsets:
+        """Return the positions of the partitions in *inputs*, the whole new assignment, before their first batches."""
+
+    def commit_metadata(self, partition: int) -> str:
+        """Return what to note with a commit of *partition*: at most 4,096 bytes, empty for nothing.
+
+        `assigned` gets it back. Any thread may call this.
+        """
 
     async def process(self, batch: RecordBatch) -> None:
         """Decide, write, wait, apply: return when every output of the batch is durable."""

@@ -21,7 +21,8 @@ from processors.engine.changelog_table import ChangelogTable
 from processors.engine.errors import InterleavedWriterError, StalledError, TruncatedLogError
 from processors.engine.kafka_log import KafkaLog
 from processors.engine.offsets import LogOffsets
-from processors.engine.runner import RECREATED, Runner
+from processors.engine.runner import Runner
+from processors.engine.start_offsets import RECREATED
 
 log = logging.getLogger(__name__)
 

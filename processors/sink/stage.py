@@ -7,9 +7,10 @@ ClickHouse cannot store goes to `rejected.v1`, and the rest of its block is writ
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from processors.clickhouse.client import ClickHouse
-from processors.engine.stage import AssignedOffsets, Lease, RecordBatch, Stage
+from processors.engine.stage import AssignedOffsets, InputOffsets, Lease, RecordBatch, Stage
 from processors.rejected_topic import RejectedTopic
 from processors.settings import WorkerSettings
 from processors.sink.insert import ClickHouseSink, Sink
@@ -47,7 +48,7 @@ class EventsStage:
         self._events.start(lease)
         self._identifies.start(lease)
 
-    async def assigned(self, partitions: frozenset[int]) -> AssignedOffsets:
+    async def assigned(self, partitions: Mapping[int, InputOffsets]) -> AssignedOffsets:
         """Return the highest source offsets in the tables as remembered offsets of `items.v1`.
 
         No processed offsets: source offsets do not determine offsets of `events.v1`.
@@ -59,6 +60,11 @@ class EventsStage:
                 (self._items, partition): max(events[partition], identifies[partition]) for partition in partitions
             }
         )
+
+    def commit_metadata(self, partition: int) -> str:
+        """Return nothing yet."""
+        del partition
+        return ""
 
     async def process(self, batch: RecordBatch) -> None:
         """Write the rows of *batch*."""
@@ -96,13 +102,18 @@ class PersonsTableStage:
         """Take the lease that INSERTs carry."""
         self._persons.start(lease)
 
-    async def assigned(self, partitions: frozenset[int]) -> AssignedOffsets:
+    async def assigned(self, partitions: Mapping[int, InputOffsets]) -> AssignedOffsets:
         """Return the positions of the table: its source offsets are offsets of the topic itself."""
         known = await self._persons.load_positions(partitions)
         return AssignedOffsets(
             {partition: offset for partition, offset in known.items() if offset >= 0},
-            {(self.topic, partition): offset for partition, offset in known.items()},
+            remembered_offsets={(self.topic, partition): offset for partition, offset in known.items()},
         )
+
+    def commit_metadata(self, partition: int) -> str:
+        """Return nothing yet."""
+        del partition
+        return ""
 
     async def process(self, batch: RecordBatch) -> None:
         """Write the rows of *batch*."""

@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS _logs
 )
 ENGINE = MergeTree
 ORDER BY id
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+-- Of several workers that register an id at once, the first one wins: their INSERTs have the same token.
+SETTINGS non_replicated_deduplication_window = 100, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Positions that the rows of a table do not show: their rows were removed on purpose, or the last row was rejected.
 -- The position of a table is the higher one of its highest source offset and of its entry here.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 from faust.types import TP
 
-from processors.engine.stage import AssignedOffsets, Lease, RecordBatch
+from processors.engine.stage import AssignedOffsets, InputOffsets, Lease, RecordBatch
 from tests.support.records import SlimRecord
 
 ITEMS = TP("items", 0)
@@ -27,8 +28,12 @@ class CountingStage:
 
     async def start(self, lease: Lease) -> None: ...
 
-    async def assigned(self, partitions: frozenset[int]) -> AssignedOffsets:
-        return AssignedOffsets(dict.fromkeys(partitions, -1))
+    async def assigned(self, inputs: Mapping[int, InputOffsets]) -> AssignedOffsets:
+        return AssignedOffsets(dict.fromkeys(inputs, -1))
+
+    def commit_metadata(self, partition: int) -> str:
+        del partition
+        return ""
 
     async def process(self, batch: RecordBatch) -> None: ...
 

@@ -66,6 +66,21 @@ SOURCES: list[tuple[Any, str, str]] = [
     (Fetcher, "= PartitionRecords(", "patch_consumer_records: the class must be looked up by its name in the module."),
     (AIOKafkaClient.bootstrap, "log.error('Unable connect to", "connection_errors: find where the reason is logged."),
     (Consumer.__init__, "self._acked = ", "_new_offset: find where acknowledged offsets are kept."),
+    (Consumer.__init__, "self._committed_offset = ", "start_at: find what keeps lower offsets from being committed."),
+    (Consumer._should_commit, "self._committed_offset[tp]", "start_at: find what keeps lower offsets from a commit."),
+    (AIOKafkaConsumer.committed, "self._coordinator.fetch_committed_offsets(", "committed_offsets: find the metadata."),
+    (
+        GroupCoordinator._do_fetch_commit_offsets,
+        "OffsetAndMetadata(offset, metadata)",
+        "committed_offsets: find the metadata of a commit.",
+    ),
+    (AIOKafkaConsumerThread._commit, "await consumer.commit(", "add_commit_metadata: wrap what now commits."),
+    (
+        Recovery.on_recovery_completed,
+        "consumer.perform_seek()",
+        "start_at: find what seeks the committed offsets after an assignment.",
+    ),
+    (Recovery._resume_streams, "consumer.perform_seek()", "start_at: find what seeks the committed offsets."),
     (Consumer.__init__, "self._acked_index = ", "_new_offset: find where acknowledged offsets are kept."),
     (
         Consumer.__init__,

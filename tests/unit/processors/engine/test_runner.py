@@ -9,32 +9,13 @@ from typing import Any, NoReturn
 import pytest
 from faust.types import TP
 
-from processors.engine.errors import ExpiredInputError, TruncatedLogError
 from processors.engine.offsets import LogOffsets
 from processors.engine.partition_task import Progress
-from processors.engine.runner import Runner, first_processed_offset
+from processors.engine.runner import Runner
 from processors.engine.stage import RecordBatch, Stage
 from tests.faults.log_lines import ASSIGNED_PARTITIONS
 from tests.support.services import eventually
 from tests.unit.processors.engine.stages import ITEMS, BatchEvent, BusyStage, CountingStage
-
-
-@pytest.mark.parametrize(
-    ("known", "committed", "processed_offset"),
-    [(None, None, 9), (20, None, 20), (None, 31, 30), (20, 31, 30), (40, 31, 40)],
-)
-def test_highest_known_offset_counts(known: int | None, committed: int | None, processed_offset: int) -> None:
-    assert first_processed_offset(ITEMS, known, committed, LogOffsets(10, 50)) == processed_offset
-
-
-def test_expired_input_is_refused_with_the_missing_offsets() -> None:
-    with pytest.raises(ExpiredInputError, match="offsets 5 to 9 expired"):
-        first_processed_offset(ITEMS, None, 5, LogOffsets(10, 50))
-
-
-def test_log_that_ends_below_the_committed_offset_is_refused() -> None:
-    with pytest.raises(TruncatedLogError, match=r"ends at 49, but .* committed offset 51.*deleted and recreated"):
-        first_processed_offset(ITEMS, None, 51, LogOffsets(0, 50))
 
 
 class EmptyLogs:
@@ -53,13 +34,25 @@ class IdleConsumer:
         self.thread = self
         self.commits = 0
         self.paused: set[TP] = set()
+        self.held: set[TP] = set()
+        self.sought: dict[TP, int] = {}
         self.resumed = asyncio.Event()
 
     async def commit(self) -> None:
         self.commits += 1
 
-    async def committed(self, partitions: Iterable[TP]) -> dict[TP, int | None]:
-        return dict.fromkeys(partitions)
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, tuple[int, str]]:
+        del partitions
+        return {}
+
+    def hold(self, tp: TP) -> None:
+        self.held.add(tp)
+
+    def release(self, tp: TP) -> None:
+        self.held.discard(tp)
+
+    async def start_at(self, offsets: dict[TP, int]) -> None:
+        self.sought.update(offsets)
 
     def on_buffer_full(self, tp: TP) -> None:
         self.paused.add(tp)

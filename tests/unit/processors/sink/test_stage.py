@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from processors.clickhouse.errors import LeaseLostError
-from processors.engine.stage import Lease, RecordBatch, SourceRecord
+from processors.engine.stage import InputOffsets, Lease, RecordBatch, SourceRecord
 from processors.rejected_topic import RejectedTopic
 from processors.sink.stage import EventsStage
 from schemas.clickhouse import Table
@@ -25,7 +25,7 @@ async def started(sink: MemorySink, lease: Lease = valid_lease) -> EventsStage:
     topics = Topics()
     stage = EventsStage(topics, sink, RejectedTopic(MemoryOutputs(), topics, "sink"))
     await stage.start(lease)
-    await stage.assigned(frozenset({0}))
+    await stage.assigned({0: InputOffsets(0, 0)})
     return stage
 
 
@@ -68,7 +68,7 @@ async def test_remembered_offset_is_the_highest_source_offset_of_both_tables() -
     stage = await started(sink)
     await stage.process(batch_of(0, 10))
 
-    positions = await stage.assigned(frozenset({0, 1}))
+    positions = await stage.assigned(dict.fromkeys((0, 1), InputOffsets(0, 0)))
     assert positions.remembered_offsets == {("sequence.items.v1", 0): 18, ("sequence.items.v1", 1): -1}
     assert positions.processed_offsets == {}
 
