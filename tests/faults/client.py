@@ -16,6 +16,8 @@ from tests.faults.ledger import Ledger, Outcome
 SENDERS = 16
 """Concurrent requests. Enough to keep the rate while some of them wait for a response."""
 REQUEST_SECONDS = 20
+BATCH_ITEMS = 100
+"""Items of a request of `send`."""
 
 
 class Client:
@@ -36,6 +38,7 @@ class Client:
 
         A batch is retried for up to *resend_for_seconds*; after that its outcome is unknown.
         """
+        self._stopping = False
 
         def run() -> None:
             try:
@@ -46,17 +49,29 @@ class Client:
         self._thread = threading.Thread(target=run)
         self._thread.start()
 
+    @property
+    def sending(self) -> bool:
+        """Whether `start` was called, and `stop` or `wait` not since."""
+        return self._thread is not None
+
     def stop(self) -> None:
-        """Generate no more batches; return when each has a final status or was abandoned."""
+        """Generate no more batches; return when each has a final status or was abandoned. May be called twice."""
         self._stopping = True
         self.wait()
 
     def wait(self) -> None:
         """Return when each batch has a final status or was abandoned."""
-        assert self._thread is not None
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
         if self._failure is not None:
             raise self._failure
+
+    def send(self, items: list[dict[str, Any]], *, resend_for_seconds: float = 120.0) -> None:
+        """Enter *items* in the ledger and send them; return when each batch has a final status or was abandoned."""
+        entered = self._ledger.add(items)
+        batches = [entered[start : start + BATCH_ITEMS] for start in range(0, len(entered), BATCH_ITEMS)]
+        asyncio.run(self._send(iter(batches), rate=1e9, resend_for_seconds=resend_for_seconds))
 
     def _batches(self, items: int | None) -> Iterator[list[dict[str, Any]]]:
         made = 0

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import time
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -122,7 +123,7 @@ def resending_late(trial: Trial) -> None:
     topics = Topics(stack.kafka.topic_prefix)
     asyncio.run(_take_times_of_records(stack, [topics.items, topics.events]))
     unique = {raw["messageId"]: raw for raw in ledger.batch(LATE_ITEMS) if raw["userId"]}
-    items = [_item(raw) for raw in unique.values()]
+    items = list(unique.values())
     now = int(time.time() * 1000)
     then = now - 8 * DAY_MS
     waves = [
@@ -169,13 +170,15 @@ def _reset_while_held_down(stack: Stack, kind: str, names: list[str]) -> bool:
     return logs.reset(stack.kafka, f"{stack.kafka.topic_prefix}-{kind}", names)
 
 
-def _item(raw: dict[str, Any]) -> Item:
-    time_text = raw["timestamp"].replace(".000Z", ".000000Z")
+def _item(raw: dict[str, Any], received_ms: int) -> Item:
+    """Return the item that a gateway would have made of *raw* at *received_ms*."""
+    received_at = datetime.fromtimestamp(received_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     common = ("dev", raw["messageId"], raw["userId"])
+    time_text = raw["timestamp"].replace(".000Z", ".000000Z")
     if raw["type"] == "track":
         properties = msgspec.Raw(msgspec.json.encode(raw["properties"]))
-        return Track(*common, time_text, time_text, event=raw["event"], properties=properties)
-    return Identify(*common, time_text, time_text, traits=msgspec.Raw(msgspec.json.encode(raw["traits"])))
+        return Track(*common, time_text, received_at, event=raw["event"], properties=properties)
+    return Identify(*common, time_text, received_at, traits=msgspec.Raw(msgspec.json.encode(raw["traits"])))
 
 
 async def _take_times_of_records(stack: Stack, names: list[str]) -> None:
@@ -189,12 +192,12 @@ async def _take_times_of_records(stack: Stack, names: list[str]) -> None:
         await admin.close()
 
 
-async def _write_at_times(stack: Stack, topic: str, waves: list[tuple[int, list[Item]]]) -> None:
+async def _write_at_times(stack: Stack, topic: str, waves: list[tuple[int, list[dict[str, Any]]]]) -> None:
     async with AIOKafkaProducer(**kafka_arguments(stack.kafka), enable_idempotence=True, linger_ms=10) as producer:
         for time_ms, items in waves:
             sent = [
                 await producer.send(topic, key=record.key, value=record.value, timestamp_ms=time_ms)
-                for record in map(item_record, items)
+                for record in (item_record(_item(raw, time_ms)) for raw in items)
             ]
             await asyncio.gather(*sent)
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.faults.client import Client
-from tests.faults.invariants import Figures, check, wait_until_idle
+from tests.faults.invariants import Figures, settled, wait_until_idle
 from tests.faults.ledger import Ledger
 from tests.faults.rebuilding import rebuild
 from tests.faults.resource_limits import ResourceLimits
@@ -44,7 +44,7 @@ def run_scenario(scenario: Scenario, directory: Path) -> Result:
                 recovery = time.monotonic() - finished
                 _settle(trial)
             with _collected(errors):
-                figures = check(stack, ledger)
+                figures = settled(stack, ledger, within_seconds=scenario.fill_within_seconds)
             if scenario.quiet:
                 trial.violations["workers that exited by themselves"] = len(stack.self_exits())
             if not scenario.must_violate:

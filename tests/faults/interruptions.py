@@ -13,10 +13,13 @@ from collections.abc import Callable, Mapping
 
 from processors.engine import failpoints
 from processors.engine.fetch_epochs import FetchEpochs
+from processors.sink.insert import ClickHouseSink
 from tests.faults.mutants import MUTANTS, Patch
 from tests.faults.worker import KILL_AT, LOSE, STOP_AT, WITHOUT
 
 POINTS = frozenset({"decided", "produced", "applied", "inserted", "processed"})
+INSERTING = "inserting"
+"""A point of the tests alone: before an INSERT is made, its lease included."""
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +30,14 @@ def arm(environ: Mapping[str, str], patch: Patch) -> None:
     for variable, number in ((KILL_AT, signal.SIGKILL), (STOP_AT, signal.SIGSTOP)):
         if place := environ.get(variable):
             point, _, times = place.partition(":")
-            if point not in POINTS:
+            if point not in POINTS | {INSERTING}:
                 raise ValueError(f"{variable}: no such failpoint: {point}")
             signals[point] = number, int(times or "1")
             log.warning("TEST: this worker sends itself %s at %s", number.name, place)
     if signals:
-        patch(failpoints, "hit", _signalling(signals))
+        hit = _signalling(signals)
+        patch(failpoints, "hit", hit)
+        patch(ClickHouseSink, "insert", _hitting(hit, ClickHouseSink.insert))
     if every := environ.get(LOSE):
         patch(FetchEpochs, "is_current", _losing(FetchEpochs.is_current, int(every)))
         log.warning("TEST: this worker loses one fetched batch in %s", every)
@@ -52,6 +57,14 @@ def _signalling(signals: Mapping[str, tuple[signal.Signals, int]]) -> Callable[[
             os.kill(os.getpid(), signals[name][0])
 
     return hit
+
+
+def _hitting(hit: Callable[[str], None], insert: Callable[..., None]) -> Callable[..., None]:
+    def hitting(*arguments: object) -> None:
+        hit(INSERTING)
+        insert(*arguments)
+
+    return hitting
 
 
 def _losing(is_current: Callable[..., bool], every: int) -> Callable[..., bool]:

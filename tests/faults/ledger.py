@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Outcome = Literal["unknown", "acknowledged", "rejected"]
+SourceOffset = tuple[int, int]
+"""Partition and offset on `items.v1`."""
 
 USERS = 500
 EVENTS = ("Order Completed", "Page Closed", "Video Played")
+KINDS = 200
+"""Names of events if there are many names of properties."""
+NAMES_OF_KIND = 15
 _CONTENT = {"track": "properties", "identify": "traits"}
 
 
@@ -35,8 +40,16 @@ class Ledger:
     identify_share: float = 0.1
     repeat_share: float = 0.1
     invalid_share: float = 0.01
+    names: int = 0
+    """Number of names of properties; 0 gives every track the same ones."""
     entries: dict[str, Entry] = field(default_factory=dict)
     sent: int = 0
+    deleted: set[SourceOffset] = field(default_factory=set)
+    """Source offsets whose rows an operator deleted for good."""
+    maybe_deleted: set[SourceOffset] = field(default_factory=set)
+    """Source offsets whose rows an operator deleted; the sink may write them again, once."""
+    may_be_rejected: set[str] = field(default_factory=set)
+    """MessageIds that the sink may reject although the gateway accepted them."""
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed)
@@ -45,6 +58,12 @@ class Ledger:
     def batch(self, size: int = 100) -> list[dict[str, Any]]:
         """Return *size* items: new ones, duplicates of earlier ones, and a few invalid ones."""
         return [self._item() for _ in range(size)]
+
+    def add(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Enter *items*, each with a `messageId` of its own, and return them."""
+        for item in items:
+            self.entries[item["messageId"]] = Entry(item["type"], [item])
+        return items
 
     def settle(self, batch: list[dict[str, Any]], outcomes: dict[int, Outcome]) -> None:
         """Record the outcome of each item of *batch*. An acknowledged messageId stays acknowledged."""
@@ -91,21 +110,36 @@ class Ledger:
         return item
 
     def _track(self, number: int) -> dict[str, Any]:
+        properties: dict[str, Any] = {"number": number, "price": number / 8, "nested": {"text": "x" * 40}}
+        if self.names:
+            properties |= self._named(number)
+            if number % 10 == 0:
+                properties["items"] = [self._named(number + 1), self._named(number + 2)]
         return {
             "type": "track",
             "userId": f"user-{self._rng.randrange(USERS)}",
-            "event": EVENTS[number % 3],
+            "event": f"Kind {number % KINDS}" if self.names else EVENTS[number % 3],
             "timestamp": self._time(),
-            "properties": {"number": number, "price": number / 8, "nested": {"text": "x" * 40}},
+            "properties": properties,
         }
 
     def _identify(self, number: int) -> dict[str, Any]:
         traits: dict[str, Any] = {"number": number, f"trait-{number % 7}": self._rng.choice(["a", "b", None])}
+        if self.names:
+            # A person has a size limit, so there are fewer names for each user.
+            traits |= {f"trait_{number % 50}_{each}": number for each in range(3)}
         return {
             "type": "identify",
             "userId": f"user-{self._rng.randrange(USERS)}",
             "timestamp": self._time(),
             "traits": traits,
+        }
+
+    def _named(self, number: int) -> dict[str, Any]:
+        """Return the properties of one kind of event; all kinds together have `names` names."""
+        first = number * NAMES_OF_KIND * 7919
+        return {
+            f"name_{(first + each) % self.names}": each / 2 if each % 2 else "text" for each in range(NAMES_OF_KIND)
         }
 
     def _time(self) -> str:

@@ -15,6 +15,8 @@ REVOKED = "partitions revoked"
 EXIT = "exiting with code "
 SHUTDOWN_TIMED_OUT = "shutdown timed out"
 TOPIC_RECREATED = "deleted and recreated"
+EXPIRED = "have expired, and nothing tells whether"
+PARTITIONS_CHANGED = "The number of partitions has changed"
 SKIPPED_RECORDS = "SkippedRecordsError"
 KILLED = " was killed by signal 9"
 RESTARTING = "; restarting in "
@@ -25,7 +27,9 @@ SOURCES = {
     REVOKED: "processors/engine/runner.py",
     EXIT: "processors/engine/exit.py",
     SHUTDOWN_TIMED_OUT: "processors/engine/exit.py",
-    TOPIC_RECREATED: "processors/engine/runner.py",
+    TOPIC_RECREATED: "processors/engine/start_offsets.py",
+    EXPIRED: "processors/engine/start_offsets.py",
+    PARTITIONS_CHANGED: "schemas/deployment.py",
     SKIPPED_RECORDS: "processors/engine/errors.py",
     RESTARTING: "deploy/local/supervisor.py",
     READY: "deploy/local/quickstart.py",

@@ -12,9 +12,7 @@ import orjson
 
 from schemas.items import Identify, Item
 from schemas.records import InvalidRecordError, decode_item
-
-SourceOffset = tuple[int, int]
-"""Partition and offset on `items.v1`."""
+from tests.faults.ledger import SourceOffset
 
 
 def counted(records: Iterable[Any], window_ms: int) -> dict[SourceOffset, Item]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.faults.checkpoints import in_turn
+from tests.faults.clock_faults import CLOCKS, with_clocks
 from tests.faults.data_faults import (
     count_missing_rejections,
     filling_disk,
@@ -13,6 +15,8 @@ from tests.faults.data_faults import (
     small_disk,
     writing_invalid_records,
 )
+from tests.faults.deployment_faults import DEPLOYMENT, adding_partitions
+from tests.faults.name_faults import heavy_request, many_names
 from tests.faults.process_faults import (
     SETTLE_SECONDS,
     SLOW,
@@ -31,8 +35,12 @@ from tests.faults.process_faults import (
     stopping_in_outage,
     stopping_in_slow_inserts,
 )
+from tests.faults.random_faults import compare_source_offsets, random_sequence
 from tests.faults.recovery_time import measuring_takeover
+from tests.faults.storage_faults import DELETIONS, STORAGE
 from tests.faults.trial import Scenario
+from tests.faults.up import CLICKHOUSE_FILES
+from tests.faults.view_faults import VIEWS
 
 
 def _killed_at(point: str) -> Scenario:
@@ -87,5 +95,34 @@ SCENARIOS = [
         quiet=True,
     ),
     Scenario("topics-recreated", 1, nothing, items=5_000, afterwards=recreating_topics),
+    Scenario("views", 3, in_turn(*VIEWS), quiet=True),
+    Scenario("storage", len(STORAGE), in_turn(*STORAGE), quiet=True),
+    Scenario("deletions", len(DELETIONS), in_turn(*DELETIONS), quiet=True),
+    Scenario(
+        "deployment",
+        3,
+        in_turn(*DEPLOYMENT),
+        afterwards=adding_partitions,
+    ),
+    Scenario(
+        "host-suspended",
+        10,
+        resuming_late,
+        environ={"SEQUENCE_TEST_STOP_AT": "inserting:40", "SEQUENCE_TEST_SUSPENDED": "1"},
+        settle_seconds=SETTLE_SECONDS,
+    ),
+    Scenario("clocks", len(CLOCKS), in_turn(*CLOCKS), before=with_clocks, quiet=True),
+    Scenario("heavy-request", 1, heavy_request, rate=100, idle_within_seconds=300, fill_within_seconds=30),
+    Scenario(
+        "random",
+        50,
+        random_sequence,
+        rate=200,
+        idle_within_seconds=300,
+        fill_within_seconds=120,
+        afterwards=compare_source_offsets,
+    ),
+    Scenario("many-names", 1, many_names(20), rate=1_500, alone=True),
+    Scenario("many-names-few-files", 1, many_names(20), rate=800, environ={CLICKHOUSE_FILES: "1024"}),
     Scenario("takeover", 2, measuring_takeover, environ={"SEQUENCE_WORKER_SESSION_SECONDS": "10"}, alone=True),
 ]

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,11 +18,18 @@ import psutil
 import requests
 
 from deploy.local.passwords import WRITER_FILE
-from schemas.settings import KafkaSettings
+from schemas.settings import KafkaSettings, environment
 from tests.faults.log_lines import EXIT, KILLED, READY, RESTARTING
-from tests.faults.up import WORKERS_CLICKHOUSE
+from tests.faults.up import WORKERS_CLICKHOUSE, hold_file
 from tests.support.insert_proxy import InsertProxy
 from tests.support.services import alive, eventually, free_ports
+
+TABLES = ("events", "identifies", "person_states")
+NO_MERGES = (
+    "max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1, "
+    "parts_to_delay_insert = 100000, parts_to_throw_insert = 100000"
+)
+"""Parts are too large to be merged. There can be many of them."""
 
 
 class Stack:
@@ -86,9 +94,15 @@ class Stack:
         except BaseException:
             self.stop()
             raise
-        # Merges could hide surplus rows from the checks.
-        for table in ("events", "identifies", "person_states"):
-            self.query(f"SYSTEM STOP MERGES {table}")
+        self.stop_merges()
+
+    def stop_merges(self) -> None:
+        """Stop merges, which could hide surplus rows from the checks, for as long as the tables exist.
+
+        `SYSTEM STOP MERGES` ends with the server and stops mutations as well.
+        """
+        for table in TABLES:
+            self.query(f"ALTER TABLE {table} MODIFY SETTING {NO_MERGES}")
 
     def stop(self) -> None:
         """Stop the stack in order."""
@@ -166,6 +180,42 @@ class Stack:
     def kill(self, service: str) -> None:
         """`kill -9` *service*; the supervisor restarts it."""
         self.signal(service, signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def held(self, *services: str) -> Iterator[None]:
+        """`kill -9` *services* and keep them from running for the block."""
+        files = [hold_file(self.state, service) for service in services]
+        for file in files:
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
+        try:
+            pids = [self.signal(service, signal.SIGKILL) for service in services]
+            eventually(lambda: not any(map(alive, pids)), f"{services} are killed")
+            yield
+        finally:
+            for file in files:
+                file.unlink()
+
+    @property
+    def clickhouse_directory(self) -> Path:
+        """The directory of ClickHouse's data."""
+        return self.state / "clickhouse"
+
+    def environ(self, *, prefix: str | None = None) -> dict[str, str]:
+        """Return the variables with which the product's commands reach Kafka and ClickHouse of this stack."""
+        kafka = self.kafka if prefix is None else replace(self.kafka, topic_prefix=prefix)
+        return {**os.environ, **environment(kafka), **self.sink_environ(self.clickhouse)}
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `sequence` with *arguments* on this stack and return what it printed; it may fail."""
+        return subprocess.run(
+            [sys.executable, "-m", "deploy.cli", *arguments],
+            env=self.environ(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
 
     def kills(self) -> int:
         """Return how often the supervisor restarted a service after SIGKILL."""

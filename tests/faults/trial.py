@@ -44,6 +44,8 @@ class Scenario:
     """Number of items to send, if it does not depend on the duration of the fault."""
     environ: dict[str, str] = field(default_factory=dict)
     idle_within_seconds: float = 180.0
+    fill_within_seconds: float = 0.0
+    """Time after zero lag in which a table that lost rows must have them again."""
     proxied: bool = False
     """Whether workers reach ClickHouse through the proxy of the stack."""
     before: Callable[[Stack], None] | None = None

@@ -1,4 +1,4 @@
-"""`sequence up` for fault tests: workers run through the test-only entry point, or through a proxy, if asked."""
+"""`sequence up` for fault tests: services can be held, mutated, given another clock or reach ClickHouse by a proxy."""
 
 from __future__ import annotations
 
@@ -6,21 +6,56 @@ import os
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from deploy.local.services import Services
 from deploy.local.stack import up
 from deploy.local.supervisor import Service
-from tests.faults.worker import command
+from tests.faults import faked_clock, held
+from tests.faults.worker import WITHOUT, command
 
+OF_GATEWAYS = frozenset({"partitions"})
+"""Mutants of mechanisms that gateways have as well."""
 WORKERS_CLICKHOUSE = "SEQUENCE_TEST_WORKERS_CLICKHOUSE_URL"
+CLICKHOUSE_FILES = "SEQUENCE_TEST_CLICKHOUSE_FILES"
+"""Limit of open files of ClickHouse."""
 
 
 class FaultServices(Services):
     """Services whose workers are interrupted, mutated or proxied as the environment asks."""
 
+    def kafka(self) -> Service:
+        """Return the broker, with the clock of the test if it has one."""
+        return self._with_clock(super().kafka())
+
+    def clickhouse(self) -> Service:
+        """Return ClickHouse, which `Stack.held` can hold."""
+        service = super().clickhouse()
+        if limit := os.environ.get(CLICKHOUSE_FILES):
+            service = replace(service, environ={**service.environ, held.FILES: limit})
+        return self._holdable(service)
+
+    def gateways(self) -> list[Service]:
+        """Return the gateways, with the clock of the test if they have one, mutated if the mutant is of gateways."""
+        services = [self._with_clock(service) for service in super().gateways()]
+        return [_under_test(service) for service in services] if os.environ.get(WITHOUT) in OF_GATEWAYS else services
+
     def workers(self) -> list[Service]:
         """Return the workers of each kind."""
-        return [_under_test(service) for service in super().workers()]
+        return [self._holdable(_under_test(service)) for service in super().workers()]
+
+    def _holdable(self, service: Service) -> Service:
+        make, file = service.command, hold_file(self.state, service.name)
+        return replace(service, command=lambda: held.arguments(file, make()))
+
+    def _with_clock(self, service: Service) -> Service:
+        file = faked_clock.file(self.state, service.name.partition("-")[0])
+        return replace(service, environ={**service.environ, **faked_clock.environ(file)}) if file.exists() else service
+
+
+def hold_file(state: Path, service: str) -> Path:
+    """Return the file that holds *service* while it exists."""
+    return state.parent / "held" / service
 
 
 def _under_test(service: Service) -> Service:

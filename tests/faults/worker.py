@@ -1,4 +1,4 @@
-"""Test-only entry point: `python -m tests.faults.worker NAME` runs `sequence worker NAME`, interrupted or mutated.
+"""Test-only entry point: `python -m tests.faults.worker ARGUMENTS` runs `sequence ARGUMENTS`, interrupted or mutated.
 
 The variables below say how. No module of the product reads them.
 """
@@ -9,6 +9,8 @@ import os
 import sys
 from collections.abc import Mapping
 
+from tests.faults import suspended_clock
+
 KILL_AT = "SEQUENCE_TEST_KILL_AT"
 """`FAILPOINT:N`: SIGKILL at the Nth hit of FAILPOINT."""
 STOP_AT = "SEQUENCE_TEST_STOP_AT"
@@ -17,23 +19,32 @@ LOSE = "SEQUENCE_TEST_LOSE"
 """`N`: every Nth fetched batch is lost between the consumer and its stage."""
 WITHOUT = "SEQUENCE_TEST_WITHOUT"
 """Name of the mutant to apply."""
-VARIABLES = frozenset({KILL_AT, STOP_AT, LOSE, WITHOUT})
+SUSPENDED = "SEQUENCE_TEST_SUSPENDED"
+"""Set: the monotonic clock stands still while the process is stopped."""
+VARIABLES = frozenset({KILL_AT, STOP_AT, LOSE, WITHOUT, SUSPENDED})
 
 
 def command(kind: str, environ: Mapping[str, str]) -> list[str]:
     """Return the command of worker *kind*: the product's own unless *environ* asks for an interruption or a mutant."""
     if any(environ.get(name) for name in VARIABLES):
-        return [sys.executable, "-m", "tests.faults.worker", kind]
-    return [sys.executable, "-m", "deploy.cli", "worker", kind]
+        return [sys.executable, "-m", "tests.faults.worker", *_arguments(kind)]
+    return [sys.executable, "-m", "deploy.cli", *_arguments(kind)]
+
+
+def _arguments(kind: str) -> list[str]:
+    return [kind] if kind == "gateway" else ["worker", kind]
 
 
 def _main() -> None:
+    if os.environ.get(SUSPENDED):
+        suspended_clock.install()
+
     from deploy.cli import main  # noqa: PLC0415  # `command` is asked by processes that run no worker
     from tests.faults.interruptions import arm  # noqa: PLC0415
     from tests.faults.mutants import replace  # noqa: PLC0415
 
     arm(os.environ, replace)
-    main(["worker", *sys.argv[1:]])
+    main(sys.argv[1:])
 
 
 if __name__ == "__main__":

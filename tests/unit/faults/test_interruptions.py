@@ -72,4 +72,4 @@ def test_unknown_failpoint_or_mutant_is_an_error(environ: dict[str, str], monkey
 def test_worker_runs_through_the_test_entry_point_only_if_asked(variable: str) -> None:
     product = [sys.executable, "-m", "deploy.cli", "worker", "dedupe"]
     assert command("dedupe", {}) == command("dedupe", {variable: ""}) == product
-    assert command("dedupe", {variable: "x"}) == [sys.executable, "-m", "tests.faults.worker", "dedupe"]
+    assert command("dedupe", {variable: "x"}) == [sys.executable, "-m", "tests.faults.worker", "worker", "dedupe"]

@@ -1,0 +1,46 @@
+"""Several faults in one stack, one after the other: the guarantee is checked after each.
+
+A violation is named after its fault, so that the report tells which of them caused it.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+
+from tests.faults.invariants import settled
+from tests.faults.trial import Step, Trial
+
+FILL_SECONDS = 60.0
+"""Time in which a table that lost rows must have them again."""
+
+
+def in_turn(*faults: tuple[str, Step], fill_seconds: float = FILL_SECONDS) -> Step:
+    """Inject each of *faults* under load; after each, wait until the pipeline is idle, and check."""
+
+    def inject(trial: Trial) -> None:
+        for name, fault in faults:
+            try:
+                fault(trial)
+                checkpoint(trial, name, fill_seconds=fill_seconds)
+            except Exception as failure:  # noqa: BLE001  # the faults after it still give information
+                trial.violations[f"{name}: failed"] = 1
+                trial.notes.append(f"{name}: {''.join(traceback.format_exception(failure))[-1500:]}")
+
+    return inject
+
+
+def checkpoint(trial: Trial, name: str, *, fill_seconds: float = FILL_SECONDS) -> None:
+    """Interrupt the load, compare tables and topics with the ledger, and note what fault *name* violated."""
+    scenario = trial.scenario
+    trial.client.stop()
+    began = time.monotonic()
+    try:
+        figures = settled(
+            trial.stack, trial.ledger, within_seconds=fill_seconds, idle_within_seconds=scenario.idle_within_seconds
+        )
+    finally:
+        trial.client.start(rate=scenario.rate)
+    for violation, count in figures.violations.items():
+        trial.violations[f"{name}: {violation}"] = count
+    trial.notes.append(f"{name}: {figures.events} events, complete after {time.monotonic() - began:.0f} s")

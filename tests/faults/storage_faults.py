@@ -1,0 +1,169 @@
+"""Faults of ClickHouse's data: restored, wiped, parts removed, rows deleted by an operator."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.faults.row_deletions import ITEM_TABLES, KINDS, Then, delete, newest, oldest
+from tests.faults.stack import TABLES, Stack
+from tests.faults.trial import Step, Trial
+from tests.support.services import eventually
+
+LOAD_SECONDS = 6.0
+"""Load between two faults: some hundred rows of each partition."""
+
+
+def copy_clickhouse(stack: Stack, name: str = "copy") -> Path:
+    """Copy the directory of ClickHouse while it is down, and return the copy."""
+    target = stack.state.parent / name
+    with stack.held("clickhouse"):
+        shutil.rmtree(target, ignore_errors=True)
+        subprocess.run(["cp", "-a", str(stack.clickhouse_directory), str(target)], check=True)
+    return target
+
+
+def put_back(stack: Stack, copy: Path) -> None:
+    """Replace the directory of ClickHouse, which is down, by *copy*."""
+    shutil.rmtree(stack.clickhouse_directory)
+    subprocess.run(["cp", "-a", str(copy), str(stack.clickhouse_directory)], check=True)
+
+
+def restoring(*, sinks_too: bool) -> Step:
+    """Restore a copy of ClickHouse under load, after more rows were written; with the sinks stopped, or running."""
+
+    def restore(trial: Trial) -> None:
+        stack = trial.stack
+        copy = copy_clickhouse(stack)
+        time.sleep(LOAD_SECONDS)
+        with stack.held("clickhouse", *(stack.services("sink") if sinks_too else ())):
+            put_back(stack, copy)
+        time.sleep(LOAD_SECONDS)
+
+    return restore
+
+
+def restoring_unnoticed(trial: Trial) -> None:
+    """Restore a copy while nothing is sent, so that no INSERT of the running sinks meets the outage."""
+    stack = trial.stack
+    copy = copy_clickhouse(stack)
+    time.sleep(LOAD_SECONDS)
+    _quietly(trial, lambda: _restore_while_down(stack, copy))
+    time.sleep(LOAD_SECONDS)
+
+
+def _restore_while_down(stack: Stack, copy: Path) -> None:
+    with stack.held("clickhouse"):
+        put_back(stack, copy)
+    eventually(lambda: bool(stack.query("SELECT 1")), "ClickHouse answers")
+
+
+def wiping(trial: Trial) -> None:
+    """Delete the directory of ClickHouse; an operator creates the tables again, and the sinks load the topics."""
+    stack = trial.stack
+    with stack.held(*stack.services("sink")):
+        with stack.held("clickhouse"):
+            shutil.rmtree(stack.clickhouse_directory)
+        stack.query("SELECT 1")
+        migrated = stack.command("tables", "migrate")
+        assert migrated.returncode == 0, migrated.stderr
+        stack.stop_merges()
+    time.sleep(LOAD_SECONDS)
+
+
+def removing_parts(trial: Trial) -> None:
+    """Remove the newest parts of one table after another while ClickHouse is down, as a damaged disk may."""
+    for table in TABLES:
+        _remove_newest_parts(trial, table)
+        time.sleep(LOAD_SECONDS)
+
+
+def _remove_newest_parts(trial: Trial, table: str) -> None:
+    stack = trial.stack
+    with stack.held(*stack.services("sink")):
+        parts = stack.query(
+            f"SELECT path FROM system.parts WHERE active AND table = '{table}' "  # noqa: S608  # our own tables
+            "ORDER BY modification_time DESC, max_block_number DESC LIMIT 5"
+        )
+        with stack.held("clickhouse"):
+            for part in parts:
+                shutil.rmtree(stack.clickhouse_directory / str(part["path"]))
+        trial.notes.append(f"{len(parts)} parts of {table} removed")
+    stack.query("SELECT 1")
+
+
+def deleting(kind: str, *, keep: bool) -> Step:
+    """Delete rows of `events` and `identifies`: the oldest of each partition under load, then the newest.
+
+    The sinks are stopped while the newest are deleted, so that their next assignment finds the positions lower.
+    """
+
+    def deletes(trial: Trial) -> None:
+        stack, ledger = trial.stack, trial.ledger
+        gone = 0
+        for table in ITEM_TABLES:
+            then: Then = "stay deleted" if keep else "may come back"
+            gone += delete(stack, ledger, table, oldest(stack, table, 50), kind=kind, then=then)
+        with stack.held(*stack.services("sink")):
+            for table in ITEM_TABLES:
+                then = "stay deleted" if keep else "come back"
+                gone += delete(stack, ledger, table, newest(stack, table, 50), kind=kind, then=then)
+        time.sleep(LOAD_SECONDS)
+        trial.notes.append(f"{gone} rows deleted")
+
+    return deletes
+
+
+def dropping_partition(*, keep: bool) -> Step:
+    """Drop the month of `events` while the sinks are stopped."""
+
+    def drop(trial: Trial) -> None:
+        stack = trial.stack
+        then: Then = "stay deleted" if keep else "come back"
+        with stack.held(*stack.services("sink")):
+            gone = delete(stack, trial.ledger, "events", "1", kind="DROP PARTITION", then=then)
+        time.sleep(LOAD_SECONDS)
+        trial.notes.append(f"{gone} rows dropped")
+
+    return drop
+
+
+def deleting_states(kind: str) -> Step:
+    """Delete the states of persons that a later one has replaced, which changes no person."""
+    replaced = "(user_id, _origin) NOT IN (SELECT user_id, max(_origin) FROM person_states GROUP BY user_id)"
+
+    def deletes(trial: Trial) -> None:
+        trial.stack.query(KINDS[kind].format(table="person_states", where=replaced))
+
+    return deletes
+
+
+def _quietly(trial: Trial, work: Callable[[], None]) -> None:
+    trial.client.stop()
+    try:
+        time.sleep(3)
+        work()
+    finally:
+        trial.client.start(rate=trial.scenario.rate)
+
+
+STORAGE = (
+    ("restored with the sinks stopped", restoring(sinks_too=True)),
+    ("restored under running sinks", restoring(sinks_too=False)),
+    ("restored while nothing is sent", restoring_unnoticed),
+    ("wiped", wiping),
+    ("parts removed", removing_parts),
+)
+DELETIONS = (
+    ("DELETE", deleting("DELETE", keep=False)),
+    ("ALTER DELETE", deleting("ALTER DELETE", keep=False)),
+    ("DELETE of states", deleting_states("DELETE")),
+    ("ALTER DELETE of states", deleting_states("ALTER DELETE")),
+    ("DROP PARTITION", dropping_partition(keep=False)),
+    ("DELETE with positions kept", deleting("DELETE", keep=True)),
+    ("ALTER DELETE with positions kept", deleting("ALTER DELETE", keep=True)),
+    ("DROP PARTITION with positions kept", dropping_partition(keep=True)),
+)
