@@ -7,21 +7,12 @@ request and per batch, never per item.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A Prometheus metric."""
-
-    name: str
-    about: str
-    labels: tuple[str, ...] = ()
-
+from schemas.metrics import Metric
 
 GATEWAY_REQUESTS = Metric("sequence_gateway_requests", "HTTP requests answered, by status", ("status",))
 GATEWAY_REQUEST_SECONDS = Metric(

@@ -22,7 +22,9 @@ class RejectionCode(StrEnum):
     PERSON_TOO_LARGE = "person_too_large"
     """Applying the identify would exceed the size limit of a person."""
     ROW_REJECTED = "row_rejected"
-    """ClickHouse cannot store the row."""
+    """ClickHouse cannot parse or convert a value of the row."""
+    ENGINE_CANNOT_STORE = "engine_cannot_store"
+    """ClickHouse fails repeatedly because of the row, while it stores others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Protocol
 
+from processors.engine.metrics import WorkerMetrics
 from processors.rejected import RejectedRecord, RejectionCode
 from schemas.items import Rejection
 from schemas.log_throttle import Tally
@@ -56,8 +57,9 @@ class RejectionLog:
 class RejectedTopic:
     """Writes the rejections of one stage, at least once. Repeats have the same key, and readers drop them by it."""
 
-    def __init__(self, outputs: Outputs, topics: Topics, stage: str) -> None:
+    def __init__(self, outputs: Outputs, topics: Topics, stage: str, metrics: WorkerMetrics | None = None) -> None:
         self._outputs = outputs
+        self._metrics = WorkerMetrics() if metrics is None else metrics
         self._topic = topics.rejected
         self._stage = stage
         self._log = RejectionLog(stage, topics.rejected)
@@ -74,7 +76,10 @@ class RejectedTopic:
         found = list(rejections)
         await self._outputs.send(self._topic, [rejection_record(reason, content) for reason, content in found])
         if found:
-            self._log.add(Counter(reason.code for reason, _ in found))
+            counts = Counter(reason.code for reason, _ in found)
+            self._log.add(counts)
+            for code, count in counts.items():
+                self._metrics.rejected_records.labels(self._stage, code).inc(count)
 
     def stop(self) -> None:
         """Log the rejections that were not logged yet."""

@@ -14,22 +14,20 @@ T = TypeVar("T")
 
 
 class _Pending(Generic[T]):
-    __slots__ = ("cancelled", "item", "outcome")
+    __slots__ = ("item", "outcome")
 
     def __init__(self, item: T) -> None:
         self.item = item
         self.outcome: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         """The error of the write, None if it succeeded."""
-        self.cancelled = False
 
 
 class Coalescer(Generic[T]):
     """Runs one write at a time, with everything that was submitted meanwhile, in the order of submission.
 
     *fits* tells whether an item may join those already chosen for a write; without it all join. *linger_seconds* delays
-    the first write after a pause. An error for which *separable* is true promises that nothing was written: the items
-    of that write are written one by one, so that only the one at fault fails. With *finish_on_cancel*, a waiter that is
-    cancelled during its write waits for the end of it.
+    the first write after a pause. With *finish_on_cancel*, a waiter that is cancelled during its write waits for the
+    end of it. An error of a write is raised for each of its items: which of them were written, the waiters must ask.
     """
 
     def __init__(
@@ -37,13 +35,11 @@ class Coalescer(Generic[T]):
         write: Callable[[Sequence[T]], Awaitable[None]],
         *,
         fits: Callable[[Sequence[T], T], bool] = lambda chosen, item: True,  # noqa: ARG005  # no limit
-        separable: Callable[[Exception], bool] = lambda error: False,  # noqa: ARG005  # every error is everybody's
         linger_seconds: float = 0.0,
         finish_on_cancel: bool = False,
     ) -> None:
         self._write = write
         self._fits = fits
-        self._separable = separable
         self._linger_seconds = linger_seconds
         self._finish_on_cancel = finish_on_cancel
         self._pending: list[_Pending[T]] = []
@@ -61,7 +57,6 @@ class Coalescer(Generic[T]):
         try:
             error = await asyncio.shield(pending.outcome)
         except asyncio.CancelledError:
-            pending.cancelled = True
             if pending in self._pending:
                 self._pending.remove(pending)
             elif self._finish_on_cancel:
@@ -98,13 +93,6 @@ class Coalescer(Generic[T]):
             await self._write([pending.item for pending in batch])
         except Exception as error:  # noqa: BLE001  # every waiter gets the error
             failure = error
-        if failure is not None and len(batch) > 1 and self._separable(failure):
-            for pending in batch:
-                if pending.cancelled:
-                    pending.outcome.set_result(None)
-                else:
-                    await self._write_together([pending])
-            return
         for pending in batch:
             pending.outcome.set_result(failure)
 

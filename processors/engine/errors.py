@@ -7,6 +7,7 @@ EngineError
 ├── LocalStateUnavailableError  the local store cannot be opened or written, for example for lack of space
 ├── WorkerDirectoryError        the worker's directory cannot be created or written
 ├── StalledError                lag, and no progress
+├── TableRolledBackError        a ClickHouse table shows less than this worker wrote
 ├── KafkaUnavailableError       Kafka did not answer at the start
 └── RefusedStartError           continuing would lose or double events; a person must act (exit code 78)
     ├── TopicsError             topics are missing or differ in their number of partitions
@@ -45,6 +46,10 @@ class WorkerDirectoryError(EngineError):
 
 class StalledError(EngineError):
     """A partition has lag and has made no progress for too long."""
+
+
+class TableRolledBackError(EngineError):
+    """A ClickHouse table was restored or emptied while the sink ran; the next start writes what is missing."""
 
 
 class KafkaUnavailableError(EngineError):

@@ -1,66 +1,74 @@
-"""Table writer: writes the rows of a table exactly once, waits for ClickHouse, and isolates rows that it rejects.
+"""Table writer: writes the rows of a table exactly once, whatever ClickHouse answers.
 
 The table itself is the output log. Its rows carry `_partition` and `_origin`, the source offset, so rows above the
-highest source offset of their partition are missing and all others are written. One INSERT is one block, all or
-nothing, of one partition or of several. After an error that leaves open whether an INSERT was written, the writer
-waits until it cannot be running, reads the positions, and inserts what is missing, partition by partition. A worker
-that takes a partition over does the same.
+position of their partition are missing and all others are written. One INSERT is one block, all or nothing, of one
+partition or of several. After an error, whatever it says, the writer waits until the INSERT cannot be running, reads
+the position, and sends only what is missing, each block in an INSERT of its own: see `processors.sink.isolation`. A
+worker that takes a partition over begins with the same two steps.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from time import monotonic
 from typing import TypeVar
 
 import msgspec
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
-from processors.clickhouse.errors import CertificateError, RejectedRowsError, UnavailableError
+from processors.clickhouse.codes import FaultKind
+from processors.clickhouse.errors import ClickHouseError, LeaseLostError
 from processors.engine.coalescer import Coalescer, finish_despite_cancel
+from processors.engine.errors import TableRolledBackError
+from processors.engine.metrics import WorkerMetrics
 from processors.engine.stage import Lease
 from processors.rejected import RejectionCode
 from processors.rejected_topic import RejectedTopic
-from processors.sink.insert import Sink
+from processors.sink.attempts import pause_seconds
+from processors.sink.insert import PositionReason, Sink
+from processors.sink.isolation import Isolation
+from processors.sink.outage_log import OutageLog
 from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks
 from schemas.clickhouse import Table
-from schemas.log_throttle import Outage
 
 FIRST_LOG = 1
 LINGER_SECONDS = 0.005
 """How long the first INSERT after a pause waits for blocks of other partitions."""
 INSERT_ROWS = 30_000
 """Maximum rows of an INSERT of several blocks; with more, ClickHouse needs hardly less time for each row."""
-BACKOFF = wait_exponential(multiplier=0.1, max=5.0)
-"""Seconds between attempts while ClickHouse is unavailable."""
+LAG_SECONDS = 10.0
+"""How long a table may show less than was written before it counts as rolled back: a replica can lag."""
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
+
+
+def _ignore() -> None:
+    """Do nothing."""
 
 
 class TableWriter:
     """Writes rows into one table. Blocks of several partitions share INSERTs, since each has a fixed cost."""
 
-    def __init__(self, table: Table, sink: Sink, rejected: RejectedTopic) -> None:
+    def __init__(self, table: Table, sink: Sink, rejected: RejectedTopic, metrics: WorkerMetrics | None = None) -> None:
         self.table = table
         self.log = FIRST_LOG
         """The log that the source offsets of the rows belong to."""
+        self.inserts = 0
+        """Number of INSERTs that were written."""
         self._sink = sink
         self._rejected = rejected
+        self._metrics = WorkerMetrics() if metrics is None else metrics
         self._lease: Lease = _no_lease
         self._positions: dict[int, int] = {}
+        self._shown: dict[int, int] = {}
+        """By partition, the position that the table must show at least: rows up to there were written or noted."""
         self._coalescer = Coalescer(
-            self._insert,
-            fits=fits_one_insert,
-            separable=lambda error: isinstance(error, RejectedRowsError),
-            linger_seconds=LINGER_SECONDS,
-            finish_on_cancel=True,
+            self._insert, fits=fits_one_insert, linger_seconds=LINGER_SECONDS, finish_on_cancel=True
         )
         self._waits = 0
-        self._outage = Outage()
+        self._outage = OutageLog(table.name)
+        self._isolation = Isolation(self, self._outage)
 
     @property
     def waiting(self) -> bool:
@@ -72,112 +80,148 @@ class TableWriter:
         self._lease = lease
 
     def position(self, partition: int) -> int:
-        """Return the highest source offset of *partition* that was loaded or written, -1 for none."""
+        """Return the highest source offset of *partition* that was loaded, written or rejected, -1 for none."""
         return self._positions[partition]
+
+    def shown(self, partition: int) -> int | None:
+        """Return the position of *partition* that the table has shown, None if it was not loaded; for any thread."""
+        return self._shown.get(partition)
+
+    async def until_it_works(self, work: Callable[[], T]) -> T:
+        """Return the result of *work*, which blocks, repeated in a thread until it raises no `ClickHouseError`."""
+        return await self._until_it_works(partial(self._in_thread, work))
 
     async def load_positions(self, partitions: Iterable[int]) -> dict[int, int]:
         """Read the position of each of *partitions* from the table, once no INSERT of theirs is running."""
-        return await self._retry_while_unavailable(partial(self._load_positions, list(partitions)))
+        positions = await self._until_it_works(partial(self._in_thread, self._read_positions, list(partitions)))
+        self._sink.renew_tokens(self.table, self.log, positions)
+        self._positions.update(positions)
+        self._shown.update(positions)
+        self._outage.answered()
+        return positions
 
-    async def write_rows(self, rows: Iterable[Row], partition: int) -> None:
-        """Write the *rows* that are not in the table; return when each is written or rejected."""
+    async def write_rows(self, rows: Iterable[Row], partition: int, on_refused: Callable[[], None] = _ignore) -> None:
+        """Write the *rows* that are not in the table; return when each is written or rejected.
+
+        Calls *on_refused* if ClickHouse works and does not take some of them, so that this may take long.
+        """
         for block in blocks(self.table, rows, partition, self.position(partition)):
-            await self._write_or_reject(block)
+            error: ClickHouseError | None = None
+            if not self._isolation.is_alone(partition):
+                error = await self._insert_together(block)
+                if error is None:
+                    continue
+            self._waits += 1
+            try:
+                await self._isolation.write(block, error, on_refused)
+                await self._note_rejected(block)
+            finally:
+                self._waits -= 1
 
-    async def _write_or_reject(self, block: Block) -> None:
-        """Write *block*; find the rows that ClickHouse rejects by halving and send them to `rejected.v1`."""
-        try:
-            await self._insert_with_retries(block)
-        except RejectedRowsError as error:
-            if len(block.rows) == 1:
-                await self._reject(block.rows[0], str(error))
-                self._positions[block.partition] = block.last_offset
-            else:
-                for half in block.halves():
-                    await self._write_or_reject(half)
+    async def missing(self, block: Block) -> Sequence[Block]:
+        """Return *block* itself, or the blocks of its rows that the table lacks, once no INSERT of them is running.
 
-    async def _insert_with_retries(self, block: Block) -> None:
+        Raises `TableRolledBackError` if the table shows less than was written.
+        """
+        position = await self._position_in_table(block.partition)
+        if position < block.first_offset:
+            return [block]
+        self._positions[block.partition] = max(position, self._positions[block.partition])
+        self._shown[block.partition] = max(position, self._shown[block.partition])
+        self._outage.answered()
+        return list(blocks(self.table, block.rows, block.partition, self._positions[block.partition]))
+
+    async def insert_alone(self, block: Block) -> None:
+        """Write *block* in an INSERT of its own."""
+        await finish_despite_cancel(self._insert([block]))
+
+    async def try_table(self) -> None:
+        """Insert no rows, or raise."""
+        await self._in_thread(self._sink.try_table, self.table)
+
+    async def try_rows(self, block: Block) -> None:
+        """Parse the rows of *block*; `RejectedRowsError` if they cannot be parsed."""
+        await self._in_thread(self._sink.try_rows, block)
+
+    async def reject(self, row: Row, code: RejectionCode, message: str) -> None:
+        """Write *row* to `rejected.v1`, and count it as done."""
+        names = [name for name, _ in self.table.columns]
+        content = msgspec.json.encode(dict(zip(names, msgspec.structs.astuple(row), strict=True)))
+        rejection = self._rejected.rejection(code, message, key=f"{row.project_id}/".encode())
+        await self._rejected.write([(rejection, content)])
+        self._positions[row.partition] = row.source_offset
+
+    def count_retry(self, kind: FaultKind) -> None:
+        """Count a failed INSERT that is repeated."""
+        self._metrics.insert_retries.labels(self.table.name, kind).inc()
+
+    def count_halved(self) -> None:
+        """Count a block that is halved."""
+        self._metrics.halved_blocks.labels(self.table.name).inc()
+
+    async def _insert_together(self, block: Block) -> ClickHouseError | None:
+        """Write *block* in an INSERT with others; return the error after which only the table knows what it has."""
         try:
             await self._coalescer.submit(block)
-        except UnavailableError as error:
-            self._log_unavailable(error)
-            await self._retry_while_unavailable(partial(self._insert_missing, block))
-
-    async def _insert_missing(self, block: Block) -> None:
-        """Insert the rows of *block* that the table lacks, after an error that left open which were written."""
-        await self._load_positions([block.partition])
-        for missing in blocks(self.table, block.rows, block.partition, self.position(block.partition)):
-            await finish_despite_cancel(self._insert([missing]))
+        except LeaseLostError:
+            raise
+        except ClickHouseError as error:
+            return error
+        return None
 
     async def _insert(self, together: Sequence[Block]) -> None:
         await asyncio.to_thread(self._sink.insert, together, self._lease)
+        self.inserts += 1
         for block in together:
-            self._positions[block.partition] = block.last_offset
-        self._log_available()
+            self._positions[block.partition] = self._shown[block.partition] = block.last_offset
+        self._outage.answered()
 
-    async def _load_positions(self, partitions: Sequence[int]) -> dict[int, int]:
-        positions = await finish_despite_cancel(asyncio.to_thread(self._read_positions, partitions))
-        self._positions.update(positions)
-        return positions
+    async def _note_rejected(self, block: Block) -> None:
+        """Note the position of *block* if its last row was rejected, so that the rows do not show it."""
+        number, position = block.partition, self._positions[block.partition]
+        if self._shown[number] < position:
+            note = partial(self._sink.note_position, self.table, self.log, number, position, PositionReason.REJECTED)
+            await self._until_it_works(partial(self._in_thread, note))
+            self._shown[number] = position
+
+    async def _position_in_table(self, partition: int) -> int:
+        """Return the position that the table shows; `TableRolledBackError` if it shows too little for too long."""
+        since, reads = monotonic(), 0
+        while True:
+            positions = await self._until_it_works(partial(self._in_thread, self._read_positions, [partition]))
+            position, known = positions[partition], self._shown[partition]
+            if position >= known:
+                return position
+            if monotonic() - since >= LAG_SECONDS:
+                raise TableRolledBackError(
+                    f"{self.table.name} shows source offset {position} for partition {partition}, but {known} was "
+                    f"written. The table was restored or emptied, or its newest rows were deleted. The next start "
+                    f"writes again what events.v1 and persons.v1 still have."
+                )
+            reads += 1
+            await asyncio.sleep(pause_seconds(reads))
 
     def _read_positions(self, partitions: Sequence[int]) -> dict[int, int]:
         self._sink.wait_for_running_inserts(self.table, self.log, partitions)
         return dict.fromkeys(partitions, -1) | self._sink.positions(self.table, self.log, partitions)
 
-    async def _retry_while_unavailable(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Return the result of *work*, retried with backoff until ClickHouse is available."""
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(UnavailableError), wait=BACKOFF, before_sleep=self._log_attempt
-        )
+    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        return await finish_despite_cancel(asyncio.to_thread(work, *arguments))
+
+    async def _until_it_works(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of *work*, which is repeated with pauses until it raises no `ClickHouseError`."""
+        failed = 0
         self._waits += 1
         try:
-            result: T = await retrying(work)
+            while True:
+                try:
+                    return await work()
+                except ClickHouseError as error:
+                    self._outage.failed(error)
+                failed += 1
+                await asyncio.sleep(pause_seconds(failed))
         finally:
             self._waits -= 1
-        self._log_available()
-        return result
-
-    def _log_attempt(self, attempt: RetryCallState) -> None:
-        if attempt.outcome is not None:
-            self._log_unavailable(attempt.outcome.exception())
-
-    def _log_unavailable(self, error: BaseException | None) -> None:
-        """Log the first failed attempt of an outage, and the first of each kind of error, then fewer and fewer."""
-        if error is None or (attempts := self._outage.failed(monotonic(), type(error))) is None:
-            return
-        values = (self.table.name, attempts.failed, attempts.seconds, reason(error))
-        if isinstance(error, CertificateError):
-            log.error(
-                "%s: waiting for ClickHouse, retrying until its certificate is valid: %d attempts failed in %.0f s. %s",
-                *values,
-            )
-        else:
-            log.warning(
-                "%s: waiting for ClickHouse, retrying until it answers: %d attempts failed in %.0f s. "
-                "The last error: %s",
-                *values,
-            )
-
-    def _log_available(self) -> None:
-        if (attempts := self._outage.succeeded(monotonic())) is not None:
-            log.info(
-                "%s: ClickHouse is available again: %d attempts failed in %.0f s",
-                *(self.table.name, attempts.failed, attempts.seconds),
-            )
-
-    async def _reject(self, row: Row, message: str) -> None:
-        names = [name for name, _ in self.table.columns]
-        content = msgspec.json.encode(dict(zip(names, msgspec.structs.astuple(row), strict=True)))
-        reason = self._rejected.rejection(RejectionCode.ROW_REJECTED, message, key=f"{row.project_id}/".encode())
-        await self._rejected.write([(reason, content)])
-
-
-def reason(error: BaseException) -> str:
-    """Return why *error* was raised: the system's reason of a connection that failed, otherwise its own text."""
-    cause: BaseException | None = None if isinstance(error, CertificateError) else error
-    while cause is not None and not (isinstance(cause, OSError) and str(cause)):
-        cause = cause.__cause__ or cause.__context__
-    return str(error) if cause is None else str(cause)
 
 
 def _no_lease() -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from processors.clickhouse.errors import LeaseLostError, RejectedRowsError, UnavailableError
+from processors.clickhouse.errors import ClickHouseError, LeaseLostError, RejectedRowsError, UnavailableError
 from processors.engine.stage import Lease
 from processors.sink.insert import LEASE_MARGIN_SECONDS, PositionReason
 from processors.sink.rows import Block, PersonRow, Row
@@ -29,6 +29,7 @@ class MemorySink:
         self.inserts = 0
         """Number of INSERTs received."""
         self._done: set[tuple[Any, ...]] = set()
+        self._renewed: dict[int, int] = defaultdict(int)
 
     def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
         """Return the position of each partition of *log* that has one."""
@@ -59,7 +60,13 @@ class MemorySink:
         rows = [row for block in blocks for row in block.rows]
         for row in rows:
             _check_times(row)
-        name = (table.name, *((block.log, block.partition, block.first_offset, block.last_offset) for block in blocks))
+        name = (
+            table.name,
+            *(
+                (block.log, block.partition, block.first_offset, block.last_offset, self._renewed[block.partition])
+                for block in blocks
+            ),
+        )
         if name not in self._done:
             if time.monotonic() >= lease() - LEASE_MARGIN_SECONDS:
                 raise LeaseLostError("the lease had ended")
@@ -80,6 +87,12 @@ class MemorySink:
         for row in block.rows:
             _check_times(row)
 
+    def renew_tokens(self, table: Table, log: int, partitions: Iterable[int]) -> None:
+        """Keep blocks that are equal to earlier ones from now on."""
+        del table, log
+        for partition in partitions:
+            self._renewed[partition] += 1
+
     def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
         """Return at once: no INSERT runs in the background."""
         del table, log, partitions
@@ -88,6 +101,41 @@ class MemorySink:
     def _check_reachable(self) -> None:
         if not self.reachable:
             raise UnavailableError("not reachable")
+
+
+class FaultySink(MemorySink):
+    """A sink whose INSERTs fail as `fault` says: with the error that it returns for their blocks, None for none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fault: Callable[[Sequence[Block]], ClickHouseError | None] = lambda blocks: None  # noqa: ARG005
+        self.writes_despite_errors = False
+        """Whether the rows are kept, as with an error after they were stored."""
+        self.table_fault: ClickHouseError | None = None
+        """The error of an INSERT without rows."""
+        self.calls: list[tuple[str, int]] = []
+        """Each INSERT with its number of rows, and each question for positions with its number of partitions."""
+
+    def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
+        """Note the call, and return the positions."""
+        self.calls.append(("positions", len(list(partitions))))
+        return super().positions(table, log, partitions)
+
+    def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
+        """Insert *blocks*, or raise what `fault` returns."""
+        self.calls.append(("insert", sum(len(block.rows) for block in blocks)))
+        if (error := self.fault(blocks)) is None:
+            super().insert(blocks, lease)
+            return
+        if self.writes_despite_errors:
+            super().insert(blocks, lease)
+        raise error
+
+    def try_table(self, table: Table) -> None:
+        """Raise `table_fault`, if there is one."""
+        super().try_table(table)
+        if self.table_fault is not None:
+            raise self.table_fault
 
 
 class HeldSink(MemorySink):

@@ -21,6 +21,7 @@ from gateway.ingest.validate import validate_items
 from gateway.settings import GatewaySettings
 from processors.clickhouse.errors import LeaseLostError, MigrationError
 from processors.engine import errors as engine_errors
+from processors.engine import metrics as worker_metrics
 from processors.engine.exit import exit_code
 from processors.rejected import RejectionCode
 from schemas.settings import declarations
@@ -156,10 +157,18 @@ def test_metrics_are_those_of_the_code() -> None:
     ]
 
 
+def test_metrics_of_workers_are_those_of_the_code() -> None:
+    declared = [metric for metric in vars(worker_metrics).values() if isinstance(metric, worker_metrics.Metric)]
+
+    assert [[quoted(row[0])[0], quoted(row[1]), row[2]] for row in OPERATIONS.rows("Worker metrics")] == [
+        [metric.name, list(metric.labels), metric.about] for metric in declared
+    ]
+
+
 def test_metric_in_the_text_exists() -> None:
-    declared = set(OPERATIONS.names("Metrics"))
+    declared = {*OPERATIONS.names("Metrics"), *OPERATIONS.names("Worker metrics")}
     pages = [document for document in PAGES if str(document) != "CHANGELOG.md"]
-    names = {name for document in pages for name in re.findall(r"sequence_gateway_\w+", document.prose)}
+    names = {name for document in pages for name in re.findall(r"sequence_(?:gateway|worker|sink)_\w+", document.prose)}
 
     assert {name.removesuffix("_total") for name in names} == declared
 

@@ -33,17 +33,25 @@ def test_error_without_a_code_is_an_outage_unless_its_statement_was_sent() -> No
     ("text", "expected"),
     [
         (
-            "Received ClickHouse exception, code: 6, server response: Code: 6. DB::Exception: Cannot parse string "
-            "'secret' as Int32: syntax error at begin of string. Note: there are toInt32OrZero: while executing "
-            "'FUNCTION toInt32(user_id)'. (CANNOT_PARSE_TEXT) (for url http://127.0.0.1:1)",
-            "Code: 6. DB::Exception: Cannot parse string '…' as Int32: syntax error at begin of string "
-            "(CANNOT_PARSE_TEXT)",
+            (
+                "Received ClickHouse exception, code: 6, server response: Code: 6. DB::Exception: Cannot parse string "
+                "'secret' as Int32: syntax error at begin of string. Note: there are toInt32OrZero: while executing "
+                "'FUNCTION toInt32(user_id)'. (CANNOT_PARSE_TEXT) (for url http://127.0.0.1:1)"
+            ),
+            (
+                "Code: 6. DB::Exception: Cannot parse string '…' as Int32: syntax error at begin of string "
+                "(CANNOT_PARSE_TEXT)"
+            ),
         ),
         (
-            "Code: 469. DB::Exception: Constraint `c1` for table d.events (1-2) is violated at row 1. Expression: "
-            "(price < 7). Column values: price = 8. (VIOLATED_CONSTRAINT)",
-            "Code: 469. DB::Exception: Constraint `c1` for table d.events (1-2) is violated at row 1. Expression: "
-            "(price < 7) (VIOLATED_CONSTRAINT)",
+            (
+                "Code: 469. DB::Exception: Constraint `c1` for table d.events (1-2) is violated at row 1. Expression: "
+                "(price < 7). Column values: price = 8. (VIOLATED_CONSTRAINT)"
+            ),
+            (
+                "Code: 469. DB::Exception: Constraint `c1` for table d.events (1-2) is violated at row 1. Expression: "
+                "(price < 7) (VIOLATED_CONSTRAINT)"
+            ),
         ),
         (
             'Code: 117. DB::Exception: Cannot parse JSON object here: {"card":"4111"}: (at row 3)\nRow 1: "x"',

@@ -73,20 +73,6 @@ async def test_error_reaches_every_waiter_and_the_next_write_succeeds(writer: Wr
     assert writer.writes == [["a", "b"], ["c"]]
 
 
-async def test_separable_error_reaches_only_the_item_at_fault() -> None:
-    writes: list[list[str]] = []
-
-    async def write(items: Sequence[str]) -> None:
-        writes.append(list(items))
-        if "b" in items:
-            raise ValueError("b")
-
-    coalescer = Coalescer(write, separable=lambda error: isinstance(error, ValueError))
-    outcomes = await asyncio.gather(*await submit(coalescer, "abc"), return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [type(None), ValueError, type(None)]
-    assert writes == [["a", "b", "c"], ["a"], ["b"], ["c"]]
-
-
 async def test_cancelled_waiter_does_not_cancel_the_others(writer: Writer) -> None:
     coalescer = Coalescer(writer.write)
     cancelled, other = await submit(coalescer, "ab")
@@ -109,16 +95,6 @@ async def test_item_cancelled_before_its_write_is_not_written(writer: Writer) ->
     writer.may_end.set()
     await asyncio.gather(first, third)
     assert writer.writes == [["a"], ["c"]]
-
-
-async def test_item_cancelled_before_it_is_written_alone_is_not_written(writer: Writer) -> None:
-    writer.error = ValueError("one of them")
-    coalescer = Coalescer(writer.write, separable=lambda error: isinstance(error, ValueError), finish_on_cancel=True)
-    first, second = await submit(coalescer, "ab")
-    second.cancel()
-    writer.may_end.set()
-    await asyncio.gather(first, second, return_exceptions=True)
-    assert writer.writes == [["a", "b"], ["a"]]
 
 
 async def test_cancelled_waiter_waits_for_the_end_of_its_write(writer: Writer) -> None:

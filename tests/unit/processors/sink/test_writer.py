@@ -7,14 +7,13 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
-from tenacity import wait_none
 
-from processors.clickhouse.errors import CertificateError, RejectedRowsError, UnavailableError
+from processors.clickhouse.errors import CertificateError, UnavailableError
 from processors.engine.coalescer import Coalescer
 from processors.engine.stage import Lease
 from processors.rejected_topic import RejectedTopic
 from processors.sink.rows import BLOCK_BYTES, Block, Row
-from processors.sink.writer import INSERT_ROWS, TableWriter, fits_one_insert, reason
+from processors.sink.writer import INSERT_ROWS, TableWriter, fits_one_insert
 from schemas.clickhouse import EVENTS
 from schemas.topics import Topics
 from tests.contracts.sinks import row_positions, tracks, unstorable, valid_lease
@@ -22,6 +21,11 @@ from tests.fakes.outputs import MemoryOutputs
 from tests.fakes.sink import HeldSink, MemorySink
 
 PARTITIONS = range(4)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processors.sink.attempts.LONGEST_PAUSE_SECONDS", 0.0)
 
 
 async def started(sink: MemorySink, outputs: MemoryOutputs | None = None) -> TableWriter:
@@ -97,21 +101,8 @@ async def test_rejected_rows_do_not_affect_other_blocks_of_the_insert() -> None:
     assert [writer.position(partition) for partition in (0, 1, 2)] == [4, 4, 4]
 
 
-async def test_error_that_rejects_rows_fails_only_their_block() -> None:
-    sink = MemorySink()
-
-    async def insert(together: Sequence[Block]) -> None:
-        sink.insert(together, valid_lease)
-
-    coalescer = Coalescer(insert, fits=fits_one_insert, separable=lambda error: isinstance(error, RejectedRowsError))
-    good, bad = Block(EVENTS, 0, tracks(range(5))), Block(EVENTS, 1, [unstorable(row) for row in tracks(range(5), 1)])
-    outcomes = await asyncio.gather(coalescer.submit(good), coalescer.submit(bad), return_exceptions=True)
-
-    assert [type(outcome) for outcome in outcomes] == [type(None), RejectedRowsError]
-
-
 async def test_lost_response_of_a_shared_insert_doubles_no_row(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="processors.sink.writer")
+    caplog.set_level("INFO", logger="processors.sink.outage_log")
     sink = MemorySink()
     writer = await started(sink)
     sink.responses_lost = 1
@@ -133,11 +124,8 @@ class OutageSink(MemorySink):
         super().insert(blocks, lease)
 
 
-async def test_unverified_certificate_is_logged_at_error_within_an_outage(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    caplog.set_level("INFO", logger="processors.sink.writer")
-    monkeypatch.setattr("processors.sink.writer.BACKOFF", wait_none())
+async def test_unverified_certificate_is_logged_at_error_within_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="processors.sink.outage_log")
     sink = OutageSink()
     writer = await started(sink)
     expired = [CertificateError("the certificate has expired"), CertificateError("the certificate has expired")]
@@ -180,11 +168,8 @@ async def test_cancelled_block_in_a_running_insert_waits_for_its_end() -> None:
     assert stored(sink) == row_positions(range(5), 0)
 
 
-async def test_outage_of_clickhouse_is_one_line_and_its_end_another(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    caplog.set_level("INFO", logger="processors.sink.writer")
-    monkeypatch.setattr("processors.sink.writer.BACKOFF", wait_none())
+async def test_outage_of_clickhouse_is_one_line_and_its_end_another(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="processors.sink.outage_log")
     sink = OutageSink()
     writer = await started(sink)
     sink.errors = [UnavailableError("refused") for _ in range(300)]
@@ -195,13 +180,3 @@ async def test_outage_of_clickhouse_is_one_line_and_its_end_another(
         "events: waiting for ClickHouse, retrying until it answers: 1 attempts failed in 0 s. The last error: refused"
     )
     assert last.startswith("events: ClickHouse is available again: 300 attempts failed in ")
-
-
-def test_reason_of_a_failed_attempt_is_that_of_the_system() -> None:
-    wrapped = UnavailableError("Error HTTPConnectionPool(…): Max retries exceeded")
-    wrapped.__cause__ = ConnectionRefusedError(111, "Connection refused")
-
-    assert reason(wrapped) == "[Errno 111] Connection refused"
-    wrapped.__cause__ = TimeoutError("timed out")
-    assert reason(wrapped) == "timed out"
-    assert reason(UnavailableError("Code: 252. Too many parts")) == "Code: 252. Too many parts"
