@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from tests.faults import faked_clock
+from tests.faults.log_lines import CLOCK_IS_WRONG
 from tests.faults.stack import Stack
 from tests.faults.trial import Step, Trial
 from tests.support.services import eventually
@@ -17,7 +18,6 @@ HOUR_SECONDS = 3_600
 YEAR_SECONDS = 365 * 24 * HOUR_SECONDS
 EFFECT_SECONDS = 8.0
 """Load with the wrong clock."""
-TELLING = "clock"
 
 
 def with_clocks(stack: Stack) -> None:
@@ -67,7 +67,7 @@ def require_warning(trial: Trial) -> None:
 
     def warned() -> bool:
         lines = [line for service in trial.stack.services("dedupe") for line in trial.stack.log(service).splitlines()]
-        return any(" WARNING " in line and TELLING in line for line in lines)
+        return any(" WARNING " in line and CLOCK_IS_WRONG in line for line in lines)
 
     eventually(warned, "a dedupe worker warns of a clock", within_seconds=30)
 

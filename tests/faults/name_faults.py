@@ -52,7 +52,7 @@ def clean_project(trial: Trial, title: str) -> Iterator[None]:
     token = asyncio.run(_token(stack, f"clean-{int(time.time() * 1000)}"))
     over = threading.Event()
     waits: list[float] = []
-    watching = threading.Thread(target=_watch, args=(stack, token, over, waits))
+    watching = threading.Thread(target=_watch, args=(trial, token, over, waits))
     watching.start()
     try:
         yield
@@ -75,19 +75,21 @@ async def _token(stack: Stack, project: str) -> str:
     return await create_token(stack.kafka, project)
 
 
-def _watch(stack: Stack, token: str, over: threading.Event, waits: list[float]) -> None:
+def _watch(trial: Trial, token: str, over: threading.Event, waits: list[float]) -> None:
+    stack = trial.stack
     headers = {"Authorization": f"Bearer {token}"}
     for number in itertools.count():
         if over.wait(1.0):
             return
         name = f"{token[-8:]}-{number}"
-        item = {"type": "track", "messageId": name, "userId": "ada", "event": "Clean"}
+        item: dict[str, Any] = {"type": "track", "messageId": name, "userId": "ada", "event": "Clean", "properties": {}}
         began = time.monotonic()
         response = requests.post(
             f"{stack.gateways[0]}/event/batch", json={"batch": [item]}, headers=headers, timeout=30
         )
         if response.status_code != 200:  # a token is known to each gateway within a second
             continue
+        trial.ledger.settle(trial.ledger.add([item]), {0: "acknowledged"})
         waits.append(_seconds_until_visible(stack, name, began))
 
 
