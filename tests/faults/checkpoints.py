@@ -24,6 +24,8 @@ def in_turn(*faults: tuple[str, Step], fill_seconds: float = FILL_SECONDS) -> St
                 fault(trial)
                 checkpoint(trial, name, fill_seconds=fill_seconds)
             except Exception as failure:  # noqa: BLE001  # the faults after it still give information
+                if not trial.client.sending:
+                    trial.client.start(rate=trial.scenario.rate)
                 trial.violations[f"{name}: failed"] = 1
                 trial.notes.append(f"{name}: {''.join(traceback.format_exception(failure))[-1500:]}")
 

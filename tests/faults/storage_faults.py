@@ -7,12 +7,14 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from tests.faults.row_deletions import ITEM_TABLES, KINDS, Then, delete, newest, oldest
+from tests.faults.row_deletions import ITEM_TABLES, KINDS, Then, delete, newest, oldest, rows_of
 from tests.faults.stack import TABLES, Stack
 from tests.faults.trial import Step, Trial
 from tests.support.services import eventually
 
+BLOCK_ROWS = 40
 LOAD_SECONDS = 6.0
 """Load between two faults: some hundred rows of each partition."""
 
@@ -117,6 +119,33 @@ def deleting(kind: str, *, keep: bool) -> Step:
     return deletes
 
 
+def deleting_one_block(trial: Trial) -> None:
+    """Delete the rows of one INSERT, the newest ones: they come back although ClickHouse has seen its token before."""
+    stack, client = trial.stack, trial.client
+    client.stop()
+    time.sleep(3)
+    name = f"block-{time.time_ns()}"
+    client.send([_track(f"{name}-{number}") for number in range(BLOCK_ROWS)])
+    mine = f"startsWith(message_id, '{name}')"
+    eventually(lambda: len(rows_of(stack, "events", mine)) == BLOCK_ROWS, "the rows are stored")
+    time.sleep(3)  # Their offsets are committed.
+    with stack.held(*stack.services("sink")):
+        delete(stack, trial.ledger, "events", mine, kind="ALTER DELETE", then="come back")
+    eventually(lambda: len(rows_of(stack, "events", mine)) == BLOCK_ROWS, "the rows are stored again")
+    client.start(rate=trial.scenario.rate)
+
+
+def _track(message_id: str) -> dict[str, Any]:
+    return {
+        "type": "track",
+        "messageId": message_id,
+        "userId": "ada",
+        "event": "Order Completed",
+        "timestamp": "2026-01-01T00:00:00.000Z",
+        "properties": {},
+    }
+
+
 def dropping_partition(*, keep: bool) -> Step:
     """Drop the month of `events` while the sinks are stopped."""
 
@@ -160,6 +189,7 @@ STORAGE = (
 DELETIONS = (
     ("DELETE", deleting("DELETE", keep=False)),
     ("ALTER DELETE", deleting("ALTER DELETE", keep=False)),
+    ("DELETE of one block", deleting_one_block),
     ("DELETE of states", deleting_states("DELETE")),
     ("ALTER DELETE of states", deleting_states("ALTER DELETE")),
     ("DROP PARTITION", dropping_partition(keep=False)),

@@ -37,7 +37,7 @@ def test_fault_that_fails_is_a_violation_and_the_next_one_is_injected() -> None:
     def failing(trial: Any) -> None:
         raise RuntimeError(f"failed, {len(trial.notes)}")
 
-    trial: Any = SimpleNamespace(violations={}, notes=[])
+    trial: Any = SimpleNamespace(violations={}, notes=[], client=SimpleNamespace(sending=True))
     in_turn(("first", failing), ("second", failing))(trial)
     assert trial.violations == {"first: failed": 1, "second: failed": 1}
     assert "failed, 1" in trial.notes[1]
