@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.faults.data_faults import filling_disk, small_disk
+from tests.faults.checkpoints import in_turn
+from tests.faults.data_faults import filling_disk, losing_responses, small_disk
+from tests.faults.deployment_faults import adding_partitions
+from tests.faults.name_faults import heavy_request
 from tests.faults.process_faults import (
     SETTLE_SECONDS,
     killing_at_failpoints,
@@ -13,7 +16,9 @@ from tests.faults.process_faults import (
     repeatedly,
     resuming_late,
 )
+from tests.faults.storage_faults import deleting
 from tests.faults.trial import Scenario, Step
+from tests.faults.view_faults import ONCE, throwing
 
 
 def _without(
@@ -28,6 +33,12 @@ def _without(
         settle_seconds=SETTLE_SECONDS if inject is resuming_late else 0,
         must_violate=violations,
     )
+
+
+def _of_one_fault(mechanism: str, fault: Step, *violations: str) -> Scenario:
+    """Return the control with one *fault* of those that share a stack otherwise."""
+    checked = in_turn(("fault", fault), fill_seconds=5.0)
+    return _without(mechanism, 1, checked, violations or ("fault: lost", "fault: doubled"))
 
 
 CONTROLS = [
@@ -45,4 +56,15 @@ CONTROLS = [
     _without(
         "contiguous_in", 1, repeatedly(nothing, pause_seconds=30), ("lost", "wrong_persons"), SEQUENCE_TEST_LOSE="300"
     ),
+    replace(_without("positions_after_errors", 10, losing_responses, ("doubled",)), proxied=True),
+    _of_one_fault(
+        "view_errors_ignored",
+        throwing("throws", ONCE, is_named=False),
+        "throws: rows of the healthy view lost or doubled",
+        "throws: rejected by the sink",
+        "fault: doubled",
+    ),
+    _without("halving", 1, heavy_request, ("heavy request: clean events never visible",), rate=100),
+    _of_one_fault("partitions", adding_partitions, "partitions added: tracks counted twice"),
+    _of_one_fault("noted_positions", deleting("DELETE", keep=True), "fault: undeleted"),
 ]

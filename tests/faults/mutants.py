@@ -7,13 +7,15 @@ at the start, so no control becomes harmless by a rename.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from faust.types import TP
 
+from gateway.kafka import partitions as gateway_partitions
 from processors.dedupe import decision
 from processors.engine import contiguous, failpoints
+from processors.engine import deployment as worker_deployment
 from processors.engine.changelog_table import ChangelogTable
 from processors.engine.partition_task import PartitionTask
 from processors.engine.producer import Output
@@ -21,6 +23,8 @@ from processors.engine.stage import Put, RecordBatch, SourceRecord
 from processors.persons import replay
 from processors.sink import rows
 from processors.sink.writer import TableWriter
+from schemas.projects import Deployment
+from tests.faults import sink_mutants
 
 Patch = Callable[[object, str, Any], None]
 """Replaces an attribute that exists: `replace`, or pytest's `monkeypatch.setattr`."""
@@ -112,6 +116,16 @@ def fail_fast(patch: Patch) -> None:
     patch(PartitionTask, "process", process)
 
 
+def partitions(patch: Patch) -> None:
+    """Take whatever number of partitions the topics have."""
+
+    def no_difference(deployment: Deployment | None, counts: Mapping[str, int]) -> None:
+        del deployment, counts
+
+    patch(gateway_partitions, "different_partitions", no_difference)
+    patch(worker_deployment, "different_partitions", no_difference)
+
+
 def join(patch: Patch) -> None:
     """Let a stale record of `persons.v1` replace the person in the local state."""
 
@@ -124,6 +138,19 @@ def join(patch: Patch) -> None:
 
 MUTANTS: dict[str, Callable[[Patch], None]] = {
     mutant.__name__: mutant
-    for mutant in (produce_before_apply, origins, contiguous_in, contiguous_out, sink_position, fail_fast, join)
+    for mutant in (
+        produce_before_apply,
+        origins,
+        contiguous_in,
+        contiguous_out,
+        sink_position,
+        fail_fast,
+        join,
+        partitions,
+        sink_mutants.positions_after_errors,
+        sink_mutants.view_errors_ignored,
+        sink_mutants.halving,
+        sink_mutants.noted_positions,
+    )
 }
 """By the name that `SEQUENCE_TEST_WITHOUT` gives."""
