@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from processors.engine.changelog_table import ChangelogTable
 from processors.engine.producer import Output
-from processors.engine.stage import AssignedOffsets, Lease, Put, RecordBatch, SourceRecord
-from processors.persons.fold import fold_batch
+from processors.engine.stage import AssignedOffsets, InputOffsets, Lease, Put, RecordBatch, SourceRecord
+from processors.persons.fold import KeyedIdentify, Part, fold_batch, in_parts
 from processors.persons.replay import STALE_KEYS, stale_keys
 from processors.rejected import RejectedRecord, RejectionCode
 from processors.rejected_topic import RejectedTopic
 from schemas.items import Identify
-from schemas.persons import decode_person
 from schemas.records import InvalidRecordError, decode_item, encode_item, person_key
 from schemas.topics import Topics
 
@@ -35,10 +35,10 @@ class FoldStage:
     async def start(self, lease: Lease) -> None:
         """Do nothing: `persons.v1` has one writer for each partition, and the table detects another."""
 
-    async def assigned(self, partitions: frozenset[int]) -> AssignedOffsets:
+    async def assigned(self, inputs: Mapping[int, InputOffsets]) -> AssignedOffsets:
         """Return the processed offsets that the table has, after publishing persons whose newest record is stale."""
-        positions = await self._persons.positions(self.topic, partitions)
-        for partition in partitions:
+        positions = await self._persons.positions(self.topic, inputs)
+        for partition in inputs:
             await self._publish_stale(partition)
         return positions
 
@@ -52,23 +52,32 @@ class FoldStage:
                 partition, outputs, [(STALE_KEYS, None, 0)], processed_offset=state.processed_offset
             )
 
+    def commit_metadata(self, partition: int) -> str:
+        """Return nothing: the local state and its log tell what is processed."""
+        del partition
+        return ""
+
     async def process(self, batch: RecordBatch) -> None:
         """Fold the identifies of *batch* and write the persons that changed."""
-        state = self._persons.partition(batch.partition)
-        identifies: list[tuple[bytes, Identify]] = []
+        identifies: list[KeyedIdentify] = []
+        offsets: list[int] = []
         rejected: list[RejectedRecord] = []
         for record in batch.records:
             try:
                 identifies.append((record.key or b"", _identify(record)))
+                offsets.append(record.offset)
             except InvalidRecordError as error:
                 rejected.append(RejectedRecord(record, RejectionCode.NOT_AN_ITEM, str(error)))
         await self._rejected.write_records(rejected)
-        keys = list({key for key, _ in identifies})
-        persons = {
-            key: None if value is None else decode_person(value)
-            for key, value in zip(keys, state.get_many(keys), strict=True)
-        }
-        folded = fold_batch(identifies, persons)
+        folded = 0
+        for part in in_parts(identifies, self._persons.partition(batch.partition).get_many):
+            await self._write(batch.partition, part, offsets[folded + len(part.identifies) - 1])
+            folded += len(part.identifies)
+        if not identifies or offsets[-1] != batch.last_offset:
+            await self._persons.write(batch.partition, [], [], processed_offset=batch.last_offset)
+
+    async def _write(self, partition: int, part: Part, last_offset: int) -> None:
+        folded = fold_batch(part.identifies, part.persons)
         await self._rejected.write(
             (
                 self._rejected.rejection(code, message, key=key, message_id=identify.message_id),
@@ -78,7 +87,7 @@ class FoldStage:
         )
         outputs = [Output(key, value) for key, value in folded.changed.items()]
         puts: list[Put] = [(key, value, 0) for key, value in folded.changed.items()]
-        await self._persons.write(batch.partition, outputs, puts, processed_offset=batch.last_offset)
+        await self._persons.write(partition, outputs, puts, processed_offset=last_offset)
 
     async def stop(self) -> None:
         """Log the last rejections; the stage holds no resources."""

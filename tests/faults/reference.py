@@ -14,6 +14,9 @@ from schemas.items import Identify, Item
 from schemas.records import InvalidRecordError, decode_item
 from tests.faults.ledger import SourceOffset
 
+Write = tuple[str, bool, str, bytes]
+"""Time, whether it removes the trait, messageId and JSON text."""
+
 
 def counted(records: Iterable[Any], window_ms: int) -> dict[SourceOffset, Item]:
     """Return the items that count, by source offset: the first of each messageId in each window."""
@@ -33,9 +36,9 @@ def counted(records: Iterable[Any], window_ms: int) -> dict[SourceOffset, Item]:
 def persons(items: Iterable[Item]) -> dict[str, tuple[dict[str, Any], str, str]]:
     """Return, by user, the visible traits and the times of the first and the last identify.
 
-    Per trait the largest (time, messageId, text) wins; null removes the trait.
+    Per trait the largest (time, messageId, text) wins; null removes the trait, and wins over values of its time.
     """
-    writes: dict[str, dict[str, tuple[str, str, bytes]]] = {}
+    writes: dict[str, dict[str, Write]] = {}
     times: dict[str, list[str]] = {}
     for item in items:
         if not isinstance(item, Identify):
@@ -43,11 +46,11 @@ def persons(items: Iterable[Item]) -> dict[str, tuple[dict[str, Any], str, str]]
         times.setdefault(item.user_id, []).append(item.timestamp)
         standing = writes.setdefault(item.user_id, {})
         for name, value in orjson.loads(bytes(item.traits)).items():
-            write = (item.timestamp, item.message_id, orjson.dumps(value))
+            write = (item.timestamp, value is None, item.message_id, orjson.dumps(value))
             standing[name] = max(write, standing.get(name, write))
     return {user: (_visible(writes[user]), min(mine), max(mine)) for user, mine in times.items()}
 
 
-def _visible(standing: dict[str, tuple[str, str, bytes]]) -> dict[str, Any]:
-    traits = {name: orjson.loads(value) for name, (_, _, value) in standing.items()}
+def _visible(standing: dict[str, Write]) -> dict[str, Any]:
+    traits = {name: orjson.loads(value) for name, (*_, value) in standing.items()}
     return {name: value for name, value in traits.items() if value is not None}

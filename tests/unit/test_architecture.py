@@ -60,8 +60,8 @@ PRIVATE_NAMES = {
 
 PURE = (
     "processors/dedupe/decision.py",
-    "processors/persons/fold.py",
-    "processors/persons/replay.py",
+    *(f"processors/persons/{name}.py" for name in ("fold", "replay", "size")),
+    "processors/sink/null_keys.py",
     "processors/sink/rows.py",
     "gateway/admission.py",
     *("gateway/http/sender_budget.py", "gateway/http/time_share.py"),

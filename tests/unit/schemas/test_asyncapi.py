@@ -16,9 +16,10 @@ from ruamel.yaml import YAML
 from gateway.ingest.rejections import Code
 from schemas import records
 from schemas.items import Identify, Rejection, Track
-from schemas.persons import PERSON_LIMIT_BYTES, Person, encode_person, fold
+from schemas.persons import PERSON_LIMIT_BYTES, REMOVAL_RESERVE_BYTES, PersonRecord, encode_person, fold
 from schemas.projects import (
     Burst,
+    Deployment,
     Disabled,
     Entry,
     ProjectCreation,
@@ -30,13 +31,14 @@ from schemas.projects import (
     digest,
     encode_entry,
 )
-from schemas.topics import Topics
+from schemas.topics import VERSION, Topics
 from tests.unit.gateway.ingest.test_examples import EXAMPLES
+from tests.unit.schemas.test_persons import EARLIER
 
 FILE = Path(__file__).parents[3] / "schemas" / "asyncapi.yaml"
 DOCUMENT: dict[str, Any] = YAML(typ="safe").load(FILE.read_text())
 STRUCTS: dict[str, type[msgspec.Struct]] = {
-    each.__name__: each for each in (Track, Identify, Person, Rejection, *get_args(Entry))
+    each.__name__.removesuffix("Record"): each for each in (Track, Identify, PersonRecord, Rejection, *get_args(Entry))
 }
 
 
@@ -137,7 +139,13 @@ def test_person_matches_its_schema() -> None:
     person = fold(None, Identify("p", "m", "u", noon, noon, traits=Raw(b'{"plan":null,"city":"Ulm"}')))
 
     assert violations("Person", json.loads(encode_person(person))) == []
-    assert f"{PERSON_LIMIT_BYTES:,} bytes" in DOCUMENT["components"]["schemas"]["Person"]["description"]
+    description = DOCUMENT["components"]["schemas"]["Person"]["description"]
+    assert f"{PERSON_LIMIT_BYTES:,} bytes" in description
+    assert f"or {PERSON_LIMIT_BYTES + REMOVAL_RESERVE_BYTES:,}" in description
+
+
+def test_person_of_an_earlier_version_matches_its_schema() -> None:
+    assert violations("Person", json.loads(EARLIER)) == []
 
 
 @pytest.mark.parametrize("content", [b"{}", b"\xff", b"x" * (records.REJECTED_CONTENT_LIMIT_BYTES + 1)])
@@ -163,6 +171,7 @@ def test_rejection_matches_its_schema(content: bytes, code: Code) -> None:
         (Revocation(1), digest("a"), ""),
         (Rotation(1), digest("a"), digest("b")),
         (Use("2026-01-31"), digest("a"), ""),
+        (Deployment(4, 1), VERSION, ""),
     ],
 )
 def test_entry_of_projects_matches_its_schema(entry: Entry, subject: str, part: str) -> None:
