@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import click
 
+from deploy.commands.audit import audit_command
+from deploy.commands.positions import positions
 from deploy.commands.projects import project, token
 from deploy.commands.services import gateway, up, worker
 from deploy.commands.sql import sql_command
@@ -22,7 +24,7 @@ from deploy.logging import silence_clients
 from deploy.open_files import open_standard_streams, raise_limit
 
 _SERVICES = (up, gateway, worker)
-_COMMANDS = (*_SERVICES, sql_command, topics, tables, project, token)
+_COMMANDS = (*_SERVICES, sql_command, topics, tables, positions, audit_command, project, token)
 _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2]
 
 

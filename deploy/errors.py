@@ -9,6 +9,7 @@ DeployError
 ├── FetchError            a file of Kafka's cannot be fetched, or its checksum differs
 ├── ServiceError          a service of the local stack does not become ready
 ├── SqlError              a statement of `sequence sql` fails
+├── OperateError          tables or positions are not as a command needs them; nothing was changed
 └── MissingExtraError     an optional dependency is not installed
 """
 
@@ -49,6 +50,10 @@ class ServiceError(DeployError):
 
 class SqlError(DeployError):
     """A statement failed, or ClickHouse did not answer; the message has ClickHouse's own text."""
+
+
+class OperateError(DeployError):
+    """Tables, positions or a consumer group are not as a command needs them. The message says what was changed."""
 
 
 class MissingExtraError(DeployError):

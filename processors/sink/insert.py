@@ -7,6 +7,7 @@ its sender's timeout writes nothing either: a sender that has given up knows tha
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -53,6 +54,9 @@ _SETTINGS = {
     "type_json_skip_duplicated_paths": 1,
 }
 
+_REFILL = "sequence refill "
+"""Beginning of the comment by which INSERTs of `insert_missing` are found."""
+
 
 class PositionReason(StrEnum):
     """Why a position is noted in `_positions`: the rows up to it do not show it."""
@@ -92,6 +96,12 @@ class Sink(Protocol):
     def try_rows(self, block: Block) -> None:
         """Parse the rows of *block* and write nothing; `RejectedRowsError` if a value cannot be parsed."""
 
+    def renew_tokens(self, table: Table, log: int, partitions: Iterable[int]) -> None:
+        """Use new deduplication tokens for *partitions* of *log* from now on.
+
+        Rows that were written once may have been deleted since: with the old token ClickHouse would drop them.
+        """
+
     def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
         """Return when no INSERT into *table* from *partitions* of *log* is running.
 
@@ -105,6 +115,7 @@ class ClickHouseSink:
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
         self._clock: ServerClock | None = None
+        self._token_suffixes: dict[tuple[str, int, int], str] = {}
 
     def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
         """Return the position in *table* of each partition of *log* that has one."""
@@ -139,7 +150,7 @@ class ClickHouseSink:
         in_time = (
             f"throwIf(nowInBlock64(3) >= toDateTime64('{self._lease_end(lease):.3f}', 3), '{DEADLINE_PASSED}') = 0"
         )
-        token = ",".join(_token(block) for block in blocks)
+        token = ",".join(self._token(block) for block in blocks)
         settings = {
             **_SETTINGS,
             "insert_deduplication_token": token,
@@ -189,6 +200,11 @@ class ClickHouseSink:
             _SETTINGS,
         )
 
+    def renew_tokens(self, table: Table, log: int, partitions: Iterable[int]) -> None:
+        """Use new deduplication tokens for *partitions* of *log* from now on."""
+        suffix = f":{secrets.token_hex(4)}"
+        self._token_suffixes.update({(table.name, log, partition): suffix for partition in partitions})
+
     def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
         """Return when no INSERT into *table* from *partitions* of *log* is running."""
         running = (
@@ -202,6 +218,37 @@ class ClickHouseSink:
                 token = tokens[0]["token"]
                 raise UnavailableError(f"INSERT still running after {RUNNING_INSERT_SECONDS:.0f} s (token {token})")
             time.sleep(0.1)
+
+    def _token(self, block: Block) -> str:
+        prefix = _token_prefix(block.table, block.log, block.partition)
+        suffix = self._token_suffixes.get((block.table.name, block.log, block.partition), "")
+        return f"{prefix}{block.first_offset}-{block.last_offset}{suffix}"
+
+    def insert_missing(self, block: Block) -> int:
+        """Write the rows of *block* that the table lacks and return their number; a repetition writes nothing.
+
+        For rows below the position of the table, which no worker writes. It has no token: the engine would drop rows
+        that it has seen before, although they were deleted since.
+        """
+        table, names = block.table, _names(block.table)
+        same_month = f" AND toYYYYMM(received_at) = {block.month.replace('-', '')}" if block.month else ""
+        return self._clickhouse.execute(
+            f"INSERT INTO {table.name} ({names}) SELECT {names} FROM input('{_structure(table)}')"  # noqa: S608
+            f" WHERE _origin NOT IN (SELECT _origin FROM {table.name} WHERE _log = {block.log}"
+            f" AND _partition = {block.partition} AND _origin BETWEEN {block.first_offset} AND {block.last_offset}"
+            f"{same_month}) FORMAT JSONCompactEachRow",
+            block.encode(),
+            {**_SETTINGS, "insert_deduplicate": 0, "log_comment": f"{_REFILL}{table.name}", "optimize_on_insert": 0},
+        )
+
+    def is_refill_running(self) -> bool:
+        """Return whether an INSERT of `insert_missing` is running, for example one whose sender has given up."""
+        return bool(
+            self._clickhouse.query(
+                "SELECT 1 FROM system.processes WHERE startsWith(Settings['log_comment'], {prefix:String}) LIMIT 1",
+                {"prefix": _REFILL},
+            )
+        )
 
     def _are_written(self, blocks: Sequence[Block]) -> bool:
         positions = self.positions(blocks[0].table, blocks[0].log, [block.partition for block in blocks])
@@ -221,10 +268,6 @@ def _names(table: Table) -> str:
 
 def _structure(table: Table) -> str:
     return ", ".join(f"{name} {kind}" for name, kind in table.columns).replace("'", "\\'")
-
-
-def _token(block: Block) -> str:
-    return f"{_token_prefix(block.table, block.log, block.partition)}{block.first_offset}-{block.last_offset}"
 
 
 def _token_prefix(table: Table, log: int, partition: int) -> str:

@@ -1,0 +1,209 @@
+"""Compares `events.v1` with the tables that are filled from it, by source offset, as far back as the topic reaches.
+
+A table has the first record of each source offset whose offset exceeds all before it in the partition. Rows above the
+position of a table are on their way and are counted apart, so that the figures balance while the pipeline runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from deploy.operate import logs, offsets, positions
+from deploy.operate.events_log import EventsLog, read_events
+from deploy.operate.rejected_rows import rejected_rows
+from deploy.operate.servers import Servers
+from deploy.operate.source_offsets import WINDOW, Figures, SourceOffsets, ranges
+from processors.clickhouse.client import ClickHouse
+from processors.sink.insert import PositionReason
+from schemas.clickhouse import EVENTS, IDENTIFIES, Table
+from schemas.topics import Topics
+
+TABLES: tuple[Table, ...] = (EVENTS, IDENTIFIES)
+_WINDOWS_AT_ONCE = 8
+_RANGES_SHOWN = 20
+
+
+@dataclass(slots=True)
+class Compared:
+    """One table and one partition."""
+
+    table: Table
+    partition: int
+    position: int
+    """Highest source offset that the sink counts as done, when the audit began."""
+    kept: int
+    """Position up to which rows were removed on purpose, -1 for none."""
+    in_log: int = 0
+    """Records that the table should have, those on their way included."""
+    waiting: int = 0
+    """Records above the position."""
+    in_table: int = 0
+    """Rows of the same range of source offsets."""
+    missing: SourceOffsets = field(default_factory=SourceOffsets)
+    removed: int = 0
+    """Not in the table, and at or below the kept position."""
+    rejected: int = 0
+    """Not in the table, but on `rejected.v1`."""
+    unexpected: list[int] = field(default_factory=list)
+    """In the table, but not in the log."""
+    repeated: int = 0
+    """Rows whose source offset another row has. Merges remove them."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return the figures as `--json` prints them."""
+        return {
+            "table": self.table.name,
+            "partition": self.partition,
+            "position": self.position,
+            "inLog": self.in_log,
+            "inTable": self.in_table,
+            "waiting": self.waiting,
+            "missing": len(self.missing),
+            "missingRanges": [list(each) for each in ranges(self.missing)][:_RANGES_SHOWN],
+            "removed": self.removed,
+            "rejected": self.rejected,
+            "unexpected": len(self.unexpected),
+            "repeated": self.repeated,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The result of an audit, and what a refill needs of it."""
+
+    log: int
+    compared: Sequence[Compared]
+    events: Mapping[int, EventsLog]
+    """By partition."""
+
+    @property
+    def missing(self) -> int:
+        """Number of rows that are missing."""
+        return sum(len(each.missing) for each in self.compared)
+
+
+def audit(servers: Servers, *, include_deleted: bool = False) -> Audit:
+    """Compare every partition. With *include_deleted*, rows that were removed on purpose count as missing."""
+    log = logs.current(servers)
+    with servers.tables() as clickhouse:
+        # Before the log is read: what is done now is in the log.
+        compared = _positions(clickhouse, servers, log, include_deleted=include_deleted)
+        topics = Topics(servers.kafka.topic_prefix)
+        group = servers.ask_kafka(lambda kafka: offsets.group(kafka, f"{topics.prefix}-sink", [topics.events]))
+        events: dict[int, EventsLog] = {}
+        for partition in sorted(partition for _, partition in group.inputs):
+            of_partition = {each.table.name: each for each in compared if each.partition == partition}
+            reached = {name: each.position for name, each in of_partition.items()}
+            read = group.inputs[topics.events, partition]
+            events[partition] = servers.ask_kafka(lambda kafka: read_events(kafka, read, reached))  # noqa: B023  # called at once
+            for name, each in of_partition.items():
+                _compare(clickhouse, log, each, events[partition], events[partition].of_table(name))
+    if any(each.missing for each in compared):
+        _leave_out_rejected(servers, log, compared)
+    return Audit(log, compared, events)
+
+
+def _positions(clickhouse: ClickHouse, servers: Servers, log: int, *, include_deleted: bool) -> list[Compared]:
+    """Return an empty comparison of each table and partition."""
+    shown = {(each.table.name, each.partition): each for each in positions.read(clickhouse, TABLES) if each.log == log}
+    kept = {} if include_deleted else _kept(clickhouse, log)
+    count = servers.ask_kafka(logs.identity).partitions
+    found = []
+    for table in TABLES:
+        for partition in range(count):
+            key = (table.name, partition)
+            position = shown[key].position if key in shown else -1
+            found.append(Compared(table, partition, position, kept.get(key, -1)))
+    return found
+
+
+def _kept(clickhouse: ClickHouse, log: int) -> dict[tuple[str, int], int]:
+    rows = clickhouse.query(
+        "SELECT table_name, _partition, max(position) AS kept FROM _positions"
+        " WHERE _log = {log:UInt16} AND reason = {reason:String} GROUP BY table_name, _partition",
+        {"log": log, "reason": PositionReason.KEPT.value},
+    )
+    return {(str(row["table_name"]), int(row["_partition"])): int(row["kept"]) for row in rows}
+
+
+def _compare(clickhouse: ClickHouse, log: int, each: Compared, events: EventsLog, expected: SourceOffsets) -> None:
+    """Fill in *each* from its table and from *expected*, the source offsets up to its position."""
+    each.waiting = events.waiting[each.table.name]
+    each.in_log = len(expected) + each.waiting
+    if events.first is None or events.first > each.position:
+        return
+    figures, each.in_table = _figures(clickhouse, log, each, events.first)
+    differing = expected.differing_windows(figures)
+    for start in range(0, len(differing), _WINDOWS_AT_ONCE):
+        windows = differing[start : start + _WINDOWS_AT_ONCE]
+        rows = _rows(clickhouse, log, each, events.first, windows)
+        for window in windows:
+            ours, theirs = expected.offsets_of(window), rows.get(window, [])
+            each.repeated += len(theirs) - len(set(theirs))
+            # Before the first record whose offset is certain, a repeat may stand for what has expired.
+            each.unexpected += sorted(offset for offset in set(theirs) - ours if offset > events.certain_from)
+            for offset in ours.difference(theirs):
+                if offset <= each.kept:
+                    each.removed += 1
+                else:
+                    each.missing.add(offset)
+
+
+def _figures(clickhouse: ClickHouse, log: int, each: Compared, first: int) -> tuple[dict[int, Figures], int]:
+    """Return the figures of each window of the table, and the number of its rows in the range of the log."""
+    rows = clickhouse.query(
+        f"SELECT intDiv(_origin, {WINDOW}) AS number, count() AS rows, sum(_origin) AS total,"  # noqa: S608  # our own names
+        f" sum(_origin * _origin) AS squares FROM {each.table.name} WHERE {_IN_RANGE} GROUP BY number",
+        _range(log, each, first),
+    )
+    found = {int(row["number"]): Figures(int(row["rows"]), int(row["total"]), int(row["squares"])) for row in rows}
+    return found, sum(figures.number for figures in found.values())
+
+
+def _rows(clickhouse: ClickHouse, log: int, each: Compared, first: int, windows: Sequence[int]) -> dict[int, list[int]]:
+    """Return the source offset of each row of the table, by window."""
+    rows = clickhouse.query(
+        f"SELECT intDiv(_origin, {WINDOW}) AS number, groupArray(_origin % {WINDOW}) AS places"  # noqa: S608  # our own names
+        f" FROM {each.table.name} WHERE {_IN_RANGE} AND has({{windows:Array(UInt64)}}, intDiv(_origin, {WINDOW}))"
+        " GROUP BY number",
+        {**_range(log, each, first), "windows": list(windows)},
+    )
+    return {int(row["number"]): [int(row["number"]) * WINDOW + int(place) for place in row["places"]] for row in rows}
+
+
+_IN_RANGE = (
+    "_log = {log:UInt16} AND _partition = {partition:UInt32} AND _origin BETWEEN {first:UInt64} AND {last:UInt64}"
+)
+
+
+def _range(log: int, each: Compared, first: int) -> dict[str, int]:
+    return {"log": log, "partition": each.partition, "first": first, "last": each.position}
+
+
+def _leave_out_rejected(servers: Servers, log: int, compared: Sequence[Compared]) -> None:
+    """Count missing rows that are on `rejected.v1` as rejected."""
+    of = {(each.table.name, each.partition): each for each in compared}
+    for table, partition, source_offset in servers.ask_kafka(lambda kafka: rejected_rows(kafka, log)):
+        each = of.get((table, partition))
+        if each is not None and source_offset in each.missing:
+            each.missing.discard(source_offset)
+            each.rejected += 1
+
+
+def lines(found: Audit) -> Iterator[str]:
+    """Yield what is missing and what is unexpected, a sentence for each table and partition."""
+    for each in found.compared:
+        place = f"{each.table.name}, partition {each.partition}"
+        if each.missing:
+            yield f"{place}: {len(each.missing)} rows are missing: {_shown(list(each.missing))}"
+        if each.unexpected:
+            yield f"{place}: {len(each.unexpected)} rows are not in the log: {_shown(each.unexpected)}"
+
+
+def _shown(found: Sequence[int]) -> str:
+    all_ranges = ranges(found)
+    text = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in all_ranges[:_RANGES_SHOWN])
+    more = len(all_ranges) - _RANGES_SHOWN
+    return f"source offsets {text}" + (f" and {more} more ranges" if more > 0 else "")

@@ -1,0 +1,137 @@
+"""What Kafka knows of a consumer group and of the logs that it reads, and commits in place of a stopped group."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import CommitFailedError
+
+from deploy.errors import OperateError
+from schemas.settings import KafkaSettings, kafka_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One partition of a topic that a consumer group reads."""
+
+    topic: str
+    partition: int
+    log_start: int
+    """First offset that retention has left."""
+    log_end: int
+    """Offset of the next record."""
+    committed: int | None = None
+    metadata: str = ""
+    """What the group noted with its commit."""
+
+    @property
+    def lag(self) -> int:
+        """Records that the group has not committed."""
+        return self.log_end - max(self.log_start, self.committed or 0)
+
+    def noted_positions(self) -> dict[str, int]:
+        """Return the position of each table at the commit; empty if the commit notes none."""
+        try:
+            positions = json.loads(self.metadata)["positions"]
+            return {str(table): int(position) for table, position in positions.items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group: where it is, and who is in it."""
+
+    name: str
+    members: int
+    inputs: Mapping[tuple[str, int], Input] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
+async def consumer(kafka: KafkaSettings, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+    """Connect a consumer that joins no group; with *group* it may commit for it."""
+    client = AIOKafkaConsumer(**kafka_arguments(kafka), group_id=group, enable_auto_commit=False)
+    try:
+        await client.start()
+        yield client
+    finally:
+        await client.stop()
+
+
+async def describe(kafka: KafkaSettings, topic: str) -> tuple[str, int]:
+    """Return the ID of the Kafka cluster, empty without one, and the number of partitions of *topic*."""
+    async with _admin(kafka) as admin:
+        cluster = (await admin.describe_cluster()).get("cluster_id")
+        counts = {found["topic"]: len(found["partitions"]) for found in await admin.describe_topics()}
+    _require([topic], counts)
+    return str(cluster or ""), counts[topic]
+
+
+async def group(kafka: KafkaSettings, name: str, topics: Iterable[str]) -> Group:
+    """Return group *name* with every partition of *topics*; `OperateError` if one of them does not exist."""
+    async with _admin(kafka) as admin:
+        described = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+        _require(topics, described)
+        tps = [TopicPartition(topic, number) for topic in topics for number in range(described[topic])]
+        commits = await admin.list_consumer_group_offsets(name, partitions=tps)
+        (response,) = await admin.describe_consumer_groups([name])
+    (about,) = response.to_object()["groups"]
+    async with consumer(kafka) as client:
+        starts, ends = await client.beginning_offsets(tps), await client.end_offsets(tps)
+    inputs = {}
+    for tp in tps:
+        commit = commits.get(tp)
+        known = commit is not None and commit.offset >= 0
+        inputs[tp.topic, tp.partition] = Input(
+            tp.topic,
+            tp.partition,
+            starts[tp],
+            ends[tp],
+            commit.offset if known else None,
+            (commit.metadata or "") if known else "",
+        )
+    return Group(name, len(about["members"]), inputs)
+
+
+def _require(topics: Iterable[str], existing: Mapping[str, int]) -> None:
+    if missing := [topic for topic in topics if topic not in existing]:
+        raise OperateError(f"Topics missing: {', '.join(missing)}. Create them with `sequence topics apply`.")
+
+
+async def commit(kafka: KafkaSettings, name: str, offsets: Mapping[tuple[str, int], int]) -> None:
+    """Commit *offsets*, by topic and partition, for group *name*; `OperateError` while it has members."""
+    tps = {TopicPartition(*key): offset for key, offset in offsets.items()}
+    async with consumer(kafka, name) as client:
+        client.assign(list(tps))
+        try:
+            await client.commit(tps)
+        except CommitFailedError as error:
+            raise running_workers(name) from error
+
+
+def running_workers(name: str) -> OperateError:
+    """Return the error about group *name*, which has members."""
+    kind = name.rpartition("-")[2]
+    return OperateError(
+        f"The consumer group {name} has members. Stop every `sequence worker {kind}` first. A killed worker remains a "
+        "member until its session ends."
+    )

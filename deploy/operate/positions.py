@@ -1,0 +1,110 @@
+"""Positions of the tables: where the sink continues, and the notes that an operator adds.
+
+A position is a source offset. Every row up to it is written, rejected or removed on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.errors import OperateError
+from deploy.operate import offsets
+from deploy.operate.servers import Servers
+from processors.clickhouse.client import ClickHouse
+from processors.sink.insert import ClickHouseSink, PositionReason
+from schemas.clickhouse import TABLES, Table
+from schemas.topics import Topics
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a table shows of one partition of one log."""
+
+    table: Table
+    log: int
+    partition: int
+    of_rows: int | None
+    """Highest source offset among the rows."""
+    noted: int | None
+    """Highest position in `_positions`."""
+    reasons: tuple[str, ...]
+    """Why positions are noted."""
+
+    @property
+    def position(self) -> int:
+        """Where the sink continues."""
+        return max(-1 if each is None else each for each in (self.of_rows, self.noted))
+
+
+def read(clickhouse: ClickHouse, tables: Sequence[Table] = TABLES) -> list[Shown]:
+    """Return the positions of *tables*, of every log."""
+    return [shown for table in tables for shown in _read_table(clickhouse, table)]
+
+
+def _read_table(clickhouse: ClickHouse, table: Table) -> Iterator[Shown]:
+    rows = clickhouse.query(
+        f"SELECT _log, _partition, max(_origin) AS position FROM {table.name} GROUP BY _log, _partition"  # noqa: S608  # our own name
+    )
+    of_rows = {(int(row["_log"]), int(row["_partition"])): int(row["position"]) for row in rows}
+    notes = clickhouse.query(
+        "SELECT _log, _partition, max(position) AS highest, arraySort(groupUniqArray(reason)) AS reasons"
+        " FROM _positions WHERE table_name = {table:String} GROUP BY _log, _partition",
+        {"table": table.name},
+    )
+    noted = {
+        (int(row["_log"]), int(row["_partition"])): (int(row["highest"]), tuple(map(str, row["reasons"])))
+        for row in notes
+    }
+    for log, partition in sorted(of_rows.keys() | noted.keys()):
+        position, reasons = noted.get((log, partition), (None, ()))
+        yield Shown(table, log, partition, of_rows.get((log, partition)), position, reasons)
+
+
+def show(servers: Servers) -> list[dict[str, Any]]:
+    """Return each table, log and partition with its position and what the sink has committed of its topic."""
+    topics = Topics(servers.kafka.topic_prefix)
+    group = servers.ask_kafka(
+        lambda kafka: offsets.group(kafka, f"{topics.prefix}-sink", [topics.events, topics.persons])
+    )
+    with servers.tables() as clickhouse:
+        shown = read(clickhouse)
+    return [_describe(each, topics, group) for each in shown]
+
+
+def _describe(shown: Shown, topics: Topics, group: offsets.Group) -> dict[str, Any]:
+    topic = topics.persons if shown.table.name == "person_states" else topics.events
+    read_by_sink = group.inputs.get((topic, shown.partition))
+    return {
+        "table": shown.table.name,
+        "log": shown.log,
+        "partition": shown.partition,
+        "position": shown.position,
+        "rowPosition": shown.of_rows,
+        "notedPosition": shown.noted,
+        "reasons": list(shown.reasons),
+        "topic": topic,
+        "logStart": None if read_by_sink is None else read_by_sink.log_start,
+        "logEnd": None if read_by_sink is None else read_by_sink.log_end,
+        "committed": None if read_by_sink is None else read_by_sink.committed,
+        "committedPosition": None if read_by_sink is None else read_by_sink.noted_positions().get(shown.table.name),
+        "lag": None if read_by_sink is None else read_by_sink.lag,
+    }
+
+
+def keep(servers: Servers, names: Sequence[str]) -> list[Shown]:
+    """Note the positions of the tables *names*, all if empty, as kept: rows removed afterwards are not written again.
+
+    Returns what was noted. Raises `OperateError` for an unknown table.
+    """
+    tables = [table for table in TABLES if not names or table.name in names]
+    if unknown := set(names) - {table.name for table in tables}:
+        known = ", ".join(table.name for table in TABLES)
+        raise OperateError(f"No such table: {', '.join(sorted(unknown))}. The sink writes {known}.")
+    with servers.tables() as clickhouse:
+        sink = ClickHouseSink(clickhouse)
+        kept = [shown for shown in read(clickhouse, tables) if shown.position >= 0]
+        for shown in kept:
+            sink.note_position(shown.table, shown.log, shown.partition, shown.position, PositionReason.KEPT)
+    return kept

@@ -1,0 +1,75 @@
+"""Which Kafka and ClickHouse a command works on: a server's, or those of the local stack."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from deploy import sql
+from deploy.errors import OperateError
+from deploy.settings import LocalSettings
+from processors.clickhouse.client import ClickHouse
+from schemas.denials import denial
+from schemas.settings import ClickHouseSettings, KafkaSettings, load, load_both
+
+_URL = "SEQUENCE_CLICKHOUSE_URL"
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Kafka and ClickHouse, with the login that may write."""
+
+    kafka: KafkaSettings
+    clickhouse: ClickHouseSettings
+    is_local: bool
+    """Whether they belong to a running `sequence up`."""
+
+    @contextmanager
+    def tables(self) -> Iterator[ClickHouse]:
+        """Connect to ClickHouse for the block."""
+        connection = ClickHouse(self.clickhouse)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def ask_kafka(self, work: Callable[[KafkaSettings], Coroutine[Any, Any, _T]]) -> _T:
+        """Return the result of *work*; raises `OperateError` if Kafka does not answer or denies something."""
+        try:
+            return asyncio.run(work(self.kafka))
+        except KafkaConnectionError as error:
+            raise OperateError(
+                f"Kafka at {self.kafka.bootstrap_servers} is unreachable. "
+                "Check SEQUENCE_KAFKA_SERVERS and that the broker is running."
+            ) from error
+        except KafkaError as error:
+            raise OperateError(denial(error, "READ") or f"Kafka failed a request: {error}") from error
+
+
+def find(environ: Mapping[str, str]) -> Servers:
+    """Return the servers of *environ* if SEQUENCE_CLICKHOUSE_URL is set, otherwise those of the local stack.
+
+    Raises `SettingsError`, and `SqlError` if the local stack does not run.
+    """
+    if environ.get(_URL):
+        clickhouse, kafka = load_both(ClickHouseSettings, KafkaSettings, environ)
+        return Servers(kafka, clickhouse, is_local=False)
+    others = {name: value for name, value in environ.items() if name != _URL}
+    target = sql.choose_target(others, write=True)
+    local, kafka = load_both(LocalSettings, KafkaSettings, others)
+    return Servers(
+        replace(kafka, bootstrap_servers=f"127.0.0.1:{local.kafka_port}"),
+        ClickHouseSettings(target.url.rstrip("/"), target.user, target.password, database=load_database(others)),
+        is_local=True,
+    )
+
+
+def load_database(environ: Mapping[str, str]) -> str:
+    """Return the database that *environ* names."""
+    return load(ClickHouseSettings, environ).database

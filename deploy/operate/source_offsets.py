@@ -1,0 +1,122 @@
+"""Sets of source offsets, one bit each, that can be compared with a table without its rows. Pure.
+
+A set is divided into windows. ClickHouse counts and sums the source offsets of each window in one pass over the table.
+Only the windows whose figures differ are read offset by offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+WINDOW = 1 << 16
+"""Source offsets of a window."""
+_BYTES = WINDOW // 8
+_MODULUS = 1 << 64
+"""ClickHouse's UInt64 wraps around."""
+
+
+class Figures(NamedTuple):
+    """What two sets have in common if they are equal: number, sum and sum of squares, each modulo 2^64.
+
+    Sets that differ by up to two offsets each way never have the same figures.
+    """
+
+    number: int
+    total: int
+    squares: int
+
+
+def _figures_of_byte(byte: int) -> tuple[int, int, int]:
+    bits = [bit for bit in range(8) if byte >> bit & 1]
+    return len(bits), sum(bits), sum(bit * bit for bit in bits)
+
+
+_OF_BYTE = tuple(map(_figures_of_byte, range(256)))
+_NONE = Figures(0, 0, 0)
+
+
+class SourceOffsets:
+    """A set of source offsets."""
+
+    def __init__(self, offsets: Iterable[int] = ()) -> None:
+        self._windows: dict[int, bytearray] = {}
+        for offset in offsets:
+            self.add(offset)
+
+    def add(self, offset: int) -> None:
+        """Add *offset*."""
+        number, place = divmod(offset, WINDOW)
+        window = self._windows.get(number)
+        if window is None:
+            window = self._windows[number] = bytearray(_BYTES)
+        window[place >> 3] |= 1 << (place & 7)
+
+    def discard(self, offset: int) -> None:
+        """Remove *offset* if it is there."""
+        number, place = divmod(offset, WINDOW)
+        if (window := self._windows.get(number)) is not None:
+            window[place >> 3] &= ~(1 << (place & 7))
+
+    def __contains__(self, offset: int) -> bool:
+        number, place = divmod(offset, WINDOW)
+        window = self._windows.get(number)
+        return window is not None and bool(window[place >> 3] >> (place & 7) & 1)
+
+    def __len__(self) -> int:
+        return sum(int.from_bytes(window, "little").bit_count() for window in self._windows.values())
+
+    def __bool__(self) -> bool:
+        return any(any(window) for window in self._windows.values())
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the offsets in their order."""
+        for number in sorted(self._windows):
+            for place, byte in enumerate(self._windows[number]):
+                if byte:
+                    first = number * WINDOW + 8 * place
+                    yield from (first + bit for bit in range(8) if byte >> bit & 1)
+
+    def windows(self) -> list[int]:
+        """Return the numbers of the windows that may have offsets, in their order."""
+        return sorted(self._windows)
+
+    def figures(self, number: int) -> Figures:
+        """Return the figures of window *number*."""
+        window = self._windows.get(number)
+        if window is None:
+            return _NONE
+        base = number * WINDOW
+        count = total = squares = 0
+        for place, byte in enumerate(window):
+            if byte:
+                bits, bit_total, bit_squares = _OF_BYTE[byte]
+                first = base + 8 * place
+                count += bits
+                total += bits * first + bit_total
+                squares += bits * first * first + 2 * first * bit_total + bit_squares
+        return Figures(count, total % _MODULUS, squares % _MODULUS)
+
+    def differing_windows(self, others: Mapping[int, Figures]) -> list[int]:
+        """Return the numbers of the windows that differ from *others*, figures by number, in their order."""
+        numbers = self._windows.keys() | others.keys()
+        return sorted(number for number in numbers if self.figures(number) != others.get(number, _NONE))
+
+    def offsets_of(self, number: int) -> set[int]:
+        """Return the offsets of window *number*."""
+        window = self._windows.get(number, b"")
+        first = number * WINDOW
+        return {
+            first + 8 * place + bit for place, byte in enumerate(window) if byte for bit in range(8) if byte >> bit & 1
+        }
+
+
+def ranges(offsets: Iterable[int]) -> list[tuple[int, int]]:
+    """Return *offsets*, which grow, as ranges: first and last."""
+    found: list[tuple[int, int]] = []
+    for offset in offsets:
+        if found and offset == found[-1][1] + 1:
+            found[-1] = (found[-1][0], offset)
+        else:
+            found.append((offset, offset))
+    return found
