@@ -18,6 +18,7 @@ from msgspec import Raw
 
 from processors.engine.stage import SourceRecord
 from processors.rejected import RejectedRecord, RejectionCode
+from processors.sink.null_keys import null_keys, null_keys_of_members
 from schemas.clickhouse import Table
 from schemas.items import EMPTY_OBJECT, Track
 from schemas.persons import decode_person
@@ -148,7 +149,7 @@ def item_rows(records: Iterable[SourceRecord], log: int, partition: int) -> Rows
                 EventRow(
                     item.project_id, item.message_id, item.user_id, item.timestamp, item.received_at,
                     item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations, log,
-                    partition, source_offset, item.event, item.properties, (),
+                    partition, source_offset, item.event, item.properties, null_keys(item.properties),
                 )
             )  # fmt: skip
         else:
@@ -156,7 +157,7 @@ def item_rows(records: Iterable[SourceRecord], log: int, partition: int) -> Rows
                 IdentifyRow(
                     item.project_id, item.message_id, item.user_id, item.timestamp, item.received_at,
                     item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations, log,
-                    partition, source_offset, item.traits, (),
+                    partition, source_offset, item.traits, null_keys(item.traits),
                 )
             )  # fmt: skip
     return rows
@@ -182,7 +183,7 @@ def person_rows(records: Iterable[SourceRecord], log: int, partition: int) -> tu
                 person.project_id,
                 person.user_id,
                 person.traits,
-                (),
+                null_keys_of_members(person.traits),
                 person.first_seen,
                 person.last_seen,
                 log,
@@ -226,11 +227,12 @@ def _bounded(rows: Iterable[Row]) -> Iterator[tuple[list[Row], int]]:
 
 
 def _size(row: Row) -> int:
+    keys = sum(map(len, row.null_keys)) if row.null_keys else 0
     if isinstance(row, EventRow):
-        return len(row.properties) + len(row.context) + len(row.integrations)
+        return len(row.properties) + len(row.context) + len(row.integrations) + keys
     if isinstance(row, IdentifyRow):
-        return len(row.traits) + len(row.context) + len(row.integrations)
-    return sum(len(value) for value in row.traits.values())
+        return len(row.traits) + len(row.context) + len(row.integrations) + keys
+    return sum(len(value) for value in row.traits.values()) + keys
 
 
 def _month(row: Row) -> str:

@@ -51,7 +51,9 @@ def offsets_of(block: Block) -> list[int]:
 
 
 def test_track_becomes_this_row() -> None:
-    item = Track(**FULL, event="Order Completed", properties=Raw(b'{"price":19.99,"`; DROP":{"x":[1]}}'), **CONTEXT)
+    item = Track(
+        **FULL, event="Order Completed", properties=Raw(b'{"price":19.99,"`; DROP":{"x":[1],"y.z":null}}'), **CONTEXT
+    )
 
     rows = item_rows([event_read(90, item, source_offset=123)], 1, 3)
 
@@ -59,8 +61,8 @@ def test_track_becomes_this_row() -> None:
         {
             **FULL,
             "event": "Order Completed",
-            "properties": {"price": 19.99, "`; DROP": {"x": [1]}},
-            "properties_null_keys": [],
+            "properties": {"price": 19.99, "`; DROP": {"x": [1], "y.z": None}},
+            "properties_null_keys": ["`; DROP.y%2Ez"],
             "context": '{"ip":"::1"}',
             "integrations": '{"All":true}',
             "_log": 1,
@@ -80,7 +82,7 @@ def test_identify_becomes_this_row() -> None:
         {
             **FULL,
             "traits": {"plan": "pro", "gone": None},
-            "traits_null_keys": [],
+            "traits_null_keys": ["gone"],
             "context": '{"ip":"::1"}',
             "integrations": '{"All":true}',
             "_log": 1,
@@ -92,7 +94,7 @@ def test_identify_becomes_this_row() -> None:
 
 
 def test_person_becomes_this_row_with_its_own_offset() -> None:
-    person = fold(None, identify("m", traits=b'{"plan":"pro","gone":null}'))
+    person = fold(None, identify("m", traits=b'{"plan":"pro","gone":null,"home.address":{"zip":null}}'))
 
     rows, rejected = person_rows([SlimRecord(17, b"p/u", encode_person(person))], 1, 2)
 
@@ -100,8 +102,8 @@ def test_person_becomes_this_row_with_its_own_offset() -> None:
         {
             "project_id": "p",
             "user_id": "u",
-            "traits": {"plan": "pro"},
-            "traits_null_keys": [],
+            "traits": {"home.address": {"zip": None}, "plan": "pro"},
+            "traits_null_keys": ["home%2Eaddress.zip"],
             "first_seen": "2026-01-01T00:00:00.000000Z",
             "last_seen": "2026-01-01T00:00:00.000000Z",
             "_log": 1,
@@ -177,6 +179,15 @@ def test_block_holds_at_most_its_limit_of_bytes(monkeypatch: pytest.MonkeyPatch)
     rows = [*made([0, 1, 2, 3, 4], size=380), *made([5], size=5_000), *made([6], size=10)]
 
     assert [offsets_of(block) for block in blocks(EVENTS, rows, 0, -1)] == [[0, 1], [2, 3], [4], [5], [6]]
+
+
+def test_null_keys_count_as_bytes_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_module, "BLOCK_BYTES", 1_000)
+    nulls = b'{"%s":{%s}}' % (b"x" * 100, b",".join(b'"%d":null' % at for at in range(10)))
+    items = [track(f"m{offset}", properties=nulls) for offset in range(3)]
+    rows = item_rows([event_read(at, item, source_offset=at) for at, item in enumerate(items)], 1, 0).events
+
+    assert [offsets_of(block) for block in blocks(EVENTS, rows, 0, -1)] == [[0], [1], [2]]
 
 
 @pytest.mark.parametrize("count", [2, 3, 8])
