@@ -61,7 +61,7 @@ def _run_dedupe(builder: WorkerBuilder, settings: WorkerSettings, directory: Pat
     )
     seen = builder.table("seen", topic=topics.events, options=options)
     stage = DedupeStage(topics, seen, builder.producer, RejectedTopic(builder.producer, topics, "dedupe"), window_ms)
-    builder.run([stage], other_outputs=[topics.identifies])
+    builder.run([stage], other_outputs=[topics.duplicates, topics.identifies])
 
 
 def _run_persons(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:

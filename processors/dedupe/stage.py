@@ -1,19 +1,25 @@
-"""The dedupe stage: `items.v1` to `events.v1` in the same partition, and identifies to `identifies.v1` by user."""
+"""The dedupe stage: `items.v1` to `events.v1` or `duplicates.v1` in the same partition, and identifies by user."""
 
 from __future__ import annotations
 
-from processors.dedupe.decision import decide, pack_entry
+import asyncio
+import time
+from collections.abc import Mapping
+
+from processors.dedupe.clock_log import ClockLog
+from processors.dedupe.decision import decide
 from processors.engine.changelog_table import ChangelogTable
-from processors.engine.producer import ChangelogProducer, Output
-from processors.engine.stage import AssignedOffsets, Lease, Put, RecordBatch, SourceRecord
+from processors.engine.producer import ChangelogProducer
+from processors.engine.stage import AssignedOffsets, InputOffsets, Lease, RecordBatch
 from processors.rejected_topic import RejectedTopic
-from schemas.records import event_headers, identify_record
+from schemas.records import identify_record
 from schemas.topics import Topics
 
 
 class DedupeStage:
-    """Drops repeated messageIds with the table `seen`, whose changelog is `events.v1`.
+    """Takes repeated messageIds out with the table `seen`, whose changelog is `events.v1`.
 
+    What is taken out is on `duplicates.v1`, at least once.
     Identifies are written to `identifies.v1` as well, keyed by user, so that one worker reads all of a person. That
     topic has many writers, so its records can repeat after a failure; the fold ignores repeats.
     """
@@ -28,51 +34,46 @@ class DedupeStage:
     ) -> None:
         self.topic = topics.items
         self._identifies = topics.identifies
+        self._duplicates = topics.duplicates
         self._seen = seen
         self._outputs = outputs
         self._rejected = rejected
         self._window_ms = window_ms
+        self._clocks = ClockLog()
 
     async def start(self, lease: Lease) -> None:
         """Do nothing: readers drop what a worker writes after it lost its partition, by the source offset."""
 
-    async def assigned(self, partitions: frozenset[int]) -> AssignedOffsets:
+    async def assigned(self, inputs: Mapping[int, InputOffsets]) -> AssignedOffsets:
         """Return the processed offsets that the table `seen` has."""
-        return await self._seen.positions(self.topic, partitions)
+        return await self._seen.positions(self.topic, inputs)
+
+    def commit_metadata(self, partition: int) -> str:
+        """Return nothing: the local state and its log tell what is processed."""
+        del partition
+        return ""
 
     async def process(self, batch: RecordBatch) -> None:
-        """Write the unique items of *batch*, then their dedupe entries."""
+        """Write the duplicates and the unique items of *batch*, then the dedupe entries."""
         state = self._seen.partition(batch.partition)
         keys = list({record.key for record in batch.records if record.key is not None})
         entries = dict(zip(keys, state.get_many(keys), strict=True))
-        decision = decide(batch.records, entries, self._window_ms)
-        await self._rejected.write_records(decision.rejected)
-        # Before the events: once its event is written, an item is processed and its identify would never be written.
-        await self._outputs.send(
-            self._identifies,
-            [
-                identify_record(item, record.value or b"", source_offset=record.offset, partition=batch.partition)
-                for record, item in decision.identifies
-            ],
+        decision = decide(batch.records, entries, self._window_ms, state.clock_ms)
+        self._clocks.add(decision.disagreements, batch.records[-1].timestamp, time.time_ns() // 1_000_000)
+        # Before the events: once an event is written, items up to it are processed and would never be written.
+        await asyncio.gather(
+            self._rejected.write_records(decision.rejected),
+            self._outputs.send(
+                self._identifies,
+                [
+                    identify_record(item, record.value or b"", source_offset=record.offset, partition=batch.partition)
+                    for record, item in decision.identifies
+                ],
+            ),
+            self._outputs.send_to(self._duplicates, batch.partition, decision.duplicates),
         )
-        await self._seen.write(
-            batch.partition,
-            [_event(record) for record in decision.unique],
-            [_entry(record) for record in decision.unique],
-            processed_offset=batch.last_offset,
-        )
+        await self._seen.write(batch.partition, decision.events, decision.entries, processed_offset=batch.last_offset)
 
     async def stop(self) -> None:
         """Log the last rejections; the stage holds no resources."""
         self._rejected.stop()
-
-
-def _event(record: SourceRecord) -> Output:
-    key = record.key or b""
-    message_id = key.partition(b"/")[2]
-    # The item's time becomes the event's, so that a rebuilt dedupe entry has the same age.
-    return Output(key, record.value, event_headers(message_id, record.offset), record.timestamp)
-
-
-def _entry(record: SourceRecord) -> Put:
-    return record.key or b"", pack_entry(record.offset, record.timestamp), record.timestamp

@@ -7,31 +7,26 @@ idempotent producer whose batch failed for good has a gap in its sequence and ca
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
 
-import msgspec
 from aiokafka import AIOKafkaProducer
 
+from processors.engine.aiokafka_patches import append_outputs
 from processors.engine.coalescer import Coalescer
 from processors.engine.errors import InterleavedWriterError
-from schemas.records import Headers, Record, partitions_for
+from processors.engine.output import Output
+from schemas.records import Record, partitions_for
 from schemas.settings import KafkaSettings, kafka_arguments
+
+__all__ = ["ChangelogProducer", "Output"]
 
 BATCH_BYTES = 768 * 1024
 """Below the broker's default limit of 1 MiB for a batch, with room for one more record's framing."""
-
-
-class Output(msgspec.Struct, frozen=True, gc=False):
-    """A record to write; *timestamp_ms* None takes the time of writing."""
-
-    key: bytes
-    value: bytes | None
-    headers: Headers = ()
-    timestamp_ms: int | None = None
 
 
 class ChangelogProducer:
@@ -83,6 +78,11 @@ class ChangelogProducer:
             expected += count
         return first
 
+    async def send_to(self, topic: str, partition: int, outputs: Sequence[Output]) -> None:
+        """Write *outputs* in order, at least once; the partition may have other writers."""
+        if outputs:
+            await self._write(topic, partition, outputs)
+
     async def send(self, topic: str, records: Sequence[Record]) -> None:
         """Write *records*, each to the partition of its key, at least once.
 
@@ -116,14 +116,11 @@ class ChangelogProducer:
 
     async def _write(self, topic: str, partition: int, outputs: Sequence[Output]) -> list[tuple[Any, int]]:
         """Return the metadata and the number of records of each batch."""
-        producer = self._started
+        producer, now_ms = self._started, time.time_ns() // 1_000_000
         pending = []
-        builder = producer.create_batch()
-        for output in outputs:
-            key, value, headers = output.key, output.value, list(output.headers)
-            if builder.append(timestamp=output.timestamp_ms, key=key, value=value, headers=headers) is None:
-                pending.append((await producer.send_batch(builder, topic, partition=partition), builder.record_count()))
-                builder = producer.create_batch()
-                builder.append(timestamp=output.timestamp_ms, key=key, value=value, headers=headers)
-        pending.append((await producer.send_batch(builder, topic, partition=partition), builder.record_count()))
+        while outputs:
+            builder = producer.create_batch()
+            count = append_outputs(builder, outputs, now_ms)
+            pending.append((await producer.send_batch(builder, topic, partition=partition), count))
+            outputs = outputs[count:]
         return [(await future, count) for future, count in pending]

@@ -204,6 +204,7 @@ def test_documented_permissions_are_enough_for_a_worker(kafka_of: KafkaSettings,
     granted = {
         names.items: [READ],
         names.events: [READ, WRITE],
+        names.duplicates: [READ, WRITE],
         names.identifies: [READ, WRITE],
         names.rejected: [WRITE],
         names.projects: [READ],

@@ -59,6 +59,7 @@ PRIVATE_NAMES = {
 """Modules that use private names of a library, each name with a canary test."""
 
 PURE = (
+    "processors/dedupe/clocks.py",
     "processors/dedupe/decision.py",
     *(f"processors/persons/{name}.py" for name in ("fold", "replay", "size")),
     "processors/sink/null_keys.py",

@@ -183,7 +183,14 @@ def test_entry_of_projects_matches_its_schema(entry: Entry, subject: str, part: 
 
 def test_keys_and_headers_match_their_schemas() -> None:
     event = {name: value.decode() for name, value in records.event_headers(b"m", 3)}
+    whole = {
+        name: value.decode("latin-1") for name, value in records.event_headers(b"m", 3, 1_700_000_000_000, 2**32 - 1)
+    }
 
+    assert violations("EventHeaders", whole) == []
+    for same_content in (True, False, None):
+        headers = records.duplicate_headers(4, 3, same_content=same_content)
+        assert violations("DuplicateHeaders", {name: value.decode() for name, value in headers}) == []
     assert violations("EventHeaders", event) == []
     assert violations("IdentifyHeaders", event | {records.ORIGIN_PARTITION: "0"}) == []
     assert violations("ItemKey", records.item_key("p", "m").decode()) == []

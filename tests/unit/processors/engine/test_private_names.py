@@ -16,6 +16,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.producer.message_accumulator import BatchBuilder
 from faust import App
 from faust.app.base import App as BaseApp
 from faust.tables.recovery import Recovery
@@ -64,6 +65,14 @@ SOURCES: list[tuple[Any, str, str]] = [
     (Fetcher._get_actions_per_node, "self._fetch_min_bytes,", "set_fetch_wait: it must be read for each request."),
     (Fetcher._get_actions_per_node, "self._fetch_max_wait_ms,", "set_fetch_wait: it must be read for each request."),
     (Fetcher, "= PartitionRecords(", "patch_consumer_records: the class must be looked up by its name in the module."),
+    (
+        BatchBuilder.__init__,
+        "self._builder = DefaultRecordBatchBuilder(",
+        "append_outputs: find what BatchBuilder wraps.",
+    ),
+    (BatchBuilder.append, "metadata = self._builder.append(", "append_outputs: find what appends a record."),
+    (BatchBuilder.append, "if metadata is None:", "append_outputs: find how a full batch is reported."),
+    (BatchBuilder.append, "self._relative_offset += 1", "append_outputs: find where records are counted."),
     (AIOKafkaClient.bootstrap, "log.error('Unable connect to", "connection_errors: find where the reason is logged."),
     (Consumer.__init__, "self._acked = ", "_new_offset: find where acknowledged offsets are kept."),
     (Consumer.__init__, "self._committed_offset = ", "start_at: find what keeps lower offsets from being committed."),
