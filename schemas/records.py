@@ -12,17 +12,27 @@ from __future__ import annotations
 import base64
 import codecs
 import hashlib
+import zlib
 from collections.abc import Iterable
 
 import msgspec
 from murmurhash2 import murmurhash2
 
-from schemas.items import Identify, Item, Rejection
+from schemas.items import Identify, Item, Rejection, Track
 
 ORIGIN = "origin"
-"""Header: the item's source offset, decimal text. On `events.v1` it belongs to the same partition number."""
+"""Header: the item's source offset, decimal text. On `events.v1` and `duplicates.v1` it belongs to the same partition
+number."""
 MESSAGE_ID = "message_id"
 """Header: the item's messageId, UTF-8."""
+TIME = "time"
+"""Header on `events.v1`: time from which the dedupe window is counted, decimal milliseconds since 1970."""
+DIGEST = "digest"
+"""Header on `events.v1`: `content_digest` of the item, 4 bytes, the lowest first."""
+FIRST_ORIGIN = "first_origin"
+"""Header on `duplicates.v1`: source offset of the event that has the messageId."""
+SAME_CONTENT = "same_content"
+"""Header on `duplicates.v1`: whether the content is that of the event, `true` or `false`; missing if unknown."""
 ORIGIN_PARTITION = "origin_partition"
 """Header on `identifies.v1`: the partition of `items.v1` that the source offset belongs to."""
 
@@ -65,11 +75,16 @@ def encode_item(item: Item) -> bytes:
     return _encode(item)
 
 
+INVALID_ITEM = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+read_item = _decoder.decode
+"""Return the item in a record's value; raise one of `INVALID_ITEM` if it is none. Faster than `decode_item`."""
+
+
 def decode_item(value: bytes | None) -> Item:
     """Return the item in a record's *value*; raise `InvalidRecordError` if it is none."""
     try:
-        return _decoder.decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return read_item(value or b"")
+    except INVALID_ITEM as error:
         raise InvalidRecordError(str(error)) from error
 
 
@@ -92,9 +107,34 @@ def source_offset_of(headers: Iterable[tuple[str, bytes]]) -> int:
     raise KeyError(f"no header {ORIGIN!r}")
 
 
-def event_headers(message_id: bytes, source_offset: int) -> Headers:
-    """Return the headers of a record on `events.v1`."""
-    return ((ORIGIN, b"%d" % source_offset), (MESSAGE_ID, message_id))
+def event_headers(
+    message_id: bytes, source_offset: int, time_ms: int | None = None, digest: int | None = None
+) -> Headers:
+    """Return the headers of a record on `events.v1`. Older records have neither time nor digest."""
+    headers = ((ORIGIN, b"%d" % source_offset), (MESSAGE_ID, message_id))
+    if time_ms is None or digest is None:
+        return headers
+    return (*headers, (TIME, b"%d" % time_ms), (DIGEST, digest.to_bytes(4, "little")))
+
+
+def duplicate_headers(source_offset: int, first_offset: int, *, same_content: bool | None) -> Headers:
+    """Return the headers of a record on `duplicates.v1`; *first_offset* is the source offset of the event."""
+    headers = ((ORIGIN, b"%d" % source_offset), (FIRST_ORIGIN, b"%d" % first_offset))
+    if same_content is None:
+        return headers
+    return (*headers, (SAME_CONTENT, b"true" if same_content else b"false"))
+
+
+def content_digest(item: Item) -> int:
+    """Return a checksum of 32 bits of what a producer says with *item*.
+
+    That is type, event, userId, the timestamp as sent, and the bytes of properties or traits. An SDK's retry, with
+    another `sentAt` and `receivedAt`, has the same digest.
+    """
+    if isinstance(item, Track):
+        said = f"{item.event}\0{item.user_id}\0{item.original_timestamp}\0".encode()
+        return zlib.crc32(b"".join((said, item.properties)))
+    return zlib.crc32(b"".join((f"\0{item.user_id}\0{item.original_timestamp}\0".encode(), item.traits)))
 
 
 def identify_headers(message_id: bytes, source_offset: int, partition: int) -> Headers:

@@ -217,6 +217,11 @@ class PartitionStore:
         options.set_max_write_buffer_number(2)
         options.set_keep_log_file_num(2)
         options.set_max_open_files(64)
+        if self._config.window_ms is not None:
+            # Most keys of a windowed table are new: this spares the search for them in the newest entries, which takes
+            # longer than in files, because only those have a filter by default.
+            options.set_memtable_prefix_bloom_ratio(0.02)
+            options.set_memtable_whole_key_filtering(True)
         table = BlockBasedOptions()
         table.set_block_cache(_shared_cache(self._config.cache_bytes))
         table.set_bloom_filter(10, False)  # noqa: FBT003

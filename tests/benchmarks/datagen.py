@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from random import Random
@@ -12,10 +13,13 @@ import msgspec
 
 from processors.engine.producer import ChangelogProducer, Output
 from schemas.records import event_headers, identify_headers, partitions_for, person_key
+from schemas.times import format_time
 from tests.benchmarks.cluster import PARTITIONS
 
 PROJECT = "bench"
-_TIMES = b'"timestamp":"2026-01-31T12:00:00.000000Z","receivedAt":"2026-01-31T12:00:01.000000Z"'
+_RECEIVED_AT = format_time(time.time_ns() // 1000).encode()
+"""Now, as a gateway writes it: the clocks of gateway and broker agree."""
+_TIMES = b'"timestamp":"2026-01-31T12:00:00.000000Z","receivedAt":"%s"' % _RECEIVED_AT
 
 
 class ItemGenerator:
@@ -95,9 +99,18 @@ class ItemGenerator:
         message_id = b"%s-%012d" % (self._prefix.encode(), serial)
         value = (
             b'{"type":"identify","projectId":"bench","messageId":"%s","userId":"%s",'
-            b'"timestamp":"2026-01-31T12:%02d:%02d.%06dZ","receivedAt":"2026-01-31T12:00:01.000000Z",'
+            b'"timestamp":"2026-01-31T12:%02d:%02d.%06dZ","receivedAt":"%s",'
             b'"traits":{"plan":"pro","age":%d,"city":"Lima","score":%d,"email":"somebody@example.org"}}'
-            % (message_id, user.encode(), serial // 60 % 60, serial % 60, serial % 1_000_000, serial % 90, serial)
+            % (
+                message_id,
+                user.encode(),
+                serial // 60 % 60,
+                serial % 60,
+                serial % 1_000_000,
+                _RECEIVED_AT,
+                serial % 90,
+                serial,
+            )
         )
         return Output(person_key(PROJECT, user), value, identify_headers(message_id, serial, 0))
 

@@ -87,6 +87,11 @@ def test_keys_are_project_and_id() -> None:
 
 def test_headers_of_an_event_are_source_offset_and_message_id() -> None:
     assert event_headers(b"m", 17) == (("origin", b"17"), ("message_id", b"m"))
+    assert event_headers(b"m", 17, 1_700_000_000_000, 0x01020304) == (
+        *event_headers(b"m", 17),
+        ("time", b"1700000000000"),
+        ("digest", b"\x04\x03\x02\x01"),
+    )
 
 
 @given(st.binary(max_size=200))

@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
 from aiokafka.errors import KafkaConnectionError
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -19,10 +20,12 @@ from aiokafka.record.memory_records import MemoryRecords
 from processors.engine.aiokafka_patches import (
     SlimRecord,
     SlimRecords,
+    append_outputs,
     connection_errors,
     patch_closed_transport_error,
     patch_consumer_records,
 )
+from processors.engine.output import Output
 
 THEIRS = fetcher.PartitionRecords
 TP = TopicPartition("items", 3)
@@ -43,6 +46,23 @@ def batch() -> bytes:
 def read(kind: Any, fetch_offset: int) -> list[Any]:
     records = MemoryRecords(batch())
     return list(kind(TP, records, None, fetch_offset, None, None, True, 0))  # noqa: FBT003  # its only signature
+
+
+def test_outputs_are_written_as_by_the_public_method() -> None:
+    outputs = [Output(b"k", b"v", [("origin", b"7")]), Output(b"k", None), Output(b"l", b"", (("a", b""), ("b", b"1")))]
+    slow, fast = BatchBuilder(10_000, 0), BatchBuilder(10_000, 0)
+    for output in outputs:
+        slow.append(timestamp=1_000, key=output.key, value=output.value, headers=list(output.headers))
+
+    assert append_outputs(fast, outputs, 1_000) == 3
+    assert (fast.record_count(), fast._build()) == (slow.record_count(), slow._build())
+
+
+def test_outputs_that_do_not_fit_are_left_but_the_first() -> None:
+    large = Output(b"k", b"v" * 600)
+
+    assert append_outputs(BatchBuilder(1_000, 0), [large, large], 1_000) == 1
+    assert append_outputs(BatchBuilder(100, 0), [large], 1_000) == 1
 
 
 @pytest.mark.parametrize("fetch_offset", [0, 1, 3])
