@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.faults.checkpoints import in_turn
+from tests.faults.clock_faults import record_of_next_year, with_clocks
 from tests.faults.data_faults import filling_disk, losing_responses, small_disk
-from tests.faults.deployment_faults import adding_partitions
+from tests.faults.deployment_faults import adding_partitions, expiring_unread, using_two_prefixes
 from tests.faults.name_faults import heavy_request
 from tests.faults.process_faults import (
     SETTLE_SECONDS,
@@ -16,9 +17,9 @@ from tests.faults.process_faults import (
     repeatedly,
     resuming_late,
 )
-from tests.faults.storage_faults import deleting
+from tests.faults.storage_faults import deleting, deleting_one_block, restoring
 from tests.faults.trial import Scenario, Step
-from tests.faults.view_faults import ONCE, throwing
+from tests.faults.view_faults import ALWAYS, throwing
 
 
 def _without(
@@ -59,12 +60,18 @@ CONTROLS = [
     replace(_without("positions_after_errors", 10, losing_responses, ("doubled",)), proxied=True),
     _of_one_fault(
         "view_errors_ignored",
-        throwing("throws", ONCE, is_named=False),
-        "throws: rows of the healthy view lost or doubled",
+        throwing("throws", ALWAYS, is_named=False),
+        "throws: rows of a healthy view lost",
+        "throws: rows of a healthy view doubled",
         "throws: rejected by the sink",
         "fault: doubled",
     ),
     _without("halving", 1, heavy_request, ("heavy request: clean events never visible",), rate=100),
+    _of_one_fault("rollback_detection", restoring(sinks_too=True)),
+    _of_one_fault("renewed_tokens", deleting_one_block, "fault: failed"),
+    _of_one_fault("log_identity", using_two_prefixes, "two prefixes: not refused", "fault: doubled"),
+    _of_one_fault("fresh_rule", expiring_unread, "expired unread: not refused"),
+    replace(_of_one_fault("window_time", record_of_next_year), before=with_clocks),
     _of_one_fault("partitions", adding_partitions, "partitions added: tracks counted twice"),
     _of_one_fault("noted_positions", deleting("DELETE", keep=True), "fault: undeleted"),
 ]

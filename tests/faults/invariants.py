@@ -97,7 +97,10 @@ def check(stack: Stack, ledger: Ledger) -> Figures:
     topics = Topics(stack.kafka.topic_prefix)
     due = reference.counted(logs.read(stack.kafka, topics.items), WINDOW_MS)
     due_ids = {item.message_id for item in due.values()}
-    rows = [*_rows(stack, "events", "event, properties"), *_rows(stack, "identifies", "'' AS event, traits")]
+    rows = [
+        *_rows(stack, "events", "event, properties_null_keys AS null_keys, properties"),
+        *_rows(stack, "identifies", "'' AS event, traits_null_keys AS null_keys, traits"),
+    ]
     seen = {str(row["message_id"]) for row in rows}
     source_offsets = [(_number(row["_partition"]), _number(row["_origin"])) for row in rows]
     rejected = {_rejected_id(record.value) for record in logs.read(stack.kafka, topics.rejected)}
@@ -140,9 +143,10 @@ def _differs(row: dict[str, object], item: Item | None) -> bool:
         return True
     content = item.properties if isinstance(item, Track) else item.traits
     event = item.event if isinstance(item, Track) else ""
-    expected = {name: value for name, value in orjson.loads(bytes(content)).items() if value is not None}
-    wanted = (item.message_id, item.user_id, event, expected)
-    return (row["message_id"], row["user_id"], row["event"], row["content"]) != wanted
+    sent = orjson.loads(bytes(content))
+    expected = {name: value for name, value in sent.items() if value is not None}
+    wanted = (item.message_id, item.user_id, event, expected, sorted(sent.keys() - expected.keys()))
+    return (row["message_id"], row["user_id"], row["event"], row["content"], sorted(row["null_keys"])) != wanted  # type: ignore[call-overload]
 
 
 def _wrong_persons(stack: Stack, due: dict[SourceOffset, Item]) -> int:

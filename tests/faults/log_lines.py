@@ -16,7 +16,7 @@ EXIT = "exiting with code "
 SHUTDOWN_TIMED_OUT = "shutdown timed out"
 TOPIC_RECREATED = "deleted and recreated"
 CLOCK_IS_WRONG = "the clock of "
-EXPIRED = "have expired, and nothing tells whether"
+EXPIRED = "have expired, so that "
 PARTITIONS_CHANGED = "The number of partitions has changed"
 SKIPPED_RECORDS = "SkippedRecordsError"
 KILLED = " was killed by signal 9"
@@ -24,12 +24,13 @@ RESTARTING = "; restarting in "
 READY = "Query them:"
 
 SOURCES = {
+    CLOCK_IS_WRONG: "processors/dedupe/clock_log.py",
     ASSIGNED: "processors/engine/runner.py",
     REVOKED: "processors/engine/runner.py",
     EXIT: "processors/engine/exit.py",
     SHUTDOWN_TIMED_OUT: "processors/engine/exit.py",
     TOPIC_RECREATED: "processors/engine/start_offsets.py",
-    EXPIRED: "processors/engine/start_offsets.py",
+    EXPIRED: "processors/sink/assignment.py",
     PARTITIONS_CHANGED: "schemas/deployment.py",
     SKIPPED_RECORDS: "processors/engine/errors.py",
     RESTARTING: "deploy/local/supervisor.py",

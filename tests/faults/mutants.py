@@ -24,7 +24,7 @@ from processors.persons import replay
 from processors.sink import rows
 from processors.sink.writer import TableWriter
 from schemas.projects import Deployment
-from tests.faults import sink_mutants
+from tests.faults import sink_mutants, start_mutants
 
 Patch = Callable[[object, str, Any], None]
 """Replaces an attribute that exists: `replace`, or pytest's `monkeypatch.setattr`."""
@@ -126,6 +126,16 @@ def partitions(patch: Patch) -> None:
     patch(worker_deployment, "different_partitions", no_difference)
 
 
+def window_time(patch: Patch) -> None:
+    """Let the broker's time of any item move the dedupe window."""
+
+    def always(broker_ms: int) -> tuple[str, str]:
+        del broker_ms
+        return "", "~"
+
+    patch(decision, "agreeing", always)
+
+
 def join(patch: Patch) -> None:
     """Let a stale record of `persons.v1` replace the person in the local state."""
 
@@ -147,10 +157,16 @@ MUTANTS: dict[str, Callable[[Patch], None]] = {
         fail_fast,
         join,
         partitions,
+        window_time,
         sink_mutants.positions_after_errors,
         sink_mutants.view_errors_ignored,
         sink_mutants.halving,
         sink_mutants.noted_positions,
+        start_mutants.rollback_detection,
+        start_mutants.renewed_tokens,
+        start_mutants.windows,
+        start_mutants.log_identity,
+        start_mutants.fresh_rule,
     )
 }
 """By the name that `SEQUENCE_TEST_WITHOUT` gives."""

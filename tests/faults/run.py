@@ -34,6 +34,8 @@ NAMES = [*(work.name for work in (*SCENARIOS, *CONTROLS)), ENTRIES]
 ALONE = [*(work.name for work in SCENARIOS if work.alone), ENTRIES]
 LIMIT_SECONDS = 1800.0
 """A scenario that takes longer is considered hung."""
+SUITE_LIMIT_SECONDS = 90 * 60.0
+"""Time that all scenarios and controls may take together; scenarios share stacks to stay below."""
 
 
 def run_one(name: str, directory: Path) -> Result:
@@ -122,7 +124,11 @@ def main() -> int:
     newest = [_read(file) for name in NAMES if (file := results / f"{name}.json").exists()]
     arguments.report.write_text(report(newest))
     passed = sum(result.passed for result in done)
-    sys.stdout.write(f"{passed} passed, {len(done) - passed} failed in {time.monotonic() - began:.0f} s\n")
+    seconds = time.monotonic() - began
+    sys.stdout.write(f"{passed} passed, {len(done) - passed} failed in {seconds:.0f} s ({seconds / 60:.0f} minutes)\n")
+    if seconds > SUITE_LIMIT_SECONDS:
+        sys.stdout.write(f"The suite may take {SUITE_LIMIT_SECONDS / 60:.0f} minutes: let scenarios share a stack.\n")
+        return 1
     return 0 if done and passed == len(done) else 1
 
 

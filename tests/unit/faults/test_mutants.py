@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -13,25 +12,31 @@ import pytest
 
 from gateway.errors import PartitionsError
 from gateway.kafka import partitions as gateway_partitions
-from processors.clickhouse.client import ServerClock
 from processors.clickhouse.codes import FaultKind
 from processors.dedupe import decision
 from processors.engine.changelog_table import ChangelogTable, RecoveredRecords
-from processors.engine.errors import InterleavedWriterError, SkippedRecordsError
+from processors.engine.errors import (
+    ExpiredInputError,
+    ForeignDatabaseError,
+    InterleavedWriterError,
+    SkippedRecordsError,
+)
 from processors.engine.partition_task import BatchLinger, PartitionTask
 from processors.engine.producer import Output
 from processors.engine.rocksdb import StoreConfig
 from processors.persons import replay
 from processors.rejected_topic import RejectedTopic
-from processors.sink import attempts
+from processors.sink import attempts, resume
 from processors.sink.attempts import Evidence, Step
 from processors.sink.insert import ClickHouseSink
+from processors.sink.logs import ClickHouseLogs, LogIdentity
+from processors.sink.resume import Window
 from processors.sink.rows import blocks
 from processors.sink.writer import TableWriter
 from schemas.clickhouse import EVENTS
 from schemas.persons import decode_person, encode_person, fold
 from schemas.projects import Deployment
-from schemas.topics import Topics
+from schemas.topics import DAY_MS, Topics
 from tests.contracts.sinks import block, tracks, valid_lease
 from tests.fakes.outputs import MemoryOutputs
 from tests.fakes.sink import MemorySink
@@ -40,9 +45,10 @@ from tests.faults import mutants
 from tests.faults.controls import CONTROLS
 from tests.faults.mutants import MUTANTS
 from tests.faults.worker import WITHOUT
-from tests.support.records import SlimRecord, event_read, identify, track
+from tests.support.records import SlimRecord, event_read, identify, item_read, track
 from tests.unit.processors.engine.stages import ITEMS, BatchEvent, CountingStage
 from tests.unit.processors.engine.test_runner import FailingStage, IdleConsumer, started
+from tests.unit.processors.sink.test_assignment import Sink
 
 
 class Producer:
@@ -145,17 +151,16 @@ class Statements:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, Mapping[str, object]]] = []
+        self.rows: list[dict[str, object]] = []
+        """What a query returns."""
 
-    def query(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
-        self.sent.append((sql, parameters))
-        return []
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, object]]:
+        self.sent.append((sql, parameters or {}))
+        return self.rows
 
     def execute(self, sql: str, body: bytes, settings: Mapping[str, object]) -> int:
         self.sent.append((sql, settings))
         return len(body.splitlines())
-
-    def clock(self) -> ServerClock:
-        return ServerClock(0.0, time.monotonic())
 
 
 async def insert_ignores_errors_of_views() -> bool:
@@ -184,6 +189,56 @@ async def another_number_of_partitions_is_refused() -> bool:
     return False
 
 
+async def table_below_the_commit_is_noticed() -> bool:
+    return resume.lagging({"events": 1}, {"events": 2}) != []
+
+
+async def one_low_record_proves_nothing() -> bool:
+    window = Window(10)
+    window.add(5)
+    return not window.is_full
+
+
+async def another_log_is_refused() -> bool:
+    statements: Any = Statements()
+    statements.rows = [
+        {"id": 1, "cluster_id": "another", "topic_prefix": "s", "topic_version": "v1", "partitions": 4, "_log": 1}
+    ]
+    try:
+        ClickHouseLogs(statements, "sequence").find_or_register(LogIdentity("this", "s", "v1", 4))
+    except ForeignDatabaseError:
+        return True
+    return False
+
+
+async def forgotten_group_is_not_new() -> bool:
+    sink = Sink()
+    sink.publish(range(15, 30))
+    sink.fill(range(10))
+    try:
+        await sink.start(range(15, 30))
+    except ExpiredInputError:
+        return True
+    return False
+
+
+async def rows_are_written_again_with_another_token() -> bool:
+    statements: Any = Statements()
+    sink = ClickHouseSink(statements)
+    sink.insert([block(range(5))], valid_lease)
+    sink.renew_tokens(EVENTS, 1, [0])
+    sink.insert([block(range(5))], valid_lease)
+    tokens = [settings["insert_deduplication_token"] for _, settings in statements.sent]
+    return bool(tokens[0] != tokens[1])
+
+
+async def time_of_one_clock_does_not_move_the_window() -> bool:
+    now, year = 1_767_225_601_000, 365 * DAY_MS
+    item = item_read(0, track("m"), timestamp=now + year)
+    (entry,) = decision.decide([item], {item.key or b"": None}, 7 * DAY_MS, now).entries
+    return bool(entry[2] == now)
+
+
 ALSO_BREAKS = {"sink_position": {"positions_after_errors"}}
 """Mechanisms without which another one has no effect."""
 MECHANISMS: dict[str, Callable[[], Awaitable[bool]]] = {
@@ -198,6 +253,12 @@ MECHANISMS: dict[str, Callable[[], Awaitable[bool]]] = {
     "view_errors_ignored": insert_ignores_errors_of_views,
     "halving": block_that_fails_repeatedly_is_halved,
     "noted_positions": noted_positions_count,
+    "rollback_detection": table_below_the_commit_is_noticed,
+    "renewed_tokens": rows_are_written_again_with_another_token,
+    "windows": one_low_record_proves_nothing,
+    "log_identity": another_log_is_refused,
+    "fresh_rule": forgotten_group_is_not_new,
+    "window_time": time_of_one_clock_does_not_move_the_window,
     "join": stale_person_loses_no_trait,
 }
 
@@ -207,7 +268,8 @@ def test_every_mutant_has_a_check() -> None:
 
 
 def test_every_control_has_a_mutant() -> None:
-    assert {control.environ[WITHOUT] for control in CONTROLS} == MUTANTS.keys() - {"join"}
+    # Property tests show the effect of these two: the situation is too rare for a stack.
+    assert {control.environ[WITHOUT] for control in CONTROLS} == MUTANTS.keys() - {"join", "windows"}
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
