@@ -125,6 +125,16 @@ def duplicate_headers(source_offset: int, first_offset: int, *, same_content: bo
     return (*headers, (SAME_CONTENT, b"true" if same_content else b"false"))
 
 
+def duplicate_of(headers: Iterable[tuple[str, bytes]]) -> tuple[int, int, bool | None]:
+    """Return source offset, that of the event, and whether the content is the same, from `duplicate_headers`.
+
+    Raises `KeyError` without a header, and `ValueError` if an offset is no number.
+    """
+    named = dict(headers)
+    same_content = named.get(SAME_CONTENT)
+    return int(named[ORIGIN]), int(named[FIRST_ORIGIN]), None if same_content is None else same_content == b"true"
+
+
 def content_digest(item: Item) -> int:
     """Return a checksum of 32 bits of what a producer says with *item*.
 

@@ -66,6 +66,11 @@ class Topics:
         """Projects and hashed tokens; compacted, one partition."""
         return f"{self.prefix}.projects.v1"
 
+    @property
+    def of_tables(self) -> tuple[str, str, str]:
+        """The topics that the sink writes to ClickHouse."""
+        return self.events, self.persons, self.duplicates
+
     def declare(self, *, partitions: int, items_retention_days: int, dedupe_window_days: float) -> list[Topic]:
         """Return every topic with its settings.
 

@@ -40,7 +40,7 @@ async def rewind(settings: KafkaSettings, partitions: int) -> bool:
     No sink may run. Raises `ServiceError` if Kafka does not accept the commit in time.
     """
     topics = Topics(settings.topic_prefix)
-    tps = [TopicPartition(topic, number) for topic in (topics.events, topics.persons) for number in range(partitions)]
+    tps = [TopicPartition(topic, number) for topic in topics.of_tables for number in range(partitions)]
     consumer = AIOKafkaConsumer(
         **kafka_arguments(settings), group_id=f"{settings.topic_prefix}-sink", enable_auto_commit=False
     )

@@ -16,7 +16,7 @@ from deploy.operate.events_log import first_source_offset
 from deploy.operate.offsets import Input
 from deploy.operate.servers import Servers
 from processors.sink.logs import ClickHouseLogs
-from schemas.clickhouse import PERSONS, TABLES
+from schemas.clickhouse import TABLES
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
 
@@ -38,7 +38,7 @@ def find(servers: Servers, stage: Stage, partitions: Sequence[int]) -> list[Loss
     Raises `OperateError` while such a worker runs, or for a partition that does not exist.
     """
     topics = Topics(servers.kafka.topic_prefix)
-    names = {"dedupe": [topics.items], "persons": [topics.identifies], "sink": [topics.events, topics.persons]}[stage]
+    names = {"dedupe": [topics.items], "persons": [topics.identifies], "sink": [*topics.of_tables]}[stage]
     group = servers.ask_kafka(lambda kafka: offsets.group(kafka, f"{topics.prefix}-{stage}", names))
     if group.members:
         raise offsets.running_workers(group.name)
@@ -87,7 +87,7 @@ def _missing(read: Input, tables: Mapping[tuple[str, int], int], firsts: Mapping
     found = []
     for table in TABLES:
         position = tables.get((table.name, read.partition), -1)
-        if (table is PERSONS) == read.topic.endswith(".persons.v1") and position + 1 < first:
+        if read.topic.endswith(f".{table.topic}") and position + 1 < first:
             found.append(
                 f"{table.name}: rows of partition {read.partition} with source offsets {position + 1} to {first - 1} "
                 f"that are not in the table. {read.topic} begins after them."

@@ -65,16 +65,14 @@ def _read_table(clickhouse: ClickHouse, table: Table) -> Iterator[Shown]:
 def show(servers: Servers) -> list[dict[str, Any]]:
     """Return each table, log and partition with its position and what the sink has committed of its topic."""
     topics = Topics(servers.kafka.topic_prefix)
-    group = servers.ask_kafka(
-        lambda kafka: offsets.group(kafka, f"{topics.prefix}-sink", [topics.events, topics.persons])
-    )
+    group = servers.ask_kafka(lambda kafka: offsets.group(kafka, f"{topics.prefix}-sink", topics.of_tables))
     with servers.tables() as clickhouse:
         shown = read(clickhouse)
     return [_describe(each, topics, group) for each in shown]
 
 
 def _describe(shown: Shown, topics: Topics, group: offsets.Group) -> dict[str, Any]:
-    topic = topics.persons if shown.table.name == "person_states" else topics.events
+    topic = f"{topics.prefix}.{shown.table.topic}"
     read_by_sink = group.inputs.get((topic, shown.partition))
     return {
         "table": shown.table.name,

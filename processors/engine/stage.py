@@ -16,7 +16,7 @@ class SourceRecord(Protocol):
 
     @property
     def timestamp(self) -> int:
-        """Milliseconds since 1970: the broker's clock on `items.v1`, the item's `items.v1` time on `events.v1`."""
+        """When the broker appended the record, in milliseconds since 1970 on its clock."""
 
     @property
     def key(self) -> bytes | None:

@@ -77,7 +77,24 @@ class PersonRow(msgspec.Struct, array_like=True, gc=False):
     source_offset: int
 
 
-Row = EventRow | IdentifyRow | PersonRow
+class DuplicateRow(msgspec.Struct, array_like=True, gc=False):
+    """A row of `duplicates`."""
+
+    project_id: str
+    message_id: str
+    type: str
+    event: str
+    user_id: str
+    received_at: str
+    first_offset: int
+    same_content: bool | None
+    content: str
+    log: int
+    partition: int
+    source_offset: int
+
+
+Row = EventRow | IdentifyRow | PersonRow | DuplicateRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +244,8 @@ def _bounded(rows: Iterable[Row]) -> Iterator[tuple[list[Row], int]]:
 
 
 def _size(row: Row) -> int:
+    if isinstance(row, DuplicateRow):
+        return len(row.content)
     keys = sum(map(len, row.null_keys)) if row.null_keys else 0
     if isinstance(row, EventRow):
         return len(row.properties) + len(row.context) + len(row.integrations) + keys

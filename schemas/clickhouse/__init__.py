@@ -16,6 +16,8 @@ class Table:
 
     name: str
     columns: tuple[tuple[str, str], ...]
+    topic: str = "events.v1"
+    """Topic whose records are the rows, without the prefix."""
 
 
 _TIME = "DateTime64(6, 'UTC')"
@@ -53,5 +55,24 @@ PERSONS = Table(
         ("_partition", "UInt32"),
         ("_origin", "UInt64"),
     ),
+    "persons.v1",
 )
-TABLES = (EVENTS, IDENTIFIES, PERSONS)
+DUPLICATES = Table(
+    "duplicates",
+    (
+        ("project_id", "String"),
+        ("message_id", "String"),
+        ("type", "String"),
+        ("event", "String"),
+        ("user_id", "String"),
+        ("received_at", _TIME),
+        ("first_origin", "UInt64"),
+        ("same_content", "Nullable(Bool)"),
+        ("content", "String"),
+        ("_log", "UInt16"),
+        ("_partition", "UInt32"),
+        ("_origin", "UInt64"),
+    ),
+    "duplicates.v1",
+)
+TABLES = (EVENTS, IDENTIFIES, PERSONS, DUPLICATES)

@@ -8,7 +8,11 @@ from types import MappingProxyType
 LIMITS: Mapping[str, int] = MappingProxyType({"max_execution_time": 300, "max_memory_usage": 4_000_000_000})
 """Seconds and bytes that a query of an analyst may use. A query may set less, but neither more nor 0, no limit."""
 
-_TABLES = ("events", "identifies", "persons", "person_states")
+READING: Mapping[str, int] = MappingProxyType({"json_type_escape_dots_in_keys": 1})
+"""Settings by which a query returns JSON as it was sent: the sink writes with this one, so the path of `utm.source` is
+`utm%2Esource`, and a reader without it would get that as the name. A query may set others."""
+
+_TABLES = ("events", "identifies", "persons", "person_states", "duplicates")
 
 
 def readable_tables(database: str) -> list[str]:

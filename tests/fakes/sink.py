@@ -12,7 +12,7 @@ from typing import Any
 from processors.clickhouse.errors import ClickHouseError, LeaseLostError, RejectedRowsError, UnavailableError
 from processors.engine.stage import Lease
 from processors.sink.insert import LEASE_MARGIN_SECONDS, PositionReason
-from processors.sink.rows import Block, PersonRow, Row
+from processors.sink.rows import Block, DuplicateRow, PersonRow, Row
 from schemas.clickhouse import Table
 
 
@@ -154,7 +154,10 @@ class HeldSink(MemorySink):
 
 
 def _check_times(row: Row) -> None:
-    times = (row.first_seen, row.last_seen) if isinstance(row, PersonRow) else (row.timestamp, row.received_at)
+    if isinstance(row, PersonRow):
+        times = [row.first_seen, row.last_seen]
+    else:
+        times = [row.received_at] if isinstance(row, DuplicateRow) else [row.timestamp, row.received_at]
     for text in times:
         try:
             datetime.fromisoformat(text)

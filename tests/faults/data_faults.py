@@ -40,7 +40,7 @@ def resetting_offsets(trial: Trial) -> None:
     read = {
         "dedupe": [topics.items],
         "persons": [topics.identifies],
-        "sink": [topics.events, topics.persons],
+        "sink": [*topics.of_tables],
     }
     for kind, names in read.items():
         eventually(partial(_reset_while_held_down, trial.stack, kind, names), f"{kind} is reset", within_seconds=60)
@@ -73,6 +73,13 @@ def losing_responses(trial: Trial) -> None:
         proxy.responses_to_lose = 1
         eventually(lambda count=count: proxy.responses_lost == count, "a response is lost")  # type: ignore[misc]
     trial.notes.append(f"responses lost {proxy.responses_lost}")
+
+
+def losing_responses_of_joint_inserts(trial: Trial) -> None:
+    """Lose responses to INSERTs of several blocks, which are sent one by one then, with other tokens."""
+    assert trial.stack.proxy is not None
+    trial.stack.proxy.only_joint = True
+    losing_responses(trial)
 
 
 def killing_in_insert(trial: Trial) -> None:
@@ -116,12 +123,12 @@ def filling_disk(trial: Trial) -> None:
 def resending_late(trial: Trial) -> None:
     """Write items with timestamps of eight days ago, then again one second, one hour and eight days later.
 
-    The topics use CreateTime for this scenario, so that the records set the broker time. Duplicates within the window
-    of seven days must not count; those after eight days count again.
+    The topic of items uses CreateTime for this scenario, so that the records set the broker time, and `receivedAt` of
+    the gateway agrees. Duplicates within the window of seven days must not count; those after eight days count again.
     """
     stack, ledger = trial.stack, trial.ledger
     topics = Topics(stack.kafka.topic_prefix)
-    asyncio.run(_take_times_of_records(stack, [topics.items, topics.events]))
+    asyncio.run(_take_times_of_records(stack, [topics.items]))
     unique = {raw["messageId"]: raw for raw in ledger.batch(LATE_ITEMS) if raw["userId"]}
     items = list(unique.values())
     now = int(time.time() * 1000)

@@ -148,7 +148,7 @@ async def create(kafka: KafkaSettings, names: dict[str, int]) -> None:
 
 def test_worker_refuses_topics_that_differ_in_partitions(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
     topics = Topics(kafka_settings.topic_prefix)
-    asyncio.run(create(kafka_settings, {topics.items: 4, topics.events: 3, topics.identifies: 4}))
+    asyncio.run(create(kafka_settings, {topics.items: 4, topics.events: 3, topics.duplicates: 4, topics.identifies: 4}))
     with Worker("dedupe", kafka_settings, tmp_path) as worker:
         worker.until(lambda: worker.exits > 0, "the worker exits")
         assert "must have the same number of partitions" in worker.log
@@ -156,7 +156,7 @@ def test_worker_refuses_topics_that_differ_in_partitions(kafka_settings: KafkaSe
 
 def test_worker_refuses_to_start_without_the_identifies_topic(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
     topics = Topics(kafka_settings.topic_prefix)
-    asyncio.run(create(kafka_settings, {topics.items: 4, topics.events: 4}))
+    asyncio.run(create(kafka_settings, {topics.items: 4, topics.events: 4, topics.duplicates: 4}))
     with Worker("dedupe", kafka_settings, tmp_path) as worker:
         worker.until(lambda: worker.exits > 0, "the worker exits")
         assert topics.identifies in worker.log

@@ -61,6 +61,9 @@ PRIVATE_NAMES = {
 PURE = (
     "processors/dedupe/clocks.py",
     "processors/dedupe/decision.py",
+    "processors/engine/output.py",
+    "processors/engine/store_damage.py",
+    "processors/engine/window_clock.py",
     *(f"processors/persons/{name}.py" for name in ("fold", "replay", "size")),
     "processors/sink/null_keys.py",
     "processors/sink/rows.py",

@@ -19,7 +19,13 @@ def test_system_table_that_is_not_listed_has_no_rows() -> None:
 
 def test_analyst_may_read_the_tables_of_the_database_only() -> None:
     granted = re.findall(r"GRANT SELECT ON (\S+)</query>", TEXT)
-    assert granted == [f"sequence.{table}" for table in ("events", "identifies", "persons", "person_states")]
+    tables = ("events", "identifies", "persons", "person_states", "duplicates")
+    assert granted == [f"sequence.{table}" for table in tables]
+
+
+def test_every_user_reads_names_with_dots_as_they_were_sent() -> None:
+    assert "<profiles><default><json_type_escape_dots_in_keys>1</json_type_escape_dots_in_keys>\n</default>" in TEXT
+    assert is_allowed("json_type_escape_dots_in_keys")
 
 
 def test_settings_of_the_output_are_allowed_except_for_the_name_of_a_file() -> None:

@@ -11,17 +11,16 @@ STATEMENTS = statements(ClickHouseSettings(database="shop"), "it's a secret")
 def test_analyst_is_granted_the_tables_only() -> None:
     grants = [statement for statement in STATEMENTS if statement.startswith("GRANT")]
 
-    assert grants == [
-        f"GRANT SELECT ON shop.{table} TO analyst" for table in ("events", "identifies", "persons", "person_states")
-    ]
+    tables = ("events", "identifies", "persons", "person_states", "duplicates")
+    assert grants == [f"GRANT SELECT ON shop.{table} TO analyst" for table in tables]
 
 
-def test_limits_of_the_analyst_are_pinned() -> None:
+def test_limits_of_the_analyst_are_pinned_and_names_with_dots_are_read_as_sent() -> None:
     [update] = [statement for statement in STATEMENTS if statement.startswith("ALTER USER")]
 
     assert update.endswith(
         " SETTINGS readonly = 2 CONST, max_execution_time = 300 MIN 1 MAX 300, "
-        "max_memory_usage = 4000000000 MIN 1 MAX 4000000000"
+        "max_memory_usage = 4000000000 MIN 1 MAX 4000000000, json_type_escape_dots_in_keys = 1"
     )
 
 
