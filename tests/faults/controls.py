@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.faults.checkpoints import in_turn
 from tests.faults.clock_faults import record_of_next_year, with_clocks
-from tests.faults.data_faults import filling_disk, losing_responses, small_disk
+from tests.faults.data_faults import filling_disk, losing_responses_of_joint_inserts, small_disk
 from tests.faults.deployment_faults import adding_partitions, expiring_unread, using_two_prefixes
 from tests.faults.name_faults import heavy_request
 from tests.faults.process_faults import (
@@ -57,7 +57,10 @@ CONTROLS = [
     _without(
         "contiguous_in", 1, repeatedly(nothing, pause_seconds=30), ("lost", "wrong_persons"), SEQUENCE_TEST_LOSE="300"
     ),
-    replace(_without("positions_after_errors", 10, losing_responses, ("doubled",)), proxied=True),
+    replace(
+        _without("positions_after_errors", 10, losing_responses_of_joint_inserts, ("doubled",), rate=1_000),
+        proxied=True,
+    ),
     _of_one_fault(
         "view_errors_ignored",
         throwing("throws", ALWAYS, is_named=False),

@@ -24,7 +24,7 @@ from tests.faults.up import WORKERS_CLICKHOUSE, hold_file
 from tests.support.insert_proxy import InsertProxy
 from tests.support.services import alive, eventually, free_ports
 
-TABLES = ("events", "identifies", "person_states")
+TABLES = ("events", "identifies", "person_states", "duplicates")
 NO_MERGES = (
     "max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1, "
     "parts_to_delay_insert = 100000, parts_to_throw_insert = 100000"

@@ -24,6 +24,8 @@ class InsertProxy(StreamServer):
         self._gate.set()
         self.responses_to_lose = 0
         """Number of INSERTs that are executed and whose connection the proxy closes without a response."""
+        self.only_joint = False
+        """Whether only INSERTs of several blocks lose their responses. Their rows are sent again with other tokens."""
         self.responses_lost = 0
         self.delay_seconds = 0.0
         """Delay before each INSERT is forwarded."""
@@ -73,7 +75,8 @@ class InsertProxy(StreamServer):
     ) -> bool:
         """Forward one request and its response; return whether the connection stays open."""
         request = await _message(reader)
-        insert = b"INSERT" in request.partition(b"\r\n")[0]
+        request_line = request.partition(b"\r\n")[0]
+        insert = b"INSERT" in request_line
         self.inserts += insert
         held = insert and not self._gate.is_set()
         if held:
@@ -93,13 +96,18 @@ class InsertProxy(StreamServer):
         await up_writer.drain()
         response = await _message(up_reader)
         self.released += held
-        if insert and self.responses_to_lose > 0:
+        if insert and self.responses_to_lose > 0 and (not self.only_joint or _is_joint(request_line)):
             self.responses_to_lose -= 1
             self.responses_lost += 1
             return False
         writer.write(response)
         await writer.drain()
         return True
+
+
+def _is_joint(request_line: bytes) -> bool:
+    """Return whether the deduplication token names several blocks."""
+    return len(re.findall(rb"sequence(?::|%3A)\w+(?::|%3A)", request_line)) > 1
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:
