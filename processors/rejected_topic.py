@@ -59,7 +59,8 @@ class RejectedTopic:
 
     def __init__(self, outputs: Outputs, topics: Topics, stage: str, metrics: WorkerMetrics | None = None) -> None:
         self._outputs = outputs
-        self._metrics = WorkerMetrics() if metrics is None else metrics
+        self.metrics = WorkerMetrics() if metrics is None else metrics
+        """The metrics of the worker."""
         self._topic = topics.rejected
         self._stage = stage
         self._log = RejectionLog(stage, topics.rejected)
@@ -79,7 +80,7 @@ class RejectedTopic:
             counts = Counter(reason.code for reason, _ in found)
             self._log.add(counts)
             for code, count in counts.items():
-                self._metrics.rejected_records.labels(self._stage, code).inc(count)
+                self.metrics.rejected_records.labels(self._stage, code).inc(count)
 
     def stop(self) -> None:
         """Log the rejections that were not logged yet."""

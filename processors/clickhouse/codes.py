@@ -114,7 +114,7 @@ def fault_of_code(code: int) -> Fault:
 
 
 _EXCEPTION = re.compile(r"Code: \d+\. DB::Exception: .*", re.DOTALL)
-_DETAILS = re.compile(r"\n|: \(at row|: while |: In scope|\. Column values:|\. Note: there are")
+_DETAILS = re.compile(r"\n|: \(at row|: \(?[wW]hile |: \(in file|: In scope|\. Column values:|\. Note: there are")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\{[^}]*\}")
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
 

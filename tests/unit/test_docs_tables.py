@@ -19,11 +19,12 @@ from gateway.ingest.envelope import Limits, parse_envelope
 from gateway.ingest.rejections import Code
 from gateway.ingest.validate import validate_items
 from gateway.settings import GatewaySettings
-from processors.clickhouse.errors import LeaseLostError, MigrationError
+from processors.clickhouse.errors import LeaseEndedError, MigrationError
 from processors.engine import errors as engine_errors
 from processors.engine import metrics as worker_metrics
 from processors.engine.exit import exit_code
 from processors.rejected import RejectionCode
+from schemas.metrics import Metric
 from schemas.settings import declarations
 from schemas.topics import Topics
 from tests.benchmarks.command import COMPARISONS
@@ -53,7 +54,7 @@ START_ERRORS = errors_of(deploy_errors, deploy_errors.DeployError) | {
     MigrationError,
 }
 """Other exceptions with which a process ends before it processes anything."""
-FATAL_ERRORS = (ENGINE_ERRORS - REFUSALS - START_ERRORS) | {LeaseLostError}
+FATAL_ERRORS = (ENGINE_ERRORS - REFUSALS - START_ERRORS) | {LeaseEndedError}
 """Exceptions with which a worker exits with code 70 while it runs."""
 
 
@@ -150,7 +151,7 @@ def test_codes_of_rejected_records_are_those_of_the_code() -> None:
 
 
 def test_metrics_are_those_of_the_code() -> None:
-    declared = [metric for metric in vars(gateway_metrics).values() if isinstance(metric, gateway_metrics.Metric)]
+    declared = [metric for metric in vars(gateway_metrics).values() if isinstance(metric, Metric)]
 
     assert [[quoted(row[0])[0], quoted(row[1]), row[2]] for row in OPERATIONS.rows("Metrics")] == [
         [metric.name, list(metric.labels), metric.about] for metric in declared
@@ -158,7 +159,7 @@ def test_metrics_are_those_of_the_code() -> None:
 
 
 def test_metrics_of_workers_are_those_of_the_code() -> None:
-    declared = [metric for metric in vars(worker_metrics).values() if isinstance(metric, worker_metrics.Metric)]
+    declared = [metric for metric in vars(worker_metrics).values() if isinstance(metric, Metric)]
 
     assert [[quoted(row[0])[0], quoted(row[1]), row[2]] for row in OPERATIONS.rows("Worker metrics")] == [
         [metric.name, list(metric.labels), metric.about] for metric in declared

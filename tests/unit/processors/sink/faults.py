@@ -33,9 +33,7 @@ class Case:
         self.sink = FaultySink()
         self.outputs = MemoryOutputs()
         self.metrics = WorkerMetrics()
-        self.writer = TableWriter(
-            EVENTS, self.sink, RejectedTopic(self.outputs, Topics(), "sink", self.metrics), self.metrics
-        )
+        self.writer = TableWriter(EVENTS, self.sink, RejectedTopic(self.outputs, Topics(), "sink", self.metrics))
         self.refused = 0
 
     async def start(self) -> Case:

@@ -1,0 +1,232 @@
+"""The check of materialized views: once a minute each view that reads a table of the sink is tried over new rows.
+
+INSERTs ignore errors of views, so that a view that fails costs only its own rows. Nothing names it then. The check runs
+the SELECT of each view over the newest block, converts its result to the columns of the target, and writes nothing. It
+has limits of its own, runs beside the INSERTs, and its own failures change nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Protocol
+
+from processors.clickhouse.client import ClickHouse
+from processors.clickhouse.codes import FaultKind, summary
+from processors.clickhouse.errors import ClickHouseError, UnavailableError
+from processors.engine.metrics import WorkerMetrics
+from processors.sink.rows import Block, PersonRow
+from schemas.clickhouse import Table
+from schemas.log_throttle import Outage, Throttle
+
+log = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 60.0
+OWNER_PARTITION = 0
+"""The worker that owns this partition checks the views."""
+_LIMITS = {
+    "max_execution_time": 2,
+    "max_memory_usage": 500_000_000,
+    "max_threads": 1,
+    # As when rows are pushed to a view: a NULL is no default.
+    "insert_null_as_default": 0,
+}
+_LACKS_PERMISSION = 497
+_VIEWS = (
+    "SELECT * FROM system.tables WHERE engine = 'MaterializedView' AND (database, name) IN ("
+    "SELECT view_database, view_name FROM system.tables"
+    " ARRAY JOIN dependencies_database AS view_database, dependencies_table AS view_name"
+    " WHERE database = currentDatabase() AND name = {table:String})"
+)
+_COLUMNS = (
+    "SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {table:String}"
+    " AND default_kind NOT IN ('ALIAS', 'MATERIALIZED')"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Where the rows of a block are found."""
+
+    log: int
+    partition: int
+    first_offset: int
+    last_offset: int
+    received_from: str = ""
+    """The earliest `received_at`, by which ClickHouse leaves out older parts; empty for a table without it."""
+
+    @property
+    def condition(self) -> str:
+        """The condition of its rows, as SQL."""
+        rows = f"_log = {self.log} AND _partition = {self.partition}"
+        offsets = f"_origin BETWEEN {self.first_offset} AND {self.last_offset}"
+        if not self.received_from:
+            return f"{rows} AND {offsets}"
+        return f"{rows} AND {offsets} AND received_at >= parseDateTime64BestEffort('{self.received_from}', 6, 'UTC')"
+
+
+def sample_of(block: Block) -> Sample:
+    """Return where the rows of *block* are found."""
+    received = [row.received_at for row in block.rows if not isinstance(row, PersonRow)]
+    return Sample(block.log, block.partition, block.first_offset, block.last_offset, min(received, default=""))
+
+
+class Watched(Protocol):
+    """A table with new rows; `TableWriter` has this shape."""
+
+    table: Table
+    newest: Sample | None
+    """Rows that were written last; None if there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    name: str
+    """With its database, quoted."""
+    select: str
+    target_database: str
+    target: str
+
+
+class ViewCheck:
+    """Tries the views of some tables. Its client serves it alone."""
+
+    def __init__(self, clickhouse: ClickHouse, metrics: WorkerMetrics) -> None:
+        self._clickhouse = clickhouse
+        self._metrics = metrics
+        self._watched: list[Watched] = []
+        self._failing: dict[tuple[str, str], Outage] = {}
+        self._unchecked = Throttle()
+        self._is_owner = False
+        self._task: asyncio.Task[None] | None = None
+
+    def watch(self, watched: Watched) -> None:
+        """Check the views of the table of *watched* over its newest rows, if it has any."""
+        self._watched.append(watched)
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """Check only while `OWNER_PARTITION` is among the *partitions* of this worker."""
+        self._is_owner = OWNER_PARTITION in partitions
+
+    def start(self) -> None:
+        """Check once a minute from now on."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        """Stop. A check that is running ends within its limit of time."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            if self._is_owner:
+                await asyncio.to_thread(self.check)
+
+    def check(self) -> None:
+        """Try each view of each table once. Blocks, and raises nothing."""
+        for watched in self._watched:
+            newest = watched.newest
+            if newest is None:
+                continue
+            try:
+                self._check_table(watched.table, newest)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the sink continues
+                self._log_unchecked(watched.table, "the materialized views", error)
+
+    def _check_table(self, table: Table, sample: Sample) -> None:
+        views = [_view(row) for row in self._clickhouse.query(_VIEWS, {"table": table.name})]
+        for view in views:
+            try:
+                fault = self._fault_of(view, table, sample)
+            except ClickHouseError as error:
+                # No permission, no time, no memory or no connection: nothing is known of the view.
+                self._log_unchecked(table, f"the materialized view {view.name}", error)
+                continue
+            self._note(table, view, fault)
+        self._forget(table, {view.name for view in views})
+
+    def _fault_of(self, view: _View, table: Table, sample: Sample) -> str | None:
+        """Return why *view* fails, None if it does not; raises the errors that say nothing of it."""
+        of_target = {"database": view.target_database, "table": view.target}
+        columns = {row["name"]: row["type"] for row in self._clickhouse.query(_COLUMNS, of_target)}
+        target = f"{_quoted(view.target_database)}.{_quoted(view.target)}"
+        if not columns and view.target and not self._exists(target):
+            return f"its target table {target} does not exist"
+        try:
+            selected = [row["name"] for row in self._clickhouse.query(f"DESCRIBE TABLE ({view.select})")]
+            stored = [name for name in selected if name in columns] if columns else []
+            self._try(view, table, sample, {name: columns[name] for name in stored})
+        except ClickHouseError as error:
+            if error.code == _LACKS_PERMISSION or error.fault.kind in {FaultKind.SIZE, FaultKind.UNAVAILABLE}:
+                raise
+            return summary(str(error))
+        return None
+
+    def _exists(self, target: str) -> bool:
+        return bool(self._clickhouse.query(f"EXISTS TABLE {target}")[0]["result"])
+
+    def _try(self, view: _View, table: Table, sample: Sample, columns: dict[str, str]) -> None:
+        """Run the SELECT of *view* over the rows of *sample*, and convert its result to *columns*."""
+        database = self._clickhouse.database
+        condition = sample.condition.replace("\\", "\\\\").replace("'", "\\'")
+        settings = {**_LIMITS, "additional_table_filters": f"{{'{database}.{table.name}': '{condition}'}}"}
+        if not columns:
+            self._clickhouse.discard(f"SELECT * FROM ({view.select})", settings)  # noqa: S608  # the view's own
+            return
+        names = ", ".join(map(_quoted, columns))
+        structure = ", ".join(f"{_quoted(name)} {kind}" for name, kind in columns.items())
+        structure = structure.replace("\\", "\\\\").replace("'", "\\'")
+        self._clickhouse.execute(
+            f"INSERT INTO FUNCTION null('{structure}') ({names}) SELECT {names} FROM ({view.select})",  # noqa: S608
+            None,
+            settings,
+        )
+
+    def _note(self, table: Table, view: _View, fault: str | None) -> None:
+        key = table.name, view.name
+        if fault is None:
+            self._recovered(key)
+            return
+        self._metrics.failing_views.labels(*key).set(1)
+        if (attempts := self._failing.setdefault(key, Outage()).failed(monotonic(), fault)) is not None:
+            log.error(
+                "%s: the materialized view %s fails and lacks the rows since then; the table has them. Correct or drop "
+                "the view. Failed checks: %d in %.0f s. The last error: %s",
+                *(table.name, view.name, attempts.failed, attempts.seconds, fault),
+            )
+
+    def _log_unchecked(self, table: Table, what: str, error: Exception) -> None:
+        if isinstance(error, UnavailableError) and error.fault.kind is FaultKind.UNAVAILABLE:
+            # The INSERTs log the outage.
+            return
+        if self._unchecked.take(monotonic()):
+            log.info("%s: cannot check %s: %s", table.name, what, summary(str(error)))
+
+    def _recovered(self, key: tuple[str, str]) -> None:
+        outage = self._failing.pop(key, None)
+        if outage is None:
+            return
+        self._metrics.failing_views.remove(*key)
+        attempts = outage.succeeded(monotonic())
+        if attempts is not None:
+            log.info("%s: the materialized view %s works again or is gone", *key)
+
+    def _forget(self, table: Table, existing: Collection[str]) -> None:
+        """End the outages of views that were dropped."""
+        for key in [key for key in self._failing if key[0] == table.name and key[1] not in existing]:
+            self._recovered(key)
+
+
+def _view(row: dict[str, Any]) -> _View:
+    name = f"{row['database']}.{row['name']}"
+    # Older servers do not have the columns of the target; the conversion is not checked there.
+    return _View(name, row["as_select"], row.get("target_database", ""), row.get("target_table", ""))
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`"
