@@ -200,6 +200,12 @@ class Runner:
         async def guarded() -> None:
             try:
                 await work
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is not None and not task.cancelling():
+                    # Nobody has cancelled it: a library lets a cancellation of its own escape.
+                    self._on_error(error)
+                raise
             except Exception as error:  # noqa: BLE001  # any error exits the process
                 self._on_error(error)
 

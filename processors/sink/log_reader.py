@@ -82,6 +82,8 @@ def kafka_log_reader(settings: KafkaSettings) -> LogReader:
         )
         try:
             await consumer.start()
+            # aiokafka's `stop` raises CancelledError if a task of its own has not begun to run yet.
+            await asyncio.sleep(0)
             consumer.assign([tp])
             yield KafkaWindows(consumer, tp, log_end)
         finally:

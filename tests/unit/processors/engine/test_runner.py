@@ -159,3 +159,27 @@ async def test_failed_batch_is_reported_and_not_acknowledged() -> None:
 
     assert [str(error) for error in errors] == ["no space for 0"]
     assert not event.acknowledged
+
+
+class CancellingStage(CountingStage):
+    """A stage that a library cancels."""
+
+    async def process(self, batch: RecordBatch) -> None:
+        del batch
+        raise asyncio.CancelledError
+
+
+async def test_cancellation_that_nobody_asked_for_is_reported() -> None:
+    reported: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+    runner = await started(CancellingStage(), IdleConsumer(), reported.set_result)
+    runner.submit(BatchEvent(0))
+    async with asyncio.timeout(5):
+        assert isinstance(await reported, asyncio.CancelledError)
+
+
+async def test_cancellation_by_a_revocation_is_no_error() -> None:
+    errors: list[BaseException] = []
+    runner = await started(CountingStage(), IdleConsumer(), errors.append)
+    await asyncio.sleep(0)
+    await runner.stop()
+    assert errors == []
