@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from processors.clickhouse.client import ClickHouse
-from schemas.clickhouse.analyst import LIMITS, readable_tables
+from schemas.clickhouse.analyst import LIMITS, READING, readable_tables
 from schemas.settings import ClickHouseSettings
 
 
@@ -21,7 +21,8 @@ def statements(settings: ClickHouseSettings, password: str) -> list[str]:
     digest = hashlib.sha256(password.encode()).hexdigest()
     login = f"IDENTIFIED WITH sha256_hash BY '{digest}'"
     limits = [f"{name} = {limit} MIN 1 MAX {limit}" for name, limit in LIMITS.items()]
-    pinned = ", ".join(["readonly = 2 CONST", *limits])
+    reading = [f"{name} = {value}" for name, value in READING.items()]
+    pinned = ", ".join(["readonly = 2 CONST", *limits, *reading])
     grants = [f"GRANT SELECT ON {table} TO analyst" for table in readable_tables(settings.database)]
     return [
         f"CREATE USER IF NOT EXISTS analyst {login}",

@@ -1,4 +1,4 @@
-"""What the login `analyst` may read, and the limits of its queries: the same on a server and in the local stack."""
+"""What the login `analyst` may read, its settings and limits: the same on a server and in the local stack."""
 
 from __future__ import annotations
 

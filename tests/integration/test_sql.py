@@ -69,6 +69,10 @@ def refusal(environ: dict[str, str], *arguments: str) -> str:
         (("--format", "CSV", "SELECT 'in the statement' AS format FORMAT TSVWithNames"), "format\nin the statement\n"),
         (("SELECT 1 -- a comment",), "1\n"),
         (("SELECT 1;",), "1\n"),
+        (
+            ('SELECT \'{"a.b": 1, "a": {"b": 2}}\'::JSON AS value, value.`a%2Eb`, value.a.b',),
+            '{"a.b":1,"a":{"b":2}}\t1\t2\n',
+        ),
     ],
 )
 def test_answer_is_printed(stack: dict[str, str], arguments: tuple[str, ...], answer: str) -> None:

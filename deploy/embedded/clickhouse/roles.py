@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from schemas.clickhouse.analyst import LIMITS, readable_tables
+from schemas.clickhouse.analyst import LIMITS, READING, readable_tables
 
 CONFIG_FILE = "engine.xml"
 """The engine reads a file `config.xml` of its own accord, even without a data directory."""
@@ -29,6 +29,7 @@ _ALLOWED_SETTINGS = frozenset(
     | {"result_overflow_mode", "read_overflow_mode", "group_by_overflow_mode", "sort_overflow_mode"}
     | {"timeout_overflow_mode", "connect_timeout", "receive_timeout", "send_timeout", "interactive_delay"}
     # Meaning of a query.
+    | set(READING)
     | {"join_use_nulls", "group_by_use_nulls", "transform_null_in", "union_default_mode", "join_algorithm", "final"}
     | {"any_join_distinct_right_table_keys", "join_any_take_last_row", "prefer_column_name_to_alias", "extremes"}
     | {"aggregate_functions_null_for_empty", "count_distinct_implementation", "cast_keep_nullable", "session_timezone"}
@@ -99,6 +100,7 @@ def _users(database: str, settings: list[str], system_tables: list[str]) -> str:
     constants = [_element(name, "<const/>") for name in settings if not is_allowed(name)]
     threads = _element("max_threads", f"<max>{_MAX_THREADS}</max>")
     limits = [_element(name, f"<min>1</min><max>{limit}</max>") for name, limit in _ANALYST_LIMITS.items()]
+    reading = [_element(name, str(value)) for name, value in READING.items()]
     reader = _element("constraints", *constants, threads)
     analyst = _element("constraints", *constants, threads, *limits)
     # A policy hides its table's rows where the expression is 0.
@@ -107,7 +109,9 @@ def _users(database: str, settings: list[str], system_tables: list[str]) -> str:
     grants = [f"GRANT SELECT ON {table}" for table in readable_tables(database)]
     return _element(
         "clickhouse",
-        _element("profiles", "<default/>", _element(Role.READER, reader), _element(Role.ANALYST, analyst)),
+        _element(
+            "profiles", _element("default", *reading), _element(Role.READER, reader), _element(Role.ANALYST, analyst)
+        ),
         _element("quotas", "<default/>"),
         _element(
             "roles",
