@@ -5,10 +5,13 @@ Repeats are sent throughout, so a dedupe window that a wrong time has moved doub
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
-from tests.faults import faked_clock
+from schemas.topics import Topics
+from tests.faults import shifted_clocks
+from tests.faults.data_faults import take_times_of_records
 from tests.faults.log_lines import CLOCK_IS_WRONG
 from tests.faults.stack import Stack
 from tests.faults.trial import Step, Trial
@@ -21,9 +24,20 @@ EFFECT_SECONDS = 8.0
 
 
 def with_clocks(stack: Stack) -> None:
-    """Give the broker and the gateways clocks that the test can move."""
-    for kind in ("kafka", "gateway"):
-        faked_clock.shift(stack.state, kind, 0)
+    """Give the gateways clocks that the test can move."""
+    for kind in shifted_clocks.KINDS:
+        _shift(stack, kind, 0)
+    stack.set_environ(shifted_clocks.environ(stack.state))
+
+
+def taking_times_of_records(trial: Trial) -> None:
+    """Let the records set the broker's time, as a broker with another clock would."""
+    asyncio.run(take_times_of_records(trial.stack, [Topics(trial.stack.kafka.topic_prefix).items]))
+    time.sleep(3)
+
+
+def _shift(stack: Stack, kind: str, seconds: int) -> None:
+    shifted_clocks.shift(shifted_clocks.directory_of(stack.state), kind, seconds)
 
 
 def ahead(*kinds: str, seconds: int) -> Step:
@@ -31,10 +45,10 @@ def ahead(*kinds: str, seconds: int) -> Step:
 
     def run_ahead(trial: Trial) -> None:
         for kind in kinds:
-            faked_clock.shift(trial.stack.state, kind, seconds)
+            _shift(trial.stack, kind, seconds)
         time.sleep(EFFECT_SECONDS)
         for kind in kinds:
-            faked_clock.shift(trial.stack.state, kind, 0)
+            _shift(trial.stack, kind, 0)
         time.sleep(EFFECT_SECONDS)
 
     return run_ahead
@@ -43,10 +57,10 @@ def ahead(*kinds: str, seconds: int) -> Step:
 def record_of_next_year(trial: Trial) -> None:
     """Let the broker give one request's records a time of next year, then send repeats of everything before."""
     trial.client.stop()
-    faked_clock.shift(trial.stack.state, "kafka", YEAR_SECONDS)
+    _shift(trial.stack, "broker", YEAR_SECONDS)
     time.sleep(2)
     trial.client.send([_track(number) for number in range(20)])
-    faked_clock.shift(trial.stack.state, "kafka", 0)
+    _shift(trial.stack, "broker", 0)
     time.sleep(2)
     trial.client.start(rate=trial.scenario.rate)
     time.sleep(EFFECT_SECONDS)
@@ -55,8 +69,8 @@ def record_of_next_year(trial: Trial) -> None:
 def quiet_night(trial: Trial) -> None:
     """Send nothing while all clocks advance by ten hours, then go on with repeats of the evening's items."""
     trial.client.stop()
-    for kind in ("kafka", "gateway"):
-        faked_clock.shift(trial.stack.state, kind, 10 * HOUR_SECONDS)
+    for kind in shifted_clocks.KINDS:
+        _shift(trial.stack, kind, 10 * HOUR_SECONDS)
     time.sleep(3)
     trial.client.start(rate=trial.scenario.rate)
     time.sleep(EFFECT_SECONDS)
@@ -84,7 +98,8 @@ def _track(number: int) -> dict[str, Any]:
 
 
 CLOCKS = (
-    ("broker two hours ahead and back", ahead("kafka", seconds=2 * HOUR_SECONDS)),
+    ("times of records", taking_times_of_records),
+    ("broker two hours ahead and back", ahead("broker", seconds=2 * HOUR_SECONDS)),
     ("gateway two hours ahead", ahead("gateway", seconds=2 * HOUR_SECONDS)),
     ("record of next year", record_of_next_year),
     ("warned", require_warning),

@@ -128,7 +128,7 @@ def resending_late(trial: Trial) -> None:
     """
     stack, ledger = trial.stack, trial.ledger
     topics = Topics(stack.kafka.topic_prefix)
-    asyncio.run(_take_times_of_records(stack, [topics.items]))
+    asyncio.run(take_times_of_records(stack, [topics.items]))
     unique = {raw["messageId"]: raw for raw in ledger.batch(LATE_ITEMS) if raw["userId"]}
     items = list(unique.values())
     now = int(time.time() * 1000)
@@ -188,11 +188,16 @@ def _item(raw: dict[str, Any], received_ms: int) -> Item:
     return Identify(*common, time_text, received_at, traits=msgspec.Raw(msgspec.json.encode(raw["traits"])))
 
 
-async def _take_times_of_records(stack: Stack, names: list[str]) -> None:
+async def take_times_of_records(stack: Stack, names: list[str]) -> None:
+    """Let the records of topics *names* set their times, however far ahead."""
     admin = AIOKafkaAdminClient(**kafka_arguments(stack.kafka))
     await admin.start()
     try:
-        config = {"message.timestamp.type": "CreateTime", "retention.ms": str(30 * DAY_MS)}
+        config = {
+            "message.timestamp.type": "CreateTime",
+            "message.timestamp.after.max.ms": str(2**63 - 1),
+            "retention.ms": str(30 * DAY_MS),
+        }
         resources = [ConfigResource(ConfigResourceType.TOPIC, name, config) for name in names]
         await admin.alter_configs(resources)
     finally:

@@ -10,12 +10,16 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from gateway.http import ingest_handler
+from gateway.kafka import publisher
 from processors.engine import failpoints
 from processors.engine.fetch_epochs import FetchEpochs
 from processors.sink.insert import ClickHouseSink
 from tests.faults.mutants import MUTANTS, Patch
-from tests.faults.worker import KILL_AT, LOSE, STOP_AT, WITHOUT
+from tests.faults.shifted_clocks import ShiftedTime
+from tests.faults.worker import CLOCKS, KILL_AT, LOSE, STOP_AT, WITHOUT
 
 POINTS = frozenset({"decided", "produced", "applied", "inserted", "processed"})
 INSERTING = "inserting"
@@ -41,6 +45,10 @@ def arm(environ: Mapping[str, str], patch: Patch) -> None:
     if every := environ.get(LOSE):
         patch(FetchEpochs, "is_current", _losing(FetchEpochs.is_current, int(every)))
         log.warning("TEST: this worker loses one fetched batch in %s", every)
+    if directory := environ.get(CLOCKS):
+        patch(publisher, "time", ShiftedTime(Path(directory) / "broker"))
+        patch(ingest_handler, "time", ShiftedTime(Path(directory) / "gateway"))
+        log.warning("TEST: the clocks of this gateway are those in %s", directory)
     if mechanism := environ.get(WITHOUT):
         if mechanism not in MUTANTS:
             raise ValueError(f"{WITHOUT}: no such mutant: {mechanism}")

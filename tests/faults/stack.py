@@ -96,6 +96,10 @@ class Stack:
             raise
         self.stop_merges()
 
+    def set_environ(self, environ: Mapping[str, str]) -> None:
+        """Add *environ* to the variables of the services; before the start."""
+        self._environ.update(environ)
+
     def stop_merges(self) -> None:
         """Stop merges, which could hide surplus rows from the checks, for as long as the tables exist.
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from deploy.local.services import Services
 from deploy.local.stack import up
 from deploy.local.supervisor import Service
-from tests.faults import faked_clock, held
-from tests.faults.worker import WITHOUT, command
+from tests.faults import held
+from tests.faults.worker import CLOCKS, WITHOUT, command
 
 OF_GATEWAYS = frozenset({"partitions"})
 """Mutants of mechanisms that gateways have as well."""
@@ -24,10 +24,6 @@ CLICKHOUSE_FILES = "SEQUENCE_TEST_CLICKHOUSE_FILES"
 class FaultServices(Services):
     """Services whose workers are interrupted, mutated or proxied as the environment asks."""
 
-    def kafka(self) -> Service:
-        """Return the broker, with the clock of the test if it has one."""
-        return self._with_clock(super().kafka())
-
     def clickhouse(self) -> Service:
         """Return ClickHouse, which `Stack.held` can hold."""
         service = super().clickhouse()
@@ -36,9 +32,10 @@ class FaultServices(Services):
         return self._holdable(service)
 
     def gateways(self) -> list[Service]:
-        """Return the gateways, with the clock of the test if they have one, mutated if the mutant is of gateways."""
-        services = [self._with_clock(service) for service in super().gateways()]
-        return [_under_test(service) for service in services] if os.environ.get(WITHOUT) in OF_GATEWAYS else services
+        """Return the gateways, with the clocks of the test if there are any, mutated if the mutant is of gateways."""
+        services = super().gateways()
+        is_under_test = bool(os.environ.get(CLOCKS)) or os.environ.get(WITHOUT) in OF_GATEWAYS
+        return [_under_test(service) for service in services] if is_under_test else services
 
     def workers(self) -> list[Service]:
         """Return the workers of each kind."""
@@ -47,10 +44,6 @@ class FaultServices(Services):
     def _holdable(self, service: Service) -> Service:
         make, file = service.command, hold_file(self.state, service.name)
         return replace(service, command=lambda: held.arguments(file, make()))
-
-    def _with_clock(self, service: Service) -> Service:
-        file = faked_clock.file(self.state, service.name.partition("-")[0])
-        return replace(service, environ={**service.environ, **faked_clock.environ(file)}) if file.exists() else service
 
 
 def hold_file(state: Path, service: str) -> Path:

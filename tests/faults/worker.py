@@ -21,7 +21,9 @@ WITHOUT = "SEQUENCE_TEST_WITHOUT"
 """Name of the mutant to apply."""
 SUSPENDED = "SEQUENCE_TEST_SUSPENDED"
 """Set: the monotonic clock stands still while the process is stopped."""
-VARIABLES = frozenset({KILL_AT, STOP_AT, LOSE, WITHOUT, SUSPENDED})
+CLOCKS = "SEQUENCE_TEST_CLOCKS"
+"""Directory with the clocks of a gateway; see `tests.faults.shifted_clocks`."""
+VARIABLES = frozenset({KILL_AT, STOP_AT, LOSE, WITHOUT, SUSPENDED, CLOCKS})
 
 
 def command(kind: str, environ: Mapping[str, str]) -> list[str]:
