@@ -96,7 +96,7 @@ class ClickHouseLogs:
         registered = self.registered()
         if (found := find(registered, identity)) is not None:
             return found
-        raise ForeignDatabaseError(f"Log {log} of the database {self._database} is another: {_listed(registered)}.")
+        raise ForeignDatabaseError(f"Log {log} of the database {self._database} is another: {listed(registered)}.")
 
     def registered(self) -> list[RegisteredLog]:
         """Return the rows of `_logs`, by id."""
@@ -181,11 +181,12 @@ def refusal(
                 f"SEQUENCE_CLICKHOUSE_DATABASE."
             )
     return ForeignDatabaseError(
-        f"The database {database} belongs to another deployment: {_listed(registered)}. This is {identity}. Set "
+        f"The database {database} belongs to another deployment: {listed(registered)}. This is {identity}. Set "
         f"another SEQUENCE_CLICKHOUSE_DATABASE for another deployment. If this Kafka replaces the other for good, run "
         f"`sequence positions add-log`."
     )
 
 
-def _listed(registered: Sequence[RegisteredLog]) -> str:
+def listed(registered: Sequence[RegisteredLog]) -> str:
+    """Return the logs with their ids, for a message."""
     return "; ".join(f"{each.identity} (log {each.id})" for each in registered)

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
+from processors.engine.errors import ForeignDatabaseError
 from processors.engine.stage import SourceRecord
 from processors.sink.assignment import SinkLog
 from processors.sink.log_reader import Windows, add_records
-from processors.sink.logs import FIRST_ID, LogIdentity, RegisteredLog, find, refusal
+from processors.sink.logs import FIRST_ID, LogIdentity, RegisteredLog, find, listed, refusal
 from processors.sink.resume import Window
 from tests.fakes.sink import MemorySink
 
@@ -38,6 +39,10 @@ class MemoryLogs:
             return found
         if log is None:
             log = 1 + max([each.id for each in self.registered_logs] + self.rows_of(), default=FIRST_ID - 1)
+        if log in [each.id for each in self.registered_logs]:
+            raise ForeignDatabaseError(
+                f"Log {log} of the database sequence is another: {listed(self.registered_logs)}."
+            )
         self.registered_logs.append(RegisteredLog(log, identity))
         return log
 

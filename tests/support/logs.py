@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import CommitFailedError
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import CommitFailedError, for_code
+from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from schemas.records import Record
 from schemas.settings import KafkaSettings, kafka_arguments
@@ -83,6 +85,36 @@ def reset(settings: KafkaSettings, group: str, topics: Iterable[str]) -> bool:
     return asyncio.run(ask())
 
 
+def commit(settings: KafkaSettings, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+    """Commit *offsets* by partition of *topic* for *group*, which has no members, without metadata."""
+
+    async def send() -> None:
+        tps = {TopicPartition(topic, number): offset for number, offset in offsets.items()}
+        async with AIOKafkaConsumer(**kafka_arguments(settings), group_id=group) as consumer:
+            consumer.assign(list(tps))
+            await consumer.commit(tps)
+
+    asyncio.run(send())
+
+
+def forget_group(settings: KafkaSettings, group: str) -> None:
+    """Delete what *group*, which has no members, has committed, as Kafka does after `offsets.retention.minutes`."""
+
+    async def forget() -> None:
+        admin = AIOKafkaAdminClient(**kafka_arguments(settings))
+        await admin.start()
+        try:
+            coordinator = await admin.find_coordinator(group)
+            # The client has no public method for this request.
+            answer = await admin._send_request_to_node(coordinator, DeleteGroupsRequest([group]))
+        finally:
+            await admin.close()
+        ((_, error, *_),) = answer.results
+        assert error == 0, for_code(error)
+
+    asyncio.run(forget())
+
+
 def first_by_origin(records: Iterable[Any]) -> list[Any]:
     """Return *records* of `events.v1` whose source offset exceeds all before it in the partition."""
     last: dict[int, int] = {}
@@ -93,3 +125,19 @@ def first_by_origin(records: Iterable[Any]) -> list[Any]:
             last[record.partition] = origin
             kept.append(record)
     return kept
+
+
+def delete_before(settings: KafkaSettings, topic: str, offset: int) -> None:
+    """Delete the records of each partition of *topic* below *offset*, as retention does."""
+
+    async def delete() -> None:
+        async with AIOKafkaConsumer(topic, **kafka_arguments(settings)) as reader:
+            tps = list(reader.assignment())
+        admin = AIOKafkaAdminClient(**kafka_arguments(settings))
+        await admin.start()
+        try:
+            await admin.delete_records({tp: RecordsToDelete(offset) for tp in tps})
+        finally:
+            await admin.close()
+
+    asyncio.run(delete())
