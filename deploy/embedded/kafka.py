@@ -170,6 +170,8 @@ class Broker:
             "unclean.leader.election.enable": "false",
             "offsets.topic.num.partitions": "4",
             "offsets.topic.replication.factor": "1",
+            # Ten years: after a week without workers Kafka would forget what they have read.
+            "offsets.retention.minutes": str(10 * 365 * 24 * 60),
             "transaction.state.log.num.partitions": "4",
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
