@@ -42,10 +42,11 @@ _COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 @click.option("--include-deleted", is_flag=True, help="Count rows as missing that were removed on purpose.")
 @report_errors
 def audit_command(*, as_json: bool, refill: bool, include_deleted: bool) -> None:
-    """Compare `events` and `identifies` with `events.v1`, by source offset.
+    """Compare the tables with `events.v1`.
 
-    Counts rows that are missing, as far back as `events.v1` reaches. Records that the sink has not reached are waiting;
-    rows at or below a position of `sequence positions keep` are removed. Exits with 1 if rows are missing.
+    Counts rows of `events` and `identifies` that are missing, by source offset, as far back as `events.v1` reaches.
+    Records that the sink has not reached are waiting; rows at or below a position of `sequence positions keep` are
+    removed. Exits with 1 if rows are missing.
 
     \b
     Fields of --json: missing, written, tables: table, partition, position, inLog,

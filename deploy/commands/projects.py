@@ -18,7 +18,7 @@ from schemas.settings import KafkaSettings, load
 
 @click.group()
 def project() -> None:
-    """Manage projects, which own events and tokens."""
+    """Manage projects, which own events."""
 
 
 @project.command("create")

@@ -20,16 +20,18 @@ import click
 
 from deploy import topics
 from deploy.embedded import kafka, kafka_jars
-from deploy.local import parent_death, passwords, ports, preflight, sink_rewind, state_lock
+from deploy.local import lost_tables, parent_death, passwords, ports, preflight, state_lock
 from deploy.local.quickstart import TOKEN_FILE, development_token, local_commands, quickstart
 from deploy.local.services import Services, StackSettings, without_secrets
 from deploy.local.supervisor import RuntimeDirs, Supervisor
 from deploy.open_files import raise_limit
 from deploy.settings import cache_directory, state_directory
-from processors.clickhouse.migrate import migrate
-from schemas.settings import load
+from processors.clickhouse import migrate
+from processors.clickhouse.errors import OutdatedTablesError, UnavailableError
+from schemas.settings import ClickHouseSettings, load
 
 STOP_ORDER = (("gateway",), ("dedupe", "persons", "sink"), ("clickhouse",), ("kafka",))
+_REBUILD_POLL_SECONDS = 1.0
 
 
 def up(
@@ -97,22 +99,44 @@ async def _start(services: Services, supervisor: Supervisor, environ: Mapping[st
     await asyncio.to_thread(services.broker.format, without_secrets(environ))
     await supervisor.start(services.kafka(), services.clickhouse())
     await topics.apply(services.kafka_settings, services.settings.topics)
-    if not is_new:
-        await _reload_lost_tables(services)
-    await asyncio.to_thread(migrate, services.clickhouse_settings)
-    token_file = services.state / TOKEN_FILE
-    await development_token(services.kafka_settings, token_file)
-    await supervisor.start(*services.gateways(), *services.workers())
-    _say(f"Ready after {monotonic() - began:.1f} s. Press Ctrl-C to stop.\n")
-    _say(quickstart(local_commands(token_file, environ), services.settings.gateway))
-
-
-async def _reload_lost_tables(services: Services) -> None:
-    # Before the migration: if this is interrupted, the next start finds no tables either.
-    if not await asyncio.to_thread(sink_rewind.has_tables, services.clickhouse_settings) and await sink_rewind.rewind(
-        services.kafka_settings, services.settings.topics.partitions
+    outdated = await asyncio.to_thread(_migrate, services.clickhouse_settings)
+    if (
+        outdated is None
+        and not is_new
+        and await lost_tables.accept_expired(services.kafka_settings, services.clickhouse_settings)
     ):
         _say("ClickHouse has no tables. The sink loads all events that Kafka still has.")
+    token_file = services.state / TOKEN_FILE
+    await development_token(services.kafka_settings, token_file)
+    sinks = [worker for worker in services.workers() if worker.name.startswith("sink-")]
+    others = [worker for worker in services.workers() if not worker.name.startswith("sink-")]
+    await supervisor.start(*services.gateways(), *others, *(sinks if outdated is None else ()))
+    _say(f"Ready after {monotonic() - began:.1f} s. Press Ctrl-C to stop.\n")
+    _say(quickstart(local_commands(token_file, environ), services.settings.gateway))
+    if outdated is not None:
+        _say(f"{outdated} Until then the sink does not run, and events wait in Kafka.")
+        await _wait_for_rebuilt_tables(services.clickhouse_settings)
+        await supervisor.start(*sinks)
+        _say("The tables are those of this version. The sink runs.")
+
+
+def _migrate(settings: ClickHouseSettings) -> str | None:
+    """Apply the migrations; return the message about tables of an older version, which a person has to rebuild."""
+    try:
+        migrate.migrate(settings)
+    except OutdatedTablesError as error:
+        return str(error)
+    return None
+
+
+async def _wait_for_rebuilt_tables(settings: ClickHouseSettings) -> None:
+    """Return when `sequence tables rebuild` has created the tables of this version."""
+    while True:
+        # ClickHouse may restart meanwhile.
+        with contextlib.suppress(OutdatedTablesError, UnavailableError):
+            if not await asyncio.to_thread(migrate.pending, settings):
+                return
+        await asyncio.sleep(_REBUILD_POLL_SECONDS)
 
 
 def _say(line: str) -> None:

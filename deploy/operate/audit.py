@@ -1,4 +1,4 @@
-"""Compares `events.v1` with the tables that are filled from it, by source offset, as far back as the topic reaches.
+"""Compares the topics with source offsets and the tables that are filled from them, as far back as the topics reach.
 
 A table has the first record of each source offset whose offset exceeds all before it in the partition. Rows above the
 position of a table are on their way and are counted apart, so that the figures balance while the pipeline runs.
@@ -6,21 +6,19 @@ position of a table are on their way and are counted apart, so that the figures 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.operate import logs, offsets, positions
-from deploy.operate.events_log import EventsLog, read_events
+from deploy.operate.events_log import SOURCES, TABLES, SourceLog, read_source
 from deploy.operate.rejected_rows import rejected_rows
 from deploy.operate.servers import Servers
 from deploy.operate.source_offsets import WINDOW, Figures, SourceOffsets, ranges
 from processors.clickhouse.client import ClickHouse
 from processors.sink.insert import PositionReason
-from schemas.clickhouse import EVENTS, IDENTIFIES, Table
-from schemas.topics import Topics
+from schemas.clickhouse import Table
 
-TABLES: tuple[Table, ...] = (EVENTS, IDENTIFIES)
 _WINDOWS_AT_ONCE = 8
 _RANGES_SHOWN = 20
 
@@ -75,8 +73,8 @@ class Audit:
 
     log: int
     compared: Sequence[Compared]
-    events: Mapping[int, EventsLog]
-    """By partition."""
+    sources: Sequence[SourceLog]
+    """What each partition of each topic has."""
 
     @property
     def missing(self) -> int:
@@ -90,19 +88,38 @@ def audit(servers: Servers, *, include_deleted: bool = False) -> Audit:
     with servers.tables() as clickhouse:
         # Before the log is read: what is done now is in the log.
         compared = _positions(clickhouse, servers, log, include_deleted=include_deleted)
-        topics = Topics(servers.kafka.topic_prefix)
-        group = servers.ask_kafka(lambda kafka: offsets.group(kafka, f"{topics.prefix}-sink", [topics.events]))
-        events: dict[int, EventsLog] = {}
-        for partition in sorted(partition for _, partition in group.inputs):
-            of_partition = {each.table.name: each for each in compared if each.partition == partition}
-            reached = {name: each.position for name, each in of_partition.items()}
-            read = group.inputs[topics.events, partition]
-            events[partition] = servers.ask_kafka(lambda kafka: read_events(kafka, read, reached))  # noqa: B023  # called at once
-            for name, each in of_partition.items():
-                _compare(clickhouse, log, each, events[partition], events[partition].of_table(name))
+        sources = _read_sources(servers, compared)
+        for read in sources:
+            for each in _of(read, compared):
+                _compare(clickhouse, log, each, read)
     if any(each.missing for each in compared):
         _leave_out_rejected(servers, log, compared)
-    return Audit(log, compared, events)
+    return Audit(log, compared, sources)
+
+
+def _read_sources(servers: Servers, compared: Sequence[Compared]) -> list[SourceLog]:
+    """Return what each partition of each topic has."""
+    group = servers.ask_kafka(
+        lambda kafka: offsets.group(
+            kafka, f"{kafka.topic_prefix}-sink", [f"{kafka.topic_prefix}.{source.topic}" for source in SOURCES]
+        )
+    )
+    found = []
+    for source in SOURCES:
+        for read in group.inputs.values():
+            if read.topic.endswith(f".{source.topic}"):
+                reached = {
+                    each.table.name: each.position
+                    for each in compared
+                    if each.table in source.tables and each.partition == read.partition
+                }
+                found.append(servers.ask_kafka(lambda kafka: read_source(kafka, source, read, reached)))  # noqa: B023  # called at once
+    return found
+
+
+def _of(read: SourceLog, compared: Sequence[Compared]) -> list[Compared]:
+    """Return the comparisons of the tables that are filled from *read*."""
+    return [each for each in compared if each.table in read.source.tables and each.partition == read.read.partition]
 
 
 def _positions(clickhouse: ClickHouse, servers: Servers, log: int, *, include_deleted: bool) -> list[Compared]:
@@ -128,22 +145,23 @@ def _kept(clickhouse: ClickHouse, log: int) -> dict[tuple[str, int], int]:
     return {(str(row["table_name"]), int(row["_partition"])): int(row["kept"]) for row in rows}
 
 
-def _compare(clickhouse: ClickHouse, log: int, each: Compared, events: EventsLog, expected: SourceOffsets) -> None:
-    """Fill in *each* from its table and from *expected*, the source offsets up to its position."""
-    each.waiting = events.waiting[each.table.name]
+def _compare(clickhouse: ClickHouse, log: int, each: Compared, read: SourceLog) -> None:
+    """Fill in *each* from its table and from *read*."""
+    expected = read.of_table(each.table.name)
+    each.waiting = read.waiting[each.table.name]
     each.in_log = len(expected) + each.waiting
-    if events.first is None or events.first > each.position:
+    if read.first is None or read.first > each.position:
         return
-    figures, each.in_table = _figures(clickhouse, log, each, events.first)
+    figures, each.in_table = _figures(clickhouse, log, each, read.first)
     differing = expected.differing_windows(figures)
     for start in range(0, len(differing), _WINDOWS_AT_ONCE):
         windows = differing[start : start + _WINDOWS_AT_ONCE]
-        rows = _rows(clickhouse, log, each, events.first, windows)
+        rows = _rows(clickhouse, log, each, read.first, windows)
         for window in windows:
             ours, theirs = expected.offsets_of(window), rows.get(window, [])
             each.repeated += len(theirs) - len(set(theirs))
             # Before the first record whose offset is certain, a repeat may stand for what has expired.
-            each.unexpected += sorted(offset for offset in set(theirs) - ours if offset > events.certain_from)
+            each.unexpected += sorted(offset for offset in set(theirs) - ours if offset > read.certain_from)
             for offset in ours.difference(theirs):
                 if offset <= each.kept:
                     each.removed += 1

@@ -1,9 +1,10 @@
-"""Reads `events.v1`: the records from which ClickHouse's tables `events` and `identifies` are filled."""
+"""Reads `events.v1` and `duplicates.v1`, whose records carry source offsets and are rows of tables."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,19 +12,65 @@ from aiokafka import TopicPartition
 
 from deploy.operate.offsets import Input, consumer
 from deploy.operate.source_offsets import WINDOW, SourceOffsets
+from processors.sink.duplicates import duplicate_rows
 from processors.sink.resume import WINDOW_RECORDS
-from schemas.clickhouse import EVENTS, IDENTIFIES
+from processors.sink.rows import Row, item_rows
+from schemas.clickhouse import DUPLICATES, EVENTS, IDENTIFIES, Table
 from schemas.items import Track
-from schemas.records import InvalidRecordError, decode_item, source_offset_of
+from schemas.records import InvalidRecordError, decode_item, duplicate_of, source_offset_of
 from schemas.settings import KafkaSettings
 
 POLL_MS = 500
 
+Found = tuple[int, str]
+"""Source offset and table of a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A topic, and how its records become rows."""
+
+    topic: str
+    """Without the prefix."""
+    tables: tuple[Table, ...]
+    find: Callable[[Any], Found]
+    """Returns source offset and table of a record; raises what `_ERRORS` names if the sink rejects it."""
+    rows: Callable[[Sequence[Any], int, int], Mapping[Table, Sequence[Row]]]
+    """Returns the rows of records of a log and partition."""
+
+
+def _event(record: Any) -> Found:
+    item, source_offset = decode_item(record.value), source_offset_of(record.headers)
+    return source_offset, EVENTS.name if isinstance(item, Track) else IDENTIFIES.name
+
+
+def _event_rows(records: Sequence[Any], log: int, partition: int) -> Mapping[Table, Sequence[Row]]:
+    rows = item_rows(records, log, partition)
+    return {EVENTS: rows.events, IDENTIFIES: rows.identifies}
+
+
+def _duplicate(record: Any) -> Found:
+    decode_item(record.value)
+    return duplicate_of(record.headers)[0], DUPLICATES.name
+
+
+def _duplicate_rows(records: Sequence[Any], log: int, partition: int) -> Mapping[Table, Sequence[Row]]:
+    return {DUPLICATES: duplicate_rows(records, log, partition)[0]}
+
+
+SOURCES = (
+    Source(EVENTS.topic, (EVENTS, IDENTIFIES), _event, _event_rows),
+    Source(DUPLICATES.topic, (DUPLICATES,), _duplicate, _duplicate_rows),
+)
+TABLES = tuple(table for source in SOURCES for table in source.tables)
+_ERRORS = (InvalidRecordError, KeyError, ValueError)
+
 
 @dataclass(slots=True)
-class EventsLog:
-    """What a partition of `events.v1` has, by source offset."""
+class SourceLog:
+    """What a partition of a topic has, by source offset."""
 
+    source: Source
     read: Input
     first: int | None = None
     """Source offset of the first record; None without records."""
@@ -41,7 +88,7 @@ class EventsLog:
         return self.found.setdefault(name, SourceOffsets())
 
 
-async def batches(kafka: KafkaSettings, read: Input, start: int, end: int) -> AsyncIterator[Sequence[Any]]:
+async def batches(kafka: KafkaSettings, read: Input, start: int, end: int) -> AsyncGenerator[Sequence[Any], None]:
     """Yield the records of *read* from offset *start* to before *end*, in order."""
     tp = TopicPartition(read.topic, read.partition)
     if start >= end:
@@ -54,16 +101,16 @@ async def batches(kafka: KafkaSettings, read: Input, start: int, end: int) -> As
                 yield [record for record in records if record.offset < end]
 
 
-async def read_events(kafka: KafkaSettings, read: Input, reached: Mapping[str, int]) -> EventsLog:
+async def read_source(kafka: KafkaSettings, source: Source, read: Input, reached: Mapping[str, int]) -> SourceLog:
     """Read a whole partition; *reached* is the position of each table."""
-    log = EventsLog(read)
+    log = SourceLog(source, read)
     last, count = -1, 0
     async for records in batches(kafka, read, read.log_start, read.log_end):
         for record in records:
-            item = _item(record)
-            if item is None:
+            try:
+                source_offset, table = source.find(record)
+            except _ERRORS:
                 continue
-            source_offset, table = item
             count += 1
             if count <= WINDOW_RECORDS and read.log_start > 0:
                 log.certain_from = max(log.certain_from, source_offset)
@@ -80,19 +127,14 @@ async def read_events(kafka: KafkaSettings, read: Input, reached: Mapping[str, i
     return log
 
 
-def _item(record: Any) -> tuple[int, str] | None:
-    """Return source offset and table of a record, None if it is no item: the sink rejects it."""
-    try:
-        item, source_offset = decode_item(record.value), source_offset_of(record.headers)
-    except (InvalidRecordError, KeyError, ValueError):
-        return None
-    return source_offset, EVENTS.name if isinstance(item, Track) else IDENTIFIES.name
-
-
 async def first_source_offset(kafka: KafkaSettings, read: Input) -> int | None:
     """Return the source offset of the first record of *read* that is an item, None if none is."""
-    async for records in batches(kafka, read, read.log_start, read.log_end):
-        for record in records:
-            if (item := _item(record)) is not None:
-                return item[0]
+    (source,) = [source for source in SOURCES if read.topic.endswith(f".{source.topic}")]
+    async with aclosing(batches(kafka, read, read.log_start, read.log_end)) as found:
+        async for records in found:
+            for record in records:
+                try:
+                    return source.find(record)[0]
+                except _ERRORS:
+                    continue
     return None

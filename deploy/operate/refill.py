@@ -1,4 +1,4 @@
-"""Writes the rows that an audit found missing, from `events.v1`. The sink owns what is above a table's position.
+"""Writes the rows that an audit found missing, from their topic. The sink owns what is above a table's position.
 
 Each INSERT leaves out the source offsets that the table has, so that an interrupted refill can be repeated.
 """
@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+
+import msgspec
 
 from deploy.errors import OperateError
 from deploy.operate.audit import Audit, Compared
-from deploy.operate.events_log import EventsLog, batches
+from deploy.operate.events_log import SourceLog, batches
 from deploy.operate.servers import Servers
 from deploy.operate.source_offsets import WINDOW, SourceOffsets
 from processors.clickhouse.codes import FaultKind, summary
 from processors.clickhouse.errors import ClickHouseError
 from processors.sink.insert import ClickHouseSink
-from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks, item_rows
-from schemas.clickhouse import EVENTS, IDENTIFIES, Table
+from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks
+from schemas.clickhouse import Table
 from schemas.settings import KafkaSettings
 
 BLOCK_ROWS = 30_000
@@ -41,39 +43,48 @@ def refill(servers: Servers, audit: Audit, progress: Callable[[Refilled], None])
     done = Refilled()
     with servers.tables() as clickhouse:
         writer = _Writer(ClickHouseSink(clickhouse), done, progress)
-        for partition, events in audit.events.items():
-            missing = {each.table.name: each for each in audit.compared if each.partition == partition and each.missing}
+        for read in audit.sources:
+            missing = [
+                each
+                for each in audit.compared
+                if each.missing and each.table in read.source.tables and each.partition == read.read.partition
+            ]
             if missing:
-                servers.ask_kafka(lambda kafka: _refill_partition(kafka, audit.log, events, missing, writer))  # noqa: B023  # called at once
+                servers.ask_kafka(lambda kafka: _refill_partition(kafka, audit.log, read, missing, writer))  # noqa: B023  # called at once
     return done
 
 
+def size_of(row: Row) -> int:
+    """Return the characters of the long texts of *row*."""
+    return sum(len(value) for value in msgspec.structs.astuple(row) if isinstance(value, str | msgspec.Raw))
+
+
 async def _refill_partition(
-    kafka: KafkaSettings, log: int, events: EventsLog, missing: dict[str, Compared], writer: _Writer
+    kafka: KafkaSettings, log: int, source: SourceLog, missing: Sequence[Compared], writer: _Writer
 ) -> None:
     """Read the part of a partition that has the missing rows, and write them by table and month."""
-    wanted = {name: SourceOffsets(each.missing) for name, each in missing.items()}
-    start, end = _part(events, wanted)
+    wanted = {each.table: SourceOffsets(each.missing) for each in missing}
+    start, end = _part(source, wanted.values())
+    partition = source.read.partition
     pending: dict[tuple[Table, str], list[Row]] = defaultdict(list)
     sizes: dict[tuple[Table, str], int] = defaultdict(int)
-    async for records in batches(kafka, events.read, start, end):
-        rows = item_rows(records, log, events.read.partition)
-        for table, of_table in ((EVENTS, rows.events), (IDENTIFIES, rows.identifies)):
-            for row in _chosen(of_table, wanted.get(table.name)):
+    async for records in batches(kafka, source.read, start, end):
+        for table, of_table in source.source.rows(records, log, partition).items():
+            for row in _chosen(of_table, wanted.get(table)):
                 key = (table, row.received_at[:7])  # type: ignore[union-attr]  # every item has it
                 pending[key].append(row)
-                sizes[key] += len(row.context) + len(row.integrations)  # type: ignore[union-attr]  # as above
+                sizes[key] += size_of(row)
                 if len(pending[key]) >= BLOCK_ROWS or sizes[key] >= BLOCK_BYTES:
-                    writer.write(table, events.read.partition, pending.pop(key))
+                    writer.write(table, partition, pending.pop(key))
                     sizes.pop(key)
     for (table, _), left in pending.items():
-        writer.write(table, events.read.partition, left)
+        writer.write(table, partition, left)
 
 
-def _part(events: EventsLog, wanted: dict[str, SourceOffsets]) -> tuple[int, int]:
+def _part(source: SourceLog, wanted: Iterable[SourceOffsets]) -> tuple[int, int]:
     """Return the offsets of the topic between which every missing record is."""
-    windows = {offset // WINDOW for offsets in wanted.values() for offset in offsets}
-    places = [events.places[window] for window in windows if window in events.places]
+    windows = {offset // WINDOW for offsets in wanted for offset in offsets}
+    places = [source.places[window] for window in windows if window in source.places]
     return min(first for first, _ in places), max(last for _, last in places) + 1
 
 

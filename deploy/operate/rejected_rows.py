@@ -10,11 +10,13 @@ import msgspec
 from deploy.operate import offsets
 from deploy.operate.events_log import batches
 from processors.rejected import RejectionCode
-from schemas.clickhouse import EVENTS, IDENTIFIES
+from schemas.clickhouse import DUPLICATES, EVENTS, IDENTIFIES
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
 
 _CODES = frozenset({RejectionCode.ROW_REJECTED.value, "engine_cannot_store"})
+_OWN_COLUMNS = {EVENTS.name: "properties", IDENTIFIES.name: "traits", DUPLICATES.name: "first_origin"}
+"""A column that no other of these tables has."""
 
 
 class _Rejection(msgspec.Struct):
@@ -46,9 +48,9 @@ def row_of(value: bytes | None, log: int) -> tuple[str, int, int] | None:
         row = _contents.decode(rejection.content)
         if "message_id" not in row or _number(row, "_log") != log:
             return None  # A person's state is on another log.
-        table = EVENTS if "properties" in row else IDENTIFIES
-        return table.name, _number(row, "_partition"), _number(row, "_origin")
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+        (table,) = [name for name, column in _OWN_COLUMNS.items() if column in row]
+        return table, _number(row, "_partition"), _number(row, "_origin")
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, ValueError):
         return None  # Cut, or not a row.
 
 

@@ -4,10 +4,11 @@ ClickHouseError          a statement failed; `fault` says what its code means
 ├── UnavailableError     no answer, or not able at the moment: retry later; an INSERT may or may not have been written
 │   ├── CertificateError  the server's certificate cannot be verified: nothing was sent; a person must act
 │   ├── LostAnswerError   the statement was sent, but its answer did not arrive in time or at all
-│   └── TooLateError      the server's clock was past the deadline of a statement: nothing was written
+│   ├── TooLateError      the server's clock was past the deadline of a statement: nothing was written
+│   └── LeaseEndedError   another worker may own the partitions: nothing was written
 ├── RejectedRowsError    a value cannot be parsed or converted
-├── LeaseLostError       the lease ended before an INSERT: another worker may own the partition
 └── MigrationError       the tables differ from the migration files: a person must act
+    └── OutdatedTablesError  they were created by an older version
 """
 
 from __future__ import annotations
@@ -56,6 +57,10 @@ class TooLateError(UnavailableError):
         return codes.LATE
 
 
+class LeaseEndedError(UnavailableError):
+    """The partitions may have moved to another worker; retry once the group has acknowledged a heartbeat."""
+
+
 class RejectedRowsError(ClickHouseError):
     """ClickHouse cannot parse or convert a value."""
 
@@ -65,9 +70,9 @@ class RejectedRowsError(ClickHouseError):
         return codes.INVALID_VALUE
 
 
-class LeaseLostError(ClickHouseError):
-    """The partition may have moved to another worker."""
-
-
 class MigrationError(ClickHouseError):
     """The tables differ from the migration files."""
+
+
+class OutdatedTablesError(MigrationError):
+    """The tables were created by an older version, whose files have been replaced."""

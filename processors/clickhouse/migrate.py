@@ -1,7 +1,8 @@
 """Migrations: applies the numbered SQL files in `schemas/clickhouse`.
 
-Each file is applied once and recorded with its SHA-256. A file that changed later is an error, because the tables
-would differ from it. Every statement is idempotent, so an interrupted migration can be run again.
+Each file is applied once and recorded with its SHA-256. If a file has changed since, the tables are those of an older
+version: `deploy.operate.rebuild` replaces them. Every statement is idempotent, so an interrupted migration can be run
+again.
 """
 
 from __future__ import annotations
@@ -19,13 +20,23 @@ from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay
 
 import schemas.clickhouse
 from processors.clickhouse.client import ClickHouse, server_url
-from processors.clickhouse.errors import CertificateError, ClickHouseError, MigrationError, UnavailableError
+from processors.clickhouse.errors import (
+    CertificateError,
+    ClickHouseError,
+    MigrationError,
+    OutdatedTablesError,
+    UnavailableError,
+)
 from schemas.settings import ClickHouseSettings
 
 FILES = Path(schemas.clickhouse.__file__).parent
 WAIT_SECONDS = 30.0
 """How long to wait for a server that is starting."""
+RECORD = "schema_migrations"
+"""Table of the files that are applied."""
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
+_TABLE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
+_VIEW = re.compile(r"^CREATE VIEW IF NOT EXISTS (\w+)", re.MULTILINE)
 _END_OF_STATEMENT = re.compile(r";[ \t]*(?:\n|$)")
 
 log = logging.getLogger(__name__)
@@ -49,6 +60,16 @@ class Migration:
         parts = _END_OF_STATEMENT.split(_COMMENT.sub("", self.text))
         return [part.strip() for part in parts if part.strip()]
 
+    @property
+    def tables(self) -> list[str]:
+        """The tables that it creates."""
+        return _TABLE.findall(self.text)
+
+    @property
+    def views(self) -> list[str]:
+        """The views that it creates."""
+        return _VIEW.findall(self.text)
+
 
 def read_migrations(directory: Path = FILES) -> list[Migration]:
     """Return the SQL files of *directory*, ordered by number."""
@@ -58,20 +79,18 @@ def read_migrations(directory: Path = FILES) -> list[Migration]:
 def migrate(settings: ClickHouseSettings, migrations: list[Migration] | None = None) -> list[str]:
     """Create the database if it is missing, apply the files that are not applied yet, and return their names.
 
-    Raises `MigrationError` if an applied file has changed or is missing, `UnavailableError` if ClickHouse does not
-    answer within 30 s.
+    Raises `OutdatedTablesError` if an applied file has changed, `MigrationError` if one is missing, `UnavailableError`
+    if ClickHouse does not answer within 30 s.
     """
     wanted = read_migrations() if migrations is None else migrations
     _create_database(settings)
     clickhouse = ClickHouse(settings)
     try:
+        missing = _missing(clickhouse, wanted, settings.database)
         clickhouse.execute(
-            "CREATE TABLE IF NOT EXISTS schema_migrations (name String, sha256 String, applied_at DateTime64(3, 'UTC'))"
+            f"CREATE TABLE IF NOT EXISTS {RECORD} (name String, sha256 String, applied_at DateTime64(3, 'UTC'))"
             " ENGINE = MergeTree ORDER BY name"
         )
-        applied = {row["name"]: row["sha256"] for row in clickhouse.query("SELECT name, sha256 FROM schema_migrations")}
-        _check(wanted, applied)
-        missing = [migration for migration in wanted if migration.name not in applied]
         for migration in missing:
             _apply(clickhouse, migration)
         return [migration.name for migration in missing]
@@ -79,13 +98,34 @@ def migrate(settings: ClickHouseSettings, migrations: list[Migration] | None = N
         clickhouse.close()
 
 
+def pending(settings: ClickHouseSettings) -> list[str]:
+    """Return the names of the files that are not applied; raises the errors of `migrate` and changes nothing."""
+    clickhouse = ClickHouse(settings, database="default")
+    try:
+        return [migration.name for migration in _missing(clickhouse, read_migrations(), settings.database)]
+    finally:
+        clickhouse.close()
+
+
+def _missing(clickhouse: ClickHouse, wanted: list[Migration], database: str) -> list[Migration]:
+    """Return the migrations of *wanted* that are not applied in *database*."""
+    recorded = clickhouse.query(
+        "SELECT 1 FROM system.tables WHERE database = {database:String} AND name = {name:String}",
+        {"database": database, "name": RECORD},
+    )
+    rows = clickhouse.query(f"SELECT name, sha256 FROM {database}.{RECORD}") if recorded else []  # noqa: S608  # our own names
+    applied = {row["name"]: row["sha256"] for row in rows}
+    _check(wanted, applied)
+    return [migration for migration in wanted if migration.name not in applied]
+
+
 def _check(wanted: list[Migration], applied: dict[str, str]) -> None:
     changed = [m.name for m in wanted if applied.get(m.name, m.sha256) != m.sha256]
     gone = sorted(applied.keys() - {m.name for m in wanted})
     if changed:
-        raise MigrationError(
-            f"Migrations changed after they were applied: {', '.join(changed)}. Restore them and put changes into a "
-            f"new file."
+        raise OutdatedTablesError(
+            f"The tables were created by an older version: {', '.join(changed)} differs. Run `sequence tables "
+            f"rebuild`, which fills new tables from events.v1 and keeps the old ones."
         )
     if gone:
         raise MigrationError(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from processors.clickhouse.errors import MigrationError
+from processors.clickhouse.errors import MigrationError, OutdatedTablesError
 from processors.clickhouse.migrate import Migration, _check, read_migrations
 
 FILE = """\
@@ -72,10 +72,16 @@ def test_unchanged_and_new_files_pass_the_check() -> None:
 
 
 def test_changed_file_is_an_error_with_its_name() -> None:
-    with pytest.raises(MigrationError, match=r"0001\.sql.*new file"):
+    with pytest.raises(OutdatedTablesError, match=r"older version: 0001\.sql differs\. Run `sequence tables rebuild`"):
         _check([ONE, TWO], {"0001.sql": TWO.sha256})
 
 
 def test_missing_applied_file_is_an_error_with_its_name() -> None:
     with pytest.raises(MigrationError, match=r"missing here: 0002\.sql"):
         _check([ONE], {"0001.sql": ONE.sha256, "0002.sql": TWO.sha256})
+
+
+def test_file_names_its_tables_and_views() -> None:
+    (persons,) = [migration for migration in read_migrations() if migration.name.startswith("0003")]
+
+    assert (persons.tables, persons.views) == (["person_states"], ["persons"])
