@@ -93,7 +93,7 @@ def positions_accept(stage: Stage, partitions: tuple[int, ...], *, yes: bool) ->
     from deploy.operate import accept, servers
 
     found = servers.find(os.environ)
-    losses = accept.find(found, stage, partitions)
+    losses = accept.find(found, stage, partitions, lambda line: click.echo(line, err=True))
     lines = [line for loss in losses for line in loss.lines]
     click.echo("Given up:" if lines else "No loss was found: every offset is read or still available.")
     for line in lines:

@@ -67,13 +67,17 @@ def tables_rebuild(*, yes: bool, keep_old_only: bool, no_wait: bool) -> None:
     plan = rebuild.make_plan(found)
     if plan.renames or migrate.pending(found.clickhouse):
         _confirm(plan, yes=yes, keep_old_only=keep_old_only)
-        rebuild.carry_out(found, plan)
+        rebuild.carry_out(found, plan, _say)
         click.echo("The new tables are created.")
         click.echo("The stack starts the sink." if found.is_local else "Start `sequence worker sink`.")
     else:
         click.echo("The tables are those of this version.")
     if not no_wait:
         _wait(found)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _confirm(plan: Plan, *, yes: bool, keep_old_only: bool) -> None:

@@ -6,7 +6,7 @@ decides that it continues with the first record that is left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,16 +32,16 @@ class Loss:
     """A sentence each."""
 
 
-def find(servers: Servers, stage: Stage, partitions: Sequence[int]) -> list[Loss]:
-    """Return what workers of *stage* give up of each of their inputs.
+def find(servers: Servers, stage: Stage, partitions: Sequence[int], say: Callable[[str], None]) -> list[Loss]:
+    """Return what workers of *stage* give up of each of their inputs; *say* is called before a wait.
 
     Raises `OperateError` while such a worker runs, or for a partition that does not exist.
     """
     topics = Topics(servers.kafka.topic_prefix)
     names = {"dedupe": [topics.items], "persons": [topics.identifies], "sink": [*topics.of_tables]}[stage]
-    group = servers.ask_kafka(lambda kafka: offsets.group(kafka, f"{topics.prefix}-{stage}", names))
-    if group.members:
-        raise offsets.running_workers(group.name)
+    group = servers.ask_kafka(
+        lambda kafka: offsets.group_without_members(kafka, f"{topics.prefix}-{stage}", names, say)
+    )
     if missing := [str(number) for number in partitions if (names[0], number) not in group.inputs]:
         raise OperateError(f"{names[0]} has no partition {', '.join(missing)}.")
     chosen = [group.inputs[topic, number] for topic in names for number in partitions]

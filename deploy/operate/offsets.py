@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,6 +19,11 @@ from schemas.settings import KafkaSettings, kafka_arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+
+WAIT_SECONDS = 35.0
+"""Longer than the longest session of a worker."""
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,26 @@ async def group(kafka: KafkaSettings, name: str, topics: Iterable[str]) -> Group
     return Group(name, len(about["members"]), inputs)
 
 
+async def group_without_members(
+    kafka: KafkaSettings, name: str, topics: Iterable[str], say: Callable[[str], None]
+) -> Group:
+    """Return group *name* once it has no members; `OperateError` if it still has some after `WAIT_SECONDS`.
+
+    A worker that was killed or has exited with an error remains a member until its session ends.
+    """
+    names = list(topics)
+    deadline = monotonic() + WAIT_SECONDS
+    found = await group(kafka, name, names)
+    if found.members:
+        say(f"The consumer group {name} has members. Waiting up to {WAIT_SECONDS:.0f} s for the end of their sessions.")
+    while found.members:
+        if monotonic() > deadline:
+            raise running_workers(name)
+        await asyncio.sleep(_POLL_SECONDS)
+        found = await group(kafka, name, names)
+    return found
+
+
 def _require(topics: Iterable[str], existing: Mapping[str, int]) -> None:
     if missing := [topic for topic in topics if topic not in existing]:
         raise OperateError(f"Topics missing: {', '.join(missing)}. Create them with `sequence topics apply`.")
@@ -132,6 +159,5 @@ def running_workers(name: str) -> OperateError:
     """Return the error about group *name*, which has members."""
     kind = name.rpartition("-")[2]
     return OperateError(
-        f"The consumer group {name} has members. Stop every `sequence worker {kind}` first. A killed worker remains a "
-        "member until its session ends."
+        f"The consumer group {name} has members. Stop every `sequence worker {kind}` first. Nothing was changed."
     )

@@ -7,7 +7,7 @@ renamed last of all tables.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from deploy.errors import OperateError
@@ -73,22 +73,21 @@ def _plan(servers: Servers) -> Plan:
         )
 
 
-def carry_out(servers: Servers, plan: Plan) -> list[str]:
+def carry_out(servers: Servers, plan: Plan, say: Callable[[str], None]) -> list[str]:
     """Rename the tables, set the sink back to the beginning of its topics and apply the migrations; return their names.
 
-    Raises `OperateError` while a sink runs; then nothing has changed.
+    Calls *say* before a wait for the sink's sessions. Raises `OperateError` while a sink runs, and changes nothing.
     """
     topics = Topics(servers.kafka.topic_prefix)
-    group = sink_group(servers)
-    if group.members:
-        raise offsets.running_workers(group.name)
+    name = f"{topics.prefix}-sink"
+    group = servers.ask_kafka(lambda kafka: offsets.group_without_members(kafka, name, topics.of_tables, say))
     starts = {(read.topic, read.partition): read.log_start for read in group.inputs.values()}
-    servers.ask_kafka(lambda kafka: offsets.commit(kafka, f"{topics.prefix}-sink", starts))
+    servers.ask_kafka(lambda kafka: offsets.commit(kafka, name, starts))
     with servers.tables() as clickhouse:
         for view in plan.views:
             clickhouse.execute(f"DROP VIEW IF EXISTS {view}")
-        for name in plan.renames:
-            clickhouse.execute(f"RENAME TABLE {name} TO {name}{SUFFIX}")
+        for table in plan.renames:
+            clickhouse.execute(f"RENAME TABLE {table} TO {table}{SUFFIX}")
     return migrate.migrate(servers.clickhouse)
 
 

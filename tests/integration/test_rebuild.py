@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploy.cli import main
+from deploy.operate import offsets
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.migrate import RECORD, migrate
 from schemas.settings import KafkaSettings, environment
@@ -101,7 +102,10 @@ def test_older_tables_are_kept_and_new_ones_are_filled(pipeline: Pipeline, tmp_p
     assert sequence(pipeline, "tables", "migrate").output == "No migrations to apply.\n"
 
 
-def test_rebuild_while_a_sink_runs_changes_nothing(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_rebuild_while_a_sink_runs_changes_nothing(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offsets, "WAIT_SECONDS", 1.0)
     fill(pipeline, tmp_path / "before")
     make_older(pipeline)
     with pipeline.worker(tmp_path / "after"):
