@@ -9,6 +9,7 @@ both say.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from processors.engine.window_clock import TOLERANCE_MS, UNSET
 from schemas.times import format_time, parse_time
@@ -56,8 +57,9 @@ def disputed_time(disagreement: Disagreement) -> int:
     return later if window_ms > later + TOLERANCE_MS else window_ms
 
 
+@lru_cache(maxsize=1024)
 def milliseconds(received_at: str) -> int | None:
-    """Return `receivedAt` in milliseconds since 1970, None if it is not a time."""
+    """Return `receivedAt` in milliseconds since 1970, None if it is not a time. Items of one request share it."""
     try:
         return parse_time(received_at) // 1000
     except ValueError:
