@@ -6,6 +6,7 @@ secrets that it needs, through its environment, which other users cannot read.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pathlib import Path
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.embedded.kafka import Broker, jars_directory
 from deploy.embedded.kafka_causes import kafka_cause
+from deploy.failure import Failure
 from deploy.local.ports import HOST, Port
 from deploy.local.probes import GroupProbe, HttpProbe, KafkaProbe
 from deploy.local.supervisor import Service
@@ -155,7 +157,13 @@ class Services:
             {**self._environ, **own},
             GroupProbe(kafka.bootstrap_servers, group, self.settings.local.workers),
             needs=("kafka", "clickhouse") if kind == "sink" else ("kafka",),
+            is_waiting=is_loss_to_accept,
         )
+
+
+def is_loss_to_accept(failure: Failure) -> bool:
+    """Return whether a worker refuses to continue and advises a command that needs Kafka and ClickHouse to run."""
+    return failure.exit_code == os.EX_CONFIG and "sequence positions" in failure.reason
 
 
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:

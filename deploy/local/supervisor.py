@@ -25,6 +25,8 @@ _POLL_SECONDS = 0.1
 _KEPT_OUTPUT_BYTES = 128 * 1024
 """Output of a process that is kept to find why it ended; Kafka logs the cause before its many shutdown steps."""
 _SHOWN_LINES = 20
+WAITING_SECONDS = 30.0
+"""Time between two starts of a service that waits for a person. Meanwhile its consumer group has no members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Service:
     stop_timeout_seconds: float = 25.0
     find_cause: Callable[[Sequence[str]], Cause | None] = python_cause
     """Finds in the lines of its output why it ended."""
+    is_waiting: Callable[[Failure], bool] = lambda _: False
+    """Returns whether a person can act on a failure while the rest of the stack runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class SupervisedService:
     def __init__(self, service: Service, dirs: RuntimeDirs, say: Say) -> None:
         self.service = service
         self.ready = asyncio.Event()
+        self.waiting = asyncio.Event()
+        """Set once the service waits for a person."""
         self.task: asyncio.Task[None] | None = None
         """Runs while the service is supervised; raises `ServiceError` when the service is given up."""
         self._say = say
@@ -78,21 +84,24 @@ class SupervisedService:
         self._stopping = False
 
     async def start(self, others: Mapping[str, SupervisedService]) -> None:
-        """Start the service and return when it is ready.
+        """Start the service and return when it is ready, or waits for a person.
 
         Raises `ServiceError` with the cause when it is not ready in time, exits too often, or needs a person.
         """
         began = monotonic()
         self.task = asyncio.create_task(self._supervise(others), name=self.service.name)
-        ready = asyncio.create_task(self.ready.wait())
+        events = [asyncio.create_task(event.wait()) for event in (self.ready, self.waiting)]
         try:
             await asyncio.wait(
-                {ready, self.task}, timeout=self.service.ready_timeout_seconds, return_when=asyncio.FIRST_COMPLETED
+                {*events, self.task}, timeout=self.service.ready_timeout_seconds, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
-            ready.cancel()
+            for event in events:
+                event.cancel()
         if self.task.done():
             self.task.result()
+        if self.waiting.is_set():
+            return
         seconds = monotonic() - began
         if not self.ready.is_set():
             running = Failure("", cause=self._find_cause() or last_warning(self._lines()))
@@ -126,20 +135,24 @@ class SupervisedService:
         cause: Cause | None = None
         while not self._stopping:
             began = monotonic()
-            failure = await self._run_once(restarted=was_ready)
+            failure = await self._run_once(restarted=was_ready or self.waiting.is_set())
             was_ready |= self.ready.is_set()
             self.ready.clear()
             if self._stopping:
                 return
             backoff = backoff.after_exit(monotonic() - began)
-            if not was_ready and (failure.is_final or backoff.exceeds_start_limit):
+            delay_seconds = backoff.delay_seconds
+            if self.service.is_waiting(failure):
+                self.waiting.set()
+                delay_seconds = WAITING_SECONDS
+            elif not was_ready and (failure.is_final or backoff.exceeds_start_limit):
                 times = f" {backoff.failures} times" if backoff.failures > 1 else ""
                 raise ServiceError(f"{name} failed to start{times} ({failure.ending}). {self._why(failure)}")
             # The same cause again is not repeated.
             reason = f": {failure.reason}" if failure.cause not in {None, cause} else ""
             cause = failure.cause
-            self._say(f"{name} {failure.ending}; restarting in {backoff.delay_seconds:g} s{reason}")
-            await self._wait_to_restart(backoff.delay_seconds, others)
+            self._say(f"{name} {failure.ending}; restarting in {delay_seconds:g} s{reason}")
+            await self._wait_to_restart(delay_seconds, others)
 
     async def _wait_to_restart(self, seconds: float, others: Mapping[str, SupervisedService]) -> None:
         """Wait *seconds*, then for the services that this one needs; return early when it is to stop."""

@@ -1,8 +1,9 @@
-"""The local stack on tables of an older version: everything but the sink runs until they are rebuilt."""
+"""The local stack waits for a person while everything but the sink runs: older tables, and a loss to accept."""
 
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from processors.clickhouse.migrate import RECORD
+from schemas.settings import KafkaSettings
+from tests.support import logs
 from tests.support.local_stack import Stack
 from tests.support.services import eventually
 
@@ -57,4 +60,24 @@ def test_older_tables_are_rebuilt_while_the_stack_runs(stack: Stack) -> None:
     eventually(lambda: stack.said("The sink runs."), "the stack starts the sink")
     eventually(lambda: len(stack.rows("During")) == 1, "the later event is stored")
     assert len(stack.rows("Before")) == 1
+    assert stack.send(signal.SIGTERM) == 0
+
+
+def test_expired_events_are_accepted_while_the_stack_runs(stack: Stack) -> None:
+    stack.start()
+    stack.post("Before")
+    eventually(lambda: len(stack.rows("Before")) == 1, "the event is stored")
+    assert sequence(stack, "sql", "--write", "TRUNCATE TABLE events").returncode == 0
+    kafka = KafkaSettings(bootstrap_servers=f"127.0.0.1:{stack.environ['SEQUENCE_LOCAL_KAFKA_PORT']}")
+    logs.delete_before(kafka, "sequence.events.v1", -1)
+    assert stack.send(signal.SIGTERM) == 0
+
+    stack.start()
+    eventually(lambda: stack.said("sink-1 exited with code 78; restarting in 30 s"), "the sink refuses")
+    (arguments,) = re.findall(r"`sequence (positions accept [^`]*)`", stack.output.read_text())
+    accepted = sequence(stack, *arguments.split(), "--yes")
+    assert accepted.returncode == 0, accepted.stderr
+    eventually(lambda: stack.said("sink-1 is ready again"), "the sink runs")
+    stack.post("After")
+    eventually(lambda: len(stack.rows("After")) == 1, "later events are stored")
     assert stack.send(signal.SIGTERM) == 0

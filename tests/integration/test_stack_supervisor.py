@@ -215,6 +215,24 @@ async def test_restart_of_a_service_that_was_ready_is_one_line_with_the_cause(
     assert "one exited with code 78; restarting in 0.5 s: The disk is full." in said
 
 
+async def test_service_that_waits_for_a_person_does_not_end_the_stack(
+    supervisor: Supervisor, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.local.supervisor.WAITING_SECONDS", 0.2)
+    allowed = tmp_path / "allowed"
+    unless = f"import os, sys\nif not os.path.exists({str(allowed)!r}):"
+    refusing = f"{unless}\n    print('Error: Accept it.')\n    sys.exit(78)\n{SERVE}"
+    waiting = service("one", tmp_path, refusing, is_waiting=lambda failure: failure.reason == "Accept it.")
+
+    await supervisor.start(waiting, service("two", tmp_path))
+    await wait_for(lambda: said.count("one exited with code 78; restarting in 0.2 s") > 1, "it is tried again")
+    allowed.touch()
+    await wait_for(lambda: is_ready_again("one", said), "it runs")
+
+    assert "one exited with code 78; restarting in 0.2 s: Accept it." in said
+    assert not supervisor.failed.is_set()
+
+
 async def test_log_that_cannot_be_created_is_reported(supervisor: Supervisor, tmp_path: Path) -> None:
     (tmp_path / "logs" / "one.log").mkdir()
 

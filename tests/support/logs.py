@@ -128,7 +128,7 @@ def first_by_origin(records: Iterable[Any]) -> list[Any]:
 
 
 def delete_before(settings: KafkaSettings, topic: str, offset: int) -> None:
-    """Delete the records of each partition of *topic* below *offset*, as retention does."""
+    """Delete the records of each partition of *topic* below *offset*, all for -1, as retention does."""
 
     async def delete() -> None:
         async with AIOKafkaConsumer(topic, **kafka_arguments(settings)) as reader:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
+from deploy.failure import Cause, Failure
 from deploy.local import passwords
-from deploy.local.services import Services, without_secrets
+from deploy.local.services import Services, is_loss_to_accept, without_secrets
 from schemas.settings import load
 
 SECRETS = {
@@ -66,3 +67,15 @@ def test_passwords_from_files_are_passed_on_as_values(tmp_path: Path) -> None:
     assert kept.password == (tmp_path / passwords.WRITER_FILE).read_text().strip()
     assert kept.password == passwords.find(tmp_path, EmbeddedClickHouseSettings(), writer=True)
     assert complete["PATH"] == "/usr/bin"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "waits"),
+    [
+        (78, "offsets 3 to 9 expired. Run `sequence positions accept --stage sink --partition 0`.", True),
+        (78, "Topics missing: a. Create them with `sequence topics apply`.", False),
+        (70, "offsets 3 to 9 expired. Run `sequence positions accept --stage sink --partition 0`.", False),
+    ],
+)
+def test_worker_that_refuses_over_a_loss_waits_for_the_command(code: int, reason: str, *, waits: bool) -> None:
+    assert is_loss_to_accept(Failure(f"exited with code {code}", code, Cause(reason))) is waits
