@@ -65,8 +65,6 @@ class _Partition:
     """By table."""
     accepted: int
     """Offset below which a person has accepted the loss of records."""
-    is_new: bool
-    """Whether the tables have nothing of this log."""
 
     @property
     def accepts_loss(self) -> bool:
@@ -129,12 +127,8 @@ class Assignment:
         logs, until_it_works = self._sink_log.logs, self._writers[0].until_it_works
         short_name = ".".join(self._topic.rsplit(".", 2)[-2:])
         accepted = await until_it_works(partial(logs.accepted, log_id, short_name, list(inputs)))
-        # Of a single partition the tables may have nothing because it has had no record yet.
-        is_new = not await until_it_works(partial(logs.has_rows, log_id))
         return [
-            _Partition(
-                f"{self._topic}[{number}]", number, inputs[number], positions[number], accepted.get(number, 0), is_new
-            )
+            _Partition(f"{self._topic}[{number}]", number, inputs[number], positions[number], accepted.get(number, 0))
             for number in sorted(inputs)
         ]
 
@@ -156,11 +150,16 @@ class Assignment:
             _warn(partition, lags, start)
         return start
 
+    async def _has_rows(self) -> bool:
+        writer = self._writers[0]
+        return await writer.until_it_works(partial(self._sink_log.logs.has_rows, writer.log))
+
     async def _start_without_commit(self, partition: _Partition) -> int:
         """Return where to start if the group has committed nothing, or Kafka has forgotten it."""
         inputs, positions = partition.inputs, partition.positions.values()
         if max(positions) < 0:
-            if inputs.log_start > 0 and not partition.is_new and not partition.accepts_loss:
+            # The partition may have had no record yet; that all partitions have had none is a new deployment.
+            if not partition.accepts_loss and await self._has_rows():
                 raise ExpiredInputError(_unknown(partition))
             return inputs.log_start
         found = await self._finder.find(partition.number, inputs, max(positions))

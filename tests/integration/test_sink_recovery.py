@@ -94,13 +94,13 @@ def test_rows_written_after_a_backup_are_written_again_when_it_is_restored(
     written(own, tmp_path / "a")
     data, backup = server.directory / "clickhouse", tmp_path / "backup"
     server.stop()
-    shutil.copytree(data, backup)
+    shutil.copytree(data, backup, symlinks=True)
     server.start()
     own.stop_merges()
     written(own, tmp_path / "b")
     server.stop()
     shutil.rmtree(data)
-    shutil.copytree(backup, data)
+    shutil.copytree(backup, data, symlinks=True)
     server.start()
     own.stop_merges()
     assert len(own.rows()) == 400
@@ -115,13 +115,13 @@ def test_rows_written_after_a_backup_are_written_again_when_it_is_restored(
 def test_idle_sink_fills_a_restored_table_without_new_events(own: Pipeline, server: Service, tmp_path: Path) -> None:
     data, backup = server.directory / "clickhouse", tmp_path / "backup"
     server.stop()
-    shutil.copytree(data, backup)
+    shutil.copytree(data, backup, symlinks=True)
     server.start()
     own.stop_merges()
     written(own, tmp_path / "a")
     server.stop()
     shutil.rmtree(data)
-    shutil.copytree(backup, data)
+    shutil.copytree(backup, data, symlinks=True)
     server.start()
     own.stop_merges()
 
@@ -249,7 +249,7 @@ def test_commit_without_metadata_continues_at_the_committed_offset(pipeline: Pip
     assert WARNING not in worker.log
 
 
-def test_other_deployment_in_the_database_is_refused(pipeline: Pipeline, clickhouse: str, tmp_path: Path) -> None:
+def test_other_deployment_in_the_database_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
     written(pipeline, tmp_path / "a", 40)
     execute(pipeline, "ALTER TABLE _logs UPDATE cluster_id = 'another-cluster' WHERE 1")
     log = refused(pipeline, tmp_path / "b")

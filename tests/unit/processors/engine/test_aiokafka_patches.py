@@ -16,10 +16,12 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import OffsetAndMetadata
 
 from processors.engine.aiokafka_patches import (
     SlimRecord,
     SlimRecords,
+    add_commit_metadata,
     append_outputs,
     connection_errors,
     patch_closed_transport_error,
@@ -117,3 +119,20 @@ def test_connection_errors_collects_what_aiokafka_logs(caplog: pytest.LogCapture
 
     assert reasons == ['Unable connect to "kafka:9092": refused']
     assert [record.getMessage() for record in caplog.records] == ["afterwards"]
+
+
+class CommittingConsumer:
+    """aiokafka's consumer, as Faust commits with it."""
+
+    def __init__(self) -> None:
+        self.commits: dict[TopicPartition, OffsetAndMetadata] = {}
+
+    async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        self.commits.update(offsets)
+
+
+async def test_commit_carries_what_the_stage_notes() -> None:
+    consumer = CommittingConsumer()
+    add_commit_metadata(consumer, lambda tp: f"{tp.topic}-{tp.partition}")
+    await consumer.commit({TopicPartition("events", 3): OffsetAndMetadata(7, "")})
+    assert consumer.commits == {TopicPartition("events", 3): OffsetAndMetadata(7, "events-3")}

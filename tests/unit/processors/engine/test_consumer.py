@@ -29,7 +29,7 @@ class Log:
 
     def __init__(self) -> None:
         self.commit: int | None = None
-        self.position = 0
+        self.next_offset = 0
         self.may_fetch = asyncio.Event()
         """A fetch waits for it before it reads."""
         self.may_fetch.set()
@@ -63,18 +63,22 @@ class Log:
 
     def seek(self, tp: TP, offset: int) -> None:
         assert tp == ITEMS
-        self.position = offset
+        self.next_offset = offset
+
+    async def position(self, tp: TP) -> int:
+        assert tp == ITEMS
+        return self.next_offset
 
     async def seek_to_beginning(self, *tps: TP) -> None:
         assert tps == (ITEMS,)
-        self.position = 0
+        self.next_offset = 0
 
     async def fetched_records(self, partitions: Any, **_: Any) -> dict[TP, list[SlimRecord]]:
         await self.may_fetch.wait()
         if partitions and ITEMS not in partitions:
             return {}
-        self.position += 1
-        return {ITEMS: [SlimRecord(self.position - 1)]}
+        self.next_offset += 1
+        return {ITEMS: [SlimRecord(self.next_offset - 1)]}
 
 
 class Reader:
@@ -151,7 +155,7 @@ async def test_partition_is_read_from_its_committed_offset(reader: Reader) -> No
 async def test_batch_fetched_before_the_seek_is_dropped_and_fetched_again(reader: Reader) -> None:
     """Delivered, it would reach no task, and the next record would reach one that misses it."""
     assert await reader.read() == []
-    assert reader.log.position == 1
+    assert reader.log.next_offset == 1
     await reader.consumer.perform_seek()
     assert bounds(await reader.read()) == [(0, 0)]
 
@@ -159,7 +163,7 @@ async def test_batch_fetched_before_the_seek_is_dropped_and_fetched_again(reader
 async def test_batch_of_an_older_epoch_is_dropped_and_fetched_again(reader: Reader) -> None:
     await reader.consumer.perform_seek()
     reading = await reader.start_read_until(reader.log.may_return)
-    assert reader.log.position == 1
+    assert reader.log.next_offset == 1
     await reader.rebalance()
     await reader.consumer.perform_seek()
     reader.consumer.resume_flow()
@@ -177,7 +181,7 @@ async def test_batch_of_the_current_epoch_waits_for_the_flow_and_is_delivered(re
     await reader.consumer.perform_seek()
     reader.log.may_fetch.set()
     await run_pending()
-    assert reader.log.position == 4
+    assert reader.log.next_offset == 4
     assert not reading.done()
     reader.consumer.resume_flow()
     assert bounds(await reading) == [(3, 3)]
