@@ -55,9 +55,8 @@ ROWS = {
     },
 }
 ROWS["duplicates"] = {
-    **{name: ITEM[name] for name in ("project_id", "user_id", "received_at", "_partition")},
-    **{"message_id": "order-1", "type": "track", "event": "Order Completed", "content": "{}"},
-    **{"same_content": False, "first_origin": 0, "_origin": 1},
+    **{name: ITEM[name] for name in ("project_id", "user_id", "received_at")},
+    **{"message_id": "order-1", "type": "track", "event": "Order Completed", "same_content": False},
 }
 QUERIES = [source for document in PAGES for source in document.blocks("sql")]
 

@@ -28,8 +28,6 @@ WINDOW = 7 * DAY
 NOW = 1_795_000_000_000
 """In November 2026."""
 CONFIG = StoreConfig(window_ms=WINDOW)
-DURATION = 8 * DAY
-"""Steps of time add up to more than a window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ ERRORS = st.sampled_from(
 )
 ARRIVALS = st.lists(
     st.tuples(
-        st.sampled_from("abcd"), st.sampled_from([0, 1, MINUTE, HOUR, DAY // 2, DAY, DURATION]), ERRORS, st.booleans()
+        st.sampled_from("abcd"), st.sampled_from([0, 1, MINUTE, HOUR, DAY // 2, DAY, 8 * DAY]), ERRORS, st.booleans()
     ),
     max_size=40,
 )
@@ -259,8 +257,7 @@ def test_window_moves_as_far_as_both_clocks_say(
 @pytest.mark.parametrize("broker_ms", [-1, 10**15])
 def test_no_time_of_receipt_agrees_with_an_impossible_time(broker_ms: int) -> None:
     first, last = agreeing(broker_ms)
-
-    assert not first <= format_time(max(0, min(broker_ms, NOW)) * 1000) <= last
+    assert not first <= format_time(NOW * 1000) <= last
 
 
 @pytest.mark.parametrize(
