@@ -54,10 +54,8 @@ ROWS = {
         "_origin": 0,
     },
 }
-ROWS["duplicates"] = {
-    **{name: ITEM[name] for name in ("project_id", "user_id", "received_at")},
-    **{"message_id": "order-1", "type": "track", "event": "Order Completed", "same_content": False},
-}
+_DUPLICATE = {"message_id": "order-1", "type": "track", "event": "Order Completed", "same_content": False}
+ROWS["duplicates"] = _DUPLICATE | {name: ITEM[name] for name in ("project_id", "user_id", "received_at")}
 QUERIES = [source for document in PAGES for source in document.blocks("sql")]
 
 
