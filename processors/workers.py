@@ -10,11 +10,12 @@ import uvloop
 from processors.engine import worker_directory
 from processors.engine.aiokafka_patches import patch_closed_transport_error
 from processors.engine.app import EngineSettings, WorkerBuilder
+from processors.engine.offsets import read_cluster_id
 from processors.engine.rocksdb import StoreConfig
 from processors.engine.store import StoreOptions
 from processors.rejected_topic import RejectedTopic
 from processors.settings import WorkerSettings
-from schemas.topics import DAY_MS, Topics
+from schemas.topics import DAY_MS, VERSION, Topics
 
 # Each worker imports its own stages alone: dedupe and persons need no ClickHouse client.
 # ruff: noqa: PLC0415
@@ -75,7 +76,16 @@ def _run_persons(builder: WorkerBuilder, settings: WorkerSettings, directory: Pa
 
 
 def _run_sink(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
+    from processors.sink.logs import LogIdentity
     from processors.sink.stage import stages
 
     del directory
-    builder.run(stages(settings, RejectedTopic(builder.producer, Topics(settings.kafka.topic_prefix), "sink")))
+    topics = Topics(settings.kafka.topic_prefix)
+
+    async def identity() -> LogIdentity:
+        # Read once the worker is connected: partitions that are added later get nothing.
+        cluster_id = await read_cluster_id(settings.kafka)
+        partitions = builder.producer.key_partitions or await builder.producer.partitions(topics.events)
+        return LogIdentity(cluster_id, topics.prefix, VERSION, partitions)
+
+    builder.run(stages(settings, RejectedTopic(builder.producer, topics, "sink"), identity))

@@ -7,10 +7,9 @@ clickhouse-connect retries `insert` and `raw_insert` after a remote close, and `
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from socket import gaierror
 from typing import Any
 from urllib.request import getproxies_environment
@@ -52,18 +51,6 @@ _CONNECT_ERRORS = frozenset({"ConnectTimeoutError", "ProxyError"})
 """Errors of the driver's HTTP library, which is none of our dependencies, before it has sent a request."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerClock:
-    """A reading of the server's clock: at local time *monotonic* it showed at least *seconds* since 1970."""
-
-    seconds: float
-    monotonic: float
-
-    def at(self, monotonic: float) -> float:
-        """Return the lower bound of the server's clock at *monotonic*."""
-        return self.seconds + (monotonic - self.monotonic)
-
-
 class ClickHouse:
     """A connection to a ClickHouse server. Methods block and are thread-safe.
 
@@ -73,7 +60,7 @@ class ClickHouse:
     def __init__(self, settings: ClickHouseSettings, *, database: str | None = None) -> None:
         self._settings = settings
         self._url = server_url(settings)
-        self._database = settings.database if database is None else database
+        self.database = settings.database if database is None else database
         # With a pool of its own, the driver does not read the proxy from the environment.
         self._pool = httputil.get_pool_manager(**_pool_options(self._url, settings.ca_file))
         self._client: Client | None = None
@@ -90,10 +77,15 @@ class ClickHouse:
             summary = self._connected().command(sql, data=body, settings=dict(settings or {}))
         return summary.written_rows if isinstance(summary, QuerySummary) else 0
 
-    def clock(self) -> ServerClock:
-        """Read the server's clock."""
+    def discard(self, sql: str, settings: Mapping[str, Any] | None = None) -> None:
+        """Run the SELECT *sql* and leave its result in the server."""
+        with _translated_errors(self._url.without_login, self._settings.username):
+            self._connected().raw_query(sql, settings=dict(settings or {}), fmt="Null")
+
+    def clock(self) -> float:
+        """Return a time that the server's clock has shown, in seconds since 1970."""
         rows = self.query("SELECT toUnixTimestamp64Micro(now64(6)) AS micros")
-        return ServerClock(int(rows[0]["micros"]) / 1e6, time.monotonic())
+        return int(rows[0]["micros"]) / 1e6
 
     def close(self) -> None:
         """Disconnect."""
@@ -112,7 +104,7 @@ class ClickHouse:
                 proxy_path=self._url.path,
                 username=self._settings.username,
                 password=self._settings.password,
-                database=self._database,
+                database=self.database,
                 connect_timeout=CONNECT_SECONDS,
                 send_receive_timeout=ANSWER_SECONDS,
                 autogenerate_session_id=False,

@@ -10,7 +10,7 @@ from processors.dedupe.clock_log import ClockLog
 from processors.dedupe.decision import decide
 from processors.engine.changelog_table import ChangelogTable
 from processors.engine.producer import ChangelogProducer
-from processors.engine.stage import AssignedOffsets, InputOffsets, Lease, RecordBatch
+from processors.engine.stage import AssignedOffsets, InputOffsets, Membership, RecordBatch
 from processors.rejected_topic import RejectedTopic
 from schemas.records import identify_record
 from schemas.topics import Topics
@@ -41,7 +41,7 @@ class DedupeStage:
         self._window_ms = window_ms
         self._clocks = ClockLog()
 
-    async def start(self, lease: Lease) -> None:
+    async def start(self, membership: Membership) -> None:
         """Do nothing: readers drop what a worker writes after it lost its partition, by the source offset."""
 
     async def assigned(self, inputs: Mapping[int, InputOffsets]) -> AssignedOffsets:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
-from aiokafka.errors import IllegalStateError, KafkaConnectionError
+from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from processors.engine.output import Output
@@ -108,19 +108,35 @@ async def committed_offsets(consumer: Any, partitions: Iterable[Any]) -> dict[An
     return {tp: (commit.offset, commit.metadata or "") for tp, commit in found.items() if commit.offset >= 0}
 
 
-def observe_heartbeats(consumer: Any, clock: Callable[[], float], acknowledged: Callable[[float], None]) -> None:
-    """Call *acknowledged* for each heartbeat that the group coordinator accepts, with the *clock* when it was sent."""
+def observe_heartbeats(consumer: Any, sent: Callable[[], Callable[[], None]]) -> None:
+    """Call *sent* before each heartbeat is sent, and its result once the group coordinator accepts the heartbeat.
+
+    aiokafka reports success as well while the group is rebalancing. Such a heartbeat keeps no partition: the group ends
+    the membership if this worker does not rejoin in time.
+    """
     coordinator = consumer._coordinator  # noqa: SLF001  # aiokafka keeps the time of the last heartbeat to itself
     beat = coordinator._do_heartbeat  # noqa: SLF001
 
     async def observed() -> bool:
-        sent_at = clock()
-        accepted: bool = await beat()
-        if accepted:
-            acknowledged(sent_at)
-        return accepted
+        accepted = sent()
+        success: bool = await beat()
+        if success and not coordinator._rejoin_needed_fut.done():  # noqa: SLF001
+            accepted()
+        return success
 
     coordinator._do_heartbeat = observed  # noqa: SLF001
+
+
+async def send_heartbeat(consumer: Any) -> None:
+    """Send a heartbeat beside aiokafka's own, unless *consumer* is not a member of its group or is joining it.
+
+    A heartbeat during a join would have the wrong generation. Errors are left to aiokafka's next heartbeat.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001
+    is_member = coordinator._heartbeat_task is not None and not coordinator._heartbeat_task.done()  # noqa: SLF001
+    if is_member and not coordinator._rejoin_needed_fut.done():  # noqa: SLF001
+        with suppress(KafkaError):
+            await coordinator._do_heartbeat()  # noqa: SLF001
 
 
 @contextmanager

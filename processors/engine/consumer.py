@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Container, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
@@ -22,6 +22,7 @@ from faust.types.tuples import ConsumerMessage
 
 from processors.engine import aiokafka_patches
 from processors.engine.fetch_epochs import Fetched, FetchEpochs
+from processors.engine.membership import GroupMembership
 from processors.engine.stage import RecordBatch
 
 FETCH_WAIT_MS = 250
@@ -56,7 +57,6 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.epochs = FetchEpochs()
-        self.last_heartbeat = 0.0
         self._fetched_at = 0.0
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -72,14 +72,15 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return metadata
 
     async def on_start(self) -> None:
-        """Connect, and record when each accepted heartbeat was sent."""
+        """Connect, and observe heartbeats."""
         await super().on_start()
-        aiokafka_patches.observe_heartbeats(self._ensure_consumer(), time.monotonic, self._on_heartbeat)
+        group: Any = self.consumer
+        aiokafka_patches.observe_heartbeats(self._ensure_consumer(), group.membership.sent)
 
-    def _on_heartbeat(self, sent_at: float) -> None:
-        self.last_heartbeat = sent_at
-        app: Any = self.app
-        app.kafka_log.succeeded()
+    def heartbeat_soon(self) -> None:
+        """Send a heartbeat, if this worker is a member of the group; for any thread."""
+        consumer = self._ensure_consumer()
+        asyncio.run_coroutine_threadsafe(aiokafka_patches.send_heartbeat(consumer), self.thread_loop)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Do nothing: Faust logs an ERROR every 2.5 s for each paused changelog partition of a healthy worker.
@@ -167,16 +168,17 @@ class BatchConsumer(driver.Consumer):
         self._resumed = asyncio.Event()
         self._held: set[TP] = set()
         self._sought = asyncio.Event()
+        conf, app = self.app.conf, cast("Any", self.app)
+        # After a heartbeat the group may begin a rebalance at once, and then waits for its members.
+        kept_seconds = min(float(conf.broker_session_timeout), float(conf.broker_rebalance_timeout))
+        self.membership = GroupMembership(kept_seconds, self.thread.heartbeat_soon)
+        self.membership.observe(lambda: None, lambda _: app.kafka_log.succeeded())
         self.log_starts: dict[TP, int] = {}
         """First offset of each log, read at the start of recovery."""
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         self.thread = BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
         return self.thread
-
-    def lease_until(self) -> float:
-        """Return until when, on `time.monotonic`, the group surely counts this worker as a member."""
-        return self.thread.last_heartbeat + float(self.app.conf.broker_session_timeout)
 
     async def earliest_offsets(self, *partitions: TP) -> Any:
         """Return the first offset of each log, and keep it for the contiguity check of recovery."""
@@ -185,8 +187,7 @@ class BatchConsumer(driver.Consumer):
         return offsets
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Start a lease and forget which partitions were paused."""
-        self.thread.last_heartbeat = time.monotonic()
+        """Forget which partitions were paused."""
         self._buffered_partitions.clear()
         self._held.clear()
         self._sought.clear()

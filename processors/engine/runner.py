@@ -66,7 +66,7 @@ class Runner:
         """Connect the stages."""
         self._consumer = consumer
         for stage in self.stages.values():
-            await stage.start(consumer.lease_until)
+            await stage.start(consumer.membership)
 
     async def stop(self) -> None:
         """Finish batches in process, then stop the stages."""

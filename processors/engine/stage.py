@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 
 class SourceRecord(Protocol):
@@ -35,11 +35,24 @@ Put = tuple[bytes, bytes | None, int]
 """A change of a table: key, value (None deletes) and time in milliseconds, which chooses the bucket."""
 Known = Callable[[Sequence[bytes]], list[bytes | None]]
 """Returns the current entry of each key, None for a missing key."""
-Lease = Callable[[], float]
-"""Returns until when no other worker can own the partitions, in seconds of `time.monotonic`.
+S = TypeVar("S")
 
-That is the last acknowledged heartbeat plus the session timeout.
-"""
+
+class Membership(Protocol):
+    """The worker's membership in its consumer group; no other worker can own the partitions of a member."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the group keeps a member after a heartbeat, at least."""
+
+    def observe(self, sample: Callable[[], S], acknowledged: Callable[[S], None]) -> None:
+        """Call *sample* before each heartbeat is sent, and *acknowledged* with its result once the group accepts it.
+
+        Both are called in the thread of the consumer and must not block.
+        """
+
+    def request_heartbeat(self) -> None:
+        """Send a heartbeat at once, if the worker is a member; for any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +142,7 @@ class Stage(Protocol):
     def waiting(self) -> bool:
         """Whether the stage waits for a system that is down, so that a lack of progress is no fault of this process."""
 
-    async def start(self, lease: Lease) -> None:
+    async def start(self, membership: Membership) -> None:
         """Connect. Called once, before the first assignment."""
 
     async def assigned(self, inputs: Mapping[int, InputOffsets]) -> AssignedOffsets:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from processors.engine.changelog_table import ChangelogTable
 from processors.engine.producer import Output
-from processors.engine.stage import AssignedOffsets, InputOffsets, Lease, Put, RecordBatch, SourceRecord
+from processors.engine.stage import AssignedOffsets, InputOffsets, Membership, Put, RecordBatch, SourceRecord
 from processors.persons.fold import KeyedIdentify, Part, fold_batch, in_parts
 from processors.persons.replay import STALE_KEYS, stale_keys
 from processors.rejected import RejectedRecord, RejectionCode
@@ -32,7 +32,7 @@ class FoldStage:
         self._persons = persons
         self._rejected = rejected
 
-    async def start(self, lease: Lease) -> None:
+    async def start(self, membership: Membership) -> None:
         """Do nothing: `persons.v1` has one writer for each partition, and the table detects another."""
 
     async def assigned(self, inputs: Mapping[int, InputOffsets]) -> AssignedOffsets:

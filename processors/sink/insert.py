@@ -1,8 +1,9 @@
 """The INSERT: writes blocks into ClickHouse as a whole or not at all, and only while the lease is valid.
 
-Every INSERT carries its lease as a condition on the server's own clock, evaluated when its rows are read. A worker
-that was paused until its partition had moved writes nothing, gets an error, and exits. An INSERT that arrives after
-its sender's timeout writes nothing either: a sender that has given up knows that the INSERT will not begin later.
+Every INSERT carries a deadline as a condition on the server's own clock, evaluated when its rows are read: see
+`processors.sink.lease`. A worker that was paused until its partition had moved writes nothing and gets an error. An
+INSERT that arrives after its sender's timeout writes nothing either: a sender that has given up knows that the INSERT
+will not begin later.
 """
 
 from __future__ import annotations
@@ -15,16 +16,13 @@ from typing import Protocol
 
 import msgspec
 
-from processors.clickhouse.client import ANSWER_SECONDS, DEADLINE_PASSED, ClickHouse, ServerClock
-from processors.clickhouse.errors import LeaseLostError, TooLateError, UnavailableError
+from processors.clickhouse.client import ANSWER_SECONDS, DEADLINE_PASSED, ClickHouse
+from processors.clickhouse.errors import LeaseEndedError, TooLateError, UnavailableError
 from processors.engine import failpoints
-from processors.engine.stage import Lease
+from processors.sink.lease import Lease
 from processors.sink.rows import Block
 from schemas.clickhouse import PERSONS, Table
 
-CLOCK_SECONDS = 30.0
-"""How long a reading of the server's clock is used; within it, two clocks do not diverge noticeably."""
-LEASE_MARGIN_SECONDS = 1.0
 RUNNING_INSERT_SECONDS = 5.0
 """How long one call waits for a running INSERT; callers that must wait longer call again."""
 
@@ -114,7 +112,6 @@ class ClickHouseSink:
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
-        self._clock: ServerClock | None = None
         self._token_suffixes: dict[tuple[str, int, int], str] = {}
 
     def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
@@ -147,9 +144,7 @@ class ClickHouseSink:
         table = blocks[0].table
         names, structure = _names(table), _structure(table)
         # An error, not a filter: a filter would drop only the rows that are read after the end of the lease.
-        in_time = (
-            f"throwIf(nowInBlock64(3) >= toDateTime64('{self._lease_end(lease):.3f}', 3), '{DEADLINE_PASSED}') = 0"
-        )
+        in_time = f"throwIf(nowInBlock64(3) >= toDateTime64('{lease.deadline():.3f}', 3), '{DEADLINE_PASSED}') = 0"
         token = ",".join(self._token(block) for block in blocks)
         settings = {
             **_SETTINGS,
@@ -169,13 +164,11 @@ class ClickHouseSink:
             # An earlier attempt may have written these rows after the positions were read.
             if self._are_written(blocks):
                 return
-            if time.monotonic() < lease() - LEASE_MARGIN_SECONDS:
-                message = (
-                    f"INSERT arrived after its deadline; nothing was written and it will be retried (token {token})"
-                )
-                raise TooLateError(message) from error
-            message = f"the lease ended before the INSERT; nothing was written (token {token})"
-            raise LeaseLostError(message) from error
+            if lease.has_ended(self._clickhouse.clock()):
+                message = f"The lease ended before the INSERT; nothing was written (token {token})."
+                raise LeaseEndedError(message) from error
+            message = f"INSERT arrived after its deadline; nothing was written and it will be retried (token {token})"
+            raise TooLateError(message) from error
         failpoints.hit("inserted")
         rows = sum(len(block.rows) for block in blocks)
         if written != rows and not self._are_written(blocks):
@@ -253,13 +246,6 @@ class ClickHouseSink:
     def _are_written(self, blocks: Sequence[Block]) -> bool:
         positions = self.positions(blocks[0].table, blocks[0].log, [block.partition for block in blocks])
         return all(positions.get(block.partition, -1) >= block.last_offset for block in blocks)
-
-    def _lease_end(self, lease: Lease) -> float:
-        """Return when the INSERT must have been written, in seconds since 1970 of the server's clock."""
-        now = time.monotonic()
-        if self._clock is None or now - self._clock.monotonic > CLOCK_SECONDS:
-            self._clock = self._clickhouse.clock()
-        return self._clock.at(min(lease() - LEASE_MARGIN_SECONDS, time.monotonic() + ANSWER_SECONDS))
 
 
 def _names(table: Table) -> str:

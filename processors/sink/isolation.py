@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from processors.clickhouse.codes import FaultKind
-from processors.clickhouse.errors import ClickHouseError, LeaseLostError, RejectedRowsError
+from processors.clickhouse.errors import ClickHouseError, RejectedRowsError
 from processors.rejected import RejectionCode
 from processors.sink import attempts
 from processors.sink.attempts import Evidence, Step
@@ -145,8 +145,6 @@ class _Run:
     async def _insert(self, piece: _Piece) -> bool:
         try:
             await self._target.insert_alone(piece.block)
-        except LeaseLostError:
-            raise
         except ClickHouseError as error:
             piece.error = error
             piece.attempts += 1

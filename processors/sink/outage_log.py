@@ -6,7 +6,7 @@ import logging
 from time import monotonic
 
 from processors.clickhouse.codes import FaultKind, summary
-from processors.clickhouse.errors import CertificateError, ClickHouseError
+from processors.clickhouse.errors import CertificateError, ClickHouseError, LeaseEndedError
 from schemas.log_throttle import Outage
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ class OutageLog:
                 "%s: waiting for ClickHouse, retrying until its certificate is valid: %d attempts failed in %.0f s. %s",
                 *values,
             )
+        elif isinstance(error, LeaseEndedError):
+            log.warning("%s: waiting for the lease: %d attempts failed in %.0f s. %s", *values)
         else:
             log.warning(
                 "%s: waiting for ClickHouse, retrying until it answers: %d attempts failed in %.0f s. "

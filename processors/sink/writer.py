@@ -18,18 +18,18 @@ from typing import TypeVar
 import msgspec
 
 from processors.clickhouse.codes import FaultKind
-from processors.clickhouse.errors import ClickHouseError, LeaseLostError
+from processors.clickhouse.errors import ClickHouseError, LeaseEndedError
 from processors.engine.coalescer import Coalescer, finish_despite_cancel
 from processors.engine.errors import TableRolledBackError
-from processors.engine.metrics import WorkerMetrics
-from processors.engine.stage import Lease
 from processors.rejected import RejectionCode
 from processors.rejected_topic import RejectedTopic
 from processors.sink.attempts import pause_seconds
 from processors.sink.insert import PositionReason, Sink
 from processors.sink.isolation import Isolation
+from processors.sink.lease import Lease
 from processors.sink.outage_log import OutageLog
 from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks
+from processors.sink.views import Sample, sample_of
 from schemas.clickhouse import Table
 
 FIRST_LOG = 1
@@ -37,6 +37,8 @@ LINGER_SECONDS = 0.005
 """How long the first INSERT after a pause waits for blocks of other partitions."""
 INSERT_ROWS = 30_000
 """Maximum rows of an INSERT of several blocks; with more, ClickHouse needs hardly less time for each row."""
+SAMPLE_SECONDS = 10.0
+"""Between two samples for the check of views; each takes a quarter of a microsecond a row."""
 LAG_SECONDS = 10.0
 """How long a table may show less than was written before it counts as rolled back: a replica can lag."""
 
@@ -50,16 +52,18 @@ def _ignore() -> None:
 class TableWriter:
     """Writes rows into one table. Blocks of several partitions share INSERTs, since each has a fixed cost."""
 
-    def __init__(self, table: Table, sink: Sink, rejected: RejectedTopic, metrics: WorkerMetrics | None = None) -> None:
+    def __init__(self, table: Table, sink: Sink, rejected: RejectedTopic) -> None:
         self.table = table
         self.log = FIRST_LOG
         """The log that the source offsets of the rows belong to."""
         self.inserts = 0
         """Number of INSERTs that were written."""
+        self.newest: Sample | None = None
+        """Rows of a recent INSERT, over which views are checked."""
+        self._sampled = -SAMPLE_SECONDS
         self._sink = sink
         self._rejected = rejected
-        self._metrics = WorkerMetrics() if metrics is None else metrics
-        self._lease: Lease = _no_lease
+        self._lease: Lease | None = None
         self._positions: dict[int, int] = {}
         self._shown: dict[int, int] = {}
         """By partition, the position that the table must show at least: rows up to there were written or noted."""
@@ -153,25 +157,27 @@ class TableWriter:
 
     def count_retry(self, kind: FaultKind) -> None:
         """Count a failed INSERT that is repeated."""
-        self._metrics.insert_retries.labels(self.table.name, kind).inc()
+        self._rejected.metrics.insert_retries.labels(self.table.name, kind).inc()
 
     def count_halved(self) -> None:
         """Count a block that is halved."""
-        self._metrics.halved_blocks.labels(self.table.name).inc()
+        self._rejected.metrics.halved_blocks.labels(self.table.name).inc()
 
     async def _insert_together(self, block: Block) -> ClickHouseError | None:
         """Write *block* in an INSERT with others; return the error after which only the table knows what it has."""
         try:
             await self._coalescer.submit(block)
-        except LeaseLostError:
-            raise
         except ClickHouseError as error:
             return error
         return None
 
     async def _insert(self, together: Sequence[Block]) -> None:
+        if self._lease is None:
+            raise LeaseEndedError("The worker is not started.")
         await asyncio.to_thread(self._sink.insert, together, self._lease)
         self.inserts += 1
+        if monotonic() - self._sampled >= SAMPLE_SECONDS:
+            self.newest, self._sampled = sample_of(together[-1]), monotonic()
         for block in together:
             self._positions[block.partition] = self._shown[block.partition] = block.last_offset
         self._outage.answered()
@@ -222,11 +228,6 @@ class TableWriter:
                 await asyncio.sleep(pause_seconds(failed))
         finally:
             self._waits -= 1
-
-
-def _no_lease() -> float:
-    """Return the lease before `start`: one that has ended."""
-    return 0.0
 
 
 def fits_one_insert(chosen: Sequence[Block], block: Block) -> bool:

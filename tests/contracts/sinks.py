@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from processors.clickhouse.client import ANSWER_SECONDS
+from processors.engine.stage import Membership
 from processors.rejected_topic import RejectedTopic
 from processors.sink.insert import Sink
 from processors.sink.rows import Block, Row, item_rows
@@ -26,12 +28,28 @@ class SinkCase:
     stored: Callable[[Table], list[tuple[int, int]]]
 
 
-def valid_lease() -> float:
-    return time.monotonic() + 60
+@dataclass
+class FixedLease:
+    """A lease that ends *seconds* from the moment of each question, on the clock of this machine and its servers."""
+
+    seconds: float
+    answer_seconds: float = ANSWER_SECONDS
+
+    def start(self, membership: Membership) -> None:
+        """Do nothing."""
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+    def deadline(self) -> float:
+        return time.time() + min(self.seconds, self.answer_seconds)
+
+    def has_ended(self, server_seconds: float) -> bool:
+        return server_seconds >= time.time() + self.seconds
 
 
-def ended_lease() -> float:
-    return time.monotonic() - 1
+valid_lease = FixedLease(60)
+ended_lease = FixedLease(-1)
 
 
 def tracks(offsets: range, partition: int = 0) -> list[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from processors.clickhouse.errors import LeaseLostError, RejectedRowsError
+from processors.clickhouse.errors import LeaseEndedError, RejectedRowsError
 from processors.sink.insert import PositionReason
 from processors.sink.rows import Block, blocks, item_rows, person_rows
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, TABLES
@@ -141,7 +141,7 @@ def test_rejected_row_rejects_the_blocks_of_other_partitions_in_its_insert(case:
 def test_nothing_is_written_after_the_lease_has_ended(case: SinkCase) -> None:
     case.sink.insert([block(range(3))], valid_lease)
 
-    with pytest.raises(LeaseLostError):
+    with pytest.raises(LeaseEndedError):
         case.sink.insert([block(range(3, 9))], ended_lease)
 
     assert case.stored(EVENTS) == row_positions(range(3))

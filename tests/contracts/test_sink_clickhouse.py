@@ -8,13 +8,12 @@ from dataclasses import replace
 import pytest
 
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.errors import UnavailableError
-from processors.sink import insert as insert_module
+from processors.clickhouse.errors import TooLateError, UnavailableError
 from processors.sink.insert import ClickHouseSink
 from processors.sink.rows import Block, item_rows
 from schemas.clickhouse import EVENTS
 from schemas.settings import ClickHouseSettings
-from tests.contracts.sinks import block, table_writer, valid_lease
+from tests.contracts.sinks import FixedLease, block, table_writer, valid_lease
 from tests.support.insert_proxy import InsertProxy
 from tests.support.records import event_read, track
 from tests.support.services import eventually
@@ -65,9 +64,8 @@ def running_inserts(client: ClickHouse) -> int:
 
 
 def test_insert_that_arrives_after_its_deadline_writes_nothing(
-    clickhouse_settings: ClickHouseSettings, clickhouse_client: ClickHouse, monkeypatch: pytest.MonkeyPatch
+    clickhouse_settings: ClickHouseSettings, clickhouse_client: ClickHouse
 ) -> None:
-    monkeypatch.setattr(insert_module, "ANSWER_SECONDS", 1.0)
     with InsertProxy(clickhouse_settings.url) as proxy:
         delayed = ClickHouse(replace(clickhouse_settings, url=proxy.address))
         sink = ClickHouseSink(delayed)
@@ -75,8 +73,8 @@ def test_insert_that_arrives_after_its_deadline_writes_nothing(
         proxy.hold()
         release = threading.Timer(1.5, proxy.release)
         release.start()
-        with pytest.raises(UnavailableError, match="after its deadline"):
-            sink.insert([block(range(5))], valid_lease)
+        with pytest.raises(TooLateError, match="after its deadline"):
+            sink.insert([block(range(5))], FixedLease(60, answer_seconds=1.0))
         assert (proxy.held, proxy.released, count(clickhouse_client)) == (1, 1, 0)
         sink.insert([block(range(5))], valid_lease)
         assert count(clickhouse_client) == 5

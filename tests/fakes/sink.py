@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from processors.clickhouse.errors import ClickHouseError, LeaseLostError, RejectedRowsError, UnavailableError
-from processors.engine.stage import Lease
-from processors.sink.insert import LEASE_MARGIN_SECONDS, PositionReason
+from processors.clickhouse.errors import ClickHouseError, LeaseEndedError, RejectedRowsError, UnavailableError
+from processors.sink.insert import PositionReason
+from processors.sink.lease import Lease
 from processors.sink.rows import Block, DuplicateRow, PersonRow, Row
 from schemas.clickhouse import Table
 
@@ -68,8 +68,8 @@ class MemorySink:
             ),
         )
         if name not in self._done:
-            if time.monotonic() >= lease() - LEASE_MARGIN_SECONDS:
-                raise LeaseLostError("the lease had ended")
+            if time.time() >= lease.deadline():
+                raise LeaseEndedError("the lease had ended")
             self._done.add(name)
             self.rows[table.name].extend(rows)
         if self.responses_lost:
@@ -115,6 +115,8 @@ class FaultySink(MemorySink):
         """The error of an INSERT without rows."""
         self.calls: list[tuple[str, int]] = []
         """Each INSERT with its number of rows, and each question for positions with its number of partitions."""
+        self.insert_partitions: set[int] = set()
+        """Partitions of every INSERT."""
 
     def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
         """Note the call, and return the positions."""
@@ -124,6 +126,7 @@ class FaultySink(MemorySink):
     def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
         """Insert *blocks*, or raise what `fault` returns."""
         self.calls.append(("insert", sum(len(block.rows) for block in blocks)))
+        self.insert_partitions.update(block.partition for block in blocks)
         if (error := self.fault(blocks)) is None:
             super().insert(blocks, lease)
             return

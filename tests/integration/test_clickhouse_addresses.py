@@ -87,7 +87,7 @@ def test_every_request_goes_to_the_path_of_the_url(server: str, prefix: str) -> 
         clickhouse = ClickHouse(load(ClickHouseSettings, {"SEQUENCE_CLICKHOUSE_URL": url}), database=database)
         clickhouse.execute("INSERT INTO schema_migrations (name) FORMAT JSONEachRow", b'{"name":"x"}')
         assert clickhouse.query("SELECT name FROM schema_migrations WHERE name = 'x'") == [{"name": "x"}]
-        assert clickhouse.clock().seconds > 1_700_000_000
+        assert clickhouse.clock() > 1_700_000_000
         clickhouse.close()
         assert proxy.requests > 10
 

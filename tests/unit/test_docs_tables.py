@@ -19,7 +19,7 @@ from gateway.ingest.envelope import Limits, parse_envelope
 from gateway.ingest.rejections import Code
 from gateway.ingest.validate import validate_items
 from gateway.settings import GatewaySettings
-from processors.clickhouse.errors import LeaseEndedError, MigrationError
+from processors.clickhouse.errors import MigrationError
 from processors.engine import errors as engine_errors
 from processors.engine import metrics as worker_metrics
 from processors.engine.exit import exit_code
@@ -54,7 +54,7 @@ START_ERRORS = errors_of(deploy_errors, deploy_errors.DeployError) | {
     MigrationError,
 }
 """Other exceptions with which a process ends before it processes anything."""
-FATAL_ERRORS = (ENGINE_ERRORS - REFUSALS - START_ERRORS) | {LeaseEndedError}
+FATAL_ERRORS = ENGINE_ERRORS - REFUSALS - START_ERRORS
 """Exceptions with which a worker exits with code 70 while it runs."""
 
 

@@ -49,6 +49,8 @@ from tests.support.records import SlimRecord, event_read, identify, item_read, t
 from tests.unit.processors.engine.stages import ITEMS, BatchEvent, CountingStage
 from tests.unit.processors.engine.test_runner import FailingStage, IdleConsumer, started
 from tests.unit.processors.sink.test_assignment import Sink
+from tests.unit.processors.sink.test_lease import Worker as LeaseWorker
+from tests.unit.processors.sink.test_lease import World
 
 
 class Producer:
@@ -239,6 +241,17 @@ async def time_of_one_clock_does_not_move_the_window() -> bool:
     return bool(entry[2] == now)
 
 
+async def lease_ends_while_the_host_is_suspended() -> bool:
+    world = World()
+    worker = LeaseWorker(world)
+    worker.lease.read()
+    worker.heartbeat()
+    assert world.written(worker.lease.deadline)
+    world.suspend(60)
+    worker.lease.read()
+    return not world.written(worker.lease.deadline)
+
+
 ALSO_BREAKS = {"sink_position": {"positions_after_errors"}}
 """Mechanisms without which another one has no effect."""
 MECHANISMS: dict[str, Callable[[], Awaitable[bool]]] = {
@@ -259,6 +272,7 @@ MECHANISMS: dict[str, Callable[[], Awaitable[bool]]] = {
     "log_identity": another_log_is_refused,
     "fresh_rule": forgotten_group_is_not_new,
     "window_time": time_of_one_clock_does_not_move_the_window,
+    "server_lease": lease_ends_while_the_host_is_suspended,
     "join": stale_person_loses_no_trait,
 }
 

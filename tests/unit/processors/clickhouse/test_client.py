@@ -9,7 +9,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError, ProgrammingError
 from urllib3.exceptions import ConnectTimeoutError
 
-from processors.clickhouse.client import DEADLINE_PASSED, ClickHouse, ServerClock, _translated_errors, server_url
+from processors.clickhouse.client import DEADLINE_PASSED, ClickHouse, _translated_errors, server_url
 from processors.clickhouse.codes import FaultKind
 from processors.clickhouse.errors import (
     CertificateError,
@@ -155,11 +155,3 @@ def test_message_is_kept() -> None:
 def test_other_errors_are_not_translated() -> None:
     with pytest.raises(ZeroDivisionError), _translated_errors("http://ch:8123", "ann"):
         raise ZeroDivisionError
-
-
-def test_server_clock_advances_from_its_reading() -> None:
-    clock = ServerClock(seconds=1_800_000_000.5, monotonic=50.0)
-
-    assert clock.at(50.0) == 1_800_000_000.5
-    assert clock.at(62.25) == 1_800_000_012.75
-    assert clock.at(49.0) == 1_799_999_999.5

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from faust.types import TP
 
-from processors.engine.stage import AssignedOffsets, InputOffsets, Lease, RecordBatch
+from processors.engine.stage import AssignedOffsets, InputOffsets, Membership, RecordBatch
 from tests.support.records import SlimRecord
 
 ITEMS = TP("items", 0)
@@ -26,7 +26,7 @@ class CountingStage:
     def __init__(self, *, compacted: bool = False) -> None:
         self.compacted = compacted
 
-    async def start(self, lease: Lease) -> None: ...
+    async def start(self, membership: Membership) -> None: ...
 
     async def assigned(self, inputs: Mapping[int, InputOffsets]) -> AssignedOffsets:
         return AssignedOffsets(dict.fromkeys(inputs, -1))

@@ -62,6 +62,17 @@ SOURCES: list[tuple[Any, str, str]] = [
         "await self._do_heartbeat()",
         "observe_heartbeats: the heartbeat must be looked up on the object.",
     ),
+    (
+        GroupCoordinator.request_rejoin,
+        "self._rejoin_needed_fut.set_result(",
+        "observe_heartbeats: find what is set when a heartbeat is answered during a rebalance.",
+    ),
+    (
+        GroupCoordinator._do_heartbeat,
+        "Errors.RebalanceInProgressError:",
+        "observe_heartbeats: a heartbeat during a rebalance must request a rejoin, or it must not be a success.",
+    ),
+    (GroupCoordinator._start_heartbeat_task, "self._heartbeat_task = ", "send_heartbeat: find what tells a member."),
     (Fetcher._get_actions_per_node, "self._fetch_min_bytes,", "set_fetch_wait: it must be read for each request."),
     (Fetcher._get_actions_per_node, "self._fetch_max_wait_ms,", "set_fetch_wait: it must be read for each request."),
     (Fetcher, "= PartitionRecords(", "patch_consumer_records: the class must be looked up by its name in the module."),

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import pytest
 from faust.types import TP
 
+from processors.engine.membership import GroupMembership
 from processors.engine.offsets import LogOffsets
 from processors.engine.partition_task import Progress
 from processors.engine.runner import Runner
@@ -28,7 +29,7 @@ class EmptyLogs:
 class IdleConsumer:
     """What the runner asks of Faust's consumer."""
 
-    lease_until = staticmethod(lambda: 0.0)
+    membership = GroupMembership(10.0, lambda: None)
 
     def __init__(self) -> None:
         self.thread = self

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterable, Sequence
 
 import pytest
 
-from processors.clickhouse.errors import LeaseLostError
-from processors.engine.stage import InputOffsets, Lease, RecordBatch, SourceRecord
+from processors.clickhouse.errors import LeaseEndedError
+from processors.engine.membership import GroupMembership
+from processors.engine.stage import InputOffsets, RecordBatch, SourceRecord
 from processors.rejected_topic import RejectedTopic
+from processors.sink.lease import SinkLease
 from processors.sink.stage import EventsStage
 from schemas.clickhouse import Table
 from schemas.topics import Topics
-from tests.contracts.sinks import valid_lease
+from tests.contracts.sinks import FixedLease, valid_lease
 from tests.fakes.outputs import MemoryOutputs
 from tests.fakes.sink import HeldSink, MemorySink
+from tests.fakes.sink_log import memory_log
 from tests.support.records import event_read, identify, track
 
 
-async def started(sink: MemorySink, lease: Lease = valid_lease) -> EventsStage:
+async def started(sink: MemorySink, lease: SinkLease = valid_lease) -> EventsStage:
     topics = Topics()
-    stage = EventsStage(topics, sink, RejectedTopic(MemoryOutputs(), topics, "sink"))
-    await stage.start(lease)
+    stage = EventsStage(topics, sink, RejectedTopic(MemoryOutputs(), topics, "sink"), memory_log(sink), lease)
+    await stage.start(GroupMembership(10.0, lambda: None))
     await stage.assigned({0: InputOffsets(0, 0)})
     return stage
 
@@ -111,13 +113,32 @@ async def test_batch_waits_while_the_sink_is_unavailable() -> None:
     assert (ids(sink), stage.waiting) == (expected(10), False)
 
 
-async def test_ended_lease_raises_and_writes_nothing() -> None:
-    sink = MemorySink()
-    stage = await started(sink, time.monotonic)
+class EndingLease(FixedLease):
+    """A lease that has ended until `valid` is set."""
 
-    with pytest.raises(LeaseLostError):
-        await stage.process(batch_of(0, 10))
-    assert ids(sink) == []
+    def __init__(self) -> None:
+        super().__init__(60)
+        self.valid, self.asked = threading.Event(), threading.Semaphore(0)
+
+    def deadline(self) -> float:
+        self.asked.release()
+        if not self.valid.is_set():
+            raise LeaseEndedError("ended")
+        return super().deadline()
+
+
+async def test_batch_waits_for_a_lease_and_writes_nothing_without_one() -> None:
+    sink, lease = MemorySink(), EndingLease()
+    stage = await started(sink, lease)
+    work = asyncio.create_task(stage.process(batch_of(0, 10)))
+    for _ in range(2):
+        assert await asyncio.to_thread(lease.asked.acquire, timeout=10)
+    assert (ids(sink), stage.waiting) == ([], True)
+
+    lease.valid.set()
+    async with asyncio.timeout(10):
+        await work
+    assert ids(sink) == expected(10)
 
 
 async def test_cancelled_batch_waits_for_its_insert_and_starts_no_other() -> None:

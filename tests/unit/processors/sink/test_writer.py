@@ -10,8 +10,8 @@ import pytest
 
 from processors.clickhouse.errors import CertificateError, UnavailableError
 from processors.engine.coalescer import Coalescer
-from processors.engine.stage import Lease
 from processors.rejected_topic import RejectedTopic
+from processors.sink.lease import Lease
 from processors.sink.rows import BLOCK_BYTES, Block, Row
 from processors.sink.writer import INSERT_ROWS, TableWriter, fits_one_insert
 from schemas.clickhouse import EVENTS
