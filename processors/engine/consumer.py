@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Container, Iterable, Mapping
 from typing import Any, cast
 
 from aiokafka.errors import IllegalStateError
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -79,8 +80,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def heartbeat_soon(self) -> None:
         """Send a heartbeat, if this worker is a member of the group; for any thread."""
-        consumer = self._ensure_consumer()
-        asyncio.run_coroutine_threadsafe(aiokafka_patches.send_heartbeat(consumer), self.thread_loop)
+        try:
+            consumer = self._ensure_consumer()
+        except ConsumerNotStarted:
+            return
+        if not self.thread_loop.is_closed():
+            asyncio.run_coroutine_threadsafe(aiokafka_patches.send_heartbeat(consumer), self.thread_loop)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Do nothing: Faust logs an ERROR every 2.5 s for each paused changelog partition of a healthy worker.
