@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.faults.checkpoints import in_turn
-from tests.faults.clock_faults import record_of_next_year, with_clocks
+from tests.faults.clock_faults import CLOCKS, with_clocks
 from tests.faults.data_faults import filling_disk, losing_responses_of_joint_inserts, small_disk
 from tests.faults.deployment_faults import adding_partitions, expiring_unread, using_two_prefixes
-from tests.faults.name_faults import heavy_request
+from tests.faults.name_faults import unstorable_rows
 from tests.faults.process_faults import (
     SETTLE_SECONDS,
     killing_at_failpoints,
@@ -69,12 +69,23 @@ CONTROLS = [
         "throws: rejected by the sink",
         "fault: doubled",
     ),
-    _without("halving", 1, heavy_request, ("heavy request: clean events never visible",), rate=100),
+    _without("halving", 1, unstorable_rows, ("unstorable rows: clean events never visible",), rate=100),
     _of_one_fault("rollback_detection", restoring(sinks_too=True)),
     _of_one_fault("renewed_tokens", deleting_one_block, "fault: failed"),
     _of_one_fault("log_identity", using_two_prefixes, "two prefixes: not refused", "fault: doubled"),
     _of_one_fault("fresh_rule", expiring_unread, "expired unread: not refused"),
-    replace(_of_one_fault("window_time", record_of_next_year), before=with_clocks),
+    replace(
+        _without("window_time", 1, in_turn(*CLOCKS[:1], CLOCKS[3]), ("record of next year: doubled",)),
+        before=with_clocks,
+    ),
     _of_one_fault("partitions", adding_partitions, "partitions added: tracks counted twice"),
     _of_one_fault("noted_positions", deleting("DELETE", keep=True), "fault: undeleted"),
+    _without(
+        "server_lease",
+        10,
+        resuming_late,
+        ("doubled",),
+        SEQUENCE_TEST_STOP_AT="inserting:40",
+        SEQUENCE_TEST_SUSPENDED="1",
+    ),
 ]

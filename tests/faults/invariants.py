@@ -6,6 +6,7 @@ The ledger decides which messageIds must exist. `reference` decides the expected
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from dataclasses import dataclass, fields
 from typing import Any
@@ -22,10 +23,11 @@ from tests.faults.stack import Stack
 from tests.support import logs
 from tests.support.services import eventually
 
-GROUPS = {"dedupe": ("items",), "persons": ("identifies",), "sink": ("events", "persons")}
+GROUPS = {"dedupe": ("items",), "persons": ("identifies",), "sink": ("events", "persons", "duplicates")}
 WINDOW_MS = 7 * DAY_MS
 """The default dedupe window."""
-MISSING = ("lost", "unaccounted", "wrong_persons", "rejected_lost")
+DUPLICATES = "SELECT _partition, _origin FROM duplicates"
+MISSING = ("lost", "unaccounted", "wrong_persons", "rejected_lost", "duplicates_lost")
 """Violations that end when the sink has written what is missing."""
 COUNTS = ("items", "events", "identifies", "persons", "unknown")
 
@@ -58,6 +60,10 @@ class Figures:
     undeleted: int
     """Rows that an operator deleted for good and that were written again."""
     wrong_persons: int
+    duplicates_lost: int
+    """Items that do not count and have no row in `duplicates`."""
+    duplicates_doubled: int
+    """Surplus rows of `duplicates`, and rows of items that count."""
 
     @property
     def violations(self) -> dict[str, int]:
@@ -95,7 +101,10 @@ def settled(stack: Stack, ledger: Ledger, *, within_seconds: float, idle_within_
 def check(stack: Stack, ledger: Ledger) -> Figures:
     """Compare topics and tables with *ledger* and return the figures."""
     topics = Topics(stack.kafka.topic_prefix)
-    due = reference.counted(logs.read(stack.kafka, topics.items), WINDOW_MS)
+    items = logs.read(stack.kafka, topics.items)
+    due = reference.counted(items, WINDOW_MS)
+    repeats = reference.valid(items) - due.keys()
+    duplicates = [(_number(row["_partition"]), _number(row["_origin"])) for row in stack.query(DUPLICATES)]
     due_ids = {item.message_id for item in due.values()}
     rows = [
         *_rows(stack, "events", "event, properties_null_keys AS null_keys, properties"),
@@ -130,6 +139,8 @@ def check(stack: Stack, ledger: Ledger) -> Figures:
         unaccounted=len(due_ids - seen - rejected - may_be_gone),
         undeleted=len(there & ledger.deleted),
         wrong_persons=_wrong_persons(stack, due),
+        duplicates_lost=len(repeats - set(duplicates)),
+        duplicates_doubled=len(duplicates) - len(repeats & set(duplicates)),
     )
 
 
@@ -167,7 +178,13 @@ def _as_clickhouse(time: str) -> str:
 
 
 def _rejected_id(value: bytes) -> str:
-    return str(orjson.loads(value).get("messageId"))
+    """Return the messageId of a rejection; the sink rejects rows, whose content has it."""
+    rejection = orjson.loads(value)
+    if (message_id := rejection.get("messageId")) is None and rejection.get("stage") == "sink":
+        # A long row is cut, so it need not be valid JSON.
+        found = re.search(r'"message_id":"([^"]*)"', rejection["content"])
+        message_id = found[1] if found else None
+    return str(message_id)
 
 
 def _number(value: object) -> int:

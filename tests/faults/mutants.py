@@ -162,6 +162,7 @@ MUTANTS: dict[str, Callable[[Patch], None]] = {
         sink_mutants.view_errors_ignored,
         sink_mutants.halving,
         sink_mutants.noted_positions,
+        sink_mutants.server_lease,
         start_mutants.rollback_detection,
         start_mutants.renewed_tokens,
         start_mutants.windows,

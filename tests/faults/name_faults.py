@@ -6,6 +6,7 @@ Another project sends one event a second meanwhile. Its events must be visible s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import threading
 import time
@@ -13,20 +14,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
 import psutil
 import requests
 
 from gateway.projects.admin import create_project, create_token
+from schemas.topics import Topics
 from tests.faults.stack import Stack
 from tests.faults.trial import Step, Trial
+from tests.support import logs
+from tests.support.services import eventually
 
 MIB = 1024 * 1024
 VISIBLE_WITHIN_SECONDS = 2.0
 FEW_NAMES, MANY_NAMES = 3_000, 60_000
 ENGINE_LIMIT_BYTES = 2048 * MIB
 HEAVY_TRACKS, HEAVY_ARRAYS, HEAVY_KEYS = 150, 11, 250
-MAY_TAKE_SECONDS = 240.0
-"""Time in which a heavy request must be stored or rejected, and all that is behind it stored."""
+ODD_TRACKS = 4
+REJECTED_WITHIN_SECONDS = 90.0
 
 
 def many_names(seconds: float) -> Step:
@@ -46,13 +51,16 @@ def many_names(seconds: float) -> Step:
 
 
 @contextmanager
-def clean_project(trial: Trial, title: str) -> Iterator[None]:
-    """Send an event of another project each second; note how long the slowest took to be visible."""
+def clean_project(trial: Trial, title: str, give_up_seconds: float = 240.0) -> Iterator[None]:
+    """Send an event of another project each second; note how long the slowest took to be visible.
+
+    One that is not visible after *give_up_seconds* counts as never visible.
+    """
     stack = trial.stack
     token = asyncio.run(_token(stack, f"clean-{int(time.time() * 1000)}"))
     over = threading.Event()
     waits: list[float] = []
-    watching = threading.Thread(target=_watch, args=(trial, token, over, waits))
+    watching = threading.Thread(target=_watch, args=(trial, token, over, waits, give_up_seconds))
     watching.start()
     try:
         yield
@@ -75,7 +83,7 @@ async def _token(stack: Stack, project: str) -> str:
     return await create_token(stack.kafka, project)
 
 
-def _watch(trial: Trial, token: str, over: threading.Event, waits: list[float]) -> None:
+def _watch(trial: Trial, token: str, over: threading.Event, waits: list[float], give_up_seconds: float) -> None:
     stack = trial.stack
     headers = {"Authorization": f"Bearer {token}"}
     for number in itertools.count():
@@ -90,12 +98,12 @@ def _watch(trial: Trial, token: str, over: threading.Event, waits: list[float]) 
         if response.status_code != 200:  # a token is known to each gateway within a second
             continue
         trial.ledger.settle(trial.ledger.add([item]), {0: "acknowledged"})
-        waits.append(_seconds_until_visible(stack, name, began))
+        waits.append(_seconds_until_visible(stack, name, began, give_up_seconds))
 
 
-def _seconds_until_visible(stack: Stack, message_id: str, began: float) -> float:
+def _seconds_until_visible(stack: Stack, message_id: str, began: float, give_up_seconds: float) -> float:
     statement = f"SELECT count() AS rows FROM events WHERE message_id = '{message_id}'"  # noqa: S608  # our own
-    while time.monotonic() < began + MAY_TAKE_SECONDS:
+    while time.monotonic() < began + give_up_seconds:
         if stack.query(statement)[0]["rows"] in {1, "1"}:
             return time.monotonic() - began
         time.sleep(0.05)
@@ -122,6 +130,48 @@ def heavy_request(trial: Trial) -> None:
         time.sleep(60)
     accepted = sum(trial.ledger.entries[item["messageId"]].outcome == "acknowledged" for item in heavy)
     trial.violations["heavy request: tracks that the gateway rejected"] = len(heavy) - accepted
+
+
+def unstorable_rows(trial: Trial) -> None:
+    """Send a few rows that make every INSERT with them fail, by an expression that an operator added to the table.
+
+    They must be found, and rejected as rows that the engine cannot store; all others are stored meanwhile.
+    """
+    stack, title = trial.stack, "unstorable rows"
+    odd: list[dict[str, Any]] = [
+        {
+            "type": "track",
+            "messageId": f"odd-{number}",
+            "userId": "ada",
+            "event": "Odd",
+            "timestamp": "2026-01-01T00:00:00.000Z",
+            "properties": {},
+        }
+        for number in range(ODD_TRACKS)
+    ]
+    trial.ledger.may_be_rejected.update(item["messageId"] for item in odd)
+    stack.query("ALTER TABLE events ADD COLUMN odd UInt8 MATERIALIZED throwIf(event = 'Odd', 'an odd event')")
+    try:
+        with clean_project(trial, title, give_up_seconds=60):
+            trial.client.send(odd)
+            with contextlib.suppress(AssertionError):
+                eventually(
+                    lambda: _unstorable(stack) == ODD_TRACKS,
+                    "the rows are rejected",
+                    within_seconds=REJECTED_WITHIN_SECONDS,
+                    every_seconds=2.0,
+                )
+        trial.violations[f"{title}: not rejected"] = ODD_TRACKS - _unstorable(stack)
+    finally:
+        stack.query("ALTER TABLE events DROP COLUMN odd")
+
+
+def _unstorable(stack: Stack) -> int:
+    """Return the number of messageIds that the sink rejected as rows that the engine cannot store."""
+    records = [
+        orjson.loads(record.value) for record in logs.read(stack.kafka, Topics(stack.kafka.topic_prefix).rejected)
+    ]
+    return len({record["content"] for record in records if record.get("code") == "engine_cannot_store"})
 
 
 @contextmanager
@@ -151,3 +201,6 @@ def out_of_memory_killer(trial: Trial) -> Iterator[None]:
         over.set()
         watching.join()
         trial.notes.append(f"ClickHouse was killed {len(kills)} times and used up to {peak[0] // MIB} MiB")
+
+
+HEAVY = (("heavy request", heavy_request), ("unstorable rows", unstorable_rows))

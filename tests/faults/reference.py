@@ -5,6 +5,7 @@ Only `decode_item` is shared. The record format is a contract with golden exampl
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,6 +32,16 @@ def counted(records: Iterable[Any], window_ms: int) -> dict[SourceOffset, Item]:
             since[record.key] = record.timestamp
             counts[record.partition, record.offset] = item
     return counts
+
+
+def valid(records: Iterable[Any]) -> set[SourceOffset]:
+    """Return the source offsets of the records that are items."""
+    found = set()
+    for record in records:
+        with contextlib.suppress(InvalidRecordError):
+            decode_item(record.value)
+            found.add((record.partition, record.offset))
+    return found
 
 
 def persons(items: Iterable[Item]) -> dict[str, tuple[dict[str, Any], str, str]]:

@@ -17,7 +17,7 @@ from tests.faults.data_faults import (
     writing_invalid_records,
 )
 from tests.faults.deployment_faults import DEPLOYMENT, adding_partitions
-from tests.faults.name_faults import heavy_request, many_names
+from tests.faults.name_faults import HEAVY, many_names
 from tests.faults.process_faults import (
     SETTLE_SECONDS,
     SLOW,
@@ -114,7 +114,7 @@ SCENARIOS = [
         settle_seconds=SETTLE_SECONDS,
     ),
     Scenario("clocks", len(CLOCKS), in_turn(*CLOCKS), before=with_clocks, quiet=True),
-    Scenario("heavy-request", 1, heavy_request, rate=100, idle_within_seconds=300, fill_within_seconds=30),
+    Scenario("heavy-request", len(HEAVY), in_turn(*HEAVY), rate=100, idle_within_seconds=300),
     Scenario(
         "random",
         50,

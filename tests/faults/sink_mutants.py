@@ -5,12 +5,15 @@ See `tests.faults.mutants`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from processors.clickhouse.client import ANSWER_SECONDS
 from processors.sink import attempts, insert
 from processors.sink.attempts import Evidence, Step
 from processors.sink.insert import ClickHouseSink
+from processors.sink.lease import ServerLease
 from processors.sink.rows import Block
 from processors.sink.writer import TableWriter
 from schemas.clickhouse import Table
@@ -59,3 +62,20 @@ def noted_positions(patch: Patch) -> None:
         return {int(row["_partition"]): int(row["position"]) for row in rows}
 
     patch(ClickHouseSink, "positions", of_rows)
+
+
+def server_lease(patch: Patch) -> None:
+    """Measure the lease on the process's monotonic clock, which stands still while its host is suspended."""
+    acknowledge = ServerLease._acknowledged
+    acknowledged_at: dict[int, float] = {}
+
+    def acknowledged(self: ServerLease, reading: float | None) -> None:
+        acknowledged_at[id(self)] = time.monotonic()
+        acknowledge(self, reading)
+
+    def deadline(self: ServerLease) -> float:
+        left = acknowledged_at.get(id(self), 0.0) + self._seconds - time.monotonic()
+        return self._read_clock() + min(left, ANSWER_SECONDS)
+
+    patch(ServerLease, "_acknowledged", acknowledged)
+    patch(ServerLease, "deadline", deadline)
