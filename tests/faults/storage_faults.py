@@ -15,6 +15,9 @@ from tests.faults.trial import Step, Trial
 from tests.support.services import eventually
 
 BLOCK_ROWS = 40
+MORE_ROWS = 300
+COMMITTED_SECONDS = 3.0
+"""Time in which a worker has committed the offsets of what it has written."""
 LOAD_SECONDS = 6.0
 """Load between two faults: some hundred rows of each partition."""
 
@@ -34,13 +37,20 @@ def put_back(stack: Stack, copy: Path) -> None:
     subprocess.run(["cp", "-a", str(copy), str(stack.clickhouse_directory)], check=True)
 
 
+def write_more(stack: Stack) -> None:
+    """Wait until more rows are written and their offsets committed: ClickHouse may just have been started."""
+    before = len(rows_of(stack, "events"))
+    eventually(lambda: len(rows_of(stack, "events")) > before + MORE_ROWS, "more rows are written", every_seconds=0.5)
+    time.sleep(COMMITTED_SECONDS)
+
+
 def restoring(*, sinks_too: bool) -> Step:
     """Restore a copy of ClickHouse under load, after more rows were written; with the sinks stopped, or running."""
 
     def restore(trial: Trial) -> None:
         stack = trial.stack
         copy = copy_clickhouse(stack)
-        time.sleep(LOAD_SECONDS)
+        write_more(stack)
         with stack.held("clickhouse", *(stack.services("sink") if sinks_too else ())):
             put_back(stack, copy)
         time.sleep(LOAD_SECONDS)
@@ -52,7 +62,7 @@ def restoring_unnoticed(trial: Trial) -> None:
     """Restore a copy while nothing is sent, so that no INSERT of the running sinks meets the outage."""
     stack = trial.stack
     copy = copy_clickhouse(stack)
-    time.sleep(LOAD_SECONDS)
+    write_more(stack)
     _quietly(trial, lambda: _restore_while_down(stack, copy))
     time.sleep(LOAD_SECONDS)
 
