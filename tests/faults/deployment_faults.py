@@ -45,12 +45,13 @@ def using_two_prefixes(trial: Trial) -> None:
     known = stack.query("SELECT * FROM _logs ORDER BY id")
     environ = {
         **stack.environ(prefix=OTHER_PREFIX),
+        **trial.scenario.environ,
         "SEQUENCE_WORKER_DIR": str(stack.state.parent / "other"),
         "SEQUENCE_WORKER_SESSION_SECONDS": "6",
     }
     try:
         done = subprocess.run(
-            command("sink", os.environ), env=environ, capture_output=True, text=True, check=False, timeout=60
+            command("sink", environ), env=environ, capture_output=True, text=True, check=False, timeout=60
         )
         code, text = done.returncode, done.stdout + done.stderr
     except subprocess.TimeoutExpired as expired:
