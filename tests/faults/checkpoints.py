@@ -11,6 +11,8 @@ import traceback
 from tests.faults.invariants import settled
 from tests.faults.trial import Step, Trial
 
+DOUBLED = ("doubled", "doubled_source_offsets", "duplicates_doubled")
+"""What a merge could hide."""
 FILL_SECONDS = 60.0
 """Time in which a table that lost rows must have them again."""
 
@@ -41,6 +43,8 @@ def checkpoint(trial: Trial, name: str, *, fill_seconds: float = FILL_SECONDS) -
         figures = settled(
             trial.stack, trial.ledger, within_seconds=fill_seconds, idle_within_seconds=scenario.idle_within_seconds
         )
+        if not any(figures.violations[name] for name in DOUBLED):
+            trial.stack.merge()
     finally:
         trial.client.start(rate=scenario.rate)
     for violation, count in figures.violations.items():
