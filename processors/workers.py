@@ -41,7 +41,8 @@ def run(name: str, settings: WorkerSettings) -> None:
             stall_seconds=settings.stall_seconds,
             session_timeout_seconds=settings.session_timeout_seconds,
             standby_replicas=settings.standby_replicas,
-        )
+        ),
+        has_state=name != "sink",
     )
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER_OBJECTS, 20, 20)
@@ -88,4 +89,4 @@ def _run_sink(builder: WorkerBuilder, settings: WorkerSettings, directory: Path)
         partitions = builder.producer.key_partitions or await builder.producer.partitions(topics.events)
         return LogIdentity(cluster_id, topics.prefix, VERSION, partitions)
 
-    builder.run(stages(settings, RejectedTopic(builder.producer, topics, "sink"), identity))
+    builder.run(stages(settings, RejectedTopic(builder.producer, topics, "sink"), identity, builder.topic_ids.known))

@@ -31,6 +31,7 @@ from processors.engine.producer import ChangelogProducer
 from processors.engine.runner import Runner
 from processors.engine.stage import Stage
 from processors.engine.store import StoreOptions
+from processors.engine.topic_ids import TopicIds
 from processors.engine.watchdog import Limits, Watchdog
 from schemas.settings import KafkaSettings, kafka_arguments
 from schemas.topics import Topics
@@ -80,6 +81,7 @@ class BatchApp(faust.App):
     offsets: OffsetReader
     kafka: KafkaSettings
     kafka_log: KafkaLog
+    topic_ids: TopicIds
     other_outputs: Sequence[str] = ()
     """Output topics beside the tables' changelogs."""
     tables: Any
@@ -104,6 +106,7 @@ class BatchApp(faust.App):
             reads=[*self.runner.stages, *changelogs, topics.projects],
             writes=[*changelogs, *self.other_outputs, topics.rejected],
         )
+        await self.topic_ids.start([topics.items, topics.events, topics.identifies, topics.persons])
         self.changelog_producer.key_partitions = await require_partitions(self.kafka, counts)
         await self.changelog_producer.start()
 
@@ -117,6 +120,10 @@ class BatchApp(faust.App):
         if self.consumer_generation_id and not self.rebalancing and not self.in_recovery:
             return None
         return self.consumer_generation_id, tuple(self.tables.recovery.active_offsets.items())
+
+    async def check_topics(self) -> None:
+        """Raise `TruncatedLogError` if a topic was deleted and created again while this worker runs."""
+        await self.topic_ids.check()
 
     def loops(self) -> Sequence[asyncio.AbstractEventLoop]:
         """Return the main event loop and that of the consumer's thread."""
@@ -145,13 +152,14 @@ class BatchApp(faust.App):
 class WorkerBuilder:
     """Assembles a worker: first its tables, then the stages that use them."""
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, *, has_state: bool = True) -> None:
         self._settings = settings
         self.app = _faust_app(settings)
         self.app.kafka = settings.kafka
         self.app.kafka_log = KafkaLog()
         self.producer = self.app.changelog_producer = ChangelogProducer(settings.kafka)
         self._offsets = self.app.offsets = OffsetReader(settings.kafka)
+        self.topic_ids = self.app.topic_ids = TopicIds(settings.kafka, settings.directory if has_state else None)
         self._tables: list[ChangelogTable] = []
 
     def table(self, name: str, *, topic: str, options: StoreOptions) -> ChangelogTable:

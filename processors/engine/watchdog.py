@@ -48,6 +48,9 @@ class WorkerState(Protocol):
     def loops(self) -> Sequence[asyncio.AbstractEventLoop]:
         """Return every event loop of the process."""
 
+    async def check_topics(self) -> None:
+        """Raise `TruncatedLogError` if a topic was deleted and created again while this worker runs."""
+
 
 class Watchdog:
     """Compares the processed offsets with the ends of the logs."""
@@ -99,6 +102,7 @@ class Watchdog:
         applied = self._applied_offsets()
         try:
             offsets = await self._runner.offsets.read(processed.keys() | applied.keys())
+            await self._worker.check_topics()
         except (KafkaError, OSError, TimeoutError) as error:
             self._worker.kafka_log.failed(f"cannot read the ends of the logs: {error!r}")
             return

@@ -16,10 +16,11 @@ from typing import Protocol
 
 from processors.engine.errors import ExpiredInputError
 from processors.engine.stage import AssignedOffsets, InputOffsets
+from processors.engine.topic_ids import check_ids
 from processors.sink import resume
 from processors.sink.log_reader import LogReader
 from processors.sink.logs import LogIdentity, Logs
-from processors.sink.resume import Found, Lag
+from processors.sink.resume import Found, Lag, Metadata
 from processors.sink.writer import TableWriter
 
 log = logging.getLogger(__name__)
@@ -41,9 +42,17 @@ class StartFinder(Protocol):
 class SinkLog:
     """The log that this sink writes: what Kafka calls it, what the database knows of it, and how to read it."""
 
-    def __init__(self, logs: Logs, identity: Callable[[], Awaitable[LogIdentity]], reader: LogReader) -> None:
+    def __init__(
+        self,
+        logs: Logs,
+        identity: Callable[[], Awaitable[LogIdentity]],
+        reader: LogReader,
+        topic_ids: Mapping[str, str],
+    ) -> None:
         self.logs = logs
         self.reader = reader
+        self.topic_ids = topic_ids
+        """Kafka's ids of topics, as far as they are known."""
         self._read_identity = identity
         self._identity: LogIdentity | None = None
 
@@ -96,7 +105,10 @@ class Assignment:
         """Return the positions that the tables have shown; any thread may call this."""
         shown = {each.table.name: each.shown(partition) for each in self._writers}
         known = {table: position for table, position in shown.items() if position is not None}
-        return resume.encode_metadata(self._writers[0].log, known) if len(known) == len(shown) else ""
+        if len(known) < len(shown):
+            return ""
+        source_id = self._sink_log.topic_ids.get(self._finder.source, "")
+        return resume.encode_metadata(Metadata(self._writers[0].log, known, source_id))
 
     async def assigned(self, inputs: Mapping[int, InputOffsets]) -> AssignedOffsets:
         """Return where each partition starts.
@@ -137,7 +149,10 @@ class Assignment:
         if inputs.committed is None:
             return await self._start_without_commit(partition)
         committed = max(inputs.committed, self._finder.known_start(max(partition.positions.values())))
-        lags = resume.lagging(partition.positions, resume.decode_metadata(inputs.metadata))
+        metadata = resume.decode_metadata(inputs.metadata)
+        if metadata.source_id:
+            check_ids({self._finder.source: metadata.source_id}, self._sink_log.topic_ids)
+        lags = resume.lagging(partition.positions, metadata.positions)
         if not lags:
             # Records that have expired unread are refused by the engine.
             return inputs.log_start if committed < inputs.log_start and partition.accepts_loss else committed

@@ -114,29 +114,32 @@ def lagging(positions: Mapping[str, int], committed: Mapping[str, int]) -> list[
     ]
 
 
-class _Metadata(msgspec.Struct):
+class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the sink notes with a commit."""
+
     log: int
+    """The log of the positions. It is not compared: the commit is of this very topic, whatever its id is by now."""
     positions: dict[str, int]
+    """By table, the position that it showed."""
+    source_id: str = ""
+    """Kafka's id of the topic of the source offsets; empty if the broker does not tell."""
 
 
-_decode = msgspec.json.Decoder(_Metadata).decode
+_decode = msgspec.json.Decoder(Metadata).decode
 
 
-def encode_metadata(log: int, positions: Mapping[str, int]) -> str:
-    """Return the metadata of a commit: the log and the position of each table."""
-    text = msgspec.json.encode(_Metadata(log, dict(positions))).decode()
+def encode_metadata(metadata: Metadata) -> str:
+    """Return *metadata* as JSON text, empty if it exceeds the limit of the broker."""
+    text = msgspec.json.encode(metadata).decode()
     return text if len(text) <= METADATA_BYTES else ""
 
 
-def decode_metadata(text: str) -> dict[str, int]:
-    """Return the positions in the metadata of a commit, empty if it has none.
-
-    The id of the log is not compared: the commit is of this very topic, whatever its id is in the database now.
-    """
+def decode_metadata(text: str) -> Metadata:
+    """Return the metadata of a commit; without positions if *text* has none."""
     try:
-        return _decode(text).positions
+        return _decode(text)
     except msgspec.DecodeError:
-        return {}
+        return Metadata(0, {})
 
 
 def windows_needed(log_start: int, log_end: int) -> int:

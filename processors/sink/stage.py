@@ -160,15 +160,20 @@ class PersonsTableStage:
 
 
 def stages(
-    settings: WorkerSettings, rejected: RejectedTopic, identity: Callable[[], Awaitable[LogIdentity]]
+    settings: WorkerSettings,
+    rejected: RejectedTopic,
+    identity: Callable[[], Awaitable[LogIdentity]],
+    topic_ids: Mapping[str, str],
 ) -> list[Stage]:
-    """Return the stages of the sink worker; *identity* tells which log it reads, once the worker is connected."""
+    """Return the stages of the sink worker.
+
+    *identity* tells which log it reads, and *topic_ids* the ids of topics, once the worker is connected.
+    """
     topics = Topics(settings.kafka.topic_prefix)
     clickhouse = ClickHouse(settings.clickhouse)
     sink = ClickHouseSink(clickhouse)
-    sink_log = SinkLog(
-        ClickHouseLogs(clickhouse, settings.clickhouse.database), identity, kafka_log_reader(settings.kafka)
-    )
+    logs = ClickHouseLogs(clickhouse, settings.clickhouse.database)
+    sink_log = SinkLog(logs, identity, kafka_log_reader(settings.kafka), topic_ids)
     lease = ServerLease(clickhouse.clock)
     events = EventsStage(topics, sink, rejected, sink_log, lease)
     persons = PersonsTableStage(topics, sink, rejected, sink_log, lease)

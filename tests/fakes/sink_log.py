@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from processors.engine.errors import ForeignDatabaseError
@@ -96,9 +96,14 @@ async def this_log() -> LogIdentity:
     return THIS_LOG
 
 
-def memory_log(sink: MemorySink, topics: MemoryTopics | None = None, logs: MemoryLogs | None = None) -> SinkLog:
+def memory_log(
+    sink: MemorySink,
+    topics: MemoryTopics | None = None,
+    logs: MemoryLogs | None = None,
+    topic_ids: Mapping[str, str] | None = None,
+) -> SinkLog:
     """Return the log of *sink*; without *logs* it is registered already."""
     if logs is None:
         logs = MemoryLogs(sink)
         logs.register(THIS_LOG, FIRST_ID)
-    return SinkLog(logs, this_log, (topics or MemoryTopics()).opened)
+    return SinkLog(logs, this_log, (topics or MemoryTopics()).opened, topic_ids or {})

@@ -41,6 +41,8 @@ class SettledWorker:
     def recovery_progress(self) -> object:
         return None
 
+    async def check_topics(self) -> None: ...
+
     def loops(self) -> Sequence[asyncio.AbstractEventLoop]:
         return [asyncio.get_running_loop()]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
-from processors.engine.errors import ExpiredInputError, ForeignDatabaseError
+from processors.engine.errors import ExpiredInputError, ForeignDatabaseError, TruncatedLogError
 from processors.engine.stage import AssignedOffsets, InputOffsets
 from processors.rejected_topic import RejectedTopic
 from processors.sink import resume
@@ -15,7 +15,7 @@ from processors.sink.assignment import Assignment
 from processors.sink.insert import PositionReason
 from processors.sink.log_reader import OwnOffsetFinder, SourceOffsetFinder
 from processors.sink.logs import LogIdentity
-from processors.sink.resume import encode_metadata
+from processors.sink.resume import Metadata, encode_metadata
 from processors.sink.rows import item_rows
 from processors.sink.writer import TableWriter
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS
@@ -26,6 +26,7 @@ from tests.fakes.sink_log import THIS_LOG, MemoryLogs, MemoryTopics, memory_log
 from tests.support.records import SlimRecord, event_read, identify, track
 
 TOPICS = Topics()
+NOTED = encode_metadata(Metadata(1, {"person_states": 24}))
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,7 @@ class Sink:
 
     tables: MemorySink = field(default_factory=MemorySink)
     topics: MemoryTopics = field(default_factory=MemoryTopics)
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.logs = MemoryLogs(self.tables)
@@ -55,11 +57,12 @@ class Sink:
     def assignment(self) -> Assignment:
         rejected = RejectedTopic(MemoryOutputs(), TOPICS, "sink")
         writers = [TableWriter(table, self.tables, rejected) for table in (EVENTS, IDENTIFIES)]
-        log = memory_log(self.tables, self.topics, self.logs)
+        log = memory_log(self.tables, self.topics, self.logs, self.topic_ids)
         return Assignment(TOPICS.events, writers, log, SourceOffsetFinder(TOPICS.events, TOPICS.items, log.reader))
 
     async def start(self, log: range, committed: int | None = None, positions: Sequence[int] = ()) -> int:
-        metadata = encode_metadata(1, dict(zip(("events", "identifies"), positions, strict=False))) if positions else ""
+        noted = Metadata(1, dict(zip(("events", "identifies"), positions, strict=False)))
+        metadata = encode_metadata(noted) if positions else ""
         inputs = InputOffsets(log.start, log.stop, committed, metadata)
         return (await self.assignment().assigned({0: inputs})).start_offsets[0]
 
@@ -226,6 +229,21 @@ async def test_metadata_of_a_commit_are_the_positions_that_the_tables_have_shown
     assert assignment.commit_metadata(0) == '{"log":1,"positions":{"events":16,"identifies":18}}'
 
 
+async def test_items_topic_that_was_created_again_is_refused(sink: Sink) -> None:
+    sink.fill(range(10))
+    sink.topic_ids = {TOPICS.items: "first"}
+    assignment = sink.assignment()
+    await assignment.assigned({0: InputOffsets(0, 10, 10)})
+    metadata = assignment.commit_metadata(0)
+    assert metadata == '{"log":1,"positions":{"events":16,"identifies":18},"source_id":"first"}'
+    for known in ({TOPICS.items: "first"}, {}):
+        sink.topic_ids = known
+        await sink.assignment().assigned({0: InputOffsets(0, 10, 10, metadata)})
+    sink.topic_ids = {TOPICS.items: "second"}
+    with pytest.raises(TruncatedLogError, match=r"items\.v1 has the topic id second.*first.*deleted and recreated"):
+        await sink.assignment().assigned({0: InputOffsets(0, 10, 10, metadata)})
+
+
 async def test_rows_carry_the_id_of_the_log(sink: Sink) -> None:
     sink.logs.register(LogIdentity("other", "sequence", "v1", 4))
     sink.logs.registered_logs.pop(0)
@@ -251,9 +269,9 @@ async def persons_start(sink: Sink, inputs: InputOffsets) -> AssignedOffsets:
         (19, InputOffsets(0, 30), 20),
         (19, InputOffsets(0, 30, 25), 25),
         (19, InputOffsets(0, 30, 15), 20),
-        (19, InputOffsets(0, 30, 25, encode_metadata(1, {"person_states": 24})), 20),
-        (-1, InputOffsets(0, 30, 25, encode_metadata(1, {"person_states": 24})), 0),
-        (19, InputOffsets(20, 30, 25, encode_metadata(1, {"person_states": 24})), 20),
+        (19, InputOffsets(0, 30, 25, NOTED), 20),
+        (-1, InputOffsets(0, 30, 25, NOTED), 0),
+        (19, InputOffsets(20, 30, 25, NOTED), 20),
     ],
 )
 async def test_persons_continue_after_the_position(sink: Sink, position: int, inputs: InputOffsets, start: int) -> None:
@@ -264,6 +282,6 @@ async def test_persons_continue_after_the_position(sink: Sink, position: int, in
 async def test_persons_that_were_trimmed_unwritten_are_refused(sink: Sink) -> None:
     sink.tables.note_position(PERSONS, 1, 0, 18, PositionReason.KEPT)
     with pytest.raises(ExpiredInputError, match="Rows with source offsets 19 to 19 cannot be written again"):
-        await persons_start(sink, InputOffsets(20, 30, 25, encode_metadata(1, {"person_states": 24})))
+        await persons_start(sink, InputOffsets(20, 30, 25, NOTED))
     with pytest.raises(ExpiredInputError, match="the tables are at source offset 18"):
         await persons_start(sink, InputOffsets(20, 30))

@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from processors.engine.stage import InputOffsets
 from processors.sink import resume
 from processors.sink.log_reader import OwnOffsetFinder, SourceOffsetFinder
-from processors.sink.resume import Found, Lag, Window, decode_metadata, encode_metadata, lagging, read_window, search
+from processors.sink.resume import (
+    Found,
+    Lag,
+    Metadata,
+    Window,
+    decode_metadata,
+    encode_metadata,
+    lagging,
+    read_window,
+    search,
+)
 from tests.fakes.sink_log import MemoryTopics
 from tests.support.records import SlimRecord
 
@@ -189,18 +199,19 @@ async def test_topic_that_is_its_own_source_needs_no_search() -> None:
 
 
 def test_metadata_of_a_commit_has_the_positions() -> None:
-    text = encode_metadata(1, {"events": 123, "identifies": -1})
-    assert text == '{"log":1,"positions":{"events":123,"identifies":-1}}'
-    assert decode_metadata(text) == {"events": 123, "identifies": -1}
+    metadata = Metadata(1, {"events": 123, "identifies": -1})
+    assert encode_metadata(metadata) == '{"log":1,"positions":{"events":123,"identifies":-1}}'
+    for each in (metadata, Metadata(1, {"events": 123}, "an-id")):
+        assert decode_metadata(encode_metadata(each)) == each
 
 
 @pytest.mark.parametrize("text", ["", "anything", "{}", '{"log": 1}', '{"log": 1, "positions": 3}'])
 def test_other_metadata_says_nothing(text: str) -> None:
-    assert decode_metadata(text) == {}
+    assert decode_metadata(text).positions == {}
 
 
 def test_metadata_beyond_the_limit_of_the_broker_is_left_out() -> None:
-    assert encode_metadata(1, {f"table{number}": number for number in range(1_000)}) == ""
+    assert encode_metadata(Metadata(1, {f"table{number}": number for number in range(1_000)})) == ""
 
 
 def test_table_below_its_committed_position_lags() -> None:
