@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 class Lease(Protocol):
     """Until when an INSERT may be executed, in seconds since 1970 on ClickHouse's clock. For any thread."""
 
+    @property
+    def interruptions(self) -> int:
+        """How often ClickHouse has stopped answering. Its tables may have been restored each time."""
+
     def deadline(self) -> float:
         """Return the deadline of an INSERT that is sent now; may wait, and raises `UnavailableError` without a lease.
 
@@ -63,6 +67,7 @@ class ServerLease:
         """The end of the lease by the latest heartbeat that was acknowledged."""
         self._error: ClickHouseError | None = None
         """Why the latest reading failed."""
+        self._interruptions = 0
         self._stopping = threading.Event()
 
     def start(self, membership: Membership) -> None:
@@ -79,6 +84,11 @@ class ServerLease:
     def stop(self) -> None:
         """End reading."""
         self._stopping.set()
+
+    @property
+    def interruptions(self) -> int:
+        """How often ClickHouse has stopped answering the readings of its clock, of which there is one each second."""
+        return self._interruptions
 
     def deadline(self) -> float:
         """Return the deadline of an INSERT that is sent now."""
@@ -107,6 +117,7 @@ class ServerLease:
             self._note(self._read_clock())
         except ClickHouseError as error:
             # The INSERTs that wait for it are logged.
+            self._interruptions += self._error is None
             self._error = error
 
     def _run(self) -> None:

@@ -67,6 +67,8 @@ class TableWriter:
         self._positions: dict[int, int] = {}
         self._shown: dict[int, int] = {}
         """By partition, the position that the table must show at least: rows up to there were written or noted."""
+        self._interruptions: dict[int, int] = {}
+        """By partition, how often ClickHouse had stopped answering when its position was read last."""
         self._coalescer = Coalescer(
             self._insert, fits=fits_one_insert, linger_seconds=LINGER_SECONDS, finish_on_cancel=True
         )
@@ -97,10 +99,12 @@ class TableWriter:
 
     async def load_positions(self, partitions: Iterable[int]) -> dict[int, int]:
         """Read the position of each of *partitions* from the table, once no INSERT of theirs is running."""
+        interruptions = 0 if self._lease is None else self._lease.interruptions
         positions = await self._until_it_works(partial(self._in_thread, self._read_positions, list(partitions)))
         self._sink.renew_tokens(self.table, self.log, positions)
         self._positions.update(positions)
         self._shown.update(positions)
+        self._interruptions.update(dict.fromkeys(positions, interruptions))
         self._outage.answered()
         return positions
 
@@ -109,6 +113,7 @@ class TableWriter:
 
         Calls *on_refused* if ClickHouse works and does not take some of them, so that this may take long.
         """
+        await self._ask_after_interruption(partition)
         for block in blocks(self.table, rows, partition, self.position(partition)):
             error: ClickHouseError | None = None
             if not self._isolation.is_alone(partition):
@@ -162,6 +167,16 @@ class TableWriter:
     def count_halved(self) -> None:
         """Count a block that is halved."""
         self._rejected.metrics.halved_blocks.labels(self.table.name).inc()
+
+    async def _ask_after_interruption(self, partition: int) -> None:
+        """Ask the table for its position if ClickHouse was away: it may have been restored while nothing was sent.
+
+        Raises `TableRolledBackError` if it shows less than was written.
+        """
+        interruptions = 0 if self._lease is None else self._lease.interruptions
+        if self._interruptions.get(partition, 0) != interruptions:
+            await self._position_in_table(partition)
+            self._interruptions[partition] = interruptions
 
     async def _insert_together(self, block: Block) -> ClickHouseError | None:
         """Write *block* in an INSERT with others; return the error after which only the table knows what it has."""

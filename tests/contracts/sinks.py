@@ -34,6 +34,7 @@ class FixedLease:
 
     seconds: float
     answer_seconds: float = ANSWER_SECONDS
+    interruptions: int = 0
 
     def start(self, membership: Membership) -> None:
         """Do nothing."""

@@ -42,6 +42,7 @@ class LeaseUntil:
     """A lease that ends at *end* on the server's clock."""
 
     end: float
+    interruptions: int = 0
 
     def deadline(self) -> float:
         return self.end

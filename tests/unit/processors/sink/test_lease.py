@@ -124,6 +124,20 @@ def test_no_insert_after_a_suspension_that_the_monotonic_clock_did_not_see() -> 
     assert world.written(control.deadline), "the control does not show the fault"
 
 
+def test_each_time_that_clickhouse_stops_answering_is_counted_once() -> None:
+    world = World()
+    worker = Worker(world)
+    worker.pair()
+    for _ in range(2):
+        world.reachable = False
+        worker.lease.read()
+        worker.lease.read()
+        world.reachable = True
+        worker.lease.read()
+
+    assert worker.lease.interruptions == 2
+
+
 def test_heartbeat_that_is_acknowledged_late_extends_from_the_reading_before_it() -> None:
     world = World()
     worker = Worker(world)

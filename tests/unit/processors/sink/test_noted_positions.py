@@ -12,7 +12,7 @@ from processors.engine.errors import TableRolledBackError
 from processors.sink.insert import PositionReason
 from processors.sink.rows import Block
 from schemas.clickhouse import EVENTS
-from tests.contracts.sinks import row_positions, tracks, unstorable
+from tests.contracts.sinks import FixedLease, row_positions, tracks, unstorable
 from tests.unit.processors.sink.faults import Case, larger_than
 
 
@@ -55,6 +55,34 @@ async def test_table_that_shows_less_than_was_written_ends_the_process(
 
     with pytest.raises(TableRolledBackError, match="events shows source offset 4 for partition 0, but 7 was written"):
         await case.write(tracks(range(8, 16)))
+
+
+async def test_table_that_was_restored_while_nothing_was_sent_is_noticed(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processors.sink.writer.LAG_SECONDS", 0.0)
+    lease = FixedLease(60)
+    case.writer.start(lease)
+    await case.write(tracks(range(8)))
+    case.sink.rows["events"] = case.sink.rows["events"][:5]
+    lease.interruptions += 1
+
+    with pytest.raises(TableRolledBackError, match="events shows source offset 4 for partition 0, but 7 was written"):
+        await case.write(tracks(range(8, 16)))
+    assert case.stored == row_positions(range(5))
+
+
+async def test_position_is_read_once_after_an_interruption(case: Case) -> None:
+    lease = FixedLease(60)
+    case.writer.start(lease)
+    await case.write(tracks(range(8)))
+    lease.interruptions += 1
+    case.sink.calls.clear()
+    await case.write(tracks(range(8, 16)))
+    await case.write(tracks(range(16, 24)))
+
+    assert [kind for kind, _ in case.sink.calls].count("positions") == 1
+    assert case.stored == row_positions(range(24))
 
 
 async def test_replica_that_lags_for_a_moment_is_not_rolled_back(case: Case) -> None:
