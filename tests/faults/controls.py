@@ -17,7 +17,7 @@ from tests.faults.process_faults import (
     repeatedly,
     resuming_late,
 )
-from tests.faults.storage_faults import deleting, deleting_one_block, restoring
+from tests.faults.storage_faults import deleting, deleting_one_block, restoring, restoring_unnoticed
 from tests.faults.trial import Scenario, Step
 from tests.faults.view_faults import ALWAYS, throwing
 
@@ -71,6 +71,7 @@ CONTROLS = [
     ),
     _without("halving", 1, unstorable_rows, ("unstorable rows: clean events never visible",), rate=100),
     _of_one_fault("rollback_detection", restoring(sinks_too=True)),
+    _of_one_fault("asking_after_interruptions", restoring_unnoticed),
     _of_one_fault("renewed_tokens", deleting_one_block, "fault: failed"),
     _of_one_fault("log_identity", using_two_prefixes, "two prefixes: not refused", "fault: doubled"),
     _of_one_fault("fresh_rule", expiring_unread, "expired unread: not refused"),

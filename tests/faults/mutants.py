@@ -165,6 +165,7 @@ MUTANTS: dict[str, Callable[[Patch], None]] = {
         sink_mutants.server_lease,
         start_mutants.rollback_detection,
         start_mutants.renewed_tokens,
+        start_mutants.asking_after_interruptions,
         start_mutants.windows,
         start_mutants.log_identity,
         start_mutants.fresh_rule,

@@ -13,6 +13,7 @@ from processors.sink.assignment import Assignment
 from processors.sink.insert import ClickHouseSink
 from processors.sink.logs import ClickHouseLogs, LogIdentity
 from processors.sink.resume import Lag, Window
+from processors.sink.writer import TableWriter
 from schemas.clickhouse import Table
 
 Patch = Callable[[object, str, Any], None]
@@ -64,3 +65,12 @@ def renewed_tokens(patch: Patch) -> None:
         del self, table, log, partitions
 
     patch(ClickHouseSink, "renew_tokens", renew_nothing)
+
+
+def asking_after_interruptions(patch: Patch) -> None:
+    """Take the tables for the same after ClickHouse was away while nothing was sent."""
+
+    async def ask_nothing(self: TableWriter, partition: int) -> None:
+        del self, partition
+
+    patch(TableWriter, "_ask_after_interruption", ask_nothing)

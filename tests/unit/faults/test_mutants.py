@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,11 +33,11 @@ from processors.sink.logs import ClickHouseLogs, LogIdentity
 from processors.sink.resume import Window
 from processors.sink.rows import blocks
 from processors.sink.writer import TableWriter
-from schemas.clickhouse import EVENTS
+from schemas.clickhouse import EVENTS, Table
 from schemas.persons import decode_person, encode_person, fold
 from schemas.projects import Deployment
 from schemas.topics import DAY_MS, Topics
-from tests.contracts.sinks import block, tracks, valid_lease
+from tests.contracts.sinks import FixedLease, block, tracks, valid_lease
 from tests.fakes.outputs import MemoryOutputs
 from tests.fakes.sink import MemorySink
 from tests.fakes.store import MemoryPartitionStore
@@ -252,6 +252,27 @@ async def lease_ends_while_the_host_is_suspended() -> bool:
     return not world.written(worker.lease.deadline)
 
 
+async def restored_table_is_noticed_after_an_interruption() -> bool:
+    sink, lease = CountingSink(), FixedLease(60)
+    writer = TableWriter(EVENTS, sink, RejectedTopic(MemoryOutputs(), Topics("s"), "sink"))
+    writer.start(lease)
+    await writer.load_positions([0])
+    asked = sink.asked
+    lease.interruptions += 1
+    await writer.write_rows(tracks(range(5)), 0)
+    return sink.asked == asked + 1
+
+
+class CountingSink(MemorySink):
+    """Counts how often it is asked whether INSERTs are running, as it is before each reading of positions."""
+
+    asked = 0
+
+    def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
+        super().wait_for_running_inserts(table, log, partitions)
+        self.asked += 1
+
+
 ALSO_BREAKS = {"sink_position": {"positions_after_errors"}}
 """Mechanisms without which another one has no effect."""
 MECHANISMS: dict[str, Callable[[], Awaitable[bool]]] = {
@@ -272,6 +293,7 @@ MECHANISMS: dict[str, Callable[[], Awaitable[bool]]] = {
     "log_identity": another_log_is_refused,
     "fresh_rule": forgotten_group_is_not_new,
     "window_time": time_of_one_clock_does_not_move_the_window,
+    "asking_after_interruptions": restored_table_is_noticed_after_an_interruption,
     "server_lease": lease_ends_while_the_host_is_suspended,
     "join": stale_person_loses_no_trait,
 }
