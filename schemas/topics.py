@@ -74,7 +74,8 @@ class Topics:
     def declare(self, *, partitions: int, items_retention_days: int, dedupe_window_days: float) -> list[Topic]:
         """Return every topic with its settings.
 
-        `events` is retained two days longer than the dedupe window: it is the changelog of the dedupe table.
+        `events` is retained two days longer than the dedupe window: it is the changelog of the dedupe table. The sink
+        may be down as long for `duplicates`.
         """
         items_ms = items_retention_days * DAY_MS
         events_ms = max(items_ms, int((dedupe_window_days + 2) * DAY_MS))
@@ -82,10 +83,11 @@ class Topics:
         compacted = times | {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
         deleted = times | {"cleanup.policy": "delete"}
         as_items = deleted | {"retention.ms": str(items_ms)}
+        as_events = deleted | {"retention.ms": str(events_ms)}
         return [
             Topic(self.items, partitions, as_items),
-            Topic(self.events, partitions, deleted | {"retention.ms": str(events_ms)}),
-            Topic(self.duplicates, partitions, as_items),
+            Topic(self.events, partitions, as_events),
+            Topic(self.duplicates, partitions, as_events),
             Topic(self.identifies, partitions, as_items),
             Topic(self.persons, partitions, compacted),
             Topic(

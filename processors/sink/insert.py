@@ -79,7 +79,8 @@ class Sink(Protocol):
     def note_position(self, table: Table, log: int, partition: int, position: int, reason: PositionReason) -> None:
         """Note that every row of *partition* up to *position* is written, rejected or removed on purpose.
 
-        Repeating it changes nothing, and a lower *position* never lowers one.
+        Repeating it changes nothing, and a lower *position* never lowers one. A note about a rejected row counts while
+        the table has the rows before it: if these are lost, they are missing.
         """
 
     def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
@@ -116,24 +117,31 @@ class ClickHouseSink:
 
     def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
         """Return the position in *table* of each partition of *log* that has one."""
-        of_partitions = "_log = {log:UInt16} AND has({partitions:Array(UInt32)}, _partition) GROUP BY _partition"
-        rows = self._clickhouse.query(
-            "SELECT _partition, max(shown) AS position FROM ("  # noqa: S608  # the name is our own
-            f"SELECT _partition, max(_origin) AS shown FROM {table.name} WHERE {of_partitions}"
-            " UNION ALL"
-            " SELECT _partition, max(position) AS shown FROM _positions"
-            f" WHERE table_name = {{table:String}} AND {of_partitions}"
-            ") GROUP BY _partition",
+        of_partitions = "_log = {log:UInt16} AND has({partitions:Array(UInt32)}, _partition)"
+        found = self._clickhouse.query(
+            "SELECT _partition, max(_origin) AS position, toInt64(-1) AS after"  # noqa: S608  # the name is our own
+            f" FROM {table.name} WHERE {of_partitions} GROUP BY _partition"
+            f" UNION ALL SELECT _partition, position, after FROM _positions"
+            f" WHERE table_name = {{table:String}} AND {of_partitions}",
             {"table": table.name, "log": log, "partitions": sorted(partitions)},
         )
-        return {int(row["_partition"]): int(row["position"]) for row in rows}
+        positions: dict[int, int] = {}
+        # The rows come first: what was noted after them counts only while they are there.
+        for row in sorted(found, key=lambda row: int(row["after"])):
+            number, position, after = int(row["_partition"]), int(row["position"]), int(row["after"])
+            if after <= positions.get(number, -1):
+                positions[number] = max(position, positions.get(number, -1))
+        return positions
 
     def note_position(self, table: Table, log: int, partition: int, position: int, reason: PositionReason) -> None:
         """Note that every row of *partition* up to *position* is written, rejected or removed on purpose."""
         noted = {"table_name": table.name, "_log": log, "_partition": partition, "position": position, "reason": reason}
         columns = ", ".join(noted)
+        # A rejected row is missing in the table anyway. Rows that are lost later must not hide behind it.
+        shown = f"SELECT maxOrNull(_origin) FROM {table.name} WHERE _log = {log} AND _partition = {partition}"  # noqa: S608
+        after = f"ifNull(({shown}), -1)" if reason is PositionReason.REJECTED else "-1"
         self._clickhouse.execute(
-            f"INSERT INTO _positions ({columns}, written_at) SELECT {columns}, now64(3) FROM input("  # noqa: S608
+            f"INSERT INTO _positions ({columns}, after, written_at) SELECT {columns}, {after}, now64(3) FROM input("  # noqa: S608
             "'table_name String, _log UInt16, _partition UInt32, position UInt64, reason String') FORMAT JSONEachRow",
             msgspec.json.encode(noted),
             {"async_insert": 0, "wait_end_of_query": 1},

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS _positions
     _log UInt16,
     _partition UInt32,
     position UInt64 COMMENT 'Source offset up to which every row is written, rejected or removed on purpose',
+    after Int64 DEFAULT -1 COMMENT 'The entry counts only while the rows show at least this source offset',
     reason LowCardinality(String) COMMENT 'rejected, kept or accepted_loss',
     written_at DateTime64(3, 'UTC')
 )

@@ -40,7 +40,14 @@ def clickhouse_client(clickhouse_settings: ClickHouseSettings) -> Iterator[Click
 @pytest.fixture
 def memory_sink() -> SinkCase:
     fake = MemorySink()
-    return SinkCase(fake, lambda table: sorted((row.partition, row.source_offset) for row in fake.rows[table.name]))
+
+    def stored(table: Table) -> list[tuple[int, int]]:
+        return sorted((row.partition, row.source_offset) for row in fake.rows[table.name])
+
+    def remove_above(table: Table, source_offset: int) -> None:
+        fake.rows[table.name] = [row for row in fake.rows[table.name] if row.source_offset <= source_offset]
+
+    return SinkCase(fake, stored, remove_above)
 
 
 @pytest.fixture
@@ -49,7 +56,12 @@ def clickhouse_sink(clickhouse_client: ClickHouse) -> SinkCase:
         sql = f"SELECT _partition AS p, _origin AS o FROM {table.name} ORDER BY p, o"  # noqa: S608
         return [(int(row["p"]), int(row["o"])) for row in clickhouse_client.query(sql)]
 
-    return SinkCase(ClickHouseSink(clickhouse_client), stored)
+    def remove_above(table: Table, source_offset: int) -> None:
+        # Without merges a DELETE does not end.
+        clickhouse_client.execute(f"SYSTEM START MERGES {table.name}")
+        clickhouse_client.execute(f"DELETE FROM {table.name} WHERE _origin > {source_offset}")  # noqa: S608
+
+    return SinkCase(ClickHouseSink(clickhouse_client), stored, remove_above)
 
 
 @pytest.fixture(params=["memory_sink", pytest.param("clickhouse_sink", marks=pytest.mark.services)])

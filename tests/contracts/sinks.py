@@ -26,6 +26,8 @@ class SinkCase:
 
     sink: Sink
     stored: Callable[[Table], list[tuple[int, int]]]
+    remove_above: Callable[[Table, int], object]
+    """Removes the rows above a source offset."""
 
 
 @dataclass

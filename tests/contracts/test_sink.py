@@ -53,6 +53,15 @@ def test_position_is_the_higher_one_of_rows_and_note(case: SinkCase) -> None:
     assert case.sink.positions(EVENTS, 1, range(4)) == {0: 11, 1: 4, 2: 6}
 
 
+def test_note_of_a_rejected_row_does_not_hide_the_loss_of_rows_before_it(case: SinkCase) -> None:
+    case.sink.insert([block(range(9)), block(range(9), partition=1)], valid_lease)
+    case.sink.note_position(EVENTS, 1, 0, 9, PositionReason.REJECTED)
+    case.sink.note_position(EVENTS, 1, 1, 9, PositionReason.KEPT)
+    case.remove_above(EVENTS, 4)
+
+    assert case.sink.positions(EVENTS, 1, [0, 1]) == {0: 4, 1: 9}
+
+
 def test_note_of_another_table_log_or_partition_is_no_position(case: SinkCase) -> None:
     case.sink.note_position(IDENTIFIES, 1, 0, 9, PositionReason.REJECTED)
     case.sink.note_position(EVENTS, 2, 0, 9, PositionReason.REJECTED)

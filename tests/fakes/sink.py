@@ -23,6 +23,7 @@ class MemorySink:
         self.rows: dict[str, list[Row]] = defaultdict(list)
         self.noted: dict[tuple[str, int, int], int] = {}
         """The noted position by table, log and partition."""
+        self._noted_after: dict[tuple[str, int, int], int] = {}
         self.reachable = True
         self.responses_lost = 0
         """Number of INSERTs that are written but raise `UnavailableError`."""
@@ -34,23 +35,24 @@ class MemorySink:
     def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
         """Return the position of each partition of *log* that has one."""
         self._check_reachable()
-        wanted = set(partitions)
-        found = {
-            partition: position
-            for (name, noted_log, partition), position in self.noted.items()
-            if (name, noted_log) == (table.name, log) and partition in wanted
-        }
-        for row in self.rows[table.name]:
-            if row.log == log and row.partition in wanted:
-                found[row.partition] = max(row.source_offset, found.get(row.partition, -1))
-        return found
+        found = {number: self._shown(table, log, number) for number in set(partitions)}
+        for number, shown in found.items():
+            key = table.name, log, number
+            if self._noted_after.get(key, -1) <= shown:
+                found[number] = max(shown, self.noted.get(key, -1))
+        return {number: position for number, position in found.items() if position >= 0}
+
+    def _shown(self, table: Table, log: int, partition: int) -> int:
+        rows = self.rows[table.name]
+        return max((row.source_offset for row in rows if (row.log, row.partition) == (log, partition)), default=-1)
 
     def note_position(self, table: Table, log: int, partition: int, position: int, reason: PositionReason) -> None:
         """Keep *position* if it is higher than the one that is noted."""
-        del reason
         self._check_reachable()
         key = table.name, log, partition
-        self.noted[key] = max(position, self.noted.get(key, -1))
+        if position > self.noted.get(key, -1):
+            self.noted[key] = position
+            self._noted_after[key] = self._shown(table, log, partition) if reason is PositionReason.REJECTED else -1
 
     def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
         """Keep the rows of *blocks*, all or none; equal blocks are kept once."""

@@ -126,12 +126,12 @@ def test_violations_of_a_schema_are_found() -> None:
     "name", [name for name, schema in DOCUMENT["components"]["schemas"].items() if "properties" in schema]
 )
 def test_published_schema_allows_fields_of_a_later_version(name: str) -> None:
-    value = {"added": 1}
+    value = {"later": 1}
 
     found = violations(name, value, strict=False)
 
     assert len(violations(name, value)) == len(found) + 1
-    assert not any("added" in violation for violation in found)
+    assert not any("later" in violation for violation in found)
 
 
 def test_person_matches_its_schema() -> None:
