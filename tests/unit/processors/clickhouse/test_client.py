@@ -21,7 +21,6 @@ from processors.clickhouse.errors import (
 )
 from schemas.settings import ClickHouseSettings, SettingsError
 
-
 # The driver's HTTP client, which the product does not import.
 ConnectTimeoutError: type[Exception] = import_module("urllib3.exceptions").ConnectTimeoutError
 
