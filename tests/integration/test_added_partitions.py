@@ -13,6 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from deploy.errors import TopicsError
 from deploy.topics import apply
 from gateway.projects.admin import create_project, create_token
+from processors.engine.producer import ChangelogProducer
+from schemas.records import Record
 from schemas.settings import KafkaSettings, TopicSettings, environment, kafka_arguments
 from schemas.topics import Topics
 from tests.integration.served import identify, track
@@ -120,3 +122,26 @@ async def test_advice_of_the_refusal_gives_a_deployment_that_works(
             worker.until, lambda: len(logs.read(other, names.events)) == 70, "the items are processed"
         )
         assert worker.exits == 0
+
+
+@pytest.mark.parametrize("key_partitions", [4, None])
+async def test_keys_of_a_running_worker_stay_in_their_partitions(
+    kafka_settings: KafkaSettings, topics: Topics, key_partitions: int | None
+) -> None:
+    producer = ChangelogProducer(kafka_settings)
+    await producer.start()
+    try:
+        producer.key_partitions = key_partitions
+        await add_partitions(kafka_settings, topics)
+        async with asyncio.timeout(20):
+            while await producer.partitions(topics.identifies) < 8:
+                await producer._started.client.force_metadata_update()
+        await producer.send(topics.identifies, [Record(b"dev/u-%d" % number, b"{}") for number in range(100)])
+    finally:
+        await producer.stop()
+
+    ends = await asyncio.to_thread(logs.ends, kafka_settings, topics.identifies)
+    added = sum(ends[number] for number in range(4, 8))
+    assert sum(ends.values()) == 100
+    # Without the number of the deployment, the keys of half of the users move.
+    assert (added == 0) is (key_partitions == 4)
