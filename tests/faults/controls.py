@@ -39,7 +39,7 @@ def _without(
 def _of_one_fault(mechanism: str, fault: Step, *violations: str) -> Scenario:
     """Return the control with one *fault* of those that share a stack otherwise."""
     checked = in_turn(("fault", fault), fill_seconds=5.0)
-    return _without(mechanism, 1, checked, violations or ("fault: lost", "fault: doubled"))
+    return _without(mechanism, 1, checked, violations or ("fault: lost", "fault: doubled", "fault: wrong_persons"))
 
 
 CONTROLS = [
