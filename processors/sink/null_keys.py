@@ -1,8 +1,8 @@
 """Null keys: the paths that were sent as `null`, because ClickHouse's type JSON stores no nulls in objects. Pure.
 
 A path is what a query names after the column: `plan`, `address.zip`, `utm%2Esource` for the name `utm.source`, and
-`items[].sku` for a member of the objects in an array. A `null` that is itself an element of an array has no path: the
-array stores it.
+`items[].sku` for a member of the objects in an array. `list[]` is an array with a null among its elements: it is stored
+as null, but as an empty array or object where other values of the path are arrays of arrays or of objects.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _paths(texts: Iterable[tuple[_Place | None, bytes]], budget: int) -> Sequenc
 
 
 def _walk(containers: list[tuple[_Place | None, Any]]) -> Iterator[str]:
-    """Yield the path of each null member of the objects in *containers*, level by level."""
+    """Yield the path of each null in *containers*, level by level."""
     for place, container in containers:
         if type(container) is dict:
             prefix: str | None = None
@@ -65,6 +65,8 @@ def _walk(containers: list[tuple[_Place | None, Any]]) -> Iterator[str]:
                     containers.append(((place, _part(name)), member))
         elif type(container) is list:
             inside = (place, "[]")
+            if any(element is None for element in container):
+                yield _path(inside)[1:]
             containers += [(inside, element) for element in container if type(element) is dict or type(element) is list]
 
 

@@ -1,11 +1,11 @@
--- Unique identifies, one row each. See 0001 for _origin (the source offset) and merge_selector_base.
+-- Unique identifies, one row each. See 0001 for _origin (the source offset) and the settings.
 CREATE TABLE IF NOT EXISTS identifies
 (
     project_id LowCardinality(String) COMMENT 'Project of the token',
     user_id String COMMENT 'User whose traits these are',
     message_id String COMMENT 'Unique within the project',
     timestamp DateTime64(6, 'UTC') COMMENT 'When the traits became valid, after clock correction',
-    traits JSON(max_dynamic_paths = 0) COMMENT 'Traits as sent',
+    traits JSON(max_dynamic_paths = 8) COMMENT 'Traits as sent',
     traits_null_keys Array(String) COMMENT 'Paths of traits that were sent as null',
     received_at DateTime64(6, 'UTC') COMMENT 'When the gateway had read the request',
     original_timestamp Nullable(DateTime64(6, 'UTC')) COMMENT 'timestamp as sent',
@@ -23,4 +23,5 @@ PARTITION BY toYYYYMM(received_at)
 ORDER BY (project_id, user_id, timestamp, message_id)
 SETTINGS non_replicated_deduplication_window = 10000, deduplicate_merge_projection_mode = 'rebuild',
     lightweight_mutation_projection_mode = 'rebuild', merge_selector_base = 10, fsync_after_insert = 1,
-    fsync_part_directory = 1, object_shared_data_serialization_version = 'advanced';
+    fsync_part_directory = 1, object_shared_data_serialization_version = 'map_with_buckets',
+    min_bytes_for_wide_part = 2147483648;

@@ -1,12 +1,12 @@
 -- States of persons from persons.v1. Merges remove the older states of a person.
 --
 -- _origin is the source offset: the offset that the state has on persons.v1 in partition _partition. It grows with each
--- change of a person. merge_selector_base: see 0001.
+-- change of a person. See 0001 for the settings.
 CREATE TABLE IF NOT EXISTS person_states
 (
     project_id LowCardinality(String),
     user_id String,
-    traits JSON(max_dynamic_paths = 0) COMMENT 'Traits; a removed trait is missing',
+    traits JSON(max_dynamic_paths = 8) COMMENT 'Traits; a removed trait is missing',
     traits_null_keys Array(String) COMMENT 'Paths of nulls inside traits',
     first_seen DateTime64(6, 'UTC'),
     last_seen DateTime64(6, 'UTC'),
@@ -19,7 +19,8 @@ ENGINE = ReplacingMergeTree(_origin)
 ORDER BY (project_id, user_id)
 SETTINGS non_replicated_deduplication_window = 10000, deduplicate_merge_projection_mode = 'rebuild',
     lightweight_mutation_projection_mode = 'rebuild', merge_selector_base = 10, fsync_after_insert = 1,
-    fsync_part_directory = 1, object_shared_data_serialization_version = 'advanced';
+    fsync_part_directory = 1, object_shared_data_serialization_version = 'map_with_buckets',
+    min_bytes_for_wide_part = 2147483648;
 
 -- Current state of each person, one row each.
 CREATE VIEW IF NOT EXISTS persons AS

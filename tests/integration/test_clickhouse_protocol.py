@@ -282,7 +282,7 @@ def test_clickhouse_connect_works_for_an_analyst_with_settings(client: ClickHous
 @pytest.mark.parametrize("user", ["default", "analyst"])
 def test_clickhouse_connect_returns_names_with_dots_as_they_were_sent(client: ClickHouseHttp, user: str) -> None:
     said = {"a": {"b": 1}, "a.b": 2, "list": [{"c.d": 3}]}
-    client.query("CREATE TABLE events (p JSON(max_dynamic_paths = 0)) ENGINE = MergeTree ORDER BY tuple()")
+    client.query("CREATE TABLE events (p JSON(max_dynamic_paths = 8)) ENGINE = MergeTree ORDER BY tuple()")
     client.send(json.dumps({"p": said}).encode(), query="INSERT INTO events FORMAT JSONEachRow")
     host, _, port = client.netloc.partition(":")
     password = services.ANALYST_PASSWORD if user == "analyst" else services.WRITER_PASSWORD

@@ -27,7 +27,8 @@ def raw(value: Any) -> Raw:
 def expected(value: Any, path: str = "") -> set[str]:
     """Return the paths of the nulls in *value*, by recursion over every value."""
     if isinstance(value, list):
-        return {key for element in value if element is not None for key in expected(element, f"{path}[]")}
+        inside = f"{path}[]"
+        return {key for element in value for key in ([inside[1:]] if element is None else expected(element, inside))}
     if not isinstance(value, dict):
         return set()
     found = set()
@@ -49,7 +50,7 @@ def expected(value: Any, path: str = "") -> set[str]:
         (b'{"a.b":{"c.d":null}}', ["a%2Eb.c%2Ed"]),
         (b'{"":null}', [""]),
         (b'{"":{"":null}}', ["."]),
-        (b'{"list":[null,1,[null]]}', []),
+        (b'{"list":[null,1,null,[null]]}', ["list[]", "list[][]"]),
         (b'{"items":[{"sku":null},{"sku":1},{"sku":null}]}', ["items[].sku"]),
         (b'{"a":[[{"b":null}]]}', ["a[][].b"]),
         (b'{"deep":{"er":null},"flat":null}', ["flat", "deep.er"]),
