@@ -5,8 +5,10 @@ A violation is named after its fault, so that the report tells which of them cau
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
+from datetime import UTC, datetime
 
 from tests.faults.invariants import settled
 from tests.faults.trial import Step, Trial
@@ -29,6 +31,7 @@ def in_turn(*faults: tuple[str, Step], fill_seconds: float = FILL_SECONDS) -> St
                 if not trial.client.sending:
                     trial.client.start(rate=trial.scenario.rate)
                 trial.violations[f"{name}: failed"] = 1
+                sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} {name}: failed: {failure!r}\n")
                 trial.notes.append(f"{name}: {''.join(traceback.format_exception(failure))[-1500:]}")
 
     return inject
@@ -50,3 +53,7 @@ def checkpoint(trial: Trial, name: str, *, fill_seconds: float = FILL_SECONDS) -
     for violation, count in figures.violations.items():
         trial.violations[f"{name}: {violation}"] = count
     trial.notes.append(f"{name}: {figures.events} events, complete after {time.monotonic() - began:.0f} s")
+    # A run that is ended before its report still shows what it found.
+    found = {violation: count for violation, count in figures.violations.items() if count}
+    sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} {trial.notes[-1]}, {found or 'no violations'}\n")
+    sys.stdout.flush()
