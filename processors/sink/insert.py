@@ -37,6 +37,9 @@ _SETTINGS = {
     "max_insert_threads": 1,
     # A view that fails loses these rows; the table and the other views have them. `ViewCheck` finds the view.
     "materialized_views_ignore_errors": 1,
+    # Twice what the most expensive block of `BLOCK_BYTES` took of eleven shapes (names that are UUIDs: 0.5 GB). Without
+    # a limit, one block could take the memory of the server.
+    "max_memory_usage": 1 << 30,
     # The server gives up before the sink does.
     "max_execution_time": ANSWER_SECONDS - 1,
     "date_time_input_format": "best_effort",

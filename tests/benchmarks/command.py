@@ -11,7 +11,7 @@ from time import monotonic
 
 from deploy.embedded import kafka_jars
 from deploy.local import ports, state_lock
-from tests.benchmarks import baseline, dedupe, end_to_end, gateway, persons, recovery, results, sink
+from tests.benchmarks import baseline, dedupe, end_to_end, gateway, names, persons, recovery, results, sink
 from tests.benchmarks.cluster import BenchCluster
 from tests.benchmarks.errors import BenchError
 from tests.benchmarks.plan import Plan
@@ -27,6 +27,7 @@ COMPARISONS: Mapping[str, Compare] = {
     "states": dedupe.compare_states,
     "persons": persons.compare,
     "sink": sink.compare,
+    "names": names.compare,
     "recovery": recovery.compare,
     "end-to-end": end_to_end.compare,
 }

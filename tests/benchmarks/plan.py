@@ -27,6 +27,10 @@ class Plan:
     latencies: tuple[int, ...] = (100, 2_000, 10_000)
     """Rates in items/s at which latency is measured."""
     latency_seconds: int = 5
+    names: tuple[int, ...] = (60, 600, 6_000, 60_000)
+    """Numbers of property names of the comparison by names."""
+    named_rows: int = 100_000
+    """Rows of each candidate and shape of that comparison."""
     peers: Mapping[str, str] = field(default_factory=dict)
     """Commands of other dedupe implementations, by name."""
 
@@ -39,5 +43,7 @@ QUICK = Plan(
     gateway_seconds=1,
     connections=(64,),
     batches=(1, 100),
+    names=(60, 6_000),
+    named_rows=40_000,
 )
 """A run of a few minutes that shows whether something broke."""

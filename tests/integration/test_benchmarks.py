@@ -9,6 +9,7 @@ import pytest
 from tests.benchmarks import results
 from tests.benchmarks.command import COMPARISONS, run
 from tests.benchmarks.errors import BenchError
+from tests.benchmarks.names import STORAGES
 from tests.benchmarks.plan import Plan
 from tests.support.services import free_ports
 
@@ -22,6 +23,8 @@ SMALL = Plan(
     batches=(10,),
     latencies=(100,),
     latency_seconds=3,
+    names=(60,),
+    named_rows=1_000,
 )
 
 
@@ -36,6 +39,7 @@ def environ(directory: Path) -> dict[str, str]:
     ("name", "expected"),
     [
         ("recovery", ["0 entries", "1,000 entries"]),
+        pytest.param("names", [storage.name for storage in STORAGES], marks=pytest.mark.bench),
         pytest.param(
             "gateway",
             ["an aiohttp handler with `send` per item", "one gateway", "two gateways"],

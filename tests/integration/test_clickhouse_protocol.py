@@ -279,23 +279,6 @@ def test_clickhouse_connect_works_for_an_analyst_with_settings(client: ClickHous
         assert error.value.code == 164
 
 
-@pytest.mark.parametrize("user", ["default", "analyst"])
-def test_clickhouse_connect_returns_names_with_dots_as_they_were_sent(client: ClickHouseHttp, user: str) -> None:
-    said = {"a": {"b": 1}, "a.b": 2, "list": [{"c.d": 3}]}
-    client.query("CREATE TABLE events (p JSON(max_dynamic_paths = 8)) ENGINE = MergeTree ORDER BY tuple()")
-    client.send(json.dumps({"p": said}).encode(), query="INSERT INTO events FORMAT JSONEachRow")
-    host, _, port = client.netloc.partition(":")
-    password = services.ANALYST_PASSWORD if user == "analyst" else services.WRITER_PASSWORD
-    with clickhouse_connect.get_client(host=host, port=int(port), username=user, password=password) as reader:
-        read = "SELECT p, p.a.b, p.`a%2Eb`, toString(p) FROM sequence.events"
-        [(shown, nested, dotted, text)] = reader.query(read).result_rows
-        assert (shown, nested, dotted, json.loads(text)) == (said, 1, 2, said)
-        # The control: without the setting, text has the path in place of the name.
-        read = "SELECT toString(p) FROM sequence.events"
-        [(text,)] = reader.query(read, settings={"json_type_escape_dots_in_keys": 0}).result_rows
-        assert json.loads(text) == {"a": {"b": 1}, "a%2Eb": 2, "list": [{"c%2Ed": 3}]}
-
-
 def test_json_format_contains_columns_and_rows_for_grafana(client: ClickHouseHttp) -> None:
     client.query("INSERT INTO t VALUES (1, 'x')")
     client.query("RENAME TABLE t TO events")

@@ -59,14 +59,10 @@ PRIVATE_NAMES = {
 """Modules that use private names of a library, each name with a canary test."""
 
 PURE = (
-    "processors/dedupe/clocks.py",
-    "processors/dedupe/decision.py",
-    "processors/engine/output.py",
-    "processors/engine/store_damage.py",
-    "processors/engine/window_clock.py",
+    *("processors/dedupe/clocks.py", "processors/dedupe/decision.py"),
+    *(f"processors/engine/{name}.py" for name in ("output", "store_damage", "window_clock")),
     *(f"processors/persons/{name}.py" for name in ("fold", "replay", "size")),
-    "processors/sink/null_keys.py",
-    "processors/sink/rows.py",
+    *("processors/sink/null_keys.py", "processors/sink/rows.py"),
     "gateway/admission.py",
     *("gateway/http/sender_budget.py", "gateway/http/time_share.py"),
     "gateway/ingest/envelope.py",
