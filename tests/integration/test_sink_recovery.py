@@ -15,6 +15,7 @@ import pytest
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.migrate import migrate, read_migrations
 from processors.sink.logs import ClickHouseLogs
+from schemas.clickhouse import TABLES
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
 from tests.integration.test_sink_worker import Pipeline
@@ -78,6 +79,13 @@ def execute(pipeline: Pipeline, *statements: str) -> None:
     for statement in statements:
         client.execute(statement, None, {"mutations_sync": 1})
     client.close()
+
+
+def mutate(pipeline: Pipeline, *statements: str) -> None:
+    """Run *statements* with merges, without which no row is deleted."""
+    tables = [f"{pipeline.clickhouse.database}.{table.name}" for table in TABLES]
+    execute(pipeline, *(f"SYSTEM START MERGES {table}" for table in tables), *statements)
+    pipeline.stop_merges()
 
 
 def group(pipeline: Pipeline) -> str:
@@ -157,7 +165,7 @@ def drop_newest_parts(pipeline: Pipeline) -> None:
 
 
 def delete_newest_rows(pipeline: Pipeline) -> None:
-    execute(pipeline, "ALTER TABLE events DELETE WHERE _origin > 80", "DELETE FROM identifies WHERE _origin > 90")
+    mutate(pipeline, "ALTER TABLE events DELETE WHERE _origin > 80", "DELETE FROM identifies WHERE _origin > 90")
 
 
 def empty_tables(pipeline: Pipeline) -> None:
@@ -226,7 +234,7 @@ def test_group_without_offsets_is_refused_if_events_expired_unwritten(pipeline: 
 
 def test_restored_tables_are_refused_if_events_have_expired(pipeline: Pipeline, tmp_path: Path) -> None:
     written(pipeline, tmp_path / "a")
-    execute(pipeline, "ALTER TABLE events DELETE WHERE _origin > 20")
+    mutate(pipeline, "ALTER TABLE events DELETE WHERE _origin > 20")
     logs.delete_before(pipeline.kafka, pipeline.topics.events, 60)
     log = refused(pipeline, tmp_path / "b")
     assert "the table events is at source offset 20, but it was at" in log

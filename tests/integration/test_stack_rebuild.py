@@ -1,9 +1,10 @@
-"""The local stack waits for a person while everything but the sink runs: older tables, and a loss to accept."""
+"""The local stack with tables that are older, deleted, or lack events that have expired."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,4 +81,23 @@ def test_expired_events_are_accepted_while_the_stack_runs(stack: Stack) -> None:
     eventually(lambda: stack.said("sink-1 is ready again"), "the sink runs")
     stack.post("After")
     eventually(lambda: len(stack.rows("After")) == 1, "later events are stored")
+    assert stack.send(signal.SIGTERM) == 0
+
+
+def test_deleted_tables_are_filled_with_what_kafka_still_has(stack: Stack) -> None:
+    stack.start()
+    stack.post("Before")
+    eventually(lambda: len(stack.rows("Before")) == 1, "the event is stored")
+    kafka = KafkaSettings(bootstrap_servers=f"127.0.0.1:{stack.environ['SEQUENCE_LOCAL_KAFKA_PORT']}")
+    logs.delete_before(kafka, "sequence.events.v1", -1)
+    stack.post("Left")
+    eventually(lambda: len(stack.rows("Left")) == 1, "the later event is stored")
+    assert stack.send(signal.SIGTERM) == 0
+    shutil.rmtree(stack.state / "clickhouse")
+
+    stack.start()
+    assert stack.said("ClickHouse has no tables. The sink loads all events that Kafka still has.")
+    eventually(lambda: len(stack.rows("Left")) == 1, "the event that is left is stored again")
+    assert stack.rows("Before") == []
+    assert not stack.said("exited with code 78")
     assert stack.send(signal.SIGTERM) == 0
