@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS events
     user_id String COMMENT 'User who did it',
     message_id String COMMENT 'Unique within the project',
     timestamp DateTime64(6, 'UTC') COMMENT 'When it happened, after clock correction',
-    properties JSON(max_dynamic_paths = 8) COMMENT 'Properties as sent; properties.price is a number if it was sent as one',
+    properties JSON(max_dynamic_paths=8) COMMENT 'Properties as sent; properties.price is a number if it was sent as one',
     properties_null_keys Array(String) COMMENT 'Paths of properties that were sent as null',
     received_at DateTime64(6, 'UTC') COMMENT 'When the gateway had read the request',
     original_timestamp Nullable(DateTime64(6, 'UTC')) COMMENT 'timestamp as sent',

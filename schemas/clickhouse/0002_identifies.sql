@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS identifies
     user_id String COMMENT 'User whose traits these are',
     message_id String COMMENT 'Unique within the project',
     timestamp DateTime64(6, 'UTC') COMMENT 'When the traits became valid, after clock correction',
-    traits JSON(max_dynamic_paths = 8) COMMENT 'Traits as sent',
+    traits JSON(max_dynamic_paths=8) COMMENT 'Traits as sent',
     traits_null_keys Array(String) COMMENT 'Paths of traits that were sent as null',
     received_at DateTime64(6, 'UTC') COMMENT 'When the gateway had read the request',
     original_timestamp Nullable(DateTime64(6, 'UTC')) COMMENT 'timestamp as sent',

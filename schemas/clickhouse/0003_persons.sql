@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS person_states
 (
     project_id LowCardinality(String),
     user_id String,
-    traits JSON(max_dynamic_paths = 8) COMMENT 'Traits; a removed trait is missing',
+    traits JSON(max_dynamic_paths=8) COMMENT 'Traits; a removed trait is missing',
     traits_null_keys Array(String) COMMENT 'Paths of nulls inside traits',
     first_seen DateTime64(6, 'UTC'),
     last_seen DateTime64(6, 'UTC'),

@@ -21,7 +21,7 @@ class Table:
 
 
 _TIME = "DateTime64(6, 'UTC')"
-_JSON = "JSON(max_dynamic_paths = 8)"
+_JSON = "JSON(max_dynamic_paths=8)"
 _ITEM = (
     ("project_id", "String"),
     ("message_id", "String"),

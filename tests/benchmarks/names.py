@@ -41,7 +41,7 @@ BLOCK_ROWS = 20_000
 LIMIT_SECONDS = 90.0
 """Time after which a candidate gets no more rows."""
 UNIT = "rows/s"
-_JSON = "JSON(max_dynamic_paths = 8)"
+_JSON = "JSON(max_dynamic_paths=8)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseHttp]
 def test_clickhouse_connect_returns_names_with_dots_as_they_were_sent(client: ClickHouseHttp, user: str) -> None:
     said = {"a": {"b": 1}, "a.b": 2, "list": [{"c.d": 3}]}
     client.query("DROP TABLE IF EXISTS events SYNC")
-    client.query("CREATE TABLE events (p JSON(max_dynamic_paths = 8)) ENGINE = MergeTree ORDER BY tuple()")
+    client.query("CREATE TABLE events (p JSON(max_dynamic_paths=8)) ENGINE = MergeTree ORDER BY tuple()")
     client.send(json.dumps({"p": said}).encode(), query="INSERT INTO events FORMAT JSONEachRow")
     host, _, port = client.netloc.partition(":")
     password = services.ANALYST_PASSWORD if user == "analyst" else services.WRITER_PASSWORD
