@@ -82,8 +82,8 @@ _DEFAULT = {"object_shared_data_serialization_version": "'advanced'", "min_bytes
 STORAGES = (
     Storage("JSON, as ClickHouse's defaults are", "JSON", _DEFAULT),
     Storage("the product's: 8 paths, buckets, compact parts"),
-    Storage("0 paths", "JSON(max_dynamic_paths = 0)"),
-    Storage("64 paths", "JSON(max_dynamic_paths = 64)"),
+    Storage("0 paths", "JSON(max_dynamic_paths=0)"),
+    Storage("64 paths", "JSON(max_dynamic_paths=64)"),
     Storage("8 paths, advanced shared data", _JSON, {"object_shared_data_serialization_version": "'advanced'"}),
     Storage("8 paths, one map", _JSON, {"object_shared_data_serialization_version": "'map'"}),
     Storage("8 paths, wide parts from 10 MB", _JSON, {"min_bytes_for_wide_part": "10485760"}),
