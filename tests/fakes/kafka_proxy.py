@@ -18,7 +18,9 @@ from aiokafka.protocol.metadata import (
     MetadataResponse_v5,
 )
 
-from processors.engine.permissions import _MetadataResponse  # the worker's own request at its start
+# The worker's own requests at its start.
+from processors.engine.permissions import _MetadataResponse as _MetadataWithRights
+from processors.engine.topic_ids import _MetadataResponse as _MetadataWithIds
 
 _METADATA = 3
 _RESPONSES: dict[int, Any] = {
@@ -29,9 +31,12 @@ _RESPONSES: dict[int, Any] = {
         MetadataResponse_v3,
         MetadataResponse_v4,
         MetadataResponse_v5,
-        _MetadataResponse,
+        _MetadataWithRights,
+        _MetadataWithIds,
     )
 }
+_TAGGED_HEADER = 9
+"""Version from which the header of a metadata response ends with tagged fields, which are empty."""
 _LEADER_NOT_AVAILABLE = 5
 
 
@@ -117,7 +122,8 @@ class KafkaProxy:
             frame = await _frame(reader)
             version = versions.pop(int.from_bytes(frame[:4], "big"), None)
             if version is not None:
-                frame = frame[:4] + self._changed(_RESPONSES[version].decode(BytesIO(frame[4:])))
+                header = 4 if version < _TAGGED_HEADER else 5
+                frame = frame[:header] + self._changed(_RESPONSES[version].decode(BytesIO(frame[header:])))
             await self._flowing.wait()
             await _send(writer, frame)
 
@@ -126,7 +132,8 @@ class KafkaProxy:
         if self.hides_topics:
             metadata.topics = []
             self.hidden_responses += 1
-        if self.hides_leaders:
+        # A response with ids is read for them alone.
+        if self.hides_leaders and metadata.API_VERSION < _TAGGED_HEADER:
             metadata.topics = [
                 (*topic, [(_LEADER_NOT_AVAILABLE, partition, -1, *rest) for _, partition, _, *rest in partitions])
                 for *topic, partitions in metadata.topics
