@@ -19,7 +19,7 @@ class WholeEntries(ProjectTable):
         kind, _, name = (key or b"").decode().partition("/")
         if kind == "project":
             self.projects[name] = msgspec.json.decode(value or b"", type=Project)
-        else:
+        elif kind == "token":
             self.tokens[name] = msgspec.json.decode(value or b"", type=Token)
 
 
