@@ -107,7 +107,7 @@ async def test_longer_window_extends_retention_and_keeps_other_settings(settings
     changed = await apply(settings, replace(short, dedupe=DedupeSettings(60.0)))
 
     events = await configs(settings, names.events)
-    assert changed == [names.events]
+    assert changed == [names.events, names.duplicates]
     assert events["retention.ms"] == str(62 * DAY_MS)
     assert events["segment.bytes"] == "1048576"
 
