@@ -9,7 +9,8 @@ import pytest
 from processors.clickhouse.errors import ClickHouseError
 from processors.engine.stage import InputOffsets, RecordBatch
 from processors.rejected_topic import RejectedTopic
-from processors.sink.stage import CONCURRENT_BATCHES, EventsStage
+from processors.sink.stage import EventsStage
+from processors.sink.table_stage import CONCURRENT_BATCHES
 from schemas.topics import Topics
 from tests.contracts.sinks import valid_lease
 from tests.fakes.outputs import MemoryOutputs
