@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError
 
 from deploy.errors import OperateError
+from processors.sink.resume import decode_metadata
 from schemas.settings import KafkaSettings, kafka_arguments
 
 if TYPE_CHECKING:
@@ -47,11 +47,7 @@ class Input:
 
     def noted_positions(self) -> dict[str, int]:
         """Return the position of each table at the commit; empty if the commit notes none."""
-        try:
-            positions = json.loads(self.metadata)["positions"]
-            return {str(table): int(position) for table, position in positions.items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return {}
+        return decode_metadata(self.metadata).positions
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ A position is a source offset. Every row up to it is written, rejected or remove
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from deploy.operate import offsets
 from deploy.operate.servers import Servers
 from processors.clickhouse.client import ClickHouse
 from processors.sink.insert import ClickHouseSink, PositionReason
+from processors.sink.positions import position_of
 from schemas.clickhouse import TABLES, Table
 from schemas.topics import Topics
 
@@ -31,11 +33,8 @@ class Shown:
     """Highest position in `_positions`."""
     reasons: tuple[str, ...]
     """Why positions are noted."""
-
-    @property
-    def position(self) -> int:
-        """Where the sink continues."""
-        return max(-1 if each is None else each for each in (self.of_rows, self.noted))
+    position: int
+    """Where the sink continues, -1 at the beginning."""
 
 
 def read(clickhouse: ClickHouse, tables: Sequence[Table] = TABLES) -> list[Shown]:
@@ -49,17 +48,24 @@ def _read_table(clickhouse: ClickHouse, table: Table) -> Iterator[Shown]:
     )
     of_rows = {(int(row["_log"]), int(row["_partition"])): int(row["position"]) for row in rows}
     notes = clickhouse.query(
-        "SELECT _log, _partition, max(position) AS highest, arraySort(groupUniqArray(reason)) AS reasons"
-        " FROM _positions WHERE table_name = {table:String} GROUP BY _log, _partition",
+        "SELECT _log, _partition, after, position, reason FROM _positions WHERE table_name = {table:String}",
         {"table": table.name},
     )
-    noted = {
-        (int(row["_log"]), int(row["_partition"])): (int(row["highest"]), tuple(map(str, row["reasons"])))
-        for row in notes
-    }
+    noted: dict[tuple[int, int], list[tuple[int, int, str]]] = defaultdict(list)
+    for row in notes:
+        key = int(row["_log"]), int(row["_partition"])
+        noted[key].append((int(row["after"]), int(row["position"]), str(row["reason"])))
     for log, partition in sorted(of_rows.keys() | noted.keys()):
-        position, reasons = noted.get((log, partition), (None, ()))
-        yield Shown(table, log, partition, of_rows.get((log, partition)), position, reasons)
+        shown, entries = of_rows.get((log, partition)), noted[log, partition]
+        yield Shown(
+            table,
+            log,
+            partition,
+            shown,
+            max((position for _, position, _ in entries), default=None),
+            tuple(sorted({reason for _, _, reason in entries})),
+            position_of(-1 if shown is None else shown, [(after, position) for after, position, _ in entries]),
+        )
 
 
 def show(servers: Servers) -> list[dict[str, Any]]:

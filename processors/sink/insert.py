@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Protocol
@@ -20,6 +21,7 @@ from processors.clickhouse.client import ANSWER_SECONDS, DEADLINE_PASSED, ClickH
 from processors.clickhouse.errors import LeaseEndedError, TooLateError, UnavailableError
 from processors.engine import failpoints
 from processors.sink.lease import Lease
+from processors.sink.positions import position_of
 from processors.sink.rows import Block
 from schemas.clickhouse import PERSONS, Table
 
@@ -122,19 +124,22 @@ class ClickHouseSink:
         """Return the position in *table* of each partition of *log* that has one."""
         of_partitions = "_log = {log:UInt16} AND has({partitions:Array(UInt32)}, _partition)"
         found = self._clickhouse.query(
-            "SELECT _partition, max(_origin) AS position, toInt64(-1) AS after"  # noqa: S608  # the name is our own
+            "SELECT _partition, max(_origin) AS position, toInt64(-1) AS after, 0 AS is_note"  # noqa: S608  # the name is our own
             f" FROM {table.name} WHERE {of_partitions} GROUP BY _partition"
-            f" UNION ALL SELECT _partition, position, after FROM _positions"
+            " UNION ALL SELECT _partition, position, after, 1 AS is_note FROM _positions"
             f" WHERE table_name = {{table:String}} AND {of_partitions}",
             {"table": table.name, "log": log, "partitions": sorted(partitions)},
         )
-        positions: dict[int, int] = {}
-        # The rows come first: what was noted after them counts only while they are there.
-        for row in sorted(found, key=lambda row: int(row["after"])):
-            number, position, after = int(row["_partition"]), int(row["position"]), int(row["after"])
-            if after <= positions.get(number, -1):
-                positions[number] = max(position, positions.get(number, -1))
-        return positions
+        rows: dict[int, int] = {}
+        notes: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for row in found:
+            number, position = int(row["_partition"]), int(row["position"])
+            if row["is_note"]:
+                notes[number].append((int(row["after"]), position))
+            else:
+                rows[number] = position
+        positions = {number: position_of(rows.get(number, -1), notes[number]) for number in rows.keys() | notes.keys()}
+        return {number: position for number, position in positions.items() if position >= 0}
 
     def note_position(self, table: Table, log: int, partition: int, position: int, reason: PositionReason) -> None:
         """Note that every row of *partition* up to *position* is written, rejected or removed on purpose."""

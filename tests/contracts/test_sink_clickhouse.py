@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from deploy.operate.positions import read as read_positions
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import TooLateError, UnavailableError
-from processors.sink.insert import ClickHouseSink
+from processors.sink.insert import ClickHouseSink, PositionReason
 from processors.sink.rows import Block, item_rows
 from schemas.clickhouse import EVENTS
 from schemas.settings import ClickHouseSettings
-from tests.contracts.sinks import FixedLease, block, table_writer, valid_lease
+from tests.contracts.sinks import FixedLease, SinkCase, block, table_writer, valid_lease
 from tests.support.insert_proxy import InsertProxy
 from tests.support.records import event_read, track
 from tests.support.services import eventually
@@ -94,3 +95,16 @@ async def test_driver_does_not_retry_an_insert_whose_response_is_lost(
         assert (proxy.responses_lost, count(clickhouse_client)) == (1, 5)
         assert await table_writer(sink).load_positions([0]) == {0: 4}
         lossy.close()
+
+
+def test_operator_is_shown_the_position_at_which_the_sink_continues(
+    clickhouse_sink: SinkCase, clickhouse_client: ClickHouse
+) -> None:
+    clickhouse_sink.sink.insert([block(range(9))], valid_lease)
+    clickhouse_sink.sink.note_position(EVENTS, 1, 0, 9, PositionReason.REJECTED)
+    assert [each.position for each in read_positions(clickhouse_client, [EVENTS])] == [9]
+
+    clickhouse_sink.remove_above(EVENTS, 4)
+
+    assert [each.position for each in read_positions(clickhouse_client, [EVENTS])] == [4]
+    assert clickhouse_sink.sink.positions(EVENTS, 1, [0]) == {0: 4}

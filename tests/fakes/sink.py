@@ -12,6 +12,7 @@ from typing import Any
 from processors.clickhouse.errors import ClickHouseError, LeaseEndedError, RejectedRowsError, UnavailableError
 from processors.sink.insert import PositionReason
 from processors.sink.lease import Lease
+from processors.sink.positions import position_of
 from processors.sink.rows import Block, DuplicateRow, PersonRow, Row
 from schemas.clickhouse import Table
 
@@ -38,8 +39,7 @@ class MemorySink:
         found = {number: self._shown(table, log, number) for number in set(partitions)}
         for number, shown in found.items():
             key = table.name, log, number
-            if self._noted_after.get(key, -1) <= shown:
-                found[number] = max(shown, self.noted.get(key, -1))
+            found[number] = position_of(shown, [(self._noted_after.get(key, -1), self.noted.get(key, -1))])
         return {number: position for number, position in found.items() if position >= 0}
 
     def _shown(self, table: Table, log: int, partition: int) -> int:
