@@ -67,7 +67,7 @@ def record_of_next_year(trial: Trial) -> None:
 
 
 def quiet_night(trial: Trial) -> None:
-    """Send nothing while all clocks advance by ten hours, then go on with repeats of the evening's items."""
+    """Send nothing while all clocks advance by ten hours, then send repeats of the evening's items."""
     trial.client.stop()
     for kind in shifted_clocks.KINDS:
         _shift(trial.stack, kind, 10 * HOUR_SECONDS)

@@ -40,7 +40,7 @@ class RandomFaults:
         self.done: Counter[str] = Counter()
 
     def one(self) -> None:
-        """Inject one fault and let the load go on for a moment."""
+        """Inject one fault, and keep sending for a moment."""
         faults: dict[str, tuple[float, Callable[[], None]]] = {
             "copy": (2, self.copy),
             "restore": (3, self.restore),

@@ -171,12 +171,12 @@ async def test_later_blocks_have_the_size_that_passed_until_larger_ones_pass(cas
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     bad=st.sets(st.integers(0, 59), max_size=4),
-    poison=st.sets(st.integers(0, 59), max_size=2),
+    unstorable_offsets=st.sets(st.integers(0, 59), max_size=2),
     limit=st.integers(1, 60),
     lost=st.lists(st.booleans(), max_size=12),
 )
 async def test_every_row_is_stored_once_or_rejected_whatever_fails(
-    bad: set[int], poison: set[int], limit: int, lost: list[bool]
+    bad: set[int], unstorable_offsets: set[int], limit: int, lost: list[bool]
 ) -> None:
     case = await Case().start()
     answers = iter(lost)
@@ -186,7 +186,7 @@ async def test_every_row_is_stored_once_or_rejected_whatever_fails(
         case.sink.writes_despite_errors = False
         if offsets & bad:
             return None
-        if offsets & poison:
+        if offsets & unstorable_offsets:
             return UNLISTED
         if len(offsets) > limit:
             return MEMORY
@@ -204,8 +204,8 @@ async def test_every_row_is_stored_once_or_rejected_whatever_fails(
         first += 1
     await work
 
-    fine = [offset for offset in range(60) if offset not in bad | poison]
+    fine = [offset for offset in range(60) if offset not in bad | unstorable_offsets]
     assert [each for each in case.stored if each[0] == 0] == [(0, offset) for offset in fine]
-    expected = dict.fromkeys(poison, "engine_cannot_store") | dict.fromkeys(bad, "row_rejected")
+    expected = dict.fromkeys(unstorable_offsets, "engine_cannot_store") | dict.fromkeys(bad, "row_rejected")
     assert sorted(case.rejected, key=lambda each: each[1]) == [(expected[at], at) for at in sorted(expected)]
     assert case.sink.positions(EVENTS, 1, [0]) == {0: 59}
