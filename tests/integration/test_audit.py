@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,33 +12,9 @@ from click.testing import CliRunner, Result
 
 from deploy.cli import main
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
-from schemas.settings import KafkaSettings, environment
-from schemas.topics import Topics
-from tests.integration.test_sink_worker import Pipeline
-from tests.support.services import clickhouse_settings
+from schemas.settings import environment
+from tests.support.sink_pipeline import Pipeline
 from tests.support.worker_process import Worker
-
-
-@pytest.fixture
-def pipeline(clickhouse: str, kafka_settings: KafkaSettings, topics: Topics) -> Iterator[Pipeline]:
-    """Tables on the shared server."""
-    settings = clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(settings)
-    made = Pipeline(kafka_settings, topics, settings)
-    made.stop_merges()
-    yield made
-    execute(made, f"DROP DATABASE {settings.database}")
-
-
-def execute(pipeline: Pipeline, *statements: str) -> None:
-    client = ClickHouse(pipeline.clickhouse)
-    try:
-        for statement in statements:
-            client.execute(statement)
-    finally:
-        client.close()
-
 
 KINDS = ["DELETE FROM {} WHERE {}", "ALTER TABLE {} DELETE WHERE {} SETTINGS mutations_sync = 2"]
 
@@ -47,7 +22,7 @@ KINDS = ["DELETE FROM {} WHERE {}", "ALTER TABLE {} DELETE WHERE {} SETTINGS mut
 def delete(pipeline: Pipeline, table: str, where: str, kind: str = KINDS[0]) -> None:
     """Delete rows; merges are stopped otherwise, and a mutation needs them."""
     name = f"{pipeline.clickhouse.database}.{table}"
-    execute(pipeline, f"SYSTEM START MERGES {name}", kind.format(table, where), f"SYSTEM STOP MERGES {name}")
+    pipeline.execute(f"SYSTEM START MERGES {name}", kind.format(table, where), f"SYSTEM STOP MERGES {name}")
 
 
 def sequence(pipeline: Pipeline, *arguments: str) -> Result:
@@ -127,8 +102,7 @@ def test_figures_balance_while_the_sink_runs(pipeline: Pipeline, worker: Worker)
 def test_rows_of_no_record_and_repeated_rows_are_counted(pipeline: Pipeline, worker: Worker) -> None:
     columns = "project_id, event, user_id, timestamp, received_at, _log, _partition"
     for source_offset, message_id in (("_origin", "message_id"), ("toUInt64(0)", "'foreign'")):
-        execute(
-            pipeline,
+        pipeline.execute(
             f"INSERT INTO events ({columns}, _origin, message_id) SELECT {columns}, {source_offset}, {message_id}"  # noqa: S608  # the test's own
             " FROM events WHERE _partition = 1 AND _origin > 0 ORDER BY _origin LIMIT 1",
         )

@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.operate import offsets
-from processors.clickhouse.migrate import migrate
 from schemas.records import Record, encode_item, item_key
-from schemas.settings import KafkaSettings
-from schemas.topics import Topics
-from tests.integration.test_audit import KINDS, audited, delete, execute, sequence, total
-from tests.integration.test_sink_worker import Pipeline
+from tests.integration.test_audit import KINDS, audited, delete, sequence, total
 from tests.support import logs
 from tests.support.records import track
-from tests.support.services import clickhouse_settings, eventually
+from tests.support.services import eventually
+from tests.support.sink_pipeline import Pipeline
 from tests.support.worker_process import Worker
 
 ADVICE = re.compile(r"`(sequence positions [^`]*)`")
 DROP = "DROP PARTITION"
-
-
-@pytest.fixture
-def pipeline(clickhouse: str, kafka_settings: KafkaSettings, topics: Topics) -> Iterator[Pipeline]:
-    """Tables on the shared server."""
-    settings = clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(settings)
-    made = Pipeline(kafka_settings, topics, settings)
-    made.stop_merges()
-    yield made
-    execute(made, f"DROP DATABASE {settings.database}")
 
 
 def shown(pipeline: Pipeline) -> list[dict[str, Any]]:
@@ -51,7 +35,7 @@ def remove(pipeline: Pipeline, kind: str, where: str) -> None:
     """Remove rows of `events` and `identifies` in the manner *kind*; whole partitions with `DROP`."""
     for table in ("events", "identifies"):
         if kind == DROP:
-            execute(pipeline, f"ALTER TABLE {table} DROP PARTITION 202601")
+            pipeline.execute(f"ALTER TABLE {table} DROP PARTITION 202601")
         else:
             delete(pipeline, table, where, kind)
 

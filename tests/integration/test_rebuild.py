@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +11,12 @@ from click.testing import CliRunner, Result
 from deploy.cli import main
 from deploy.operate import offsets
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import RECORD, migrate
+from processors.clickhouse.migrate import RECORD
 from schemas.settings import KafkaSettings, environment
 from schemas.topics import Topics
-from tests.integration.test_sink_worker import Pipeline
 from tests.support import logs
-from tests.support.services import clickhouse_settings, eventually
+from tests.support.services import eventually
+from tests.support.sink_pipeline import Pipeline, sink_pipeline
 
 OLDER = f"ALTER TABLE {RECORD} UPDATE sha256 = 'older' WHERE name LIKE '0001%' SETTINGS mutations_sync = 2"
 
@@ -25,20 +24,8 @@ OLDER = f"ALTER TABLE {RECORD} UPDATE sha256 = 'older' WHERE name LIKE '0001%' S
 @pytest.fixture
 def pipeline(clickhouse: str, kafka_settings: KafkaSettings, topics: Topics) -> Iterator[Pipeline]:
     """Tables on the shared server."""
-    settings = clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(settings)
-    made = Pipeline(kafka_settings, topics, settings)
-    yield made
-    execute(made, f"DROP DATABASE {settings.database}")
-
-
-def execute(pipeline: Pipeline, *statements: str) -> None:
-    client = ClickHouse(pipeline.clickhouse)
-    try:
-        for statement in statements:
-            client.execute(statement)
-    finally:
-        client.close()
+    with sink_pipeline(clickhouse, kafka_settings, topics) as made:
+        yield made
 
 
 def count(pipeline: Pipeline, table: str) -> int:
@@ -65,13 +52,11 @@ def fill(pipeline: Pipeline, directory: Path) -> None:
 def make_older(pipeline: Pipeline) -> None:
     """Make the tables those of an older version: without `_log`, and with other files."""
     for table in ("events", "identifies", "person_states"):
-        execute(
-            pipeline,
+        pipeline.execute(
             f"ALTER TABLE {table} DROP PROJECTION positions SETTINGS mutations_sync = 2",
             f"ALTER TABLE {table} DROP COLUMN _log SETTINGS mutations_sync = 2",
         )
-    execute(
-        pipeline,
+    pipeline.execute(
         "DROP TABLE _logs",
         "DROP TABLE _positions",
         OLDER,
@@ -120,7 +105,7 @@ def test_rebuild_while_a_sink_runs_changes_nothing(
 def test_interrupted_rebuild_is_finished_by_the_next(pipeline: Pipeline, tmp_path: Path) -> None:
     fill(pipeline, tmp_path / "before")
     make_older(pipeline)
-    execute(pipeline, "DROP VIEW persons", "RENAME TABLE events TO events_before_rebuild")
+    pipeline.execute("DROP VIEW persons", "RENAME TABLE events TO events_before_rebuild")
 
     assert sequence(pipeline, "tables", "rebuild", "--yes", "--no-wait").exit_code == 0
 
@@ -150,9 +135,9 @@ def test_rows_that_the_topic_lost_need_a_decision(pipeline: Pipeline, tmp_path: 
 
 
 def test_second_rebuild_does_not_overwrite_the_old_tables(pipeline: Pipeline) -> None:
-    execute(pipeline, OLDER)
+    pipeline.execute(OLDER)
     assert sequence(pipeline, "tables", "rebuild", "--yes", "--no-wait").exit_code == 0
-    execute(pipeline, OLDER)
+    pipeline.execute(OLDER)
     result = sequence(pipeline, "tables", "rebuild", "--yes", "--no-wait")
 
     assert result.exit_code == 1

@@ -5,9 +5,8 @@ On a real broker and the real engine. Rows are counted without FINAL and with me
 
 from __future__ import annotations
 
-import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,44 +15,12 @@ from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.migrate import migrate, read_migrations
 from processors.sink.logs import ClickHouseLogs
 from schemas.clickhouse import TABLES
-from schemas.settings import KafkaSettings
-from schemas.topics import Topics
-from tests.integration.test_sink_worker import Pipeline
 from tests.support import logs
-from tests.support.services import Service, clickhouse_settings, embedded_clickhouse, eventually, running
+from tests.support.services import Service, eventually
+from tests.support.sink_pipeline import Pipeline
 
 WARNING = "when the consumer group committed. It was restored, lost or rolled back"
 REFUSED = "exiting with code 78"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Service]:
-    """A ClickHouse server of this test."""
-    with running(embedded_clickhouse(tmp_path / "clickhouse")) as service:
-        yield service
-
-
-@pytest.fixture
-def own(server: Service, kafka_settings: KafkaSettings, topics: Topics) -> Pipeline:
-    """Tables on the server of this test."""
-    settings = clickhouse_settings(server.address)
-    migrate(settings)
-    made = Pipeline(kafka_settings, topics, settings)
-    made.stop_merges()
-    return made
-
-
-@pytest.fixture
-def pipeline(clickhouse: str, kafka_settings: KafkaSettings, topics: Topics) -> Iterator[Pipeline]:
-    """Tables on the shared server."""
-    settings = clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(settings)
-    made = Pipeline(kafka_settings, topics, settings)
-    made.stop_merges()
-    yield made
-    client = ClickHouse(settings)
-    client.execute(f"DROP DATABASE {settings.database}")
-    client.close()
 
 
 def written(pipeline: Pipeline, directory: Path, count: int = 400) -> str:
@@ -96,57 +63,64 @@ def forget(pipeline: Pipeline) -> None:
     logs.forget_group(pipeline.kafka, group(pipeline))
 
 
+def backed_up(server: Service, directory: Path) -> Path:
+    """Return a copy of the data of *server* in *directory*."""
+    server.stop()
+    copy = directory / "backup"
+    shutil.copytree(server.directory / "clickhouse", copy, symlinks=True)
+    server.start()
+    return copy
+
+
+def restore(server: Service, backup: Path) -> None:
+    """Put *backup* in place of the data of *server*."""
+    server.stop()
+    shutil.rmtree(server.directory / "clickhouse")
+    shutil.copytree(backup, server.directory / "clickhouse", symlinks=True)
+    server.start()
+
+
 def test_rows_written_after_a_backup_are_written_again_when_it_is_restored(
-    own: Pipeline, server: Service, tmp_path: Path
+    own_pipeline: Pipeline, server: Service, tmp_path: Path
 ) -> None:
-    written(own, tmp_path / "a")
-    data, backup = server.directory / "clickhouse", tmp_path / "backup"
-    server.stop()
-    shutil.copytree(data, backup, symlinks=True)
-    server.start()
-    own.stop_merges()
-    written(own, tmp_path / "b")
-    server.stop()
-    shutil.rmtree(data)
-    shutil.copytree(backup, data, symlinks=True)
-    server.start()
-    own.stop_merges()
-    assert len(own.rows()) == 400
+    written(own_pipeline, tmp_path / "a")
+    backup = backed_up(server, tmp_path)
+    own_pipeline.stop_merges()
+    written(own_pipeline, tmp_path / "b")
+    restore(server, backup)
+    own_pipeline.stop_merges()
+    assert len(own_pipeline.rows()) == 400
 
-    log = written(own, tmp_path / "c", 100)
-    own.check()
+    log = written(own_pipeline, tmp_path / "c", 100)
+    own_pipeline.check()
     assert log.count(WARNING) == 8
-    assert WARNING not in written(own, tmp_path / "d", 100)
-    own.check()
+    assert WARNING not in written(own_pipeline, tmp_path / "d", 100)
+    own_pipeline.check()
 
 
-def test_idle_sink_fills_a_restored_table_without_new_events(own: Pipeline, server: Service, tmp_path: Path) -> None:
-    data, backup = server.directory / "clickhouse", tmp_path / "backup"
-    server.stop()
-    shutil.copytree(data, backup, symlinks=True)
-    server.start()
-    own.stop_merges()
-    written(own, tmp_path / "a")
-    server.stop()
-    shutil.rmtree(data)
-    shutil.copytree(backup, data, symlinks=True)
-    server.start()
-    own.stop_merges()
+def test_idle_sink_fills_a_restored_table_without_new_events(
+    own_pipeline: Pipeline, server: Service, tmp_path: Path
+) -> None:
+    backup = backed_up(server, tmp_path)
+    own_pipeline.stop_merges()
+    written(own_pipeline, tmp_path / "a")
+    restore(server, backup)
+    own_pipeline.stop_merges()
 
-    written(own, tmp_path / "b", 0)
-    own.check()
+    written(own_pipeline, tmp_path / "b", 0)
+    own_pipeline.check()
 
 
-def test_wiped_clickhouse_is_filled_again(own: Pipeline, server: Service, tmp_path: Path) -> None:
-    written(own, tmp_path / "a")
+def test_wiped_clickhouse_is_filled_again(own_pipeline: Pipeline, server: Service, tmp_path: Path) -> None:
+    written(own_pipeline, tmp_path / "a")
     server.stop()
     shutil.rmtree(server.directory / "clickhouse")
     server.start()
-    migrate(own.clickhouse)
-    own.stop_merges()
+    migrate(own_pipeline.clickhouse)
+    own_pipeline.stop_merges()
 
-    assert WARNING in written(own, tmp_path / "b", 100)
-    own.check()
+    assert WARNING in written(own_pipeline, tmp_path / "b", 100)
+    own_pipeline.check()
 
 
 def drop_and_create(pipeline: Pipeline) -> None:

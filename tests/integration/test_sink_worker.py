@@ -6,142 +6,23 @@ Rows are counted without FINAL and with merges stopped.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
-from schemas.clickhouse import TABLES
-from schemas.items import Identify, Track
-from schemas.records import Record, encode_item, event_headers, item_key, item_record, partition_for
-from schemas.settings import ClickHouseSettings, KafkaSettings, environment
-from schemas.topics import Topics
+from schemas.settings import environment
 from tests.fakes.kafka_proxy import KafkaProxy
-from tests.support import logs
 from tests.support.insert_proxy import InsertProxy
 from tests.support.marks import in_make_faults
-from tests.support.records import identify, track
-from tests.support.services import Service, clickhouse_settings, embedded_clickhouse, eventually, running
+from tests.support.services import Service, eventually
+from tests.support.sink_pipeline import COUNT, Pipeline
 from tests.support.worker_process import Worker
-
-COUNT = 400
-_ROWS = "SELECT message_id, _partition, _origin FROM"
-_MESSAGES = f"{_ROWS} events UNION ALL {_ROWS} identifies"
-
-
-@dataclass
-class Pipeline:
-    """The topics that the worker reads and the tables that it writes."""
-
-    kafka: KafkaSettings
-    topics: Topics
-    clickhouse: ClickHouseSettings
-    items: list[Track | Identify] = field(default_factory=list)
-    next_offset: dict[int, int] = field(default_factory=dict)
-    """Of `items.v1`, by partition."""
-    events: int = 0
-    """Number of records on `events.v1`."""
-
-    def stop_merges(self) -> None:
-        """Stop merges, so that ReplacingMergeTree hides no repeated row."""
-        client = ClickHouse(self.clickhouse)
-        for table in TABLES:
-            client.execute(f"SYSTEM STOP MERGES {self.clickhouse.database}.{table.name}")
-        client.close()
-
-    def send(self, count: int = COUNT) -> list[Record]:
-        """Write *count* more items and, as dedupe does, their events; return the events."""
-        first = len(self.items)
-        more = [
-            identify(f"m{number}") if number % 4 == 0 else track(f"m{number}") for number in range(first, first + count)
-        ]
-        self.items += more
-        logs.write(self.kafka, self.topics.items, [item_record(item) for item in more])
-        records = []
-        for item in more:
-            key = item_key(item.project_id, item.message_id)
-            partition = partition_for(key, 4)
-            source_offset = self.next_offset.get(partition, 0)
-            self.next_offset[partition] = source_offset + 1
-            records.append(Record(key, encode_item(item), event_headers(item.message_id.encode(), source_offset)))
-        self.send_events(records)
-        return records
-
-    def send_events(self, records: list[Record]) -> None:
-        """Write *records* to `events.v1`."""
-        logs.write(self.kafka, self.topics.events, records)
-        self.events += len(records)
-
-    def worker(self, directory: Path, *, url: str | None = None, **variables: str) -> Worker:
-        """Return a sink worker; *variables* that are faults apply to its first start only."""
-        settings = replace(self.clickhouse, url=url or self.clickhouse.url)
-        faults = {name: value for name, value in variables.items() if name.startswith("SEQUENCE_TEST_")}
-        others = {name: value for name, value in variables.items() if name not in faults}
-        return Worker("sink", self.kafka, directory, environ={**environment(settings), **others}, faults=faults)
-
-    def done(self) -> bool:
-        """Return whether every event is committed."""
-        return logs.committed(self.kafka, f"{self.topics.prefix}-sink", self.topics.events) == self.events
-
-    def rows(self) -> list[str]:
-        """Return the messageId of each row, sorted."""
-        client = ClickHouse(self.clickhouse)
-        try:
-            return sorted(row["message_id"] for row in client.query(_MESSAGES))
-        finally:
-            client.close()
-
-    def check(self) -> None:
-        """Check that each item is one row, in the table of its type, with its own source offset."""
-        client = ClickHouse(self.clickhouse)
-        found = client.query(
-            "SELECT count() AS rows, uniqExact(message_id) AS messages, uniqExact(_partition, _origin) AS positions"  # noqa: S608
-            f" FROM ({_MESSAGES})"
-        )
-        tracks = client.query("SELECT count() AS rows, uniqExact(project_id, message_id) AS messages FROM events")
-        client.close()
-        count = len(self.items)
-        assert [int(value) for value in found[0].values()] == [count] * 3
-        assert [int(value) for value in tracks[0].values()] == [count - (count + 3) // 4] * 2
-        assert self.rows() == sorted(item.message_id for item in self.items)
-
-
-@pytest.fixture
-def pipeline(clickhouse: str, kafka_settings: KafkaSettings, topics: Topics) -> Iterator[Pipeline]:
-    """Tables on the shared server."""
-    settings = clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(settings)
-    made = Pipeline(kafka_settings, topics, settings)
-    made.stop_merges()
-    yield made
-    client = ClickHouse(settings)
-    client.execute(f"DROP DATABASE {settings.database}")
-    client.close()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Service]:
-    """A ClickHouse server of this test, which may kill it."""
-    with running(embedded_clickhouse(tmp_path / "clickhouse")) as service:
-        yield service
-
-
-@pytest.fixture
-def own_pipeline(server: Service, kafka_settings: KafkaSettings, topics: Topics) -> Pipeline:
-    """Tables on the server of this test."""
-    settings = clickhouse_settings(server.address)
-    migrate(settings)
-    made = Pipeline(kafka_settings, topics, settings)
-    made.stop_merges()
-    return made
 
 
 @pytest.mark.parametrize("point", ["inserted:1", "processed:2", *in_make_faults("inserted:3")])
