@@ -115,6 +115,9 @@ class BatchApp(faust.App):
         """Flow control of the queues."""
         return SteadyFlow(loop=self.loop)
 
+    def _create_directories(self) -> None:
+        """Create nothing: each table creates its own directory, and the sink has none."""
+
     def recovery_progress(self) -> object:
         """Return a value that changes while the worker joins its group and recovers its tables, None afterwards."""
         if self.consumer_generation_id and not self.rebalancing and not self.in_recovery:

@@ -65,8 +65,6 @@ class TableStage(ABC):
 
     async def assigned(self, inputs: Mapping[int, InputOffsets]) -> AssignedOffsets:
         """Return where each partition starts: the positions of the tables tell."""
-        if self._views is not None:
-            self._views.assigned(inputs)
         return await self._assignment.assigned(inputs)
 
     def commit_metadata(self, partition: int) -> str:

@@ -1,15 +1,16 @@
 """The check of materialized views: once a minute each view that reads a table of the sink is tried over new rows.
 
 INSERTs ignore errors of views, so that a view that fails costs only its own rows. Nothing names it then. The check runs
-the SELECT of each view over the newest block, converts its result to the columns of the target, and writes nothing. It
-has limits of its own, runs beside the INSERTs, and its own failures change nothing.
+the SELECT of each view over the rows that this worker has written since the last check, converts its result to the
+columns of the target, and writes nothing. It runs beside the INSERTs, reads for at most `TRIAL_SECONDS` a view, so that
+many rows are tried in part, and its own failures change nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Protocol
@@ -25,10 +26,13 @@ from schemas.log_throttle import Outage, Throttle
 log = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 60.0
-OWNER_PARTITION = 0
-"""The worker that owns this partition checks the views."""
+TRIAL_SECONDS = 2
+"""After this time a trial reads no more rows."""
+CLOCKS_AGREE_SECONDS = 60
+"""How much later the first row of a block may be received than another one, by the clocks of several gateways."""
 _LIMITS = {
-    "max_execution_time": 2,
+    "max_execution_time": TRIAL_SECONDS,
+    "timeout_overflow_mode": "break",
     "max_memory_usage": 500_000_000,
     "max_threads": 1,
     # As when rows are pushed to a view: a NULL is no default.
@@ -48,38 +52,64 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """Where the rows of a block are found."""
+class RowRange:
+    """Rows of one partition, by their source offsets."""
 
-    log: int
-    partition: int
     first_offset: int
     last_offset: int
-    received_from: str = ""
+    received_from: str
     """The earliest `received_at`, by which ClickHouse leaves out older parts; empty for a table without it."""
+
+    def __or__(self, other: RowRange) -> RowRange:
+        """Return the range of both."""
+        return RowRange(
+            min(self.first_offset, other.first_offset),
+            max(self.last_offset, other.last_offset),
+            min(self.received_from, other.received_from),
+        )
 
     @property
     def condition(self) -> str:
-        """The condition of its rows, as SQL."""
-        rows = f"_log = {self.log} AND _partition = {self.partition}"
+        """The condition of its rows within their partition, as SQL."""
         offsets = f"_origin BETWEEN {self.first_offset} AND {self.last_offset}"
         if not self.received_from:
-            return f"{rows} AND {offsets}"
-        return f"{rows} AND {offsets} AND received_at >= parseDateTime64BestEffort('{self.received_from}', 6, 'UTC')"
+            return offsets
+        earliest = f"parseDateTime64BestEffort('{self.received_from}', 6, 'UTC') - {CLOCKS_AGREE_SECONDS}"
+        return f"{offsets} AND received_at >= {earliest}"
 
 
-def sample_of(block: Block) -> Sample:
-    """Return where the rows of *block* are found."""
-    received = [row.received_at for row in block.rows if not isinstance(row, PersonRow)]
-    return Sample(block.log, block.partition, block.first_offset, block.last_offset, min(received, default=""))
+class WrittenRows:
+    """The rows that were written to a table since they were last taken."""
+
+    def __init__(self) -> None:
+        self._ranges: dict[tuple[int, int], RowRange] = {}
+        self._taken = ""
+
+    def add(self, block: Block) -> None:
+        """Add the rows of *block*."""
+        first = block.rows[0]
+        received_from = "" if isinstance(first, PersonRow) else first.received_at
+        added = RowRange(block.first_offset, block.last_offset, received_from)
+        key = block.log, block.partition
+        known = self._ranges.get(key)
+        self._ranges[key] = added if known is None else known | added
+
+    def take(self) -> str:
+        """Return the condition of the rows, as SQL; if there are none, the last one, and an empty text at first."""
+        ranges, self._ranges = self._ranges, {}
+        if ranges:
+            self._taken = " OR ".join(
+                f"(_log = {log} AND _partition = {partition} AND {rows.condition})"
+                for (log, partition), rows in ranges.items()
+            )
+        return self._taken
 
 
 class Watched(Protocol):
     """A table with new rows; `TableWriter` has this shape."""
 
     table: Table
-    newest: Sample | None
-    """Rows that were written last; None if there are none."""
+    unchecked: WrittenRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +130,11 @@ class ViewCheck:
         self._watched: list[Watched] = []
         self._failing: dict[tuple[str, str], Outage] = {}
         self._unchecked = Throttle()
-        self._is_owner = False
         self._task: asyncio.Task[None] | None = None
 
     def watch(self, watched: Watched) -> None:
-        """Check the views of the table of *watched* over its newest rows, if it has any."""
+        """Check the views of the table of *watched* over its new rows."""
         self._watched.append(watched)
-
-    def assigned(self, partitions: Collection[int]) -> None:
-        """Check only while `OWNER_PARTITION` is among the *partitions* of this worker."""
-        self._is_owner = OWNER_PARTITION in partitions
 
     def start(self) -> None:
         """Check once a minute from now on."""
@@ -123,33 +148,37 @@ class ViewCheck:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
-            if self._is_owner:
-                await asyncio.to_thread(self.check)
+            await asyncio.to_thread(self._check, self._take())
 
     def check(self) -> None:
-        """Try each view of each table once. Blocks, and raises nothing."""
-        for watched in self._watched:
-            newest = watched.newest
-            if newest is None:
-                continue
-            try:
-                self._check_table(watched.table, newest)
-            except Exception as error:  # noqa: BLE001  # whatever it is, the sink continues
-                self._log_unchecked(watched.table, "the materialized views", error)
+        """Try each view of each table that has rows once. Blocks, and raises nothing."""
+        self._check(self._take())
 
-    def _check_table(self, table: Table, sample: Sample) -> None:
+    def _take(self) -> list[tuple[Table, str]]:
+        """Return each table with the condition of its new rows; to be called by the thread that adds them."""
+        taken = [(watched.table, watched.unchecked.take()) for watched in self._watched]
+        return [(table, condition) for table, condition in taken if condition]
+
+    def _check(self, tables: Sequence[tuple[Table, str]]) -> None:
+        for table, condition in tables:
+            try:
+                self._check_table(table, condition)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the sink continues
+                self._log_unchecked(table, "the materialized views", error)
+
+    def _check_table(self, table: Table, condition: str) -> None:
         views = [_view(row) for row in self._clickhouse.query(_VIEWS, {"table": table.name})]
         for view in views:
             try:
-                fault = self._fault_of(view, table, sample)
+                fault = self._fault_of(view, table, condition)
             except ClickHouseError as error:
-                # No permission, no time, no memory or no connection: nothing is known of the view.
+                # No permission, no memory or no connection: nothing is known of the view.
                 self._log_unchecked(table, f"the materialized view {view.name}", error)
                 continue
             self._note(table, view, fault)
         self._forget(table, {view.name for view in views})
 
-    def _fault_of(self, view: _View, table: Table, sample: Sample) -> str | None:
+    def _fault_of(self, view: _View, table: Table, condition: str) -> str | None:
         """Return why *view* fails, None if it does not; raises the errors that say nothing of it."""
         of_target = {"database": view.target_database, "table": view.target}
         columns = {row["name"]: row["type"] for row in self._clickhouse.query(_COLUMNS, of_target)}
@@ -159,7 +188,7 @@ class ViewCheck:
         try:
             selected = [row["name"] for row in self._clickhouse.query(f"DESCRIBE TABLE ({view.select})")]
             stored = [name for name in selected if name in columns] if columns else []
-            self._try(view, table, sample, {name: columns[name] for name in stored})
+            self._try(view, table, condition, {name: columns[name] for name in stored})
         except ClickHouseError as error:
             if error.code == _LACKS_PERMISSION or error.fault.kind in {FaultKind.SIZE, FaultKind.UNAVAILABLE}:
                 raise
@@ -169,10 +198,10 @@ class ViewCheck:
     def _exists(self, target: str) -> bool:
         return bool(self._clickhouse.query(f"EXISTS TABLE {target}")[0]["result"])
 
-    def _try(self, view: _View, table: Table, sample: Sample, columns: dict[str, str]) -> None:
-        """Run the SELECT of *view* over the rows of *sample*, and convert its result to *columns*."""
+    def _try(self, view: _View, table: Table, condition: str, columns: dict[str, str]) -> None:
+        """Run the SELECT of *view* over the rows of *condition*, and convert its result to *columns*."""
         database = self._clickhouse.database
-        condition = sample.condition.replace("\\", "\\\\").replace("'", "\\'")
+        condition = condition.replace("\\", "\\\\").replace("'", "\\'")
         settings = {**_LIMITS, "additional_table_filters": f"{{'{database}.{table.name}': '{condition}'}}"}
         if not columns:
             self._clickhouse.discard(f"SELECT * FROM ({view.select})", settings)  # noqa: S608  # the view's own

@@ -29,7 +29,7 @@ from processors.sink.isolation import Isolation
 from processors.sink.lease import Lease
 from processors.sink.outage_log import OutageLog
 from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks
-from processors.sink.views import Sample, sample_of
+from processors.sink.views import WrittenRows
 from schemas.clickhouse import Table
 
 FIRST_LOG = 1
@@ -37,8 +37,6 @@ LINGER_SECONDS = 0.005
 """How long the first INSERT after a pause waits for blocks of other partitions."""
 INSERT_ROWS = 30_000
 """Maximum rows of an INSERT of several blocks; with more, ClickHouse needs hardly less time for each row."""
-SAMPLE_SECONDS = 10.0
-"""Between two samples for the check of views; each takes a quarter of a microsecond a row."""
 LAG_SECONDS = 10.0
 """How long a table may show less than was written before it counts as rolled back: a replica can lag."""
 
@@ -58,9 +56,8 @@ class TableWriter:
         """The log that the source offsets of the rows belong to."""
         self.inserts = 0
         """Number of INSERTs that were written."""
-        self.newest: Sample | None = None
-        """Rows of a recent INSERT, over which views are checked."""
-        self._sampled = -SAMPLE_SECONDS
+        self.unchecked = WrittenRows()
+        """Rows over which views are to be checked."""
         self._sink = sink
         self._rejected = rejected
         self._lease: Lease | None = None
@@ -191,9 +188,8 @@ class TableWriter:
             raise LeaseEndedError("The worker is not started.")
         await asyncio.to_thread(self._sink.insert, together, self._lease)
         self.inserts += 1
-        if monotonic() - self._sampled >= SAMPLE_SECONDS:
-            self.newest, self._sampled = sample_of(together[-1]), monotonic()
         for block in together:
+            self.unchecked.add(block)
             self._positions[block.partition] = self._shown[block.partition] = block.last_offset
         self._outage.answered()
 

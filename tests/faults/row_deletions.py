@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,19 +74,23 @@ def keep_positions(stack: Stack) -> None:
 
 
 def newest(stack: Stack, table: str, count: int) -> str:
-    """Return the condition that matches the newest *count* rows of each partition."""
-    return " OR ".join(
+    """Return the condition that matches the newest *count* rows of each partition, if there are any."""
+    return _any_of(
         f"(_partition = {number} AND _origin BETWEEN {origins[-count:][0]} AND {origins[-1]})"
         for number, origins in _origins(stack, table).items()
     )
 
 
 def oldest(stack: Stack, table: str, count: int) -> str:
-    """Return the condition that matches the oldest *count* rows of each partition."""
-    return " OR ".join(
+    """Return the condition that matches the oldest *count* rows of each partition, if there are any."""
+    return _any_of(
         f"(_partition = {number} AND _origin <= {origins[:count][-1]})"
         for number, origins in _origins(stack, table).items()
     )
+
+
+def _any_of(conditions: Iterable[str]) -> str:
+    return " OR ".join(conditions) or "0"
 
 
 def _origins(stack: Stack, table: str) -> dict[int, list[int]]:

@@ -115,6 +115,7 @@ def deleting(kind: str, *, keep: bool) -> Step:
 
     def deletes(trial: Trial) -> None:
         stack, ledger = trial.stack, trial.ledger
+        write_more(stack)
         gone = 0
         for table in ITEM_TABLES:
             then: Then = "stay deleted" if keep else "may come back"
