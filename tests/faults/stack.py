@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,8 @@ from tests.support.insert_proxy import InsertProxy
 from tests.support.services import alive, eventually, free_ports
 
 TABLES = ("events", "identifies", "person_states", "duplicates")
+START_SECONDS = 0.5
+"""Time from the start of a service until its PID file exists."""
 NO_MERGES = (
     "max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1, "
     "parts_to_delay_insert = 100000, parts_to_throw_insert = 100000"
@@ -198,12 +201,22 @@ class Stack:
             file.parent.mkdir(exist_ok=True)
             file.touch()
         try:
-            pids = [self.signal(service, signal.SIGKILL) for service in services]
-            eventually(lambda: not any(map(alive, pids)), f"{services} are killed")
+            self._kill_all(services)
             yield
         finally:
             for file in files:
                 file.unlink()
+
+    def _kill_all(self, services: Sequence[str]) -> None:
+        """`kill -9` each of *services* that runs; one that waits for another to start is killed when it has started."""
+        pids = {service: self.running(service) for service in services}
+        if None in pids.values():
+            time.sleep(START_SECONDS)
+            pids |= {service: self.running(service) for service, pid in pids.items() if pid is None}
+        known = [pid for pid in pids.values() if pid is not None]
+        for pid in known:
+            self.send_signal(pid, signal.SIGKILL)
+        eventually(lambda: not any(map(alive, known)), f"{services} are killed")
 
     @property
     def clickhouse_directory(self) -> Path:
