@@ -81,6 +81,9 @@ class Sink(Protocol):
         It is the highest source offset among the rows, or what was noted if that is higher.
         """
 
+    def progress(self, table: Table, log: int) -> int:
+        """Return a number that grows with the source offsets of *log* in *table*, whichever worker writes them."""
+
     def note_position(self, table: Table, log: int, partition: int, position: int, reason: PositionReason) -> None:
         """Note that every row of *partition* up to *position* is written, rejected or removed on purpose.
 
@@ -140,6 +143,15 @@ class ClickHouseSink:
                 rows[number] = position
         positions = {number: position_of(rows.get(number, -1), notes[number]) for number in rows.keys() | notes.keys()}
         return {number: position for number, position in positions.items() if position >= 0}
+
+    def progress(self, table: Table, log: int) -> int:
+        """Return the sum of the highest source offset of each partition, and of the number of partitions."""
+        [row] = self._clickhouse.query(
+            "SELECT sum(position + 1) AS progress FROM"  # noqa: S608  # the name is our own
+            f" (SELECT max(_origin) AS position FROM {table.name} WHERE _log = {{log:UInt16}} GROUP BY _partition)",
+            {"log": log},
+        )
+        return int(row["progress"])
 
     def note_position(self, table: Table, log: int, partition: int, position: int, reason: PositionReason) -> None:
         """Note that every row of *partition* up to *position* is written, rejected or removed on purpose."""

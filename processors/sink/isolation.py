@@ -27,6 +27,9 @@ class Target(Protocol):
     inserts: int
     """Number of INSERTs that were written."""
 
+    async def progress(self) -> int:
+        """Return a number that grows with the rows of the table, whichever worker writes them."""
+
     async def missing(self, block: Block) -> Sequence[Block]:
         """Return *block* itself, or the blocks of its rows that the table lacks, once no INSERT of them is running."""
 
@@ -105,6 +108,8 @@ class _Run:
         self._outage = outage
         self._on_refused = on_refused
         self._inserts_before = target.inserts
+        self._progress_before: int | None = None
+        """Of the table when it refused rows for the first time."""
         self._refused = False
         self.halved = False
         """Whether a part was too large."""
@@ -165,9 +170,20 @@ class _Run:
                 size_bytes=piece.block.size_bytes or len(piece.block.encode()),
                 failures=piece.failures,
                 unparsable=unparsable,
-                others_written=self._target.inserts > self._inserts_before,
+                others_written=await self._others_were_written(piece),
             )
         )
+
+    async def _others_were_written(self, piece: _Piece) -> bool:
+        """Return whether this worker or another one has written rows since the block failed.
+
+        The table is asked when the answer matters: all partitions of this worker may wait for a row at fault.
+        """
+        if self._target.inserts > self._inserts_before:
+            return True
+        if self._progress_before is None or len(piece.block.rows) > 1 or piece.failures < attempts.REJECT_AFTER:
+            return False
+        return await self._target.progress() > self._progress_before
 
     async def _note_refusal(self, piece: _Piece, error: ClickHouseError) -> None:
         """Count a failure if the table takes a statement without rows: then it is the rows that it does not take."""
@@ -179,6 +195,8 @@ class _Run:
             return
         is_outage = _is_outage(piece)
         piece.failures += 1
+        if self._progress_before is None:
+            self._progress_before = await self._target.progress()
         if is_outage:
             return
         self._outage.block_refused(error, first=not self._refused)

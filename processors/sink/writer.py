@@ -124,6 +124,10 @@ class TableWriter:
             finally:
                 self._waits -= 1
 
+    async def progress(self) -> int:
+        """Return a number that grows with the rows of the table, whichever worker writes them."""
+        return await self.until_it_works(partial(self._sink.progress, self.table, self.log))
+
     async def missing(self, block: Block) -> Sequence[Block]:
         """Return *block* itself, or the blocks of its rows that the table lacks, once no INSERT of them is running.
 

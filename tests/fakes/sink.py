@@ -46,6 +46,12 @@ class MemorySink:
         rows = self.rows[table.name]
         return max((row.source_offset for row in rows if (row.log, row.partition) == (log, partition)), default=-1)
 
+    def progress(self, table: Table, log: int) -> int:
+        """Return the sum of the highest source offset of each partition, and of the number of partitions."""
+        self._check_reachable()
+        partitions = {row.partition for row in self.rows[table.name] if row.log == log}
+        return sum(self._shown(table, log, number) + 1 for number in partitions)
+
     def note_position(self, table: Table, log: int, partition: int, position: int, reason: PositionReason) -> None:
         """Keep *position* if it is higher than the one that is noted."""
         self._check_reachable()

@@ -18,7 +18,9 @@ import orjson
 import psutil
 import requests
 
+from deploy.local.quickstart import PROJECT
 from gateway.projects.admin import create_project, create_token
+from schemas.records import item_key, partition_for
 from schemas.topics import Topics
 from tests.faults.stack import Stack
 from tests.faults.trial import Step, Trial
@@ -135,19 +137,20 @@ def heavy_request(trial: Trial) -> None:
 def unstorable_rows(trial: Trial) -> None:
     """Send a few rows that make every INSERT with them fail, by an expression that an operator added to the table.
 
-    They must be found, and rejected as rows that the engine cannot store; all others are stored meanwhile.
+    They must be found, and rejected as rows that the engine cannot store; all others are stored meanwhile. They are in
+    all partitions but one: rows that are written show that the table takes rows.
     """
     stack, title = trial.stack, "unstorable rows"
     odd: list[dict[str, Any]] = [
         {
             "type": "track",
-            "messageId": f"odd-{number}",
+            "messageId": name,
             "userId": "ada",
             "event": "Odd",
             "timestamp": "2026-01-01T00:00:00.000Z",
             "properties": {},
         }
-        for number in range(ODD_TRACKS)
+        for name in _odd_names(stack)
     ]
     trial.ledger.may_be_rejected.update(item["messageId"] for item in odd)
     stack.query("ALTER TABLE events ADD COLUMN odd UInt8 MATERIALIZED throwIf(event = 'Odd', 'an odd event')")
@@ -164,6 +167,14 @@ def unstorable_rows(trial: Trial) -> None:
         trial.violations[f"{title}: not rejected"] = ODD_TRACKS - _unstorable(stack)
     finally:
         stack.query("ALTER TABLE events DROP COLUMN odd")
+
+
+def _odd_names(stack: Stack) -> list[str]:
+    """Return messageIds of the development project in all partitions but the first one."""
+    partitions = len(logs.ends(stack.kafka, Topics(stack.kafka.topic_prefix).items))
+    names = (f"odd-{number}" for number in itertools.count())
+    elsewhere = (name for name in names if partition_for(item_key(PROJECT, name), partitions) != 0)
+    return list(itertools.islice(elsewhere, ODD_TRACKS))
 
 
 def _unstorable(stack: Stack) -> int:

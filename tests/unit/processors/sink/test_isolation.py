@@ -99,6 +99,18 @@ async def test_small_row_waits_while_nothing_else_of_the_table_is_written(case: 
     assert case.stored == [*row_positions(range(1, 8)), *row_positions(range(3), 1)]
 
 
+async def test_rows_of_another_worker_are_evidence_as_well(case: Case) -> None:
+    case.sink.fault = with_row(0, UNLISTED)
+    work = asyncio.create_task(case.write(tracks(range(8))))
+    while len(case.sink.calls) < 200:  # noqa: ASYNC110  # the writer has tried for long
+        await asyncio.sleep(0)
+    assert (case.rejected, case.stored) == ([], [])
+
+    case.sink.rows["events"] += tracks(range(3), 2)
+    await work
+    assert case.rejected == [("engine_cannot_store", 0)]
+
+
 async def test_big_row_is_rejected_without_other_rows(case: Case) -> None:
     [row] = tracks(range(1))
     assert isinstance(row, EventRow)
