@@ -44,7 +44,7 @@ GatewayError
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
@@ -119,7 +119,11 @@ class UnauthorizedError(RequestError):
     status = 401
     code = "unauthorized"
     headers = MappingProxyType({"WWW-Authenticate": 'Bearer realm="sequence"'})
-    message = "Missing or invalid token. Send it as `Authorization: Bearer <token>`."
+    message = (
+        "Missing or invalid token. Send a token of the project as the header `Authorization: Bearer <token>`, or as "
+        "`writeKey` beside `batch`. `sequence token create <project>` makes one; that of `sequence up` is in the file "
+        "`.sequence/dev-token`."
+    )
 
 
 class ProjectDisabledError(RequestError):
@@ -135,11 +139,11 @@ class OriginNotAllowedError(RequestError):
 
     status = 403
     code = "origin_not_allowed"
-    message = "Origin not allowed. Add it to SEQUENCE_GATEWAY_CORS_ORIGINS."
+    message = "Pages of this origin may not send events. Add the origin to SEQUENCE_GATEWAY_CORS_ORIGINS."
 
 
 class NotFoundError(RequestError):
-    """No endpoint has this path."""
+    """No endpoint has this path; the message names the one that was probably meant."""
 
     status = 404
     code = "not_found"
@@ -152,6 +156,11 @@ class MethodNotAllowedError(RequestError):
     status = 405
     code = "method_not_allowed"
     message = "Method not allowed. The `Allow` header lists the methods of this path."
+
+    def __init__(self, message: str = "", allowed: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        if allowed:
+            self.headers = {"Allow": ", ".join(allowed)}
 
 
 class HeadersTimeoutError(RequestError):
@@ -180,7 +189,10 @@ class LengthRequiredError(RequestError):
 
     status = 411
     code = "length_required"
-    message = "Missing body. Send `Content-Length` or use chunked transfer encoding."
+    message = (
+        "The request has no body. Send JSON such as "
+        '`{"batch": [{"type": "track", "userId": "ada", "event": "Signed Up"}]}`, with `Content-Length` or chunked.'
+    )
 
 
 class BodyTooLargeError(RequestError):
@@ -216,15 +228,15 @@ class UnsupportedEncodingError(RequestError):
 
     status = 415
     code = "unsupported_encoding"
-    message = "Unsupported Content-Encoding. Use gzip, deflate, zstd, br or identity."
+    message = "Unsupported Content-Encoding. Use one of gzip, deflate, zstd, br or identity, or leave the header out."
 
 
 class UnsupportedTypeError(RequestError):
-    """A `Content-Type` that is not JSON, or a charset that is not UTF-8."""
+    """A `Content-Type` of several parts, or a charset that is not UTF-8."""
 
     status = 415
     code = "unsupported_content_type"
-    message = "Unsupported Content-Type. Use application/json or text/plain, in UTF-8."
+    message = "Unsupported Content-Type. Send JSON in UTF-8, with `Content-Type: application/json`; not multipart."
 
 
 class ExpectationFailedError(RequestError):

@@ -15,7 +15,7 @@ from aiohttp import web
 from gateway.errors import BodyTooLargeError, OverloadedError, UnauthorizedError
 from gateway.http.sender_budget import SenderBudget, SenderReservation
 from gateway.http.time_share import TimeShare
-from gateway.ingest.body import BodyLimits, Decoder, decoder_of, decompress_reserved, read_wire
+from gateway.ingest.body import BodyLimits, Decoder, decoded, decoder_of, read_wire
 from gateway.ingest.envelope import find_write_keys
 from gateway.projects.registry import ProjectSource
 from gateway.settings import GatewaySettings
@@ -42,27 +42,26 @@ class UnauthenticatedRequests:
         reservation = self.budget.open()
         try:
             decode = decoder_of(request)
-            limit_bytes = self._limits.body_bytes if decode is None else self._limits.wire_bytes
-            wire = await self._read(request, limit_bytes, reservation)
+            wire = await self._read(request, decode, reservation)
             return await self._share.run(partial(self._find_token, wire, decode, reservation))
         except BodyTooLargeError:
             raise BodyTooLargeError(self._limits.body_bytes, token_in_headers=False) from None
         finally:
             reservation.release()
 
-    async def _read(self, request: web.Request, limit_bytes: int, reservation: SenderReservation) -> bytes:
+    async def _read(self, request: web.Request, decode: Decoder | None, reservation: SenderReservation) -> bytes:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(None) as end:
                 reservation.on_give_way = lambda: end.reschedule(loop.time())
-                wire = await read_wire(request, limit_bytes, self._limits.stall_seconds, reservation)
+                wire = await read_wire(request, decode, self._limits, reservation)
         except TimeoutError:
             raise OverloadedError("unauthenticated") from None
         reservation.received()
         return wire
 
     def _find_token(self, wire: bytes, decode: Decoder | None, reservation: SenderReservation) -> tuple[str, bytes]:
-        body = wire if decode is None else decompress_reserved(decode, wire, self._limits.body_bytes, reservation)
+        body = decoded(wire, decode, self._limits.body_bytes, reservation)
         for token in find_write_keys(body):
             if self._projects.find_and_record_use(token) is not None:
                 return token, body

@@ -1,5 +1,8 @@
 """Reads and decompresses a request body within its limits of size and time.
 
+The first bytes of a body decide where its headers are wrong: a body that begins as gzip is gzip, and one that is a JSON
+object is not compressed. Senders forget `Content-Encoding`, and proxies decompress a body and keep the header.
+
 Memory is reserved for bytes as they arrive, never for an announced length, so that many large bodies at once are
 rejected before they exhaust memory. Decompression stops at the limit. A body may take any time, unless it stalls.
 """
@@ -7,6 +10,7 @@ rejected before they exhaust memory. Decompression stops at the limit. A body ma
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections.abc import Callable
 from io import SEEK_CUR, BytesIO
@@ -26,8 +30,13 @@ from gateway.errors import (
 )
 from gateway.settings import MIB, GatewaySettings
 
-_TYPES = {"", "application/json", "text/plain"}
-_CHARSETS = {"", "utf-8", "utf8", "us-ascii"}
+_CHARSETS = {"", "utf-8", "utf8", "us-ascii", "ascii"}
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s"',;]*)""")
+_MULTIPART = re.compile(r"(?:^|,)\s*multipart/")
+_GZIP_MAGIC = b"\x1f\x8b"
+"""First bytes of gzip. No text in UTF-8 begins so."""
+_OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\{")
+"""Beginning of a JSON object."""
 _ZSTD_WINDOW_LIMIT_BYTES = 8 * MIB
 """Window that RFC 8878 requires every decoder to support. Frames with a larger window are rejected."""
 _ZSTD_STEP_BYTES = 64
@@ -67,33 +76,37 @@ class BodyLimits(NamedTuple):
         wire_bytes = settings.wire_limit_bytes
         return cls(wire_bytes, min(wire_bytes, settings.body_limit_bytes), settings.body_stall_timeout_seconds)
 
+    def bytes_of(self, beginning: bytes, decode: Decoder | None) -> int:
+        """Return the limit as sent of a body with this *beginning*, which *decode* decompresses by its headers."""
+        is_plain = not beginning.startswith(_GZIP_MAGIC) if decode is None else _OBJECT.match(beginning) is not None
+        return self.body_bytes if is_plain else self.wire_bytes
+
 
 async def read_body(request: web.Request, limits: BodyLimits, reserved: ReservedBytes) -> bytes:
     """Return the decompressed body; raise a `RequestError` or `OverloadedError` if that fails."""
     decode = decoder_of(request)
-    if decode is None:
-        return await read_wire(request, limits.body_bytes, limits.stall_seconds, reserved)
-    wire = await read_wire(request, limits.wire_bytes, limits.stall_seconds, reserved)
-    return decompress_reserved(decode, wire, limits.body_bytes, reserved)
+    wire = await read_wire(request, decode, limits, reserved)
+    return decoded(wire, decode, limits.body_bytes, reserved)
 
 
-async def read_wire(request: web.Request, limit_bytes: int, stall_seconds: float, reserved: ReservedBytes) -> bytes:
-    """Return the body as sent. Memory is reserved for the bytes that have arrived."""
+async def read_wire(request: web.Request, decode: Decoder | None, limits: BodyLimits, reserved: ReservedBytes) -> bytes:
+    """Return the body as sent, which *decode* decompresses. Memory is reserved for the bytes that have arrived."""
     _check_type(request.headers.get(hdrs.CONTENT_TYPE, ""))
     content = request.content
     length = request.content_length
     if length is None and content.is_eof() and hdrs.TRANSFER_ENCODING not in request.headers:
         raise LengthRequiredError
     if length is not None:
-        if length > limit_bytes:
-            raise BodyTooLargeError(limit_bytes)
+        largest = max(limits.wire_bytes, limits.body_bytes)
+        if length > largest:
+            raise BodyTooLargeError(largest)
         if content.is_eof():
             reserved.reserve(length)
-            return content.read_nowait()
+            return _checked(content.read_nowait(), decode, limits)
     try:
-        return await _collect(content, limit_bytes, stall_seconds, reserved)
+        return _checked(await _collect(content, decode, limits, reserved), decode, limits)
     except TimeoutError:
-        raise BodyTimeoutError(stall_seconds, _STALL_BYTES) from None
+        raise BodyTimeoutError(limits.stall_seconds, _STALL_BYTES) from None
     except (web.RequestPayloadError, ConnectionError, RuntimeError) as error:
         # aiohttp raises a bare RuntimeError if the connection was lost before the first read.
         if isinstance(error, RuntimeError) and request.transport is not None:
@@ -103,20 +116,34 @@ async def read_wire(request: web.Request, limit_bytes: int, stall_seconds: float
         ) from error
 
 
-def decompress_reserved(decode: Decoder, wire: bytes, limit_bytes: int, reserved: ReservedBytes) -> bytes:
-    """Return *wire* decompressed, and reserve its bytes."""
+def decoded(wire: bytes, decode: Decoder | None, limit_bytes: int, reserved: ReservedBytes) -> bytes:
+    """Return *wire* decompressed, by *decode* or because it begins as gzip, and reserve the bytes that this adds."""
+    if decode is None:
+        if not wire.startswith(_GZIP_MAGIC):
+            return wire
+        decode = inflate_gzip
     body = decompress(decode, wire, limit_bytes)
-    reserved.reserve(len(body))
+    if body is not wire:
+        reserved.reserve(len(body))
     return body
 
 
-async def _collect(content: StreamReader, limit_bytes: int, stall_seconds: float, reserved: ReservedBytes) -> bytes:
+def _checked(wire: bytes, decode: Decoder | None, limits: BodyLimits) -> bytes:
+    limit_bytes = limits.bytes_of(wire, decode)
+    if len(wire) > limit_bytes:
+        raise BodyTooLargeError(limit_bytes)
+    return wire
+
+
+async def _collect(content: StreamReader, decode: Decoder | None, limits: BodyLimits, reserved: ReservedBytes) -> bytes:
     """Return the rest of the body; raise `TimeoutError` when fewer than `_STALL_BYTES` arrive within the timeout."""
     loop = asyncio.get_running_loop()
     chunks: list[bytes] = []
-    size = counted = 0
-    async with asyncio.timeout(stall_seconds) as deadline:
+    size = counted = limit_bytes = 0
+    async with asyncio.timeout(limits.stall_seconds) as deadline:
         while chunk := await content.readany():
+            if not chunks:
+                limit_bytes = limits.bytes_of(chunk, decode)
             size += len(chunk)
             if size > limit_bytes:
                 raise BodyTooLargeError(limit_bytes)
@@ -124,7 +151,7 @@ async def _collect(content: StreamReader, limit_bytes: int, stall_seconds: float
             chunks.append(chunk)
             if size - counted >= _STALL_BYTES:
                 counted = size
-                deadline.reschedule(loop.time() + stall_seconds)
+                deadline.reschedule(loop.time() + limits.stall_seconds)
     return b"".join(chunks)
 
 
@@ -133,10 +160,16 @@ Decoder = Callable[[bytes, int], bytes]
 
 
 def decompress(decode: Decoder, wire: bytes, limit_bytes: int) -> bytes:
-    """Return *wire* decompressed; raise `CorruptBodyError`, or `BodyTooLargeError` as soon as the limit is exceeded."""
+    """Return *wire* decompressed; raise `CorruptBodyError`, or `BodyTooLargeError` as soon as the limit is exceeded.
+
+    A JSON object that is not compressed is returned as it is. Whatever can be decompressed is, so no compressed body is
+    taken for one.
+    """
     try:
         body = decode(wire, limit_bytes)
     except (ValueError, zlib.error, brotli.error, zstandard.ZstdError) as error:
+        if _OBJECT.match(wire):
+            return wire
         raise CorruptBodyError("The body does not match its Content-Encoding, or is truncated.") from error
     if len(body) > limit_bytes:
         raise BodyTooLargeError(limit_bytes)
@@ -202,8 +235,8 @@ def inflate_zstd(wire: bytes, limit_bytes: int) -> bytes:
 
 
 _DECODERS: dict[str, Decoder | None] = {
-    "": None,
-    "identity": None,
+    **dict.fromkeys(("", "identity")),
+    **dict.fromkeys(_CHARSETS - {""}),  # Some senders name the charset here. It says that nothing is compressed.
     "gzip": inflate_gzip,
     "x-gzip": inflate_gzip,
     "deflate": inflate_deflate,
@@ -225,13 +258,9 @@ def decoder_of(request: web.Request) -> Decoder | None:
 
 
 def _check_type(content_type: str) -> None:
+    """Raise `UnsupportedTypeError` unless a body of this type may be JSON: form types are, of `curl -d` for example."""
     if content_type in {"application/json", ""}:
         return
-    kind, _, parameters = content_type.partition(";")
-    charset = ""
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "charset":
-            charset = value.strip().strip('"').lower()
-    if kind.strip().lower() not in _TYPES or charset not in _CHARSETS:
+    named = content_type.lower()
+    if _MULTIPART.search(named) or not _CHARSETS.issuperset(_CHARSET.findall(named)):
         raise UnsupportedTypeError

@@ -81,12 +81,12 @@ async def test_body_is_accepted_in_every_encoding(
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "br"])
 async def test_body_that_does_not_match_its_encoding_is_corrupt(gateway: Served, encoding: str) -> None:
-    answer = await gateway.post("/b", BATCH, headers=BEARER | {"Content-Encoding": encoding})
+    answer = await gateway.post("/b", b"not compressed", headers=BEARER | {"Content-Encoding": encoding})
 
     assert (answer.status, answer.json["code"]) == (400, "corrupt_body")
 
 
-@pytest.mark.parametrize("encoding", ["compress", "gzip, br", "gzip, gzip", "utf-8"])
+@pytest.mark.parametrize("encoding", ["compress", "gzip, br", "gzip, gzip", "utf-16"])
 async def test_unknown_and_stacked_encodings_are_unsupported(gateway: Served, encoding: str) -> None:
     answer = await gateway.post("/b", BATCH, headers=BEARER | {"Content-Encoding": encoding})
 

@@ -94,7 +94,6 @@ IO_AND_CLOCKS = frozenset(
 MAX_LINES = 300
 LONGER = {
     "gateway/errors.py": "one table of every HTTP status and error code",
-    "tests/integration/test_gateway_http.py": "the HTTP contract, request by request",
 }
 """Longer files, each with its reason."""
 

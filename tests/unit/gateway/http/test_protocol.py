@@ -19,7 +19,7 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from gateway.admission import MemoryBudget
 from gateway.errors import CorruptBodyError
 from gateway.http.protocol import GatewayRunner, HardenedRequestHandler, _Server
-from gateway.ingest.body import read_wire
+from gateway.ingest.body import BodyLimits, read_wire
 
 
 class Transport(asyncio.Transport):
@@ -168,7 +168,7 @@ async def test_body_of_a_lost_connection_is_corrupt_whenever_it_is_lost(iteratio
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:
-            await read_wire(cast("web.Request", request), 100, 60.0, MemoryBudget(100))
+            await read_wire(cast("web.Request", request), None, BodyLimits(100, 100, 60.0), MemoryBudget(100))
         except Exception as error:  # noqa: BLE001  # the test names the one that it expects
             errors.append(error)
         return web.Response()

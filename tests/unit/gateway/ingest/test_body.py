@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
 from collections.abc import Callable
 from io import BytesIO
@@ -10,6 +11,8 @@ from io import BytesIO
 import brotli
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import BodyTooLargeError, CorruptBodyError
 from gateway.ingest.body import (
@@ -82,10 +85,46 @@ def test_truncated_body_is_corrupt(compress: Callable[[bytes], bytes], decode: D
 
 
 @pytest.mark.parametrize("decode", [inflate_gzip, inflate_deflate, inflate_zstd, inflate_brotli])
-@pytest.mark.parametrize("wire", [b"not compressed", b"\xff" * 100, b'{"batch":[]}'])
+@pytest.mark.parametrize("wire", [b"not compressed", b"\xff" * 100, b'["batch"]', b"", b"  "])
 def test_body_in_another_format_is_corrupt(decode: Decoder, wire: bytes) -> None:
     with pytest.raises(CorruptBodyError):
         decompress(decode, wire, LIMIT)
+
+
+@pytest.mark.parametrize("decode", [inflate_gzip, inflate_deflate, inflate_zstd, inflate_brotli])
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b" ", b"\n", b"\r\n\t ", b"\xef\xbb\xbf\n"])
+@pytest.mark.parametrize("after", [b"", b"\n", b"\r\n\0\0"])
+def test_object_that_is_not_compressed_is_returned_as_it_is(decode: Decoder, before: bytes, after: bytes) -> None:
+    wire = before + BODY + after
+
+    assert decompress(decode, wire, LIMIT) == wire
+
+
+@pytest.mark.parametrize("decode", [inflate_gzip, inflate_deflate, inflate_zstd, inflate_brotli])
+@given(
+    before=st.text(" \t\r\n", max_size=3), text=st.recursive(st.text(), lambda inner: st.dictionaries(st.text(), inner))
+)
+def test_no_object_is_taken_for_a_compressed_body(decode: Decoder, before: str, text: object) -> None:
+    wire = f'{before}{{"batch":{json.dumps(text, ensure_ascii=False)}}}'.encode()
+
+    assert decompress(decode, wire, LIMIT) == wire
+
+
+@every_encoding
+@given(before=st.sampled_from([b"", b"\xef\xbb\xbf", b"\n", b" ", b"\r\n"]), body=st.binary(max_size=200))
+def test_compressed_body_is_never_taken_for_an_object(
+    compress: Callable[[bytes], bytes], decode: Decoder, before: bytes, body: bytes
+) -> None:
+    assert decompress(decode, compress(before + body), LIMIT) == before + body
+
+
+def test_deflate_stream_that_begins_as_an_object_is_decompressed() -> None:
+    """A byte order mark, compressed with fixed codes and without a header, is the one case."""
+    stream = zlib.compressobj(wbits=-15, strategy=zlib.Z_FIXED)
+    wire = stream.compress(b'\xef\xbb\xbf{"batch":[]}') + stream.flush()
+
+    assert wire.startswith(b"{")
+    assert decompress(inflate_deflate, wire, LIMIT) == b'\xef\xbb\xbf{"batch":[]}'
 
 
 @pytest.mark.parametrize(
