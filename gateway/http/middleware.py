@@ -1,4 +1,4 @@
-"""Turns every exception of a handler into a response, and counts requests."""
+"""Turns every exception of a handler into a response, gives each response its request's ID, and counts requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.errors import OverloadedError, UnexpectedError
-from gateway.http.responses import as_http_error, error_response, new_request_id
+from gateway.http.request_id import HEADER, REQUEST_ID, request_id_of
+from gateway.http.responses import as_http_error, error_response
 from gateway.metrics import GatewayMetrics
 
 log = logging.getLogger(__name__)
@@ -25,10 +26,10 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     fixed. The log has the traceback without the exception's message, which could quote the payload.
     """
     metrics = request.app[METRICS]
+    request_id = request[REQUEST_ID] = request_id_of(request.headers)
     try:
         response = await handler(request)
     except Exception as error:  # noqa: BLE001  # the outermost place of a request
-        request_id = new_request_id()
         answer = as_http_error(error)
         if isinstance(answer, UnexpectedError):
             metrics.unexpected_errors.inc()
@@ -39,6 +40,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         response = error_response(answer, request_id)
         if response.status == 408:
             response.force_close()
+    response.headers[HEADER] = request_id
     if response.status == 200:
         metrics.requests_ok.inc()
     else:

@@ -18,8 +18,9 @@ from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from gateway.errors import from_status
-from gateway.http.responses import as_http_error, error_response, new_request_id
+from gateway.errors import HttpError, from_status
+from gateway.http.request_id import identified, request_id_of
+from gateway.http.responses import as_http_error, error_response
 from gateway.shutdown import CANCEL_SECONDS
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class HardenedRequestHandler(RequestHandler):
         """Return the response to a request whose headers are malformed or late."""
         if request.writer.output_size > 0:
             raise ConnectionError("A response has already been started.")
-        response = error_response(from_status(status), new_request_id())
+        response = _error_response(request, from_status(status))
         response.force_close()
         return response
 
@@ -101,7 +102,7 @@ class HardenedRequestHandler(RequestHandler):
         Errors that aiohttp raises itself, such as for `Expect`, get the JSON form of all errors.
         """
         if isinstance(resp, web.HTTPException):
-            resp = error_response(as_http_error(resp), new_request_id())
+            resp = _error_response(request, as_http_error(resp))
         if self._server.is_draining:
             resp.force_close()
         return await super().finish_response(request, resp, start_time)
@@ -204,6 +205,11 @@ class GatewayRunner(web.AppRunner):
             connection_limit=_allowed_connections(self._connection_limit),
             **server._kwargs,  # noqa: SLF001  # passed on unchanged
         )
+
+
+def _error_response(request: web.BaseRequest, error: HttpError) -> web.Response:
+    request_id = request_id_of(request.headers)
+    return identified(error_response(error, request_id), request_id)
 
 
 def _allowed_connections(wanted: int) -> int:
