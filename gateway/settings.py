@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Annotated
 
 from msgspec import Meta
 
+from gateway.origins import check_origins
 from schemas.settings import Bytes, Count, KafkaSettings, Seconds, setting
 
 KIB = 1024
 MIB = 1024 * KIB
-_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@*;]+")
 _MAPPED_BITS = 96
 """Bits before the IPv4 address in an IPv4-mapped IPv6 address."""
 
@@ -27,14 +26,6 @@ def networks(text: str) -> list[IPv4Network | IPv6Network]:
         return [_unmapped(ip_network(part.strip())) for part in text.split(",") if part.strip()]
     except ValueError:
         raise ValueError("must be IP addresses or CIDR networks, comma-separated") from None
-
-
-def origins(text: str) -> frozenset[str]:
-    """Return the comma-separated origins of *text*, as browsers send them; raises ValueError if one is no origin."""
-    found = frozenset(part.strip().rstrip("/") for part in text.split(",") if part.strip())
-    if not all(_ORIGIN.fullmatch(origin) for origin in found):
-        raise ValueError("must be origins such as https://shop.example, comma-separated, or `*`")
-    return found
 
 
 def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
@@ -72,8 +63,9 @@ class GatewaySettings:
     cors_origins: str = setting(
         "SEQUENCE_GATEWAY_CORS_ORIGINS",
         "",
-        "Origins that browsers may send events from, comma-separated, or `*`",
-        check=origins,
+        "Origins that browsers may send events from, comma-separated; `https://*.shop.example` has every subdomain, "
+        "and `*` is every origin",
+        check=check_origins,
     )
     wire_limit_bytes: Bytes = setting(
         "SEQUENCE_GATEWAY_COMPRESSED_LIMIT_BYTES", 500 * KIB, "Maximum size of a compressed request body"

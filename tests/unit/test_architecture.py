@@ -71,6 +71,7 @@ PURE = (
     "gateway/ingest/rejections.py",
     "gateway/ingest/rules.py",
     "gateway/ingest/validate.py",
+    "gateway/origins.py",
     "gateway/projects/auth.py",
     "gateway/projects/changes.py",
     "gateway/projects/table.py",
