@@ -1,4 +1,7 @@
-"""The examples of the documentation run as they are shown, apart from addresses, on a real broker and ClickHouse."""
+"""The examples of the documentation run as they are shown, apart from addresses, on a real broker and ClickHouse.
+
+Consumers: `test_consumer_examples.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import asyncio
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
@@ -22,14 +24,13 @@ import requests
 from deploy.local import state_lock
 from gateway.projects.admin import create_project, create_token, list_projects, list_tokens
 from processors.clickhouse.migrate import migrate
-from schemas.records import Record, event_headers
 from schemas.settings import KafkaSettings, environment
 from schemas.topics import Topics
 from tests.integration.test_gateway_process import gateway
 from tests.support import logs, services
 from tests.support.documents import PAGES, README, Page, Request, page
 
-HTTP, SQL, CONSUMERS = page("docs/http.md"), page("docs/sql.md"), page("docs/consumers.md")
+HTTP, SQL = page("docs/http.md"), page("docs/sql.md")
 PROJECT, USER, TIME = "dev", "ada", "2026-01-01 00:00:00"
 ITEM = {
     "project_id": PROJECT,
@@ -129,78 +130,6 @@ async def run(settings: KafkaSettings, words: list[str]) -> str:
     stdout, _ = await process.communicate()
     assert process.returncode == 0, words
     return stdout.decode()
-
-
-async def write_source_offsets(settings: KafkaSettings, topics: Topics, source_offsets: list[int]) -> None:
-    """Write an event for each of *source_offsets*, all to one partition."""
-    for source_offset in source_offsets:
-        message_id = f"m-{source_offset}"
-        value = json.dumps({"messageId": message_id}).encode()
-        record = Record(b"dev/same-partition", value, event_headers(message_id.encode(), source_offset))
-        await asyncio.to_thread(logs.write, settings, topics.events, [record])
-
-
-def consumer_source(containing: str, settings: KafkaSettings, topics: Topics) -> str:
-    """Return the consumer that contains *containing*, with the test's broker and topics."""
-    source = CONSUMERS.block("python", containing)
-    assert "127.0.0.1:9092" in source
-    source = source.replace("127.0.0.1:9092", settings.bootstrap_servers)
-    return source.replace('"sequence.', f'"{topics.prefix}.')
-
-
-# What a worker leaves that was paused after two records and resumed after another had written all three.
-REPEATED = [3, 5, 8, 3, 5, 9]
-
-
-async def test_consumer_sees_each_event_once(kafka_settings: KafkaSettings, topics: Topics) -> None:
-    await write_source_offsets(kafka_settings, topics, REPEATED)
-    source = consumer_source("highest source offset", kafka_settings, topics)
-
-    assert await printed(source, lines=4) == [f"m-{source_offset}" for source_offset in (3, 5, 8, 9)]
-
-
-async def test_reader_of_rejected_items_prints_them(kafka_settings: KafkaSettings, topics: Topics) -> None:
-    value = json.dumps({"messageId": "m-1", "code": "event_required"}).encode()
-    await asyncio.to_thread(logs.write, kafka_settings, topics.rejected, [Record(b"dev/digest", value, ())])
-
-    assert await printed(consumer_source("rejected.v1", kafka_settings, topics), lines=1) == ["m-1"]
-
-
-async def test_resumed_consumer_continues_after_its_last_event(
-    kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
-) -> None:
-    await write_source_offsets(kafka_settings, topics, REPEATED)
-    source = consumer_source("sqlite3", kafka_settings, topics).replace("orders.db", str(tmp_path / "orders.db"))
-
-    before = await printed(source, lines=2)
-    await write_source_offsets(kafka_settings, topics, [8, 12])
-    after = await printed(source, lines=5 - count(tmp_path / "orders.db"))
-
-    assert [*before, *after][-1] == "m-12"
-    assert stored(tmp_path / "orders.db") == [f"m-{source_offset}" for source_offset in (3, 5, 8, 9, 12)]
-
-
-def stored(database: Path) -> list[str]:
-    """Return the messageIds in the consumer's *database*."""
-    with sqlite3.connect(database) as db:
-        return [json.loads(value)["messageId"] for (value,) in db.execute("SELECT value FROM events ORDER BY rowid")]
-
-
-def count(database: Path) -> int:
-    """Return how many events are in the consumer's *database*."""
-    return len(stored(database))
-
-
-async def printed(source: str, *, lines: int) -> list[str]:
-    """Return the messageIds of the first *lines* that the program *source* prints, and kill it."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", source, stdout=PIPE)
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(60):
-            return [json.loads(await process.stdout.readline())["messageId"] for _ in range(lines)]
-    finally:
-        process.kill()
-        await process.wait()
 
 
 def shell(script: str, directory: Path, tables: str) -> subprocess.CompletedProcess[str]:
