@@ -18,7 +18,7 @@ from schemas.topics import Topics
 from tests.faults.invariants import WINDOW_MS
 from tests.faults.process_faults import WORKERS
 from tests.faults.reference import counted
-from tests.faults.row_deletions import ITEM_TABLES, Model, delete, newest, oldest
+from tests.faults.row_deletions import ITEM_TABLES, Model, delete, newest, oldest, stopped_sinks
 from tests.faults.stack import Stack
 from tests.faults.storage_faults import copy_clickhouse, put_back
 from tests.faults.trial import Trial
@@ -73,14 +73,14 @@ class RandomFaults:
     def delete(self) -> None:
         """Delete the newest rows of each partition while the sinks are stopped; they are written again."""
         table = self._rng.choice(ITEM_TABLES)
-        with self._stack.held(*self._stack.services("sink")):
+        with stopped_sinks(self._stack):
             where = newest(self._stack, table, self._rng.randrange(1, 200))
             delete(self._stack, self._trial.ledger, table, where, kind=self._kind(), then="may come back")
 
     def delete_and_keep(self) -> None:
         """Delete the oldest or the newest rows of each partition after the positions were noted."""
         table = self._rng.choice(ITEM_TABLES)
-        with self._stack.held(*self._stack.services("sink")):
+        with stopped_sinks(self._stack):
             choose = self._rng.choice((oldest, newest))
             where = choose(self._stack, table, self._rng.randrange(1, 200))
             delete(self._stack, self._trial.ledger, table, where, kind=self._kind(), then="stay deleted")

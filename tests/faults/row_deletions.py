@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from tests.faults.ledger import Ledger, SourceOffset
 from tests.faults.stack import Stack
+from tests.support.services import eventually
 
 KINDS = {
     "DELETE": "DELETE FROM {table} WHERE {where} SETTINGS lightweight_deletes_sync = 2",
@@ -20,6 +22,8 @@ Without, they come back if they were the newest of their partition at the next a
 filled again for another reason.
 """
 ITEM_TABLES = ("events", "identifies")
+SETTLED_READINGS = 3
+"""Equal numbers of rows, a second apart, after which no INSERT is running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,23 @@ class Model:
     def restore(self, ledger: Ledger) -> None:
         """Make this the present model: the deletions since are undone."""
         ledger.deleted, ledger.maybe_deleted = set(self.deleted), set(self.maybe_deleted)
+
+
+@contextmanager
+def stopped_sinks(stack: Stack) -> Iterator[None]:
+    """Keep the sinks from running for the block, which begins when their last INSERTs have ended.
+
+    ClickHouse goes on with an INSERT whose sender was killed, and the newest rows would not be the newest.
+    """
+    with stack.held(*stack.services("sink")):
+        counts: list[int] = []
+
+        def settled() -> bool:
+            counts.append(sum(len(rows_of(stack, table)) for table in ITEM_TABLES))
+            return len(counts) > SETTLED_READINGS and len(set(counts[-SETTLED_READINGS:])) == 1
+
+        eventually(settled, "the last INSERTs have ended", every_seconds=1.0)
+        yield
 
 
 def rows_of(stack: Stack, table: str, where: str = "1") -> set[SourceOffset]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.faults.row_deletions import ITEM_TABLES, KINDS, Then, delete, newest, oldest, rows_of
+from tests.faults.row_deletions import ITEM_TABLES, KINDS, Then, delete, newest, oldest, rows_of, stopped_sinks
 from tests.faults.stack import TABLES, Stack
 from tests.faults.trial import Step, Trial
 from tests.support.services import eventually
@@ -120,7 +120,7 @@ def deleting(kind: str, *, keep: bool) -> Step:
         for table in ITEM_TABLES:
             then: Then = "stay deleted" if keep else "may come back"
             gone += delete(stack, ledger, table, oldest(stack, table, 50), kind=kind, then=then)
-        with stack.held(*stack.services("sink")):
+        with stopped_sinks(stack):
             for table in ITEM_TABLES:
                 then = "stay deleted" if keep else "come back"
                 gone += delete(stack, ledger, table, newest(stack, table, 50), kind=kind, then=then)
@@ -140,7 +140,7 @@ def deleting_one_block(trial: Trial) -> None:
     mine = f"startsWith(message_id, '{name}')"
     eventually(lambda: len(rows_of(stack, "events", mine)) == BLOCK_ROWS, "the rows are stored")
     time.sleep(3)  # Their offsets are committed.
-    with stack.held(*stack.services("sink")):
+    with stopped_sinks(stack):
         delete(stack, trial.ledger, "events", mine, kind="ALTER DELETE", then="come back")
     eventually(lambda: len(rows_of(stack, "events", mine)) == BLOCK_ROWS, "the rows are stored again")
     client.start(rate=trial.scenario.rate)
@@ -163,7 +163,7 @@ def dropping_partition(*, keep: bool) -> Step:
     def drop(trial: Trial) -> None:
         stack = trial.stack
         then: Then = "stay deleted" if keep else "come back"
-        with stack.held(*stack.services("sink")):
+        with stopped_sinks(stack):
             gone = delete(stack, trial.ledger, "events", "1", kind="DROP PARTITION", then=then)
         time.sleep(LOAD_SECONDS)
         trial.notes.append(f"{gone} rows dropped")
