@@ -25,6 +25,8 @@ from schemas.sequence_consumer import (
 )
 
 FILE = Path(sequence_consumer.__file__)
+Event = tuple[int, int]
+"""Source partition and source offset."""
 
 
 def resumed(partition: int) -> SourceOffsets:
@@ -55,9 +57,9 @@ def written(draws: random.Random, items: int) -> list[int]:
     return log + [source_offset for batch in paused for source_offset in batch]
 
 
-def deliver(log: list[int], draws: random.Random, *, keep_memory: bool = True) -> list[int]:
+def deliver(log: list[Event], draws: random.Random, *, keep_memory: bool = True) -> list[Event]:
     """Return what a consumer of *log* has in its output that stores its state now and then, and is killed at random."""
-    output: list[int] = []
+    output: list[Event] = []
     stored: tuple[str | None, int] = (None, 0)
     while True:
         state, length = stored
@@ -67,7 +69,8 @@ def deliver(log: list[int], draws: random.Random, *, keep_memory: bool = True) -
         if not keep_memory:
             consumer.resume(0, None, log_start=0, log_end=1)
         while offset < len(log) and draws.random() < 0.9:
-            if consumer.is_new(0, offset, [("origin", b"%d" % log[offset])]):
+            source, source_offset = log[offset]
+            if consumer.is_new(0, offset, identify_headers(b"m", source_offset, source)):
                 output.append(log[offset])
             offset += 1
             if draws.random() < 0.4:
@@ -76,20 +79,31 @@ def deliver(log: list[int], draws: random.Random, *, keep_memory: bool = True) -
             return output
 
 
-@given(seed=st.integers(0, 2**32), items=st.integers(1, 60))
-@settings(max_examples=200, deadline=None)
-def test_every_source_offset_is_delivered_once_in_order(seed: int, items: int) -> None:
-    draws = random.Random(seed)
-    log = written(draws, items)
+def interleaved(draws: random.Random, sources: int, items: int) -> list[Event]:
+    """Return the log of one partition that the workers of *sources* partitions write to: 1 for `events.v1`."""
+    logs = [[(source, each) for each in written(draws, items)] for source in range(sources)]
+    order = [source for source, log in enumerate(logs) for _ in log]
+    draws.shuffle(order)
+    following = [iter(log) for log in logs]
+    return [next(following[source]) for source in order]
 
-    assert deliver(log, draws) == sorted(set(log))
+
+@given(seed=st.integers(0, 2**32), sources=st.integers(1, 3), items=st.integers(1, 40))
+@settings(max_examples=200, deadline=None)
+def test_every_source_offset_is_delivered_once_in_order(seed: int, sources: int, items: int) -> None:
+    draws = random.Random(seed)
+    log = interleaved(draws, sources, items)
+    output = deliver(log, draws)
+
+    for source in range(sources):
+        assert [each for each in output if each[0] == source] == sorted({each for each in log if each[0] == source})
 
 
 def test_logs_have_dips_that_a_consumer_without_memory_doubles() -> None:
     doubled = 0
     for seed in range(100):
         draws = random.Random(seed)
-        log = written(draws, 60)
+        log = interleaved(draws, 1, 60)
         doubled += deliver(log, draws, keep_memory=False) != sorted(set(log))
 
     assert doubled > 20
