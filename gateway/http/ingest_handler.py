@@ -9,7 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Mapping
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -21,6 +21,7 @@ from gateway.http.unauthenticated import UnauthenticatedRequests
 from gateway.ingest.body import BodyLimits, read_body
 from gateway.ingest.envelope import Limits, parse_envelope
 from gateway.ingest.rejections import RejectedItem
+from gateway.ingest.rules import ItemType
 from gateway.ingest.validate import BatchResult, validate_items
 from gateway.kafka.publisher import Publisher
 from gateway.metrics import GatewayMetrics
@@ -97,19 +98,8 @@ class IngestHandler:
         """Bytes of request bodies and unacknowledged records in memory."""
         return self._budget.reserved_bytes + self._unauthenticated.budget.reserved_bytes
 
-    async def handle_batch(self, request: web.Request) -> web.Response:
-        """Ingest the items of the body's `batch`."""
-        return await self._handle(request, None)
-
-    async def handle_track(self, request: web.Request) -> web.Response:
-        """Ingest the body as one track item."""
-        return await self._handle(request, "track")
-
-    async def handle_identify(self, request: web.Request) -> web.Response:
-        """Ingest the body as one identify item."""
-        return await self._handle(request, "identify")
-
-    async def _handle(self, request: web.Request, item_type: Literal["track", "identify"] | None) -> web.Response:
+    async def handle(self, request: web.Request, item_type: ItemType | None = None) -> web.Response:
+        """Ingest the items of the body's `batch`, or the body as one item of *item_type*."""
         started = time.perf_counter()
         published = await self._publish(request, item_type)
         try:
@@ -122,7 +112,7 @@ class IngestHandler:
         self._metrics.request_seconds.observe(time.perf_counter() - started)
         return published.response
 
-    async def _publish(self, request: web.Request, item_type: Literal["track", "identify"] | None) -> _Published:
+    async def _publish(self, request: web.Request, item_type: ItemType | None) -> _Published:
         body = None
         header_token = token = read_token(request.headers)
         if token is None:
@@ -150,9 +140,7 @@ class IngestHandler:
         reservation.release_memory()
         return published
 
-    def _process(
-        self, received: _Received, request: web.Request, item_type: Literal["track", "identify"] | None
-    ) -> _Published:
+    def _process(self, received: _Received, request: web.Request, item_type: ItemType | None) -> _Published:
         """Validate the body and hand its records to the publisher."""
         project, body, header_token, reservation = received
         reservation.check_share()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.http.paths import INGEST_PATHS
 from gateway.settings import GatewaySettings
 from tests.integration.served import BEARER, TOKEN, Answer, Served, serving, track
 
@@ -23,6 +24,7 @@ async def test_cors_is_off_by_default() -> None:
         posted = await gateway.post("/b", BODY, headers=BEARER | {"Origin": PAGE})
 
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+    assert "SEQUENCE_GATEWAY_CORS_ORIGINS" in answer.json["message"]
     assert not [name for name in (*answer.headers, *posted.headers) if name.startswith("Access-Control")]
     assert "Vary" not in posted.headers
 
@@ -69,9 +71,9 @@ async def test_beacon_with_json_arrives() -> None:
     """A beacon has credentials, a preflight for its type, and its token in the body."""
     async with serving(GatewaySettings(cors_origins="http://localhost:3000")) as gateway:
         origin = "http://localhost:3000"
-        asked = await preflight(gateway, origin, "/b", Headers="content-type")
+        asked = await preflight(gateway, origin, "/v1/b", Headers="content-type")
         headers = {"Origin": origin, "Content-Type": "application/json", "Cookie": "session=1"}
-        sent = await gateway.post("/b", BODY | {"writeKey": TOKEN}, headers=headers)
+        sent = await gateway.post("/v1/b", BODY | {"writeKey": TOKEN}, headers=headers)
 
         assert (asked.status, sent.status) == (204, 200)
         assert asked.headers["Access-Control-Allow-Credentials"] == "true"
@@ -125,3 +127,16 @@ async def test_preflight_without_an_origin_is_a_403() -> None:
         answer = await preflight(gateway, None)
 
     assert (answer.status, answer.json["code"]) == (403, "origin_not_allowed")
+
+
+async def test_preflight_is_answered_on_every_ingest_path_and_its_spellings() -> None:
+    async with serving(GatewaySettings(cors_origins=PAGE)) as gateway:
+        paths = [spelled for path in INGEST_PATHS for spelled in (path, f"{path}/", f"/{path}")]
+        statuses = {path: (await preflight(gateway, PAGE, path)).status for path in paths}
+        elsewhere = await preflight(gateway, PAGE, "/metrics")
+        wrong = await preflight(gateway, PAGE, "/V1/Batch")
+
+    assert set(statuses.values()) == {204}
+    assert (elsewhere.status, elsewhere.headers["Allow"]) == (405, "GET")
+    # The page may read which path was meant.
+    assert (wrong.status, wrong.headers["Access-Control-Allow-Origin"]) == (404, PAGE)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.http.paths import INGEST_PATHS
 from gateway.http.responses import HEADERS
 from gateway.settings import GatewaySettings
 from schemas.projects import Project, describe_token, digest, encode_entry, new_creation
@@ -23,7 +24,7 @@ def basic(user: str, password: str = "") -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
-@pytest.mark.parametrize("path", ["/event/batch", "/v1/batch", "/b"])
+@pytest.mark.parametrize("path", [path for path, kind in INGEST_PATHS.items() if kind is None])
 async def test_batch_is_published_and_each_item_has_its_result(gateway: Served, path: str) -> None:
     answer = await gateway.post(path, {"batch": [track(messageId="m-1", properties={"price": 1.50}), identify()]})
 
@@ -38,9 +39,7 @@ async def test_batch_is_published_and_each_item_has_its_result(gateway: Served, 
     assert written["identify"]["messageId"] == answer.json["items"][1]["messageId"]
 
 
-@pytest.mark.parametrize(
-    ("path", "kind"), [("/v1/track", "track"), ("/v1/t", "track"), ("/v1/identify", "identify"), ("/v1/i", "identify")]
-)
+@pytest.mark.parametrize(("path", "kind"), [each for each in INGEST_PATHS.items() if each[1] in {"track", "identify"}])
 async def test_path_determines_the_type_of_a_single_item(gateway: Served, path: str, kind: str) -> None:
     answer = await gateway.post(path, {"userId": "u", "event": "Clicked", "messageId": "m"})
 

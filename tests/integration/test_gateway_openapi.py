@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from gateway.errors import MethodNotAllowedError, NotFoundError
+from gateway.http.paths import INGEST_PATHS
+from gateway.http.request_id import HEADER
+from gateway.http.routes import UNROUTED
 from gateway.ingest.rejections import Code
 from schemas.items import Identify, Track
 from tests.integration.served import BEARER, serving, track
@@ -18,7 +21,6 @@ from tests.unit.gateway.ingest.test_examples import EXAMPLES
 
 DOCUMENT: dict[str, Any] = json.loads(files("schemas").joinpath("openapi.json").read_bytes())
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
-INGEST_PATHS = ["/event/batch", "/v1/batch", "/b", "/v1/track", "/v1/t", "/v1/identify", "/v1/i"]
 SET_BY_THE_GATEWAY = {"projectId", "receivedAt", "originalTimestamp"}
 BODY_CODES = {
     Code.INVALID_ENCODING,
@@ -49,7 +51,7 @@ async def test_document_lists_exactly_the_routes() -> None:
             (resource.canonical, route.method.lower())
             for resource in gateway.app.router.resources()
             for route in resource
-            if route.method != "HEAD"
+            if route.method != "HEAD" and route.name != UNROUTED
         }
         answer = await gateway.get("/openapi.json")
 
@@ -71,6 +73,17 @@ def test_every_status_of_an_error_is_documented(path: str) -> None:
     possible = {kind.status for kind in HTTP_ERRORS if kind not in {NotFoundError, MethodNotAllowedError}}
 
     assert documented == possible | {200}
+
+
+def test_every_response_documents_the_request_id() -> None:
+    responses = [
+        DOCUMENT["components"]["responses"][reference["$ref"].rpartition("/")[2]] if "$ref" in reference else reference
+        for path in DOCUMENT["paths"].values()
+        for operation in path.values()
+        for reference in operation["responses"].values()
+    ]
+
+    assert all(HEADER in response["headers"] for response in responses)
 
 
 def test_error_codes_are_those_of_the_errors() -> None:
@@ -100,7 +113,7 @@ def test_fields_of_an_item_are_those_that_are_stored(schema: str, item: type[Tra
 async def test_responses_have_the_documented_fields() -> None:
     async with serving() as gateway:
         mixed = await gateway.post("/b", {"batch": [track(), {"type": "page", "messageId": "m", "userId": "u"}]})
-        rejected = await gateway.post("/b", {"batch": [{"type": "page"}]})
+        rejected = await gateway.post("/b", {"batch": [{"type": "track"}]})
         error = await gateway.post("/b", b"{", headers=BEARER)
 
     for response, schema in (

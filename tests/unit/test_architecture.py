@@ -64,7 +64,7 @@ PURE = (
     *(f"processors/persons/{name}.py" for name in ("fold", "replay", "size")),
     *("processors/sink/null_keys.py", "processors/sink/rows.py"),
     "gateway/admission.py",
-    *("gateway/http/sender_budget.py", "gateway/http/time_share.py"),
+    *("gateway/http/paths.py", "gateway/http/sender_budget.py", "gateway/http/time_share.py"),
     "gateway/ingest/envelope.py",
     "gateway/ingest/json_checks.py",
     "gateway/ingest/lenient_json.py",
