@@ -21,6 +21,9 @@ GATEWAY_REQUEST_SECONDS = Metric(
 )
 GATEWAY_ACCEPTED_ITEMS = Metric("sequence_gateway_accepted_items", "Items acknowledged by Kafka")
 GATEWAY_REJECTED_ITEMS = Metric("sequence_gateway_rejected_items", "Items rejected, by code", ("code",))
+GATEWAY_WARNINGS = Metric(
+    "sequence_gateway_warnings", "Warnings about accepted items, by project and code", ("project", "code")
+)
 GATEWAY_BODY_BYTES = Metric("sequence_gateway_body_bytes", "Bytes of request bodies read, after decompression")
 GATEWAY_IN_FLIGHT_BYTES = Metric(
     "sequence_gateway_in_flight_bytes", "Bytes of request bodies and unacknowledged records in memory"
@@ -68,6 +71,7 @@ class GatewayMetrics:
         )
         self.accepted_items = self._counter(GATEWAY_ACCEPTED_ITEMS)
         self.rejected_items = self._counter(GATEWAY_REJECTED_ITEMS)
+        self.warnings = self._counter(GATEWAY_WARNINGS)
         self.body_bytes = self._counter(GATEWAY_BODY_BYTES)
         self.overloaded_requests = self._counter(GATEWAY_OVERLOADED_REQUESTS)
         self.published_records = self._counter(GATEWAY_PUBLISHED_RECORDS)

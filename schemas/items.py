@@ -9,12 +9,40 @@ Times are text of one fixed form, `2026-01-31T23:59:59.123456Z`, so comparing th
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 MAX_ID_CHARACTERS = 255
 """Longest `userId`, `event` and `messageId`."""
 
 EMPTY_OBJECT = msgspec.Raw(b"{}")
+
+
+class WarningCode(StrEnum):
+    """What the gateway changed in an item, or noticed; `docs/http.md` explains each."""
+
+    NUMBER_AS_ID = "number_as_id"
+    EMPTY_ARRAY_AS_OBJECT = "empty_array_as_object"
+    TIMESTAMP_REFORMATTED = "timestamp_reformatted"
+    TIMESTAMP_REPLACED = "timestamp_replaced"
+    SENT_AT_IGNORED = "sent_at_ignored"
+    FIELD_IGNORED = "field_ignored"
+    NUMBER_AS_TEXT = "number_as_text"
+    NOT_A_NUMBER = "not_a_number"
+    INVALID_UNICODE = "invalid_unicode"
+    SUSPICIOUS_USER_ID = "suspicious_user_id"
+
+
+class ItemWarning(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A repair of an accepted item."""
+
+    code: str
+    """One of `WarningCode`, or of a later version."""
+    field: str
+    """Name of the field, or the path of a value in it, such as `properties.lines[2].price`."""
+    sent: str = ""
+    """A time as sent, at most 128 characters; of codes about times only."""
 
 
 class ItemFields(msgspec.Struct, frozen=True, tag_field="type", rename="camel", omit_defaults=True, gc=False):
@@ -33,6 +61,8 @@ class ItemFields(msgspec.Struct, frozen=True, tag_field="type", rename="camel", 
     anonymous_id: str | None = None
     context: msgspec.Raw = EMPTY_OBJECT
     integrations: msgspec.Raw = EMPTY_OBJECT
+    warnings: tuple[ItemWarning, ...] = ()
+    """What the gateway changed in the item."""
 
 
 class Track(ItemFields, frozen=True, kw_only=True, tag="track", gc=False):
@@ -63,6 +93,8 @@ class Rejection(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     field: str | None = None
     """The field at fault."""
     message_id: str | None = None
+    request_id: str | None = None
+    """The request's `X-Request-Id`; of rejections by the gateway only."""
     content: str | None = None
     """The JSON text as received."""
     content_base64: str | None = None

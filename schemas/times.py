@@ -20,6 +20,9 @@ LARGEST_CORRECTION = DAY
 FURTHEST_AHEAD = DAY
 """An item's time that is further after its receipt is replaced by the time of receipt."""
 
+EARLIEST = 31_536_000 * SECOND
+"""1971-01-01. An earlier time of an item means none: it is what programs write for 0."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _END = 9_214_646_400 * SECOND
 """2262-01-01, the limit of ClickHouse's DateTime64 and of 64-bit nanoseconds."""
@@ -129,7 +132,9 @@ class Clock(msgspec.Struct, frozen=True, gc=False):
         )
 
     def read(self, text: str) -> tuple[str, str]:
-        """Return the time in *text* and the corrected time, both in the fixed form; `ValueError` if it is no time.
+        """Return the time in *text* and the corrected time, both in the fixed form.
+
+        Raises `ValueError` if it is no time, or one before `EARLIEST`.
 
         Fast path for the forms that JavaScript, Python and this module write: the result is put together from parts,
         most of which the items of a batch share.
@@ -157,17 +162,20 @@ class Clock(msgspec.Struct, frozen=True, gc=False):
         return original, corrected if corrected <= self.latest else self.received
 
     def _read_any(self, text: str) -> tuple[str, str]:
-        times = correct(parse_time(text), self.sent_at, self.received_at)
-        return format_time(times.original or 0), format_time(times.corrected)
+        original = parse_time(text)
+        if original < EARLIEST:
+            raise ValueError("before the year 1971")
+        times = correct(original, self.sent_at, self.received_at)
+        return format_time(original), format_time(times.corrected)
 
 
 @lru_cache(maxsize=8192)
 def _shift_second(text: str, seconds: int) -> str | None:
-    """Return `2026-01-31T23:59:59.` moved by *seconds*; None for another form or a result before 1970."""
+    """Return `2026-01-31T23:59:59.` moved by *seconds*; None for another form or a time before `EARLIEST`."""
     if _SECOND_FORM.fullmatch(text) is None:
         return None
-    second = parse_time(text[:-1]) // SECOND + seconds
-    return None if second < 0 else _second_text(second)
+    original = parse_time(text[:-1])
+    return None if original < EARLIEST else _second_text(original // SECOND + seconds)
 
 
 @lru_cache(maxsize=8192)

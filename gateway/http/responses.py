@@ -13,8 +13,9 @@ import msgspec
 from aiohttp import hdrs, web
 
 from gateway.errors import EveryItemRejectedError, HttpError, UnexpectedError, from_status
-from gateway.ingest.rejections import RejectedItem
+from gateway.ingest.rejections import Code, RejectedItem
 from gateway.ingest.validate import BatchResult
+from schemas.items import Item
 
 HEADERS = {"Server": "sequence", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 """Headers of every response: no version, no content sniffing, no caching."""
@@ -22,9 +23,17 @@ _JSON_HEADERS = {"Content-Type": "application/json", **HEADERS}
 _encode = msgspec.json.Encoder().encode
 
 
-class _Accepted(msgspec.Struct, frozen=True, rename="camel", tag="accepted", tag_field="status", gc=False):
+class _Warning(msgspec.Struct, frozen=True, gc=False):
+    code: str
+    field: str
+
+
+class _Accepted(
+    msgspec.Struct, frozen=True, rename="camel", tag="accepted", tag_field="status", gc=False, omit_defaults=True
+):
     index: int
     message_id: str
+    warnings: tuple[_Warning, ...] = ()
 
 
 class _Rejected(
@@ -58,14 +67,21 @@ def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | N
     return web.Response(body=body, status=status, headers={**_JSON_HEADERS, **headers} if headers else _JSON_HEADERS)
 
 
-def batch_response(result: BatchResult, *, verbose: bool) -> web.Response:
+def batch_response(result: BatchResult, *, verbose: bool, request_id: str | None = None) -> web.Response:
     """Return 200 with the result of each item, or 400 if every item was rejected.
 
-    Without *verbose*, accepted items are counted but not listed.
+    A request whose items are all of types that are not stored is answered 200: libraries send `page` of themselves, and
+    would take 400 for a fault. Without *verbose*, accepted items without warnings are counted but not listed.
     """
     accepted, rejected = len(result.accepted), result.rejected
     items: list[_Accepted | _Rejected] = []
-    if verbose:
+    if result.has_warnings:
+        items = [
+            _accepted(index, item)
+            for index, item in zip(result.accepted_indexes, result.accepted, strict=True)
+            if verbose or item.warnings
+        ]
+    elif verbose:
         items = [
             _Accepted(index, item.message_id)
             for index, item in zip(result.accepted_indexes, result.accepted, strict=True)
@@ -73,8 +89,8 @@ def batch_response(result: BatchResult, *, verbose: bool) -> web.Response:
     if rejected:
         items += map(_rejected, rejected)
         items.sort(key=attrgetter("index"))
-    if accepted:
-        shown = items if verbose or rejected else None
+    if accepted or all(item.code is Code.UNSUPPORTED_TYPE for item in rejected):
+        shown = items if verbose or items else None
         return json_response(_encode(_Batch(True, accepted, len(rejected), shown)))  # noqa: FBT003  # as by name, faster
     error = EveryItemRejectedError(rejected[0].message)
     batch = _Batch(
@@ -84,7 +100,7 @@ def batch_response(result: BatchResult, *, verbose: bool) -> web.Response:
         items=items,
         code=error.code,
         message=str(error),
-        request_id=new_request_id(),
+        request_id=request_id or new_request_id(),
     )
     return json_response(_encode(batch), error.status)
 
@@ -109,6 +125,10 @@ def error_response(error: HttpError, request_id: str) -> web.Response:
 def new_request_id() -> str:
     """Return a random ID that links an error response to its log line."""
     return secrets.token_hex(8)
+
+
+def _accepted(index: int, item: Item) -> _Accepted:
+    return _Accepted(index, item.message_id, tuple(_Warning(warning.code, warning.field) for warning in item.warnings))
 
 
 def _rejected(item: RejectedItem) -> _Rejected:

@@ -22,7 +22,8 @@ from gateway.errors import MalformedBodyError, TooManyItemsError
 from gateway.ingest.json_checks import passes_quick_checks
 from gateway.ingest.lenient_json import split_object
 from gateway.ingest.rejections import Code, ValidationError
-from gateway.ingest.rules import ABSENT, ITEM_DEPTH, ItemType, WireItem, check_object, read_text
+from gateway.ingest.rules import ABSENT, ITEM_DEPTH, Fields, PathType, WireItem
+from schemas.items import ItemWarning
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WHITESPACE = b" \t\r\n"
@@ -61,13 +62,16 @@ class Envelope(msgspec.Struct, frozen=True):
     """Decoded items, if the fast path applied: each is within the size limit and passes the quick checks."""
     raw_items: Sequence[Raw] | None = None
     """Undecoded items, if it did not."""
-    item_type: ItemType | None = None
+    item_type: PathType | None = None
     """Type of the single item, if the path gives it."""
     write_key: str | None = None
-    sent_at: str | None = None
+    sent_at: Raw = ABSENT
     """The batch's `sentAt` as received."""
     context: Raw = ABSENT
     integrations: Raw = ABSENT
+    context_warnings: Sequence[ItemWarning] = ()
+    """Warnings about `context`, which concern the items without their own."""
+    integrations_warnings: Sequence[ItemWarning] = ()
     passed_quick_checks: bool = False
     """Whether the whole body passes `passes_quick_checks`, and therefore each item."""
 
@@ -83,7 +87,7 @@ T = TypeVar("T")
 class _Batch(msgspec.Struct, Generic[T], rename="camel", gc=False):
     batch: list[T]
     write_key: str | None = None
-    sent_at: str | None = None
+    sent_at: Raw = ABSENT
     context: Raw = ABSENT
     integrations: Raw = ABSENT
 
@@ -91,7 +95,7 @@ class _Batch(msgspec.Struct, Generic[T], rename="camel", gc=False):
 class _Unsplit(msgspec.Struct, rename="camel", gc=False):
     batch: Raw
     write_key: str | None = None
-    sent_at: str | None = None
+    sent_at: Raw = ABSENT
     context: Raw = ABSENT
     integrations: Raw = ABSENT
 
@@ -113,7 +117,7 @@ _BATCH_DEPTH = ITEM_DEPTH + 2
 """The body's object and the `batch` array contain the items."""
 
 
-def parse_envelope(body: bytes, *, item_type: ItemType | None = None, limits: Limits = DEFAULT_LIMITS) -> Envelope:
+def parse_envelope(body: bytes, *, item_type: PathType | None = None, limits: Limits = DEFAULT_LIMITS) -> Envelope:
     """Return the parsed *body*: a batch, or a single item if the path gives its *item_type*.
 
     The body is JSON in UTF-8, with or without a byte order mark. Raises `MalformedBodyError` if it is not, or if a
@@ -145,15 +149,17 @@ def find_write_keys(body: bytes) -> list[str]:
     if len(bytes(key)) > _MAX_WRITE_KEY_BYTES:
         return []
     with suppress(ValidationError):
-        return list(filter(None, [read_text({"writeKey": key}, "writeKey")]))
+        return list(filter(None, [Fields({"writeKey": key}).text("writeKey")]))
     return []
 
 
 def _parse_batch(body: bytes, limits: Limits) -> Envelope:
     # No item of a body that is itself within the item limit exceeds that limit.
-    if len(body) <= limits.item_bytes and passes_quick_checks(body, _BATCH_DEPTH):
+    passed_quick_checks = passes_quick_checks(body, _BATCH_DEPTH)
+    if passed_quick_checks and len(body) <= limits.item_bytes:
         with suppress(msgspec.DecodeError):
-            return _envelope(body, _decode_batch_and_items(body), limits, decoded=True)
+            decoded = _decode_batch_and_items(body)
+            return _envelope(body, decoded, limits, wire_items=decoded.batch, passed_quick_checks=True)
     counted = (
         len(body) >= _COUNTED_FROM_BYTES
         and limits.batch_items <= _COUNTED_UP_TO_ITEMS
@@ -163,7 +169,18 @@ def _parse_batch(body: bytes, limits: Limits) -> Envelope:
         batch = _decode_and_count(body, limits.batch_items) if counted else _decode_batch(body)
     except (msgspec.DecodeError, RecursionError):
         batch = _split_batch(body.decode(), limits)
-    return _envelope(body, batch, limits, decoded=False)
+    wire_items = _decode_small_items(body, batch, limits) if passed_quick_checks else None
+    return _envelope(body, batch, limits, wire_items, passed_quick_checks=passed_quick_checks)
+
+
+def _decode_small_items(body: bytes, batch: _Batch[Raw], limits: Limits) -> list[WireItem] | None:
+    """Return the decoded items of *body* if each is within the limit, with what it inherits, and fits its types."""
+    inherited = len(batch.context) + len(batch.integrations)
+    if max(map(len, batch.batch), default=0) + inherited > limits.item_bytes:
+        return None
+    with suppress(msgspec.DecodeError):
+        return _decode_batch_and_items(body).batch
+    return None
 
 
 def _decode_and_count(body: bytes, max_items: int) -> _Batch[Raw]:
@@ -186,23 +203,42 @@ def _bounded_array(max_items: int) -> type[msgspec.Struct]:
     return msgspec.defstruct("BoundedArray", fields, array_like=True, forbid_unknown_fields=True, gc=False)
 
 
-def _envelope(body: bytes, batch: _Batch[Any], limits: Limits, *, decoded: bool) -> Envelope:
+def _envelope(
+    body: bytes,
+    batch: _Batch[Any],
+    limits: Limits,
+    wire_items: list[WireItem] | None,
+    *,
+    passed_quick_checks: bool,
+) -> Envelope:
     count = len(batch.batch)
     if not count:
         raise MalformedBodyError(Code.BATCH_EMPTY)
     if count > limits.batch_items:
         raise TooManyItemsError(limits.batch_items)
+    context, context_warnings = _object_beside("context", batch.context)
+    integrations, integrations_warnings = _object_beside("integrations", batch.integrations)
     return Envelope(
         body=body,
         count=count,
-        wire_items=batch.batch if decoded else None,
-        raw_items=None if decoded else batch.batch,
+        wire_items=wire_items,
+        raw_items=None if batch.batch is wire_items else batch.batch,
         write_key=batch.write_key,
         sent_at=batch.sent_at,
-        context=check_object({"context": batch.context}, "context"),
-        integrations=check_object({"integrations": batch.integrations}, "integrations"),
-        passed_quick_checks=decoded or passes_quick_checks(body, _BATCH_DEPTH),
+        context=context,
+        integrations=integrations,
+        context_warnings=context_warnings,
+        integrations_warnings=integrations_warnings,
+        passed_quick_checks=passed_quick_checks,
     )
+
+
+def _object_beside(name: str, value: Raw) -> tuple[Raw, Sequence[ItemWarning]]:
+    """Return the object field *name* beside the items, and the warnings about it."""
+    if value is ABSENT:
+        return ABSENT, ()
+    fields = Fields({name: value})
+    return fields.batch_object(name), fields.warnings
 
 
 def _split_batch(text: str, limits: Limits) -> _Batch[Raw]:
@@ -215,14 +251,14 @@ def _split_batch(text: str, limits: Limits) -> _Batch[Raw]:
     fields = _without_batch(members)
     return _Batch(
         batch=batch,
-        write_key=read_text(fields, "writeKey"),
-        sent_at=read_text(fields, "sentAt"),
+        write_key=Fields(fields).text("writeKey"),
+        sent_at=fields.get("sentAt", ABSENT),
         context=fields.get("context", ABSENT),
         integrations=fields.get("integrations", ABSENT),
     )
 
 
-def _parse_single(body: bytes, item_type: ItemType, limits: Limits) -> Envelope:
+def _parse_single(body: bytes, item_type: PathType, limits: Limits) -> Envelope:
     try:
         fields = {"writeKey": _decode_key(body).write_key}
     except (msgspec.DecodeError, RecursionError):
@@ -232,7 +268,7 @@ def _parse_single(body: bytes, item_type: ItemType, limits: Limits) -> Envelope:
         count=1,
         raw_items=[Raw(body.strip(_WHITESPACE))],
         item_type=item_type,
-        write_key=read_text(fields, "writeKey"),
+        write_key=Fields(fields).text("writeKey"),
         passed_quick_checks=passes_quick_checks(body, ITEM_DEPTH),
     )
 

@@ -9,7 +9,6 @@ occupy the event loop. Loops in Python have a budget; all other work is done by 
 
 from __future__ import annotations
 
-import math
 import re
 from itertools import accumulate
 
@@ -48,12 +47,27 @@ _WHOLE_LONG_EXPONENT = re.compile(rb"0e0000*+,")
 _BYTES_PER_EXPONENT = 128
 """Text that pays for one step of the search for whole exponents. Text of UUIDs needs fewer steps."""
 
-_MIN_INTEGER = -(2**63)
-_MAX_INTEGER = 2**64 - 1
-_MAX_INTEGER_CHARACTERS = 20
-_LONG_INTEGERS = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}+(?![.eE])")
-_LARGE_FLOATS = re.compile(
-    rb"(?<![0-9.eE+-])-?(?:[0-9]++(?:\.[0-9]++)?[eE]\+?[0-9]{3,}+|[0-9]{200,}+(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)"
+_NUMBER = rb"(?<![0-9.eE+-])"
+"""Before a number, which it does not cut in two."""
+
+
+def _greater(number: int) -> bytes:
+    """Return the pattern of the integers with as many digits as *number* that are greater."""
+    digits = str(number)
+    greater = (
+        f"{digits[:at]}[{int(digit) + 1}-9][0-9]{{{len(digits) - at - 1}}}"
+        for at, digit in enumerate(digits)
+        if digit != "9"
+    )
+    return "|".join(greater).encode()
+
+
+LARGE_INTEGER = re.compile(
+    rb"%b(?:-?[0-9]{21,}+|-[0-9]{20}|-(?:%b)|%b)(?![0-9.eE])" % (_NUMBER, _greater(2**63), _greater(2**64 - 1))
+)
+"""An integer beyond 64 bits: below -2^63 or above 2^64 - 1."""
+MAYBE_LARGE_FLOAT = re.compile(
+    rb"%b-?(?:[0-9]++(?:\.[0-9]++)?[eE]\+?[0-9]{3,}+|[0-9]{200,}+(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)" % _NUMBER
 )
 """Every float that may exceed a double: one with a long exponent, or with very many digits before its point."""
 
@@ -101,11 +115,16 @@ def without_strings(text: bytes) -> bytes:
     return b"".join(_without_escapes(text).split(b'"')[::2])
 
 
-def nesting_steps(text: bytes) -> memoryview:
-    """Return for each byte of JSON *text* 1 if it opens an array or object, -1 if it closes one, otherwise 0."""
+def mask_strings(text: bytes) -> bytes:
+    """Return JSON *text* with the content of its strings replaced by zero bytes, at the same places."""
     parts = text.replace(b"\\\\", b"  ").replace(b'\\"', b"  ").split(b'"')
     parts[1::2] = map(bytes, map(len, parts[1::2]))
-    return memoryview(b'"'.join(parts).translate(_TO_STEPS_OR_ZERO)).cast("b")
+    return b'"'.join(parts)
+
+
+def nesting_steps(text: bytes) -> memoryview:
+    """Return for each byte of JSON *text* 1 if it opens an array or object, -1 if it closes one, otherwise 0."""
+    return memoryview(mask_strings(text).translate(_TO_STEPS_OR_ZERO)).cast("b")
 
 
 def nests_deeper(outside: bytes, max_depth: int) -> bool:
@@ -118,23 +137,11 @@ def nests_deeper(outside: bytes, max_depth: int) -> bool:
     return 1 + max(accumulate(memoryview(steps.translate(_TO_STEPS)).cast("b")), default=0) > max_depth
 
 
-def has_large_integer(outside: bytes) -> bool:
-    """Return whether JSON text has an integer beyond 64 bits, given its part *outside* strings."""
-    digits = _LONG_INTEGERS.findall(outside)
-    # The length is checked first because int() takes quadratic time.
-    if max(map(len, digits), default=0) > _MAX_INTEGER_CHARACTERS:
-        return True
-    integers = list(map(int, digits))
-    return bool(integers) and not _MIN_INTEGER <= min(integers) <= max(integers) <= _MAX_INTEGER
-
-
-def has_large_float(outside: bytes) -> bool:
-    """Return whether JSON text has a number beyond a double, given its part *outside* strings."""
-    return math.inf in map(abs, map(float, _LARGE_FLOATS.findall(outside)))
-
-
 def may_have_large_number(outside: bytes) -> bool:
-    """Return whether `has_large_integer` or `has_large_float` may return True; False is certain."""
+    """Return whether JSON text may have a number beyond 64 bits or a double, given its part *outside* strings.
+
+    False is certain.
+    """
     return not _has_small_numbers(outside)
 
 

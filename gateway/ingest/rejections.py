@@ -38,17 +38,16 @@ class Code(StrEnum):
     INVALID_ITEM = "invalid_item", "An item must be a JSON object."
     ITEM_TOO_LARGE = "item_too_large", "The item is too large."
     TOO_DEEP = "too_deep", "A value is nested too deeply."
-    INVALID_NUMBER = "invalid_number", "Numbers must be finite, and integers must fit in 64 bits."
     INVALID_UNICODE = "invalid_unicode", "Strings must not contain unpaired UTF-16 surrogates (for example `\\ud800`)."
     INVALID_CHARACTER = "invalid_character", "The field must not contain the character U+0000."
     INVALID_TYPE = "invalid_type", "The field has the wrong JSON type."
     TYPE_REQUIRED = "type_required", "`type` is required. Use `track` or `identify`."
-    UNSUPPORTED_TYPE = "unsupported_type", "`type` must be `track` or `identify`."
+    UNSUPPORTED_TYPE = "unsupported_type", "Items of this `type` are not stored. Use `track` or `identify`."
+    UNKNOWN_TYPE = "unknown_type", "`type` must be `track` or `identify`, in lower case."
     USER_ID_REQUIRED = "user_id_required", "`userId` is required and must not be blank."
     EVENT_REQUIRED = "event_required", "`event` is required for `track` and must not be blank."
     BLANK = "blank", "The field must not be blank."
     TOO_LONG = "too_long", "The field is too long."
-    INVALID_TIMESTAMP = "invalid_timestamp", "A timestamp must be an ISO 8601 date or date-time between 1970 and 2261."
 
 
 class ValidationError(ValueError):

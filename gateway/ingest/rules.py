@@ -1,31 +1,33 @@
 """The rules of an item: the slow path, which decides where the fast path in `gateway.ingest.validate` is not certain.
 
-The order of the checks decides which error is reported. Valid items are returned as decoded, with their objects as raw
-JSON.
+The order of the checks decides which error is reported. `gateway.ingest.coerce` repairs what has a clear meaning. Items
+are returned as decoded, with their objects as raw JSON.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Raw
 
-from gateway.ingest.json_checks import (
-    exceeds_parser,
-    has_large_float,
-    has_large_integer,
-    may_have_large_number,
-    nests_deeper,
-    without_strings,
-)
+from gateway.ingest.coerce.ids import decimal_text, suspicion
+from gateway.ingest.coerce.objects import is_empty_array
+from gateway.ingest.coerce.times import item_time, sent_time
+from gateway.ingest.coerce.values import quote_large_numbers, repair_json
+from gateway.ingest.json_checks import exceeds_parser, nests_deeper, without_strings
 from gateway.ingest.rejections import Code, ValidationError
-from schemas.items import MAX_ID_CHARACTERS
-from schemas.times import parse_time
+from schemas.items import MAX_ID_CHARACTERS, ItemWarning, WarningCode
+from schemas.times import format_time
 
 ItemType = Literal["track", "identify"]
+PathType = Literal["track", "identify", "page", "screen", "group", "alias"]
+"""Type that the path of a single item gives."""
+_NOT_STORED = frozenset({"page", "screen", "group", "alias"})
+"""Types of Segment's specification that are not stored."""
 
 MAX_DEPTH = 32
 """Maximum nesting of objects and arrays in the value of a field."""
@@ -33,8 +35,7 @@ ITEM_DEPTH = MAX_DEPTH + 1
 """The item's own object contains the values."""
 ABSENT = Raw()
 """Value of an object field that is missing or null."""
-
-_CONSTANT = re.compile(rb"-?(?:NaN|Infinity)")
+_NULL = Raw(b"null")
 
 ID = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
 
@@ -65,71 +66,131 @@ _members: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, 
 _message_id = msgspec.json.Decoder(_MessageId)
 _strict = msgspec.json.Decoder(Raw)
 _text: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
+_EMPTY_OBJECT = Raw(b"{}")
 
 
-def read_item(content: bytes, *, item_type: ItemType | None, limit_bytes: int) -> WireItem:
-    """Return the item in *content*; raise `ValidationError` for the first rule that it breaks.
+class ReadItem(msgspec.Struct, gc=False):
+    """An item that keeps the rules, with what was changed for that."""
+
+    wire: WireItem
+    members: dict[str, Raw]
+    """Its members, as strict JSON."""
+    warnings: list[ItemWarning]
+
+
+def read_item(content: bytes, *, item_type: PathType | None, limit_bytes: int) -> ReadItem:
+    """Return the item in *content*, repaired; raise `ValidationError` for the first rule that it breaks.
 
     *item_type* is the type given by the path, or None if the item has its own.
     """
     if len(content) > limit_bytes:
         raise too_large("The item", len(content), limit_bytes)
-    members = _read_members(content)
-    kind = item_type or _read_type(members)
+    members, warnings = _read_members(content)
+    fields = Fields(members, warnings)
+    kind = _stored_type(item_type or fields.text("type"))
     item = WireItem(
         type=kind,
-        user_id=_read_id(members, "userId", Code.USER_ID_REQUIRED),
-        message_id=_read_id(members, "messageId"),
-        sent_at=read_text(members, "sentAt"),
-        anonymous_id=_without_nul(read_text(members, "anonymousId"), "anonymousId"),
-        context=read_object(members, "context"),
-        integrations=read_object(members, "integrations"),
+        user_id=fields.id("userId", Code.USER_ID_REQUIRED),
+        message_id=fields.id("messageId"),
+        anonymous_id=fields.anonymous_id(),
     )
-    item.timestamp = _read_timestamp(members)
     if kind == "track":
-        item.event = _read_id(members, "event", Code.EVENT_REQUIRED)
-        item.properties = read_object(members, "properties")
+        item.event = _checked_id(fields.text("event"), "event", Code.EVENT_REQUIRED)
+    item.timestamp, item.sent_at = fields.timestamp(), fields.sent_at()
+    _check_depth(members)
+    item.context, item.integrations = fields.object("context"), fields.object("integrations")
+    if kind == "track":
+        item.properties = fields.object("properties")
     else:
-        item.traits = read_object(members, "traits")
-    _check_values(members)
-    return item
+        item.traits = fields.object("traits")
+    if item.user_id is not None:
+        fields.warnings += suspicion(item.user_id)
+    return ReadItem(item, members, fields.warnings)
 
 
-def read_text(members: dict[str, Raw], name: str) -> str | None:
-    """Return the string field *name*, or None if it is missing or null."""
-    if name not in members:
-        return None
-    try:
-        return _text.decode(members[name])
-    except msgspec.ValidationError:
-        raise ValidationError(Code.INVALID_TYPE, f"`{name}` must be a string.", name) from None
-    except (msgspec.DecodeError, RecursionError):
-        raise _diagnose(bytes(members[name]), name) from None
+class Fields:
+    """Reads the fields of an item, or those beside the items, and collects the warnings about them."""
 
+    def __init__(self, members: dict[str, Raw], warnings: Sequence[ItemWarning] = ()) -> None:
+        self._members = members
+        self.warnings = list(warnings)
 
-def read_object(members: dict[str, Raw], name: str) -> Raw:
-    """Return the object field *name* as raw JSON, or `ABSENT` if it is missing or null."""
-    value = members.get(name, ABSENT)
-    first = bytes(value)[:1]
-    if first in {b"", b"n"}:
-        return ABSENT
-    if first != b"{":
-        raise ValidationError(Code.INVALID_TYPE, f"`{name}` must be an object.", name)
-    return value
-
-
-def check_object(members: dict[str, Raw], name: str) -> Raw:
-    """Return the object field *name* as `read_object` does, with its content checked."""
-    value = read_object(members, name)
-    if value is not ABSENT:
+    def text(self, name: str) -> str | None:
+        """Return the string field *name*, or None if it is missing or null."""
+        value = self._members.get(name)
+        if value is None:
+            return None
         try:
-            _strict.decode(value)
-        except (msgspec.DecodeError, RecursionError):
-            raise _diagnose(bytes(value), name) from None
-        fault = _find_fault(bytes(value), MAX_DEPTH, name)
-        if fault is not None:
-            raise fault
-    return value
+            return _text.decode(value)
+        except msgspec.ValidationError:
+            raise ValidationError(Code.INVALID_TYPE, f"`{name}` must be a string.", name) from None
+        except msgspec.DecodeError:
+            raise ValidationError(Code.INVALID_UNICODE, field=name) from None
+
+    def id(self, name: str, required: Code | None = None) -> str | None:
+        """Return the ID *name*, None if it is missing; *required* is the error then."""
+        return _checked_id(self._id_text(name), name, required)
+
+    def anonymous_id(self) -> str | None:
+        """Return `anonymousId`, which may have any length."""
+        return _without_nul(self._id_text("anonymousId"), "anonymousId")
+
+    def timestamp(self) -> str | None:
+        """Return the item's time in the fixed form, None if it is to have the time of receipt."""
+        for name in ("timestamp", "originalTimestamp"):
+            value = self._members.get(name, _NULL)
+            if value != _NULL:
+                time, warnings = item_time(value, name)
+                self.warnings += warnings
+                return None if time is None else format_time(time)
+        return None
+
+    def sent_at(self) -> str | None:
+        """Return `sentAt` in the fixed form, None if it is missing or, with a warning, if it corrects no clock."""
+        value = self._members.get("sentAt", _NULL)
+        if value == _NULL:
+            return None
+        time, warnings = sent_time(value)
+        self.warnings += warnings
+        return None if time is None else format_time(time)
+
+    def object(self, name: str) -> Raw:
+        """Return the object field *name* as raw JSON, or `ABSENT` if it is missing or null."""
+        value = self._members.get(name, ABSENT)
+        match bytes(value)[:1]:
+            case b"" | b"n":
+                return ABSENT
+            case b"[" if is_empty_array(value):
+                self.warnings.append(ItemWarning(WarningCode.EMPTY_ARRAY_AS_OBJECT, name))
+                return _EMPTY_OBJECT
+            case b"{":
+                quoted, warnings = quote_large_numbers(bytes(value), name)
+                self.warnings += warnings
+                return Raw(quoted) if warnings else value
+            case _:
+                raise ValidationError(Code.INVALID_TYPE, f"`{name}` must be an object.", name)
+
+    def batch_object(self, name: str) -> Raw:
+        """Return the object field *name* beside the items; one that is no object is left out with a warning."""
+        value = self._members[name]
+        try:
+            if nests_deeper(without_strings(bytes(value)), MAX_DEPTH):
+                raise _too_deep(name)
+            strict, warnings = repair_json(bytes(value), name)
+            self._members[name] = Raw(strict)
+            self.warnings += warnings
+            return self.object(name)
+        except ValidationError:
+            self.warnings.append(ItemWarning(WarningCode.FIELD_IGNORED, name))
+            return ABSENT
+
+    def _id_text(self, name: str) -> str | None:
+        value = self._members.get(name)
+        number = None if value is None else decimal_text(value, name)
+        if number is None:
+            return self.text(name)
+        self.warnings.append(ItemWarning(WarningCode.NUMBER_AS_ID, name))
+        return number
 
 
 def too_large(what: str, size_bytes: int, limit_bytes: int) -> ValidationError:
@@ -166,33 +227,46 @@ def _find_leniently(content: bytes) -> str | None:
 
 
 _FIELDS = frozenset(WireItem.__struct_encode_fields__)
+_PATH = re.compile(rf"\.(?:{'|'.join(_FIELDS)})(?:[.\[]|$)")
+"""A path in a field that is stored."""
 
 
-def _read_members(content: bytes) -> dict[str, Raw]:
+def _read_members(content: bytes) -> tuple[dict[str, Raw], list[ItemWarning]]:
+    """Return the members of an item as strict JSON, and the warnings about those that are stored."""
     if exceeds_parser(content):
         raise _too_deep(None)
+    warnings: list[ItemWarning] = []
+    if not _is_strict(content):
+        content, warnings = repair_json(content, "")
     try:
-        return _members.decode(content)
+        members = _members.decode(content)
     except msgspec.ValidationError:
         raise ValidationError(Code.INVALID_ITEM) from None
+    return members, [ItemWarning(each.code, each.field[1:]) for each in warnings if _PATH.match(each.field)]
+
+
+def _is_strict(content: bytes) -> bool:
+    try:
+        _strict.decode(content)
     except msgspec.DecodeError:
-        raise _diagnose(content, None) from None
+        return False
+    return True
 
 
-def _read_type(members: dict[str, Raw]) -> ItemType:
-    match read_text(members, "type"):
+def _stored_type(text: str | None) -> ItemType:
+    """Return *text* if it is a type that is stored; raise `ValidationError` otherwise."""
+    match text:
+        case "track" | "identify":
+            return text
         case None:
             raise ValidationError(Code.TYPE_REQUIRED, field="type")
-        case "track":
-            return "track"
-        case "identify":
-            return "identify"
-        case _:
+        case _ if text in _NOT_STORED:
             raise ValidationError(Code.UNSUPPORTED_TYPE, field="type")
+        case _:
+            raise ValidationError(Code.UNKNOWN_TYPE, field="type")
 
 
-def _read_id(members: dict[str, Raw], name: str, required: Code | None = None) -> str | None:
-    text = read_text(members, name)
+def _checked_id(text: str | None, name: str, required: Code | None) -> str | None:
     if text is None and required is None:
         return None
     if not text or text.isspace():
@@ -211,51 +285,13 @@ def _without_nul(text: str | None, name: str) -> str | None:
     return text
 
 
-def _read_timestamp(members: dict[str, Raw]) -> str | None:
-    for name in ("timestamp", "originalTimestamp"):
-        try:
-            text = read_text(members, name)
-            if text is not None:
-                parse_time(text)
-                return text
-        except ValueError:
-            message = f"`{name}` must be an ISO 8601 date or date-time between 1970 and 2261."
-            raise ValidationError(Code.INVALID_TIMESTAMP, message, name) from None
-    return None
-
-
-def _check_values(members: dict[str, Raw]) -> None:
-    """Raise the error of a value that breaks a rule. All values are searched at once; on a fault, each field is."""
-    fault = _find_fault(b"[" + b",".join(members.values()) + b"]", ITEM_DEPTH, None)
-    if fault is not None:
-        named = (_find_fault(bytes(value), MAX_DEPTH, name) for name, value in members.items() if name in _FIELDS)
-        raise next(filter(None, named), fault)
-
-
-def _find_fault(value: bytes, max_depth: int, name: str | None) -> ValidationError | None:
-    """Return the error of JSON text that nests too deep or has a number out of range, otherwise None."""
-    outside = without_strings(value)
-    if nests_deeper(outside, max_depth):
-        return _too_deep(name)
-    if not may_have_large_number(outside):
-        return None
-    if has_large_integer(outside):
-        message = "Integers must fit in 64 bits. Send larger ones as strings."
-    elif has_large_float(outside):
-        message = "Numbers must be finite in double precision."
-    else:
-        return None
-    return ValidationError(Code.INVALID_NUMBER, message, name)
-
-
-def _diagnose(value: bytes, name: str | None) -> ValidationError:
-    """Return why the strict decoder rejects *value*, which `gateway.ingest.lenient_json` has accepted."""
-    if (fault := _find_fault(value, ITEM_DEPTH, name)) is not None:
-        return fault
-    if (constant := _CONSTANT.search(without_strings(value))) is not None:
-        message = f"{constant[0].decode()} is not a JSON number. Send null instead."
-        return ValidationError(Code.INVALID_NUMBER, message, name)
-    return ValidationError(Code.INVALID_UNICODE, field=name)
+def _check_depth(members: dict[str, Raw]) -> None:
+    """Raise the error of a value that nests too deep. All values are searched at once; on a fault, each field is."""
+    if nests_deeper(without_strings(b"[" + b",".join(members.values()) + b"]"), ITEM_DEPTH):
+        for name, value in members.items():
+            if name in _FIELDS and nests_deeper(without_strings(bytes(value)), MAX_DEPTH):
+                raise _too_deep(name)
+        raise _too_deep(None)
 
 
 def _too_deep(name: str | None) -> ValidationError:

@@ -20,7 +20,7 @@ from processors.engine.stage import SourceRecord
 from processors.rejected import RejectedRecord, RejectionCode
 from processors.sink.null_keys import null_keys, null_keys_of_members
 from schemas.clickhouse import Table
-from schemas.items import EMPTY_OBJECT, Track
+from schemas.items import EMPTY_OBJECT, ItemWarning, Track
 from schemas.persons import decode_person
 from schemas.records import InvalidRecordError, decode_item, source_offset_of
 
@@ -43,6 +43,7 @@ class ItemRow(msgspec.Struct, array_like=True, gc=False):
     anonymous_id: str | None
     context: str
     integrations: str
+    warnings: Sequence[ItemWarning]
     log: int
     partition: int
     source_offset: int
@@ -165,16 +166,17 @@ def item_rows(records: Iterable[SourceRecord], log: int, partition: int) -> Rows
             rows.events.append(
                 EventRow(
                     item.project_id, item.message_id, item.user_id, item.timestamp, item.received_at,
-                    item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations, log,
-                    partition, source_offset, item.event, item.properties, null_keys(item.properties),
+                    item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations,
+                    item.warnings, log, partition, source_offset, item.event, item.properties,
+                    null_keys(item.properties),
                 )
             )  # fmt: skip
         else:
             rows.identifies.append(
                 IdentifyRow(
                     item.project_id, item.message_id, item.user_id, item.timestamp, item.received_at,
-                    item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations, log,
-                    partition, source_offset, item.traits, null_keys(item.traits),
+                    item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations,
+                    item.warnings, log, partition, source_offset, item.traits, null_keys(item.traits),
                 )
             )  # fmt: skip
     return rows

@@ -13,6 +13,7 @@ CREATE TABLE IF NOT EXISTS identifies
     anonymous_id Nullable(String) COMMENT 'anonymousId as sent',
     context String COMMENT 'JSON text' CODEC(ZSTD(1)),
     integrations String COMMENT 'JSON text' CODEC(ZSTD(1)),
+    _warnings Array(Tuple(code LowCardinality(String), field String, sent String)) COMMENT 'What the gateway changed',
     _log UInt16 COMMENT 'Log of the source offset: a row of _logs',
     _partition UInt32 COMMENT 'Partition of the item on items.v1',
     _origin UInt64 COMMENT 'Source offset: offset of the item on items.v1' CODEC(Delta, ZSTD(1)),

@@ -33,6 +33,7 @@ _ITEM = (
     ("anonymous_id", "Nullable(String)"),
     ("context", "String"),
     ("integrations", "String"),
+    ("_warnings", "Array(Tuple(code String, field String, sent String))"),
     ("_log", "UInt16"),
     ("_partition", "UInt32"),
     ("_origin", "UInt64"),

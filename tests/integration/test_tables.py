@@ -275,4 +275,5 @@ def test_example_items_are_read_as_sent(client: ClickHouse) -> None:
             assert time_of(row[column]) == item.get(name)
         assert json.loads(row["context"]) == item.get("context", {})
         assert json.loads(row["integrations"]) == item.get("integrations", {})
+        assert row["_warnings"] == [{"sent": "", **warning} for warning in item.get("warnings", [])]
         assert row["values"] == visible(item.get("properties", item.get("traits", {})))

@@ -22,13 +22,25 @@ HTTP, SQL, CONSUMERS = page("docs/http.md"), page("docs/sql.md"), page("docs/con
 OPENAPI = json.loads((ROOT / "schemas" / "openapi.json").read_text())["components"]["schemas"]
 TABLES_TEST = (ROOT / "tests" / "integration" / "test_tables.py").read_text()
 
-FIELDS = {field.encode_name: field.name for kind in (Track, Identify) for field in msgspec.structs.fields(kind)}
+COLUMNS = {"warnings": "_warnings"}
+"""Columns whose name is not that of their field."""
+FIELDS = {
+    field.encode_name: COLUMNS.get(field.name, field.name)
+    for kind in (Track, Identify)
+    for field in msgspec.structs.fields(kind)
+}
 """The column of each field of an item on `items.v1`."""
-COMMON = {field.encode_name: field.name for field in msgspec.structs.fields(ItemFields)}
+COMMON = {field.encode_name: COLUMNS.get(field.name, field.name) for field in msgspec.structs.fields(ItemFields)}
 """The same, of the fields that both types have."""
-GIVEN = {"projectId", "receivedAt", "originalTimestamp"}
+GIVEN = {"projectId", "receivedAt", "originalTimestamp", "warnings"}
 """Fields that the gateway sets."""
 SENT = FIELDS.keys() - GIVEN
+
+
+def column(field: str) -> str:
+    """Return the column of *field* of an item or a row."""
+    return COLUMNS.get(field, field)
+
 
 _COLUMN = re.compile(r"^    (\w+) (.+?)(?: COMMENT| CODEC|,?$)", re.MULTILINE)
 _ADDED = re.compile(r"ADD COLUMN(?: IF NOT EXISTS)? (\w+) (.+?)(?: DEFAULT| COMMENT| CODEC| AFTER|,|$)", re.MULTILINE)
@@ -55,8 +67,8 @@ BY_COLUMN: Mapping[str, set[str]] = {
     "the migrations in schemas/clickhouse": columns(DDL, "events").keys() | columns(DDL, "identifies").keys(),
     "docs/sql.md": {*SQL.names("`events`"), *SQL.names("`identifies`")},
     "schemas/clickhouse/__init__.py": {name for table in (EVENTS, IDENTIFIES) for name, _ in table.columns},
-    "processors/sink/rows.py": {*EventRow.__struct_fields__, *IdentifyRow.__struct_fields__},
-    "tests/unit/processors/sink/test_rows.py": {*FULL, *CONTEXT, "event", "properties", "traits"},
+    "processors/sink/rows.py": {*map(column, (*EventRow.__struct_fields__, *IdentifyRow.__struct_fields__))},
+    "tests/unit/processors/sink/test_rows.py": {*map(column, (*FULL, *CONTEXT)), "event", "properties", "traits"},
 }
 BY_SENT_NAME: Mapping[str, set[str]] = {
     "gateway/ingest/rules.py": set(WireItem.__struct_encode_fields__),
@@ -87,7 +99,7 @@ def test_items_and_rows_have_one_order() -> None:
     written = [(EVENTS, EventRow), (IDENTIFIES, IdentifyRow), (PERSONS, PersonRow)]
     for table, row in written:
         kept = next(name for name, _ in table.columns if name.endswith("_null_keys"))
-        renamed = {"log": "_log", "partition": "_partition", "source_offset": "_origin", "null_keys": kept}
+        renamed = {**COLUMNS, "log": "_log", "partition": "_partition", "source_offset": "_origin", "null_keys": kept}
         assert [renamed.get(name, name) for name in row.__struct_fields__] == [name for name, _ in table.columns]
     renamed = {"first_offset": "first_origin", "log": "_log", "partition": "_partition", "source_offset": "_origin"}
     assert [renamed.get(name, name) for name in DuplicateRow.__struct_fields__] == [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.times import DAY, SECOND, Clock, Times, clock_shift, correct, format_time, parse_time
+from schemas.times import DAY, EARLIEST, SECOND, Clock, Times, clock_shift, correct, format_time, parse_time
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = 9_214_646_400 * SECOND - 1
@@ -42,8 +42,8 @@ def micros(moment: datetime) -> int:
         ("2026-01-31T23:59:58+0200", "2026-01-31T21:59:58.000000Z"),
         ("2026-01-31T23:59:58-02", "2026-02-01T01:59:58.000000Z"),
         ("2024-02-29T00:00:00.000Z", "2024-02-29T00:00:00.000000Z"),
-        ("1970-01-01T00:00:00.000Z", "1970-01-01T00:00:00.000000Z"),
-        ("1969-12-31T23:00:00-02:00", "1970-01-01T01:00:00.000000Z"),
+        ("1971-01-01T00:00:00.000Z", "1971-01-01T00:00:00.000000Z"),
+        ("1970-12-31T23:00:00-02:00", "1971-01-01T01:00:00.000000Z"),
         ("2261-12-31T23:59:59.999999Z", "2261-12-31T23:59:59.999999Z"),
     ],
 )
@@ -175,15 +175,15 @@ def clock_agrees(at: int, form: tuple[int, str], sent_at: int | None, received_a
     return Clock.of(sent_at, received_at).read(text) == (format_time(times.original or 0), format_time(times.corrected))
 
 
-@given(st.integers(DAY, LAST - DAY), forms, st.none() | st.integers(0, LAST), st.integers(0, LAST - DAY))
-@example(DAY, (3, "Z"), 2 * DAY + 1, DAY)
+@given(st.integers(EARLIEST + DAY, LAST - DAY), forms, st.none() | st.integers(0, LAST), st.integers(0, LAST - DAY))
+@example(EARLIEST + DAY, (3, "Z"), EARLIEST + 2 * DAY + 1, EARLIEST + DAY)
 @example(NOON + DAY, (6, "Z"), NOON, NOON)
 @example(NOON + DAY, (6, "Z"), NOON - 1, NOON)
 def test_clock_agrees_with_correct(at: int, form: tuple[int, str], sent_at: int | None, received_at: int) -> None:
     assert clock_agrees(at, form, sent_at, received_at)
 
 
-@given(st.integers(2 * DAY, LAST - 3 * DAY), st.integers(-DAY, DAY), st.integers(-DAY, 2 * DAY), forms)
+@given(st.integers(EARLIEST + 2 * DAY, LAST - 3 * DAY), st.integers(-DAY, DAY), st.integers(-DAY, 2 * DAY), forms)
 @example(NOON, 999_999, 999_999, (3, "Z"))
 @example(NOON, -1, 0, (6, "Z"))
 def test_clock_less_than_a_day_off_agrees_with_correct(
@@ -192,5 +192,10 @@ def test_clock_less_than_a_day_off_agrees_with_correct(
     assert clock_agrees(received_at + ahead, form, received_at + off, received_at)
 
 
-def test_clock_keeps_times_that_correction_moves_before_1970() -> None:
-    assert Clock.of(9, 0).read("1970-01-01T00:00:00.000005Z") == ("1970-01-01T00:00:00.000005Z",) * 2
+def test_clock_moves_times_to_before_1971_but_reads_none_of_them() -> None:
+    clock = Clock.of(EARLIEST + 9, EARLIEST)
+
+    assert clock.read("1971-01-01T00:00:00.000005Z") == ("1971-01-01T00:00:00.000005Z", "1970-12-31T23:59:59.999996Z")
+    for text in ("1970-12-31T23:59:59.999Z", "1970-12-31T23:59:59.999999Z", "1970-01-01", "1970-12-31T23:59:59"):
+        with pytest.raises(ValueError, match="1971"):
+            clock.read(text)

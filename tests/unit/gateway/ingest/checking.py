@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.ingest.envelope import DEFAULT_LIMITS, Limits, parse_envelope
 from gateway.ingest.rejections import RejectedItem
-from gateway.ingest.rules import ItemType
+from gateway.ingest.rules import PathType
 from gateway.ingest.validate import BatchResult, validate_items
 from schemas.items import Item
 from schemas.times import parse_time
@@ -17,7 +17,7 @@ NOON_TEXT = "2026-01-31T12:00:00.000000Z"
 VALID = '{"type":"track","userId":"u","event":"e","messageId":"m"}'
 
 
-def check(body: str | bytes, *, item_type: ItemType | None = None, limits: Limits = DEFAULT_LIMITS) -> BatchResult:
+def check(body: str | bytes, *, item_type: PathType | None = None, limits: Limits = DEFAULT_LIMITS) -> BatchResult:
     raw = body.encode() if isinstance(body, str) else body
     envelope = parse_envelope(raw, item_type=item_type, limits=limits)
     return validate_items(envelope, project_id="p", received_at=NOON, limits=limits)

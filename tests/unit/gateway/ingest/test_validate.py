@@ -8,7 +8,7 @@ import pytest
 
 from gateway.ingest.envelope import Limits, parse_envelope
 from gateway.ingest.rejections import Code
-from gateway.ingest.rules import ItemType
+from gateway.ingest.rules import PathType
 from gateway.ingest.validate import validate_items
 from schemas.items import Identify, Track
 from tests.unit.gateway.ingest.checking import (
@@ -105,7 +105,7 @@ def test_originaltimestamp_is_used_without_a_timestamp() -> None:
 
 
 @pytest.mark.parametrize("item_type", ["track", "identify"])
-def test_path_determines_the_type_of_a_single_item(item_type: ItemType) -> None:
+def test_path_determines_the_type_of_a_single_item(item_type: PathType) -> None:
     body = '  {"writeKey":"w","type":"page","userId":"u","event":"e","sentAt":"2026-01-31","context":{"a":1}}\n'
     item = accepted(check(body, item_type=item_type))
 
@@ -115,10 +115,10 @@ def test_path_determines_the_type_of_a_single_item(item_type: ItemType) -> None:
 
 
 def test_rejected_single_item_keeps_its_text() -> None:
-    item = rejected(check('\n{"writeKey":"w","messageId":"m","userId":"u","event":"e","p":NaN} ', item_type="track"))
+    item = rejected(check('\n{"writeKey":"w","messageId":"m","userId":"u","event":5,"p":NaN} ', item_type="track"))
 
-    assert (item.index, item.code, item.message_id) == (0, Code.INVALID_NUMBER, "m")
-    assert item.content == b'{"writeKey":"w","messageId":"m","userId":"u","event":"e","p":NaN}'
+    assert (item.index, item.code, item.message_id) == (0, Code.INVALID_TYPE, "m")
+    assert item.content == b'{"writeKey":"w","messageId":"m","userId":"u","event":5,"p":NaN}'
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_rejected_item_that_cannot_be_parsed_has_no_messageid() -> None:
 CLIENT_TIME = '{"type":"track","userId":"u","event":"e","timestamp":"2026-01-31T11:00:00Z"}'
 
 
-def derived(body: str, project_id: str = "p", item_type: ItemType | None = None) -> list[str]:
+def derived(body: str, project_id: str = "p", item_type: PathType | None = None) -> list[str]:
     envelope = parse_envelope(body.encode(), item_type=item_type)
     result = validate_items(envelope, project_id=project_id, received_at=NOON, limits=Limits())
     return [item.message_id for item in result.accepted]

@@ -12,7 +12,7 @@ from msgspec import Raw
 from processors.sink import rows as rows_module
 from processors.sink.rows import Block, Row, blocks, item_rows, person_rows
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, Table
-from schemas.items import Identify, Track
+from schemas.items import Identify, ItemWarning, Track
 from schemas.persons import encode_person, fold
 from tests.support.records import SlimRecord, event_read, identify, track
 
@@ -26,7 +26,11 @@ FULL: dict[str, Any] = {
     "sent_at": "2026-01-31T11:00:02.123000Z",
     "anonymous_id": "a-1",
 }
-CONTEXT: dict[str, Any] = {"context": Raw(b'{"ip":"::1"}'), "integrations": Raw(b'{"All":true}')}
+CONTEXT: dict[str, Any] = {
+    "context": Raw(b'{"ip":"::1"}'),
+    "integrations": Raw(b'{"All":true}'),
+    "warnings": (ItemWarning("number_as_id", "userId"),),
+}
 
 
 def lines(table: Table, rows: list[Row]) -> list[dict[str, Any]]:
@@ -65,6 +69,7 @@ def test_track_becomes_this_row() -> None:
             "properties_null_keys": ["`; DROP.y%2Ez"],
             "context": '{"ip":"::1"}',
             "integrations": '{"All":true}',
+            "_warnings": [{"code": "number_as_id", "field": "userId"}],
             "_log": 1,
             "_partition": 3,
             "_origin": 123,
@@ -85,6 +90,7 @@ def test_identify_becomes_this_row() -> None:
             "traits_null_keys": ["gone"],
             "context": '{"ip":"::1"}',
             "integrations": '{"All":true}',
+            "_warnings": [{"code": "number_as_id", "field": "userId"}],
             "_log": 1,
             "_partition": 3,
             "_origin": 123,
