@@ -15,13 +15,14 @@ from aiohttp import web
 
 from gateway.admission import LoopThrottle, MemoryBudget, ProjectRates, ProjectShares, Reservation
 from gateway.errors import ProjectDisabledError, UnauthorizedError
+from gateway.http.request_id import REQUEST_ID
 from gateway.http.responses import batch_response
 from gateway.http.time_share import TimeShare
 from gateway.http.unauthenticated import UnauthenticatedRequests
 from gateway.ingest.body import BodyLimits, read_body
 from gateway.ingest.envelope import Limits, parse_envelope
 from gateway.ingest.rejections import RejectedItem
-from gateway.ingest.rules import ItemType
+from gateway.ingest.rules import PathType
 from gateway.ingest.validate import BatchResult, validate_items
 from gateway.kafka.publisher import Publisher
 from gateway.metrics import GatewayMetrics
@@ -62,6 +63,8 @@ class _Published(NamedTuple):
     response: web.Response
     accepted: int
     rejected: Mapping[str, int]
+    warnings: Mapping[str, int]
+    project_id: str
     acknowledged: Awaitable[None]
     reservation: Reservation
     """Its share is held until the acknowledgement."""
@@ -98,7 +101,7 @@ class IngestHandler:
         """Bytes of request bodies and unacknowledged records in memory."""
         return self._budget.reserved_bytes + self._unauthenticated.budget.reserved_bytes
 
-    async def handle(self, request: web.Request, item_type: ItemType | None = None) -> web.Response:
+    async def handle(self, request: web.Request, item_type: PathType | None = None) -> web.Response:
         """Ingest the items of the body's `batch`, or the body as one item of *item_type*."""
         started = time.perf_counter()
         published = await self._publish(request, item_type)
@@ -109,10 +112,12 @@ class IngestHandler:
         self._metrics.accepted_items.inc(published.accepted)
         for code, count in published.rejected.items():
             self._metrics.rejected_items.labels(code).inc(count)
+        for code, count in published.warnings.items():
+            self._metrics.warnings.labels(published.project_id, code).inc(count)
         self._metrics.request_seconds.observe(time.perf_counter() - started)
         return published.response
 
-    async def _publish(self, request: web.Request, item_type: ItemType | None) -> _Published:
+    async def _publish(self, request: web.Request, item_type: PathType | None) -> _Published:
         body = None
         header_token = token = read_token(request.headers)
         if token is None:
@@ -140,7 +145,7 @@ class IngestHandler:
         reservation.release_memory()
         return published
 
-    def _process(self, received: _Received, request: web.Request, item_type: ItemType | None) -> _Published:
+    def _process(self, received: _Received, request: web.Request, item_type: PathType | None) -> _Published:
         """Validate the body and hand its records to the publisher."""
         project, body, header_token, reservation = received
         reservation.check_share()
@@ -152,15 +157,18 @@ class IngestHandler:
         self._spend_rate(project, envelope.count)
         result = validate_items(envelope, project_id=project.id, received_at=received_at, limits=self._limits)
         verbose = request.query_string == "" or request.query.get("verbose") != "0"
-        response = batch_response(result, verbose=verbose)
+        request_id = request[REQUEST_ID]
+        response = batch_response(result, verbose=verbose, request_id=request_id)
         charged_before = self._budget.reserved_bytes
-        acknowledged = self._publisher.publish(self._records(project.id, result, received_at))
+        acknowledged = self._publisher.publish(self._records(project.id, result, received_at, request_id))
         # The publisher charges the bytes of the records before it returns.
         reservation.cover(self._budget.reserved_bytes - charged_before)
         return _Published(
             response=response,
             accepted=len(result.accepted),
             rejected=Counter(rejected.code for rejected in result.rejected) if result.rejected else {},
+            warnings=_warnings(result) if result.has_warnings else {},
+            project_id=project.id,
             acknowledged=acknowledged,
             reservation=reservation,
         )
@@ -181,13 +189,21 @@ class IngestHandler:
             raise ProjectDisabledError
         return project
 
-    def _records(self, project_id: str, result: BatchResult, received_at: int) -> dict[str, list[KeyValue]]:
+    def _records(
+        self, project_id: str, result: BatchResult, received_at: int, request_id: str
+    ) -> dict[str, list[KeyValue]]:
         """Return the records of accepted and rejected items: a reply reports only what is stored durably."""
         records = {self._topics.items: keyed_items(project_id, result.accepted)}
         if result.rejected:
             rejected_at = format_time(received_at)
-            records[self._topics.rejected] = [_rejection(project_id, item, rejected_at) for item in result.rejected]
+            records[self._topics.rejected] = [
+                _rejection(project_id, item, rejected_at, request_id) for item in result.rejected
+            ]
         return records
+
+
+def _warnings(result: BatchResult) -> Counter[str]:
+    return Counter(warning.code for item in result.accepted for warning in item.warnings)
 
 
 def project_share(settings: GatewaySettings) -> int:
@@ -195,7 +211,9 @@ def project_share(settings: GatewaySettings) -> int:
     return max(settings.in_flight_limit_bytes // 2, settings.wire_limit_bytes + settings.body_limit_bytes)
 
 
-def _rejection(project_id: str, item: RejectedItem, rejected_at: str) -> KeyValue:
-    rejection = Rejection(project_id, "gateway", item.code, item.message, rejected_at, item.field, item.message_id)
+def _rejection(project_id: str, item: RejectedItem, rejected_at: str, request_id: str) -> KeyValue:
+    rejection = Rejection(
+        project_id, "gateway", item.code, item.message, rejected_at, item.field, item.message_id, request_id
+    )
     record = rejection_record(rejection, item.content)
     return record.key, record.value

@@ -8,17 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from gateway.ingest.rules import ItemType
+from gateway.ingest.rules import PathType
 
 BATCH_PATH = "/event/batch"
 
-_NAMES: dict[str, ItemType | None] = {
+_NAMES: dict[str, PathType | None] = {
     **dict.fromkeys(("batch", "import", "b")),
     **dict.fromkeys(("track", "t"), "track"),
     **dict.fromkeys(("identify", "i"), "identify"),
+    **dict.fromkeys(("page", "p"), "page"),
+    **dict.fromkeys(("screen", "s"), "screen"),
+    **dict.fromkeys(("group", "g"), "group"),
+    **dict.fromkeys(("alias", "a"), "alias"),
 }
 
-INGEST_PATHS: dict[str, ItemType | None] = {
+INGEST_PATHS: dict[str, PathType | None] = {
     BATCH_PATH: None,
     **{f"/v1/{name}": kind for name, kind in _NAMES.items()},
     **{f"/{name}": kind for name, kind in _NAMES.items()},
@@ -30,7 +34,7 @@ _NAME = re.compile(f"/({'|'.join(_BY_NAME)})")
 _SLASHES = re.compile("//+")
 _LONGEST = 64
 """Characters of a path that is compared to the known ones."""
-_EXAMPLES: dict[ItemType | None, str] = {
+_EXAMPLES: dict[PathType | None, str] = {
     None: '{"batch": [{"type": "track", "userId": "ada", "event": "Signed Up"}]}',
     "track": '{"userId": "ada", "event": "Signed Up"}',
     "identify": '{"userId": "ada", "traits": {"plan": "pro"}}',

@@ -21,7 +21,7 @@ from tests.unit.gateway.ingest.test_examples import EXAMPLES
 
 DOCUMENT: dict[str, Any] = json.loads(files("schemas").joinpath("openapi.json").read_bytes())
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
-SET_BY_THE_GATEWAY = {"projectId", "receivedAt", "originalTimestamp"}
+SET_BY_THE_GATEWAY = {"projectId", "receivedAt", "originalTimestamp", "warnings"}
 BODY_CODES = {
     Code.INVALID_ENCODING,
     Code.NOT_AN_OBJECT,
@@ -30,6 +30,7 @@ BODY_CODES = {
     Code.BATCH_EMPTY,
     Code.TOO_MANY_ITEMS,
     Code.TOO_COMPLEX,
+    Code.INVALID_UNICODE,
 }
 """Codes that no item has."""
 

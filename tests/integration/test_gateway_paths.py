@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.http.paths import INGEST_PATHS
-from tests.integration.served import Answer, Served, serving, track
+from tests.integration.served import REJECTED, Answer, Served, serving, track
 
 BATCHES = [path for path, kind in INGEST_PATHS.items() if kind is None]
+NOT_STORED = {path: kind for path, kind in INGEST_PATHS.items() if kind in {"page", "screen", "group", "alias"}}
 BODY = {"batch": [track(messageId="m-1")]}
 
 
@@ -20,7 +21,23 @@ async def gateway() -> AsyncIterator[Served]:
 
 
 def test_paths_are_those_of_the_libraries() -> None:
-    names = ("batch", "import", "b", "track", "t", "identify", "i")
+    names = (
+        "batch",
+        "import",
+        "b",
+        "track",
+        "t",
+        "identify",
+        "i",
+        "page",
+        "p",
+        "screen",
+        "s",
+        "group",
+        "g",
+        "alias",
+        "a",
+    )
 
     assert set(INGEST_PATHS) == {"/event/batch"} | {f"{version}/{name}" for name in names for version in ("/v1", "")}
 
@@ -45,6 +62,24 @@ async def test_query_is_kept_when_slashes_are_ignored(gateway: Served) -> None:
     answer = await gateway.post("/event/batch/?verbose=0", BODY)
 
     assert answer.json == {"success": True, "accepted": 1, "rejected": 0}
+
+
+@pytest.mark.parametrize(("path", "kind"), NOT_STORED.items())
+async def test_single_item_of_a_type_that_is_not_stored_is_a_200(gateway: Served, path: str, kind: str) -> None:
+    answer = await gateway.post(path, {"userId": "u", "name": kind, "messageId": "m-1"})
+
+    assert answer.status == 200
+    assert (answer.json["accepted"], answer.json["rejected"]) == (0, 1)
+    assert (answer.json["items"][0]["code"], answer.json["items"][0]["messageId"]) == ("unsupported_type", "m-1")
+    assert [item["code"] for item in gateway.written(REJECTED)] == ["unsupported_type"]
+
+
+async def test_batch_of_types_that_are_not_stored_is_a_200(gateway: Served) -> None:
+    answer = await gateway.post("/v1/batch", {"batch": [{"type": "page", "userId": "u", "name": "Home"}] * 20})
+
+    assert answer.status == 200
+    assert (answer.json["accepted"], answer.json["rejected"]) == (0, 20)
+    assert len(gateway.written(REJECTED)) == 20
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The ID of a request: in every response, in errors and in the log."""
+"""The ID of a request: in every response, in errors, in the log and on `rejected.v1`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.settings import GatewaySettings
-from tests.integration.served import BEARER, Answer, Served, serving, track
+from tests.integration.served import BEARER, REJECTED, Answer, Served, serving, track
 
 HEADER = "X-Request-Id"
 
@@ -23,11 +23,13 @@ async def responses(gateway: Served, headers: dict[str, str]) -> list[Answer]:
     origin = {"Origin": "https://a.example"}
     return [
         await gateway.post("/b", {"batch": [track()]}, headers=BEARER | headers),
+        await gateway.post("/b", {"batch": [{"type": "page", "userId": "u"}]}, headers=BEARER | headers),
+        await gateway.post("/b", {"batch": [7]}, headers=BEARER | headers),
         await gateway.post("/b", b"{", headers=BEARER | headers),
         await gateway.post("/b", {"batch": [track()]}, headers=headers),
         await gateway.post("/b", {"batch": [track()]}, headers=BEARER | {"Expect": "more"} | headers),
         await gateway.post("/b", None, headers=origin | headers, method="OPTIONS"),
-        await gateway.post("/b", None, headers=headers, method="OPTIONS"),
+        await gateway.post("/b/", None, headers=headers, method="OPTIONS"),
         await gateway.post("/nothing", None, headers=headers),
         await gateway.post("/b", None, headers=headers, method="GET"),
         await gateway.post("/health/live", None, headers=headers, method="GET"),
@@ -41,7 +43,7 @@ async def test_every_response_has_an_id_of_its_own_that_errors_repeat(gateway: S
     answers = await responses(gateway, {})
     ids = [answer.headers[HEADER] for answer in answers]
 
-    assert [answer.status for answer in answers] == [200, 400, 401, 417, 204, 403, 404, 405, *[200] * 4]
+    assert [answer.status for answer in answers] == [200, 200, 400, 400, 401, 417, 204, 403, 404, 405, *[200] * 4]
     assert len(set(ids)) == len(ids)
     for answer in answers:
         if answer.status >= 400:
@@ -64,6 +66,15 @@ async def test_malformed_http_has_an_id(gateway: Served) -> None:
 
     [line] = [line for line in reply.split(b"\r\n") if line.startswith(b"X-Request-Id: ")]
     assert line.partition(b": ")[2] in reply.partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize(("given", "kept"), [("trace-1", True), ("two words", False), ("x" * 129, False)])
+async def test_rejected_items_have_the_id_of_their_request(gateway: Served, given: str, *, kept: bool) -> None:
+    answer = await gateway.post("/b", {"batch": [track(), 7, {"type": "page"}]}, headers=BEARER | {HEADER: given})
+
+    request_id = answer.headers[HEADER]
+    assert (request_id == given) == kept
+    assert [item["requestId"] for item in gateway.written(REJECTED)] == [request_id] * 2
 
 
 async def test_unexpected_error_is_logged_with_the_id(
