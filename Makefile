@@ -9,12 +9,13 @@ PYTEST := $(BIN)/pytest -q -n $(PYTEST_WORKERS) --no-loadscope-reorder
 PRODUCT := gateway processors schemas deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test faults hostile bench lint format lock
+.PHONY: help run check test sdk faults hostile bench lint format lock
 
 help:
 	@echo "make run      start the whole pipeline on this machine"
 	@echo "make check    run linters, type checks, unit tests and in-memory contracts: about a minute"
 	@echo "make test     run every check that a merge needs: under ten minutes"
+	@echo "make sdk      send with each unmodified library and print what arrived: a few minutes"
 	@echo "make faults   kill, pause and disconnect each service under load, and count; ONLY=name selects"
 	@echo "make hostile  attack a gateway with malformed, slow and random requests and 10,000 connections"
 	@echo "make bench    measure each stage beside the naive implementation; ONLY=name selects"
@@ -32,6 +33,10 @@ check: lint
 test: lint
 	$(BIN)/python -m tests.support.inspection vulnerabilities
 	$(PYTEST)
+
+# Needs Go, a JDK and Chromium. `make test` skips the libraries whose tools are missing, except in CI.
+sdk: $(STAMP)
+	$(BIN)/python -m tests.sdk
 
 faults: $(STAMP)
 	$(if $(ONLY),,$(BIN)/pytest -q -m faults)

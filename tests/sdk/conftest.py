@@ -1,9 +1,9 @@
-"""Fixtures of the SDK tests: one pipeline, and every scenario run once, concurrently, by each library."""
+"""Fixtures of the SDK tests: one pipeline, and every scenario and library run once, several at once."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +14,11 @@ import pytest
 from schemas.topics import Topics
 from tests.faults.invariants import wait_until_idle
 from tests.faults.stack import Stack
-from tests.sdk.install import Sdk, SdkReport, node_sdk, python_sdk
+from tests.sdk.install import Sdk, SdkReport
+from tests.sdk.libraries import Machine, installed, libraries
+from tests.sdk.matrix import Outcome, outcomes
 from tests.sdk.proxy import FaultyProxy
+from tests.sdk.runs import GATEWAY, run_all
 from tests.sdk.scenarios import COMPRESSED, RUNS, SCENARIOS, Scenario
 from tests.support import logs
 
@@ -34,18 +37,24 @@ class Run:
 @pytest.fixture(scope="package")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The pipeline, as `make run` starts it."""
-    with Stack(tmp_path_factory.mktemp("sdk"), each=1) as stack:
+    with Stack(tmp_path_factory.mktemp("sdk"), GATEWAY, each=1) as stack:
         yield stack
 
 
 @pytest.fixture(scope="package")
-def sdks() -> dict[str, Sdk]:
-    """Both libraries, by language."""
-    return {sdk.name: sdk for sdk in (python_sdk(), node_sdk())}
+def machine() -> Machine:
+    """What is installed on this machine."""
+    return installed()
 
 
 @pytest.fixture(scope="package")
-def sent(pipeline: Stack, sdks: dict[str, Sdk]) -> dict[tuple[str, str], Run]:
+def sdks(machine: Machine) -> Mapping[str, Sdk]:
+    """The installed libraries, by language."""
+    return machine.sdks
+
+
+@pytest.fixture(scope="package")
+def sent(pipeline: Stack, sdks: Mapping[str, Sdk]) -> dict[tuple[str, str], Run]:
     """Every scenario run by every library; the pipeline has processed all of it."""
 
     def send(sdk: str, name: str, scenario: Scenario) -> tuple[tuple[str, str], Run]:
@@ -71,10 +80,19 @@ def copies(pipeline: Stack, sent: dict[tuple[str, str], Run]) -> Counter[str]:
 
 @pytest.fixture(scope="package")
 def rejected(pipeline: Stack, sent: dict[tuple[str, str], Run]) -> dict[str, dict[str, Any]]:
-    """The rejections, by messageId."""
-    assert sent
+    """The rejections of the scenarios, by messageId."""
+    users = [run.user for run in sent.values()]
     records = logs.read(pipeline.kafka, Topics(pipeline.kafka.topic_prefix).rejected)
-    rejections = [orjson.loads(record.value) for record in records]
+    entries = [orjson.loads(record.value) for record in records]
+    rejections = [entry for entry in entries if any(user in entry["content"] for user in users)]
     by_id = {rejection["messageId"]: rejection for rejection in rejections}
     assert len(by_id) == len(rejections)
     return by_id
+
+
+@pytest.fixture(scope="package")
+def arrived(pipeline: Stack, machine: Machine) -> dict[str, Outcome]:
+    """What became of the items of each library, by its key; the pipeline has processed all of it."""
+    runs = run_all(libraries(), machine, gateway=pipeline.gateways[0], token=pipeline.token)
+    wait_until_idle(pipeline)
+    return {outcome.run.library.key: outcome for outcome in outcomes(pipeline, runs)}

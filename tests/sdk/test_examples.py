@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def addressed(source: str, host: str, key: str) -> str:
 
 
 @pytest.fixture(scope="package")
-def examples(pipeline: Stack, sdks: dict[str, Sdk], tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def examples(pipeline: Stack, sdks: Mapping[str, Sdk], tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """The pipeline after every example program has run."""
     directory = tmp_path_factory.mktemp("examples")
     host, key = pipeline.gateways[0], pipeline.token

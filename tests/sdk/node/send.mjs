@@ -34,7 +34,7 @@ const scenario = JSON.parse(await text(process.stdin))
 const analytics = new Analytics({
   host: scenario.host,
   writeKey: scenario.key,
-  httpRequestTimeout: scenario.timeoutSeconds * 1000,
+  httpRequestTimeout: (scenario.timeoutSeconds ?? 15) * 1000,
 })
 const failed = new Set()
 const notSent = []
@@ -43,5 +43,9 @@ analytics.on('error', ({ reason }) => {
   else failed.add(String(reason?.message ?? reason))
 })
 for (const [method, fields] of scenario.calls ?? values(scenario.user)) analytics[method](fields)
+if (scenario.leaving) {
+  await analytics.flush()
+  for (const [method, fields] of scenario.leaving) analytics[method](fields)
+}
 await analytics.closeAndFlush({ timeout: 60_000 })
 console.log(JSON.stringify({ failed: [...failed], notSent }))

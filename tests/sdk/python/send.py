@@ -1,6 +1,7 @@
 """Sends with Segment's unmodified library for Python; runs in the virtual environment of that library.
 
 Reads a scenario from standard input: `host`, `key`, `user`, `calls`, and the options `gzip` and `timeoutSeconds`.
+The calls in `leaving` follow once the library has sent `calls`, and nothing but its end sends them.
 Prints what the library reported: `failed`, a line for each abandoned batch, and `notSent`, one for each rejected call.
 """
 
@@ -67,16 +68,23 @@ def main() -> None:
         scenario["key"],
         host=scenario["host"],
         on_error=note,
-        gzip=scenario["gzip"],
-        timeout=scenario["timeoutSeconds"],
+        gzip=scenario.get("gzip", False),
+        timeout=scenario.get("timeoutSeconds", 15.0),
         upload_interval=0.2,
     )
-    for method, fields in scenario["calls"] or values(scenario["user"]):
-        arguments = {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): fields[name] for name in fields}
-        try:
-            getattr(client, method)(**arguments)
-        except RuntimeError as error:
-            not_sent.append(str(error.args[0]))
+
+    def call(calls: list[Any]) -> None:
+        for method, fields in calls:
+            arguments = {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): fields[name] for name in fields}
+            try:
+                getattr(client, method)(**arguments)
+            except RuntimeError as error:
+                not_sent.append(str(error.args[0]))
+
+    call(scenario["calls"] or values(scenario["user"]))
+    if leaving := scenario.get("leaving"):
+        client.flush()
+        call(leaving)
     client.shutdown()
     print(json.dumps({"failed": failed, "notSent": not_sent}))  # noqa: T201  # it is read by the test
 
