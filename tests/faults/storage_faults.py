@@ -95,7 +95,7 @@ def removing_parts(trial: Trial) -> None:
 
 def _remove_newest_parts(trial: Trial, table: str) -> None:
     stack = trial.stack
-    with stack.held(*stack.services("sink")):
+    with stopped_sinks(stack):
         parts = stack.query(
             f"SELECT path FROM system.parts WHERE active AND table = '{table}' "  # noqa: S608  # our own tables
             "ORDER BY modification_time DESC, max_block_number DESC LIMIT 5"
