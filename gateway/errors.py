@@ -87,6 +87,7 @@ class MalformedBodyError(RequestError):
     """The body is not the JSON that the endpoint expects. No item of it was stored."""
 
     status = 400
+    code: Code
 
     def __init__(self, code: Code, message: str = "") -> None:
         super().__init__(message or code.message)

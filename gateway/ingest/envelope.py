@@ -8,7 +8,7 @@ splits the body.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -113,6 +113,16 @@ _MAX_WRITE_KEY_BYTES = 1024
 _WRITE_KEY = re.compile(rb'"writeKey"[ \t\r\n]*+:[ \t\r\n]*+"([^"\\]{1,256}+)"')
 _MAX_WRITE_KEYS = 8
 
+_FORMS: Mapping[PathType | None, str] = {
+    None: '{"batch": [{"type": "track", "userId": "ada", "event": "Signed Up"}]}',
+    "track": '{"userId": "ada", "event": "Signed Up"}',
+    "identify": '{"userId": "ada", "traits": {"plan": "pro"}}',
+}
+"""Bodies that messages show."""
+_ABOUT_FORM = frozenset(
+    {Code.INVALID_JSON, Code.NOT_AN_OBJECT, Code.BATCH_REQUIRED, Code.BATCH_NOT_AN_ARRAY, Code.BATCH_EMPTY}
+)
+
 _BATCH_DEPTH = ITEM_DEPTH + 2
 """The body's object and the `batch` array contain the items."""
 
@@ -132,6 +142,10 @@ def parse_envelope(body: bytes, *, item_type: PathType | None = None, limits: Li
         raise MalformedBodyError(Code.INVALID_ENCODING) from error
     except ValidationError as error:
         raise MalformedBodyError(error.code, error.message) from error
+    except MalformedBodyError as error:
+        if error.code not in _ABOUT_FORM or item_type not in _FORMS:
+            raise
+        raise MalformedBodyError(error.code, f"{error} Send, for example: {_FORMS[item_type]}") from error
 
 
 def find_write_keys(body: bytes) -> list[str]:

@@ -134,4 +134,6 @@ class _Reader:
             raise self._malformed("Expecting the end of an array or object") from None
 
     def _malformed(self, reason: str) -> MalformedBodyError:
+        if not self._text.strip():
+            return MalformedBodyError(Code.INVALID_JSON, "The body is empty.")
         return MalformedBodyError(Code.INVALID_JSON, f"Invalid JSON at character {self._at}: {reason}.")

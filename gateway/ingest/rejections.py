@@ -28,9 +28,9 @@ class Code(StrEnum):
     INVALID_ENCODING = "invalid_encoding", "The body is not valid UTF-8."
     INVALID_JSON = "invalid_json", "The body is not valid JSON."
     NOT_AN_OBJECT = "not_an_object", "The body must be a JSON object."
-    BATCH_REQUIRED = "batch_required", "`batch` is required. Send an array of items."
+    BATCH_REQUIRED = "batch_required", "`batch` is missing. A single item goes to `/v1/track` or `/v1/identify`."
     BATCH_NOT_AN_ARRAY = "batch_not_an_array", "`batch` must be an array of items."
-    BATCH_EMPTY = "batch_empty", "`batch` must contain at least one item."
+    BATCH_EMPTY = "batch_empty", "`batch` is empty."
     TOO_MANY_ITEMS = "too_many_items", "The batch has too many items."
     TOO_COMPLEX = "too_complex", "The body is not strict JSON and has too many members. Send strict JSON."
 

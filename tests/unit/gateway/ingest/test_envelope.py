@@ -7,6 +7,7 @@ import pytest
 from gateway.errors import MalformedBodyError, TooManyItemsError
 from gateway.ingest.envelope import Limits, find_write_keys, parse_envelope
 from gateway.ingest.rejections import Code
+from gateway.ingest.rules import PathType
 from tests.unit.gateway.ingest.checking import VALID, check, raw
 
 
@@ -47,7 +48,17 @@ def test_malformed_batch_is_rejected_with_its_code(body: bytes, code: Code) -> N
         parse_envelope(body)
 
     assert caught.value.code == code
-    assert str(caught.value).endswith(".")
+    assert str(caught.value).endswith((".", "}"))
+
+
+@pytest.mark.parametrize("item_type", [None, "track", "identify"])
+@pytest.mark.parametrize("body", [b"", b"hello", b"[]", b"'u'"])
+def test_message_about_a_malformed_body_shows_a_body_that_is_accepted(body: bytes, item_type: PathType | None) -> None:
+    with pytest.raises(MalformedBodyError) as caught:
+        parse_envelope(body, item_type=item_type)
+    [_, shown] = str(caught.value).split(" Send, for example: ")
+
+    assert len(check(shown, item_type=item_type).accepted) == 1
 
 
 @pytest.mark.parametrize(
