@@ -15,7 +15,8 @@ from multidict import CIMultiDict
 
 from tests.support.proxy_servers import HttpServer
 
-Fault = Literal["429", "503", "dropped before", "dropped after", "slow"]
+Fault = Literal["429", "503", "dropped before", "dropped after", "slow", "swallowed"]
+"""A swallowed request is answered 200 and not forwarded."""
 
 SLOW_REPLY_SECONDS = 2.5
 """Longer than the timeout of the libraries in these tests."""
@@ -69,6 +70,8 @@ class FaultyProxy(HttpServer):
             self.outcomes.append(fault)
         if fault in {"429", "503"}:
             return await self._error(request, int(fault))
+        if fault == "swallowed":
+            return web.json_response({"success": True})
         if fault == "dropped before":
             return _drop(request)
         response = await self._forward(request, body)

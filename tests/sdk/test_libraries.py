@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.faults.invariants import wait_until_idle
+from tests.faults.stack import Stack
 from tests.sdk.libraries import Library, Machine, libraries
-from tests.sdk.matrix import Outcome
+from tests.sdk.matrix import Outcome, outcomes
+from tests.sdk.runs import run_all
 from tests.sdk.scenarios import PROPERTIES
 
 pytestmark = pytest.mark.timeout(420)
@@ -65,6 +69,18 @@ def test_properties_are_stored_as_the_library_sends_them(outcome: Outcome, libra
     assert len(ordered) == 1
     if library.needs:
         assert ordered == [PROPERTIES]
+
+
+def test_control_swallowed_batch_counts_as_lost(pipeline: Stack, machine: Machine) -> None:
+    (requests,) = [library for library in LIBRARIES if library.name == "requests"]
+    library = replace(requests, name="control", faults=("swallowed",))
+
+    runs = run_all([library], machine, gateway=pipeline.gateways[0], token=pipeline.token)
+    wait_until_idle(pipeline)
+    (outcome,) = outcomes(pipeline, runs)
+
+    assert runs[0].report.failed == []
+    assert (outcome.lost, outcome.rows, outcome.persons) == (library.expected.sent, (), {})
 
 
 def events(outcome: Outcome) -> set[str]:
