@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from operator import attrgetter
 
@@ -67,7 +66,7 @@ def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | N
     return web.Response(body=body, status=status, headers={**_JSON_HEADERS, **headers} if headers else _JSON_HEADERS)
 
 
-def batch_response(result: BatchResult, *, verbose: bool, request_id: str | None = None) -> web.Response:
+def batch_response(result: BatchResult, *, verbose: bool, request_id: str) -> web.Response:
     """Return 200 with the result of each item, or 400 if every item was rejected.
 
     A request whose items are all of types that are not stored is answered 200: libraries send `page` of themselves, and
@@ -100,7 +99,7 @@ def batch_response(result: BatchResult, *, verbose: bool, request_id: str | None
         items=items,
         code=error.code,
         message=str(error),
-        request_id=request_id or new_request_id(),
+        request_id=request_id,
     )
     return json_response(_encode(batch), error.status)
 
@@ -120,11 +119,6 @@ def as_http_error(error: Exception) -> HttpError:
 def error_response(error: HttpError, request_id: str) -> web.Response:
     """Return the response for *error*."""
     return json_response(_encode(_Error(error.code, str(error), request_id)), error.status, error.headers)
-
-
-def new_request_id() -> str:
-    """Return a random ID that links an error response to its log line."""
-    return secrets.token_hex(8)
 
 
 def _accepted(index: int, item: Item) -> _Accepted:

@@ -19,10 +19,11 @@ import msgspec
 from msgspec import Raw
 
 from gateway.errors import MalformedBodyError, TooManyItemsError
+from gateway.ingest.fields import ABSENT, Fields
 from gateway.ingest.json_checks import passes_quick_checks
 from gateway.ingest.lenient_json import split_object
 from gateway.ingest.rejections import Code, ValidationError
-from gateway.ingest.rules import ABSENT, ITEM_DEPTH, Fields, PathType, WireItem
+from gateway.ingest.rules import ITEM_DEPTH, PathType, WireItem
 from schemas.items import ItemWarning
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -47,30 +47,6 @@ _WHOLE_LONG_EXPONENT = re.compile(rb"0e0000*+,")
 _BYTES_PER_EXPONENT = 128
 """Text that pays for one step of the search for whole exponents. Text of UUIDs needs fewer steps."""
 
-_NUMBER = rb"(?<![0-9.eE+-])"
-"""Before a number, which it does not cut in two."""
-
-
-def _greater(number: int) -> bytes:
-    """Return the pattern of the integers with as many digits as *number* that are greater."""
-    digits = str(number)
-    greater = (
-        f"{digits[:at]}[{int(digit) + 1}-9][0-9]{{{len(digits) - at - 1}}}"
-        for at, digit in enumerate(digits)
-        if digit != "9"
-    )
-    return "|".join(greater).encode()
-
-
-LARGE_INTEGER = re.compile(
-    rb"%b(?:-?[0-9]{21,}+|-[0-9]{20}|-(?:%b)|%b)(?![0-9.eE])" % (_NUMBER, _greater(2**63), _greater(2**64 - 1))
-)
-"""An integer beyond 64 bits: below -2^63 or above 2^64 - 1."""
-MAYBE_LARGE_FLOAT = re.compile(
-    rb"%b-?(?:[0-9]++(?:\.[0-9]++)?[eE]\+?[0-9]{3,}+|[0-9]{200,}+(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)" % _NUMBER
-)
-"""Every float that may exceed a double: one with a long exponent, or with very many digits before its point."""
-
 
 def passes_quick_checks(text: bytes, max_depth: int) -> bool:
     """Return whether JSON *text* certainly nests at most *max_depth* deep, has valid numbers and no escaped U+0000.

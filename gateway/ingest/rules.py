@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Raw
 
-from gateway.ingest.coerce.ids import decimal_text, suspicion
-from gateway.ingest.coerce.objects import is_empty_array
-from gateway.ingest.coerce.times import item_time, sent_time
-from gateway.ingest.coerce.values import quote_large_numbers, repair_json
-from gateway.ingest.json_checks import exceeds_parser, nests_deeper, without_strings
+from gateway.ingest.coerce.ids import suspicion
+from gateway.ingest.coerce.values import repair_json
+from gateway.ingest.fields import ABSENT, MAX_DEPTH, Fields, checked_id, too_deep
+from gateway.ingest.json_checks import exceeds_parser, mask_strings, nests_deeper, without_strings
 from gateway.ingest.rejections import Code, ValidationError
-from schemas.items import MAX_ID_CHARACTERS, ItemWarning, WarningCode
-from schemas.times import format_time
+from schemas.items import MAX_ID_CHARACTERS, ItemWarning
 
 ItemType = Literal["track", "identify"]
 PathType = Literal["track", "identify", "page", "screen", "group", "alias"]
@@ -29,14 +26,8 @@ PathType = Literal["track", "identify", "page", "screen", "group", "alias"]
 _NOT_STORED = frozenset({"page", "screen", "group", "alias"})
 """Types of Segment's specification that are not stored."""
 
-MAX_DEPTH = 32
-"""Maximum nesting of objects and arrays in the value of a field."""
 ITEM_DEPTH = MAX_DEPTH + 1
 """The item's own object contains the values."""
-ABSENT = Raw()
-"""Value of an object field that is missing or null."""
-_NULL = Raw(b"null")
-
 ID = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
 
 
@@ -66,7 +57,6 @@ _members: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, 
 _message_id = msgspec.json.Decoder(_MessageId)
 _strict = msgspec.json.Decoder(Raw)
 _text: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
-_EMPTY_OBJECT = Raw(b"{}")
 
 
 class ReadItem(msgspec.Struct, gc=False):
@@ -95,7 +85,7 @@ def read_item(content: bytes, *, item_type: PathType | None, limit_bytes: int) -
         anonymous_id=fields.anonymous_id(),
     )
     if kind == "track":
-        item.event = _checked_id(fields.text("event"), "event", Code.EVENT_REQUIRED)
+        item.event = checked_id(fields.text("event"), "event", Code.EVENT_REQUIRED)
     item.timestamp, item.sent_at = fields.timestamp(), fields.sent_at()
     _check_depth(members)
     item.context, item.integrations = fields.object("context"), fields.object("integrations")
@@ -106,91 +96,6 @@ def read_item(content: bytes, *, item_type: PathType | None, limit_bytes: int) -
     if item.user_id is not None:
         fields.warnings += suspicion(item.user_id)
     return ReadItem(item, members, fields.warnings)
-
-
-class Fields:
-    """Reads the fields of an item, or those beside the items, and collects the warnings about them."""
-
-    def __init__(self, members: dict[str, Raw], warnings: Sequence[ItemWarning] = ()) -> None:
-        self._members = members
-        self.warnings = list(warnings)
-
-    def text(self, name: str) -> str | None:
-        """Return the string field *name*, or None if it is missing or null."""
-        value = self._members.get(name)
-        if value is None:
-            return None
-        try:
-            return _text.decode(value)
-        except msgspec.ValidationError:
-            raise ValidationError(Code.INVALID_TYPE, f"`{name}` must be a string.", name) from None
-        except msgspec.DecodeError:
-            raise ValidationError(Code.INVALID_UNICODE, field=name) from None
-
-    def id(self, name: str, required: Code | None = None) -> str | None:
-        """Return the ID *name*, None if it is missing; *required* is the error then."""
-        return _checked_id(self._id_text(name), name, required)
-
-    def anonymous_id(self) -> str | None:
-        """Return `anonymousId`, which may have any length."""
-        return _without_nul(self._id_text("anonymousId"), "anonymousId")
-
-    def timestamp(self) -> str | None:
-        """Return the item's time in the fixed form, None if it is to have the time of receipt."""
-        for name in ("timestamp", "originalTimestamp"):
-            value = self._members.get(name, _NULL)
-            if value != _NULL:
-                time, warnings = item_time(value, name)
-                self.warnings += warnings
-                return None if time is None else format_time(time)
-        return None
-
-    def sent_at(self) -> str | None:
-        """Return `sentAt` in the fixed form, None if it is missing or, with a warning, if it corrects no clock."""
-        value = self._members.get("sentAt", _NULL)
-        if value == _NULL:
-            return None
-        time, warnings = sent_time(value)
-        self.warnings += warnings
-        return None if time is None else format_time(time)
-
-    def object(self, name: str) -> Raw:
-        """Return the object field *name* as raw JSON, or `ABSENT` if it is missing or null."""
-        value = self._members.get(name, ABSENT)
-        match bytes(value)[:1]:
-            case b"" | b"n":
-                return ABSENT
-            case b"[" if is_empty_array(value):
-                self.warnings.append(ItemWarning(WarningCode.EMPTY_ARRAY_AS_OBJECT, name))
-                return _EMPTY_OBJECT
-            case b"{":
-                quoted, warnings = quote_large_numbers(bytes(value), name)
-                self.warnings += warnings
-                return Raw(quoted) if warnings else value
-            case _:
-                raise ValidationError(Code.INVALID_TYPE, f"`{name}` must be an object.", name)
-
-    def batch_object(self, name: str) -> Raw:
-        """Return the object field *name* beside the items; one that is no object is left out with a warning."""
-        value = self._members[name]
-        try:
-            if nests_deeper(without_strings(bytes(value)), MAX_DEPTH):
-                raise _too_deep(name)
-            strict, warnings = repair_json(bytes(value), name)
-            self._members[name] = Raw(strict)
-            self.warnings += warnings
-            return self.object(name)
-        except ValidationError:
-            self.warnings.append(ItemWarning(WarningCode.FIELD_IGNORED, name))
-            return ABSENT
-
-    def _id_text(self, name: str) -> str | None:
-        value = self._members.get(name)
-        number = None if value is None else decimal_text(value, name)
-        if number is None:
-            return self.text(name)
-        self.warnings.append(ItemWarning(WarningCode.NUMBER_AS_ID, name))
-        return number
 
 
 def too_large(what: str, size_bytes: int, limit_bytes: int) -> ValidationError:
@@ -234,10 +139,10 @@ _PATH = re.compile(rf"\.(?:{'|'.join(_FIELDS)})(?:[.\[]|$)")
 def _read_members(content: bytes) -> tuple[dict[str, Raw], list[ItemWarning]]:
     """Return the members of an item as strict JSON, and the warnings about those that are stored."""
     if exceeds_parser(content):
-        raise _too_deep(None)
+        raise too_deep(None)
     warnings: list[ItemWarning] = []
     if not _is_strict(content):
-        content, warnings = repair_json(content, "")
+        content, warnings = repair_json(content, mask_strings(content), "")
     try:
         members = _members.decode(content)
     except msgspec.ValidationError:
@@ -266,33 +171,10 @@ def _stored_type(text: str | None) -> ItemType:
             raise ValidationError(Code.UNKNOWN_TYPE, field="type")
 
 
-def _checked_id(text: str | None, name: str, required: Code | None) -> str | None:
-    if text is None and required is None:
-        return None
-    if not text or text.isspace():
-        message = "" if required else f"`{name}` must not be blank."
-        raise ValidationError(required or Code.BLANK, message, name)
-    if len(text) > MAX_ID_CHARACTERS:
-        raise ValidationError(
-            Code.TOO_LONG, f"`{name}` has {len(text)} characters; the limit is {MAX_ID_CHARACTERS}.", name
-        )
-    return _without_nul(text, name)
-
-
-def _without_nul(text: str | None, name: str) -> str | None:
-    if text is not None and "\0" in text:
-        raise ValidationError(Code.INVALID_CHARACTER, f"`{name}` must not contain the character U+0000.", name)
-    return text
-
-
 def _check_depth(members: dict[str, Raw]) -> None:
     """Raise the error of a value that nests too deep. All values are searched at once; on a fault, each field is."""
     if nests_deeper(without_strings(b"[" + b",".join(members.values()) + b"]"), ITEM_DEPTH):
         for name, value in members.items():
             if name in _FIELDS and nests_deeper(without_strings(bytes(value)), MAX_DEPTH):
-                raise _too_deep(name)
-        raise _too_deep(None)
-
-
-def _too_deep(name: str | None) -> ValidationError:
-    return ValidationError(Code.TOO_DEEP, f"Values must not nest deeper than {MAX_DEPTH} levels.", name)
+                raise too_deep(name)
+        raise too_deep(None)

@@ -20,18 +20,10 @@ from msgspec import Raw
 from gateway.ingest.coerce.ids import is_unusual, is_unusual_text
 from gateway.ingest.coerce.times import sent_time
 from gateway.ingest.envelope import DEFAULT_LIMITS, Envelope, Limits
+from gateway.ingest.fields import ABSENT
 from gateway.ingest.json_checks import passes_quick_checks
 from gateway.ingest.rejections import RejectedItem, ValidationError
-from gateway.ingest.rules import (
-    ABSENT,
-    ITEM_DEPTH,
-    PathType,
-    ReadItem,
-    WireItem,
-    find_message_id,
-    read_item,
-    too_large,
-)
+from gateway.ingest.rules import ITEM_DEPTH, PathType, ReadItem, WireItem, find_message_id, read_item, too_large
 from schemas.items import EMPTY_OBJECT, Identify, Item, ItemWarning, Track, WarningCode
 from schemas.times import EARLIEST, Clock, parse_time
 

@@ -6,7 +6,6 @@ import re
 
 from msgspec import Raw
 
-from gateway.ingest.rejections import Code, ValidationError
 from schemas.items import MAX_ID_CHARACTERS, ItemWarning, WarningCode
 
 _NUMBER = re.compile(rb"-?[0-9]")
@@ -20,18 +19,14 @@ _SUSPICIOUS = frozenset(
 )
 
 
-def decimal_text(value: Raw, name: str) -> str | None:
-    """Return the text of the integer *value* of the ID *name*; None if it is no number.
+def is_number(value: Raw) -> bool:
+    """Return whether the JSON text *value* is a number."""
+    return _NUMBER.match(value) is not None
 
-    Raises `ValidationError` for a number with a fraction or an exponent: several texts would be right.
-    """
-    number = bytes(value)
-    if _NUMBER.match(number) is None:
-        return None
-    if _INTEGER.fullmatch(number) is None:
-        message = f"`{name}` must be a string or an integer. Send a number with a fraction or an exponent as a string."
-        raise ValidationError(Code.INVALID_TYPE, message, name)
-    return number.decode()
+
+def decimal_text(value: Raw) -> str | None:
+    """Return the text of the integer *value*; None for a number with a fraction or an exponent."""
+    return bytes(value).decode() if _INTEGER.fullmatch(value) is not None else None
 
 
 _BLANK = frozenset(" " * count for count in range(1, MAX_ID_CHARACTERS + 1))

@@ -8,16 +8,39 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, compress, repeat, zip_longest
 from operator import itemgetter, methodcaller
 
 from gateway.ingest.coerce.paths import path_of
-from gateway.ingest.json_checks import LARGE_INTEGER, MAYBE_LARGE_FLOAT, mask_strings, may_have_large_number
 from schemas.items import ItemWarning, WarningCode
 
 MOST_PLACES = 3
 """Places of a field that are named by their paths. If there are more, a warning names the field alone."""
+
+_NUMBER = rb"(?<![0-9.eE+-])"
+"""Before a number, which it does not cut in two."""
+
+
+def _greater(number: int) -> bytes:
+    """Return the pattern of the integers with as many digits as *number* that are greater."""
+    digits = str(number)
+    greater = (
+        f"{digits[:at]}[{int(digit) + 1}-9][0-9]{{{len(digits) - at - 1}}}"
+        for at, digit in enumerate(digits)
+        if digit != "9"
+    )
+    return "|".join(greater).encode()
+
+
+_LARGE_INTEGER = re.compile(
+    rb"%b(?:-?[0-9]{21,}+|-[0-9]{20}|-(?:%b)|%b)(?![0-9.eE])" % (_NUMBER, _greater(2**63), _greater(2**64 - 1))
+)
+"""An integer beyond 64 bits: below -2^63 or above 2^64 - 1."""
+_MAYBE_LARGE_FLOAT = re.compile(
+    rb"%b-?(?:[0-9]++(?:\.[0-9]++)?[eE]\+?[0-9]{3,}+|[0-9]{200,}+(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)" % _NUMBER
+)
+"""Every float that may exceed a double: one with a long exponent, or with very many digits before its point."""
 
 _CONSTANT = re.compile(rb"-?(?:NaN|Infinity)")
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -25,58 +48,40 @@ _UNPAIRED = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 
 Spans = Sequence[tuple[int, int]]
 """Start and end of each place."""
-_Fault = tuple[Callable[[bytes], Spans], WarningCode, bytes]
-"""What finds the places, the code of their warnings, and what replaces them."""
 
 
-def repair_json(text: bytes, field: str) -> tuple[bytes, list[ItemWarning]]:
+def repair_json(text: bytes, masked: bytes, field: str) -> tuple[bytes, list[ItemWarning]]:
     """Return *text* as strict JSON, and the warnings about it; *field* begins the paths.
 
     `NaN` and `Infinity` become null, and unpaired surrogates U+FFFD: the only faults that `lenient_json` lets pass.
+    *masked* is *text* with the content of its strings masked.
     """
-    return _repair(text, field, _SYNTAX)
+    text, warnings = _repair(text, _spans(_CONSTANT, masked), (WarningCode.NOT_A_NUMBER, b"null"), field)
+    surrogates = _spans(_UNPAIRED, text.replace(b"\\\\", b"  "))
+    text, more = _repair(text, surrogates, (WarningCode.INVALID_UNICODE, b"\\ufffd"), field)
+    return text, warnings + more
 
 
-def quote_large_numbers(value: bytes, field: str) -> tuple[bytes, list[ItemWarning]]:
+def quote_large_numbers(value: bytes, masked: bytes, field: str) -> tuple[bytes, list[ItemWarning]]:
     """Return the JSON text *value* of *field*, and the warnings about it.
 
-    Integers beyond 64 bits and numbers beyond a double become strings of their text.
+    Integers beyond 64 bits and numbers beyond a double become strings of their text. *masked* is *value* with the
+    content of its strings masked.
     """
-    return _repair(value, field, _NUMBERS)
+    floats = map(math.isinf, map(float, _MAYBE_LARGE_FLOAT.findall(masked)))
+    spans = {*_spans(_LARGE_INTEGER, masked), *compress(_spans(_MAYBE_LARGE_FLOAT, masked), floats)}
+    return _repair(value, sorted(spans), (WarningCode.NUMBER_AS_TEXT, b'"%b"'), field)
 
 
-def _repair(text: bytes, field: str, faults: Sequence[_Fault]) -> tuple[bytes, list[ItemWarning]]:
-    warnings: list[ItemWarning] = []
-    for find, code, replacement in faults:
-        if spans := find(text):
-            named = spans[: MOST_PLACES - len(warnings)]
-            paths = [path_of(text, start, field) for start, _ in named]
-            if len(named) < len(spans):
-                paths.append(field)
-            warnings += [ItemWarning(code, path) for path in dict.fromkeys(paths)]
-            text = _replaced(text, spans, replacement)
-    return text, warnings
-
-
-def _large_integers(value: bytes) -> Spans:
-    outside = mask_strings(value)
-    return _spans(LARGE_INTEGER, outside) if may_have_large_number(outside) else ()
-
-
-def _large_floats(value: bytes) -> Spans:
-    outside = mask_strings(value)
-    if not may_have_large_number(outside):
-        return ()
-    infinite = map(math.isinf, map(float, MAYBE_LARGE_FLOAT.findall(outside)))
-    return list(compress(_spans(MAYBE_LARGE_FLOAT, outside), infinite))
-
-
-def _constants(value: bytes) -> Spans:
-    return _spans(_CONSTANT, mask_strings(value))
-
-
-def _unpaired_surrogates(value: bytes) -> Spans:
-    return _spans(_UNPAIRED, value.replace(b"\\\\", b"  "))
+def _repair(text: bytes, spans: Spans, fault: tuple[WarningCode, bytes], field: str) -> tuple[bytes, list[ItemWarning]]:
+    """Return *text* with *spans* replaced, and the warnings; *fault* is their code and what replaces them."""
+    if not spans:
+        return text, []
+    code, replacement = fault
+    paths = [path_of(text, start, field) for start, _ in spans[:MOST_PLACES]]
+    if len(spans) > MOST_PLACES:
+        paths.append(field)
+    return _replaced(text, spans, replacement), [ItemWarning(code, path) for path in dict.fromkeys(paths)]
 
 
 def _spans(pattern: re.Pattern[bytes], text: bytes) -> Spans:
@@ -94,13 +99,3 @@ def _texts(value: bytes, spans: Spans, replacement: bytes) -> Iterable[bytes]:
     if b"%b" not in replacement:
         return repeat(replacement, len(spans))
     return map(replacement.__mod__, map(value.__getitem__, map(slice, *zip(*spans, strict=True))))
-
-
-_NUMBERS: Sequence[_Fault] = (
-    (_large_integers, WarningCode.NUMBER_AS_TEXT, b'"%b"'),
-    (_large_floats, WarningCode.NUMBER_AS_TEXT, b'"%b"'),
-)
-_SYNTAX: Sequence[_Fault] = (
-    (_constants, WarningCode.NOT_A_NUMBER, b"null"),
-    (_unpaired_surrogates, WarningCode.INVALID_UNICODE, b"\\ufffd"),
-)

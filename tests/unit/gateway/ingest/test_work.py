@@ -17,6 +17,7 @@ from msgspec import Raw
 from gateway.errors import HttpError
 from gateway.ingest import json_checks, lenient_json, rules
 from gateway.ingest.envelope import DEFAULT_LIMITS, Limits, _bounded_array
+from gateway.ingest.fields import too_deep
 from gateway.ingest.json_checks import is_deeper, nests_deeper, passes_quick_checks, without_strings
 from tests.unit.gateway.ingest.checking import check
 from tests.unit.gateway.ingest.worst_bodies import FAMILIES, nested
@@ -64,7 +65,7 @@ def test_steps_grow_with_items_only(name: str) -> None:
 def check_each_value(members: dict[str, Raw]) -> None:
     for name, value in members.items():
         if nests_deeper(without_strings(bytes(value)), 32):
-            raise rules._too_deep(name)
+            raise too_deep(name)
 
 
 def count_brackets_in_python(reader: Any) -> int:

@@ -45,6 +45,11 @@ METHODS = [
     (AIOKafkaConsumerThread, "verify_event_path", "BatchConsumerThread: silence the check of paused partitions."),
     (BaseApp, "_on_partitions_revoked", "BatchApp: let the runner finish before a stopping app revokes partitions."),
     (BaseApp, "_on_rebalance_when_stopped", "BatchApp: keep Faust from closing the consumer from another thread."),
+    (
+        BaseApp,
+        "_create_directories",
+        "BatchApp: Faust creates no directories; the sink needs none, tables create theirs.",
+    ),
 ]
 """Class, name, and what in the engine depends on it."""
 
