@@ -102,32 +102,45 @@ ENCODINGS = [
     Body("the same encoding twice", "415 unsupported_encoding", lambda: GOOD, "gzip, gzip"),
     Body("unknown encoding", "415 unsupported_encoding", lambda: GOOD, "compress"),
     Body("encoding with a parameter", "415 unsupported_encoding", lambda: GOOD, "gzip;q=1"),
-    Body("wrong encoding", "400 corrupt_body", lambda: GOOD, "gzip"),
+    Body("no gzip in spite of the header", "200", lambda: GOOD, "gzip"),
+    Body("wrong encoding", "400 corrupt_body", lambda: zstandard.compress(GOOD), "gzip"),
     *_broken(),
 ]
 
 WRONG: dict[str, tuple[str, ...]] = {
-    "type": ("7", "[]", "{}", "true", '"page"', '"TRACK"'),
-    "userId": ("7", "[]", "{}", "true", '""', '" "', json.dumps("x" * 256), r'"\u0000"'),
+    "type": ("7", "[]", "{}", "true", '"TRACK"'),
+    "userId": ("7.5", "[]", "{}", "true", '""', '" "', json.dumps("x" * 256), r'"\u0000"'),
     "event": ("7", "[]", "{}", "true", '""', json.dumps("x" * 256), r'"\u0000"'),
-    "messageId": ("7", "[]", "{}", "true", '""', json.dumps("x" * 256), r'"a\u0000"'),
-    "timestamp": ("7", "[]", "{}", "true", '"yesterday"', '"2026-13-01"', '""'),
-    "anonymousId": ("7", "[]", "{}", "true", r'"\u0000"'),
-    "properties": ("7", '"x"', "[]", "true"),
-    "context": ("7", '"x"', "[]", "true"),
-    "integrations": ("7", '"x"', "[]", "true"),
+    "messageId": ("7.5", "[]", "{}", "true", '""', json.dumps("x" * 256), r'"a\u0000"'),
+    "anonymousId": ("7.5", "[]", "{}", "true", r'"\u0000"'),
+    "properties": ("7", '"x"', "[0]", "true"),
+    "context": ("7", '"x"', "[0]", "true"),
+    "integrations": ("7", '"x"', "[0]", "true"),
+}
+REPAIRED: dict[str, tuple[str, ...]] = {
+    "userId": ("7",),
+    "messageId": ("7",),
+    "timestamp": ("7", "[]", "{}", "true", '"yesterday"', '"2026-13-01"', '""', '"' + "1" * 30_000 + '"'),
+    "anonymousId": ("7",),
+    "properties": ("[]",),
+    "context": ("[]",),
+    "integrations": ("[]",),
     "sentAt": ("7", "[]", "{}", "true"),
 }
+"""Values with a clear meaning, or whose loss costs no event."""
 
 
 def _wrong_types() -> Iterator[Body]:
-    for name, values in WRONG.items():
-        for text in values:
-            body = batch(item(**{name: "VALUE"}).replace('"VALUE"', text))
-            yield Body(f"{name} is {text[:12]}", "400", partial(bytes, body))
-    for name in ("sentAt", "writeKey", "context", "integrations"):
+    for expected, fields in (("400", WRONG), ("200", REPAIRED)):
+        for name, values in fields.items():
+            for text in values:
+                body = batch(item(**{name: "VALUE"}).replace('"VALUE"', text))
+                yield Body(f"{name} is {text[:12]}", expected, partial(bytes, body))
+    yield Body("type is page", "200", partial(batch, item(type="page")))
+    yield Body("writeKey of the batch is a number", "400 invalid_type", partial(batch, item(), more=', "writeKey": 7'))
+    for name in ("sentAt", "context", "integrations"):
         body = batch(item(), more=f', "{name}": 7')
-        yield Body(f"{name} of the batch is a number", "400 invalid_type", partial(bytes, body))
+        yield Body(f"{name} of the batch is a number", "200", partial(bytes, body))
     for text in ("7", "null", '"x"', "[]", "[[]]", "true", "{}"):
         yield Body(f"an item is {text}", "400", partial(batch, text))
         yield Body(f"batch is {text}", "400", partial(str.encode, f'{{"batch": {text}}}'))
@@ -137,7 +150,7 @@ def _wrong_types() -> Iterator[Body]:
 DEEP = "[" * 100 + "]" * 100
 JSON = [
     Body("100 levels", "400 too_deep", lambda: value(DEEP)),
-    Body("100 levels beside the batch", "400 too_deep", lambda: batch(item(), more=f', "context": {{"a": {DEEP}}}')),
+    Body("100 levels beside the batch", "200", lambda: batch(item(), more=f', "context": {{"a": {DEEP}}}')),
     Body("2,000,000 levels", "400 item_too_large", lambda: value("[" * 2_000_000 + "]" * 2_000_000)),
     Body("2,000,000 levels that never close", "400", lambda: b'{"batch": ' + b"[" * 2_000_000),
     Body("2,000,000 objects that never close", "400", lambda: b'{"a":' * 800_000),
@@ -151,18 +164,18 @@ JSON = [
     Body(
         "100,000 keys beside the batch", "200", lambda: batch(item(), more="".join(f', "k{n}":0' for n in range(10**5)))
     ),
-    Body("a number of 30,000 digits", "400 invalid_number", lambda: value("9" * 30_000)),
+    Body("a number of 30,000 digits", "200", lambda: value("9" * 30_000)),
     Body("a fraction of 30,000 digits", "200", lambda: value("0." + "9" * 30_000)),
-    Body("1e999", "400 invalid_number", lambda: value("1e999")),
-    Body("-1e999", "400 invalid_number", lambda: value("-1e999")),
+    Body("1e999", "200", lambda: value("1e999")),
+    Body("-1e999", "200", lambda: value("-1e999")),
     Body("1e-999", "200", lambda: value("1e-999")),
-    Body("2**64", "400 invalid_number", lambda: value(str(2**64))),
-    Body("NaN", "400 invalid_number", lambda: value("NaN")),
-    Body("Infinity", "400 invalid_number", lambda: value("Infinity")),
-    Body("-Infinity", "400 invalid_number", lambda: value("-Infinity")),
-    Body("half a pair", "400 invalid_unicode", lambda: value(r'"\ud800"')),
-    Body("halves the wrong way round", "400 invalid_unicode", lambda: value(r'"\udc00\ud800"')),
-    Body("half a pair in a key", "400 invalid_unicode", lambda: value(r'{"\ud800": 1}')),
+    Body("2**64", "200", lambda: value(str(2**64))),
+    Body("NaN", "200", lambda: value("NaN")),
+    Body("Infinity", "200", lambda: value("Infinity")),
+    Body("-Infinity", "200", lambda: value("-Infinity")),
+    Body("half a pair", "200", lambda: value(r'"\ud800"')),
+    Body("halves the wrong way round", "200", lambda: value(r'"\udc00\ud800"')),
+    Body("half a pair in a key", "200", lambda: value(r'{"\ud800": 1}')),
     Body("NUL in a value, escaped", "200", lambda: value(r'"\u0000"')),
     Body("NUL in a value, raw", "400", lambda: value('"\0"')),
     Body("a line end in a text", "400", lambda: value('"a\nb"')),
