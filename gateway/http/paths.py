@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from gateway.ingest.envelope import EXAMPLE_BODIES
 from gateway.ingest.rules import PathType
 
 BATCH_PATH = "/event/batch"
@@ -34,11 +35,6 @@ _NAME = re.compile(f"/({'|'.join(_BY_NAME)})")
 _SLASHES = re.compile("//+")
 _LONGEST = 64
 """Characters of a path that is compared to the known ones."""
-_EXAMPLES: dict[PathType | None, str] = {
-    None: '{"batch": [{"type": "track", "userId": "ada", "event": "Signed Up"}]}',
-    "track": '{"userId": "ada", "event": "Signed Up"}',
-    "identify": '{"userId": "ada", "traits": {"plan": "pro"}}',
-}
 
 
 def without_extra_slashes(path: str) -> str:
@@ -64,5 +60,5 @@ def meant_path(path: str, known: Collection[str]) -> str | None:
 
 def how_to_send(path: str) -> str:
     """Return the right form of a request to the ingest *path*, for the message of an error."""
-    body = _EXAMPLES.get(INGEST_PATHS[path], _EXAMPLES["track"])
+    body = EXAMPLE_BODIES.get(INGEST_PATHS[path], EXAMPLE_BODIES["track"])
     return f"Send `POST {path}` with the header `Authorization: Bearer <token>` and a body such as `{body}`."

@@ -114,7 +114,7 @@ _MAX_WRITE_KEY_BYTES = 1024
 _WRITE_KEY = re.compile(rb'"writeKey"[ \t\r\n]*+:[ \t\r\n]*+"([^"\\]{1,256}+)"')
 _MAX_WRITE_KEYS = 8
 
-_FORMS: Mapping[PathType | None, str] = {
+EXAMPLE_BODIES: Mapping[PathType | None, str] = {
     None: '{"batch": [{"type": "track", "userId": "ada", "event": "Signed Up"}]}',
     "track": '{"userId": "ada", "event": "Signed Up"}',
     "identify": '{"userId": "ada", "traits": {"plan": "pro"}}',
@@ -144,9 +144,9 @@ def parse_envelope(body: bytes, *, item_type: PathType | None = None, limits: Li
     except ValidationError as error:
         raise MalformedBodyError(error.code, error.message) from error
     except MalformedBodyError as error:
-        if error.code not in _ABOUT_FORM or item_type not in _FORMS:
+        if error.code not in _ABOUT_FORM or item_type not in EXAMPLE_BODIES:
             raise
-        raise MalformedBodyError(error.code, f"{error} Send, for example: {_FORMS[item_type]}") from error
+        raise MalformedBodyError(error.code, f"{error} Send, for example: {EXAMPLE_BODIES[item_type]}") from error
 
 
 def find_write_keys(body: bytes) -> list[str]:

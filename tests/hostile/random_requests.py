@@ -12,13 +12,17 @@ import brotli
 import zstandard
 from hypothesis import strategies as st
 
+from gateway.http.paths import INGEST_PATHS
 from tests.hostile.target import CANARY
 from tests.unit.gateway.ingest.json_texts import bodies, items
 
 TOKEN = "seq_token_to_be_replaced"
 """Placeholder for the token of the gateway under test."""
-PATHS = ["/event/batch", "/v1/batch", "/b", "/v1/track", "/v1/t", "/v1/identify", "/v1/i"]
-ODD_PATHS = ["/", "/metrics", "/health/ready", "/openapi.json", "//b", "/b/", "/%62", "/b?verbose=0", "/b?verbose=%ff&"]
+PATHS = [*INGEST_PATHS]
+ODD_PATHS = [
+    *("/", "/metrics", "/health/ready", "/openapi.json", "//b", "/b/", "/%62", "/b?verbose=0", "/b?verbose=%ff&"),
+    *("/v1//track/", "/Event/Batch", "/v1/batch/v1/batch", "/v2/\xff", "/v1/" + "x" * 2000, "//" * 500),
+]
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     "identity": bytes,
@@ -28,7 +32,10 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "br": brotli.compress,
 }
 ENCODINGS = [*COMPRESS, "GZIP", "gzip, br", "compress", "gzip;q=1", "\xff"]
-TYPES = ["application/json", "text/plain;charset=UTF-8", "application/xml", "application/json; charset=latin1", ";", ""]
+TYPES = [
+    *("application/json", "text/plain;charset=UTF-8", "application/xml", "application/json; charset=latin1", ";", ""),
+    *("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/json, application/json"),
+]
 AUTHORIZATIONS = [
     f"Authorization: Bearer {TOKEN}",
     f"Authorization: Basic {base64.b64encode(TOKEN.encode() + b':').decode()}",
