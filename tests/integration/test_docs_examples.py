@@ -196,13 +196,13 @@ def test_query_of_a_recipe_is_answered_for_the_analyst(tables: str, query: str) 
     response = requests.post(url, params={"database": "sequence"}, data=query.encode(), auth=login, timeout=30)
 
     assert response.ok, response.text
-    assert "timestamp >= now()" in query or response.text
+    assert "timestamp >= now()" in query or "_warnings" in query or response.text
 
 
 @pytest.mark.parametrize("table", ["events", "identifies", "Persons"])
 def test_columns_shown_are_those_of_the_table(tables: str, table: str) -> None:
     title = table if table == "Persons" else f"`{table}`"
-    query = f"DESCRIBE TABLE sequence.{table.lower()} FORMAT JSONEachRow"
+    query = f"DESCRIBE TABLE sequence.{table.lower()} SETTINGS print_pretty_type_names = 0 FORMAT JSONEachRow"
     response = requests.post(tables, data=query.encode(), timeout=30)
     columns = [json.loads(line) for line in response.text.splitlines()]
 
