@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
-# Each pytest worker runs its own broker and its own ClickHouse, about 1 GiB. The tests wait more than they compute: on
-# two cores, four workers take half the time of two.
+# Each pytest worker runs its own broker and its own ClickHouse, about 1 GiB. Tests wait for servers: on two
+# cores, four workers take three quarters of the time of two.
 PYTEST_WORKERS ?= 4
 PYTEST := $(BIN)/pytest -q -n $(PYTEST_WORKERS) --no-loadscope-reorder
 PRODUCT := gateway processors schemas deploy
