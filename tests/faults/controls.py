@@ -58,7 +58,13 @@ CONTROLS = [
         "contiguous_in", 1, repeatedly(nothing, pause_seconds=30), ("lost", "wrong_persons"), SEQUENCE_TEST_LOSE="300"
     ),
     replace(
-        _without("positions_after_errors", 10, losing_responses_of_joint_inserts, ("doubled",), rate=1_000),
+        _without(
+            "positions_after_errors",
+            10,
+            losing_responses_of_joint_inserts,
+            ("doubled", "duplicates_doubled"),
+            rate=1_000,
+        ),
         proxied=True,
     ),
     _of_one_fault(

@@ -32,6 +32,8 @@ OTHER_PREFIX = "other"
 PARTITIONS = 4
 ADDED = 4
 SAME_TRACKS = 50
+COPIES = 20
+"""Of every record: the topics of another prefix stay longer than ours, which grow meanwhile."""
 ACCEPT = ("positions", "accept", "--stage", "sink", "--partition")
 """The command that the refusal names."""
 
@@ -68,8 +70,8 @@ def _copy_topics(stack: Stack, other: KafkaSettings) -> None:
     """Write what the topics have to those of another prefix, so much that no offset shows that they are others."""
     ours, theirs = Topics(stack.kafka.topic_prefix), Topics(other.topic_prefix)
     items, persons = logs.read(stack.kafka, ours.items), logs.read(stack.kafka, ours.persons)
-    logs.write(other, theirs.items, [Record(record.key, record.value) for record in items * 3])
-    logs.write(other, theirs.persons, [Record(record.key, record.value) for record in persons * 3])
+    logs.write(other, theirs.items, [Record(record.key, record.value) for record in items * COPIES])
+    logs.write(other, theirs.persons, [Record(record.key, record.value) for record in persons * COPIES])
     ends = logs.ends(stack.kafka, ours.items)
     logs.write(
         other,
@@ -232,7 +234,7 @@ def _results(response: object) -> Sequence[tuple[str, int]]:
 
 async def _add_partitions(stack: Stack) -> None:
     topics = Topics(stack.kafka.topic_prefix)
-    names = (topics.items, topics.events, topics.identifies, topics.persons, topics.rejected)
+    names = (topics.items, topics.events, topics.duplicates, topics.identifies, topics.persons, topics.rejected)
     admin = AIOKafkaAdminClient(**kafka_arguments(stack.kafka))
     await admin.start()
     try:
