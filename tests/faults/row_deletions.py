@@ -21,6 +21,8 @@ Then = Literal["stay deleted", "come back", "may come back"]
 Without, they come back if they were the newest of their partition at the next assignment; others may, when the table is
 filled again for another reason.
 """
+DELETED_WITHIN_SECONDS = 300.0
+"""A deletion rewrites some hundred small parts, beside the INSERTs of a loaded machine."""
 ITEM_TABLES = ("events", "identifies")
 SETTLED_READINGS = 3
 """Equal numbers of rows, a second apart, after which no INSERT is running."""
@@ -79,7 +81,7 @@ def delete(stack: Stack, ledger: Ledger, table: str, where: str, *, kind: str, t
         for month in months:
             stack.query(f"ALTER TABLE {table} DROP PARTITION ID '{month['month']}'")
     else:
-        stack.query(KINDS[kind].format(table=table, where=where))
+        stack.query(KINDS[kind].format(table=table, where=where), within_seconds=DELETED_WITHIN_SECONDS)
     gone = rows - rows_of(stack, table, where)
     if then == "stay deleted":
         ledger.deleted |= gone

@@ -258,8 +258,8 @@ class Stack:
         logs = [self.log(service) for kind in ("dedupe", "persons", "sink") for service in self.services(kind)]
         return [line for log in logs for line in log.splitlines() if f"{EXIT}{os.EX_SOFTWARE}" in line]
 
-    def query(self, sql: str) -> list[dict[str, object]]:
-        """Return the rows of *sql*; retry while ClickHouse is being restarted."""
+    def query(self, sql: str, *, within_seconds: float = 60.0) -> list[dict[str, object]]:
+        """Return the rows of *sql*; retry while ClickHouse is being restarted, *within_seconds* in all."""
         responses: list[requests.Response] = []
 
         def ask() -> bool:
@@ -269,13 +269,13 @@ class Stack:
                     params={"default_format": "JSONEachRow"},
                     data=sql.encode(),
                     auth=("default", self.password),
-                    timeout=60,
+                    timeout=within_seconds,
                 )
             except requests.RequestException:
                 return False
             responses.append(response)
             return True
 
-        eventually(ask, "ClickHouse responses")
+        eventually(ask, "ClickHouse responds", within_seconds=within_seconds)
         assert responses[-1].ok, responses[-1].text
         return [orjson.loads(line) for line in responses[-1].content.splitlines()]

@@ -9,7 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.faults.row_deletions import ITEM_TABLES, KINDS, Then, delete, newest, oldest, rows_of, stopped_sinks
+from tests.faults.row_deletions import (
+    DELETED_WITHIN_SECONDS,
+    ITEM_TABLES,
+    KINDS,
+    Then,
+    delete,
+    newest,
+    oldest,
+    rows_of,
+    stopped_sinks,
+)
 from tests.faults.stack import TABLES, Stack
 from tests.faults.trial import Step, Trial
 from tests.support.services import eventually
@@ -176,7 +186,8 @@ def deleting_states(kind: str) -> Step:
     replaced = "(user_id, _origin) NOT IN (SELECT user_id, max(_origin) FROM person_states GROUP BY user_id)"
 
     def deletes(trial: Trial) -> None:
-        trial.stack.query(KINDS[kind].format(table="person_states", where=replaced))
+        statement = KINDS[kind].format(table="person_states", where=replaced)
+        trial.stack.query(statement, within_seconds=DELETED_WITHIN_SECONDS)
 
     return deletes
 
