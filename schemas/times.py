@@ -24,7 +24,7 @@ EARLIEST = 31_536_000 * SECOND
 """1971-01-01. An earlier time of an item means none: it is what programs write for 0."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_END = 9_214_646_400 * SECOND
+END = 9_214_646_400 * SECOND
 """2262-01-01, the limit of ClickHouse's DateTime64 and of 64-bit nanoseconds."""
 _FORM = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)"
@@ -66,7 +66,7 @@ def parse_time(text: str) -> int:
         offset = int(hours) * 3600 + int(minutes or 0) * 60
         seconds += offset if sign == "-" else -offset
     micros = seconds * SECOND + int((fraction or "0")[:6].ljust(6, "0"))
-    if not 0 <= micros < _END:
+    if not 0 <= micros < END:
         raise ValueError("outside the years 1970 to 2261")
     return micros
 

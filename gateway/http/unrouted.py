@@ -1,4 +1,4 @@
-"""Requests that no route takes: extra slashes are ignored, and every other one is told what to send instead."""
+"""Requests that no route takes: extra slashes are ignored, and the error of any other says what to send instead."""
 
 from __future__ import annotations
 

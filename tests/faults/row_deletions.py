@@ -49,7 +49,7 @@ class Model:
 def stopped_sinks(stack: Stack) -> Iterator[None]:
     """Keep the sinks from running for the block, which begins when their last INSERTs have ended.
 
-    ClickHouse goes on with an INSERT whose sender was killed, and the newest rows would not be the newest.
+    ClickHouse finishes an INSERT after its sender was killed. Rows chosen before that would not be the newest.
     """
     with stack.held(*stack.services("sink")):
         counts: list[int] = []

@@ -1,4 +1,4 @@
-"""Paths as producers spell them: known ones, extra slashes, and what a wrong one is told."""
+"""Paths as producers spell them: known ones, extra slashes, and the error of a wrong one."""
 
 from __future__ import annotations
 

@@ -15,23 +15,20 @@ import msgspec
 from msgspec import Raw
 
 from schemas.items import ItemWarning, WarningCode
-from schemas.times import EARLIEST, SECOND, parse_time
+from schemas.times import EARLIEST, END, SECOND, parse_time
 
 MAX_CHARACTERS = 128
 """A longer text is no time."""
 
-_END_SECONDS = 9_214_646_400
-"""2262-01-01, as in `schemas.times`."""
-_EARLIEST_SECONDS = EARLIEST // SECOND
 _decode_scalar = msgspec.json.Decoder(str | float).decode
-_EPOCH_UNITS = tuple((_EARLIEST_SECONDS * unit, _END_SECONDS * unit, unit) for unit in (1, 10**3, 10**6, 10**9))
+_EPOCH_UNITS = tuple((EARLIEST // SECOND * unit, END // SECOND * unit, unit) for unit in (1, 10**3, 10**6, 10**9))
 """First and last number of seconds, milliseconds, microseconds and nanoseconds. No number is in two of the ranges."""
 _EPOCH = re.compile(r"([0-9]{8,19})(?:\.([0-9]{1,40}))?")
 _EXPONENT = re.compile(r"[0-9](?:\.[0-9]{1,20})?[eE]\+?[0-9]{1,2}")
 
 _DATE = r"(?P<year>[0-9]{4})(?P<dash>-?)(?P<month>[0-9]{2})(?P=dash)(?P<day>[0-9]{2})"
 _CLOCK = r"(?P<hour>[0-9]{2}):?(?P<minute>[0-9]{2})(?::?(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
-_OFFSET = r"(?:[Zz]|(?P<name>UTC|GMT|UT)?(?:(?P<sign>[+-])(?P<hours>[0-9]{1,2})(?::?(?P<minutes>[0-9]{2}))?)?)"
+_OFFSET = r"(?:[Zz]|(?:UTC|GMT|UT)?(?:(?P<sign>[+-])(?P<hours>[0-9]{1,2})(?::?(?P<minutes>[0-9]{2}))?)?)"
 _ZONE_NAME = r"(?: ?\[[A-Za-z0-9_+/-]+\]| ?\([^()]*\))?"
 _ISO = re.compile(rf"{_DATE}(?:(?:[Tt]| +)?{_CLOCK} ?{_OFFSET}{_ZONE_NAME})?")
 _RFC_2822 = re.compile(
@@ -39,7 +36,7 @@ _RFC_2822 = re.compile(
     r"(?: (?:[+-][0-9]{4}|[A-Z]{1,4}))?(?: \([^()]*\))?"
 )
 _JAVASCRIPT = re.compile(
-    r"(?P<day_of_month>[A-Za-z]{3} [A-Za-z]{3} [0-9]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?P<local>[A-Za-z]{3} [A-Za-z]{3} [0-9]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2})"
     r"(?: GMT(?P<offset>[+-][0-9]{4}))?(?: \([^()]*\))?"
 )
 """`Date.prototype.toString`."""
@@ -74,7 +71,7 @@ def _other_form(text: str) -> int | None:
     for read in (_read_epoch, _read_iso, _read_rfc_2822, _read_javascript):
         with suppress(ValueError, OverflowError):
             micros = read(text)
-            if EARLIEST <= micros < _END_SECONDS * SECOND:
+            if EARLIEST <= micros < END:
                 return micros
     return None
 
@@ -145,7 +142,7 @@ def _read_javascript(text: str) -> int:
     match = _JAVASCRIPT.fullmatch(text)
     if match is None:
         raise ValueError("not the text of a JavaScript date")
-    return _micros(datetime.strptime(f"{match[1]} {match['offset'] or '+0000'}", "%a %b %d %Y %H:%M:%S %z"))
+    return _micros(datetime.strptime(f"{match['local']} {match['offset'] or '+0000'}", "%a %b %d %Y %H:%M:%S %z"))
 
 
 def _micros(time: datetime) -> int:
