@@ -17,6 +17,7 @@ from tests.faults.process_faults import (
     repeatedly,
     resuming_late,
 )
+from tests.faults.scenarios import FEW
 from tests.faults.storage_faults import deleting, deleting_one_block, restoring, restoring_unnoticed
 from tests.faults.trial import Scenario, Step
 from tests.faults.view_faults import ALWAYS, throwing
@@ -39,7 +40,9 @@ def _without(
 def _of_one_fault(mechanism: str, fault: Step, *violations: str) -> Scenario:
     """Return the control with one *fault* of those that share a stack otherwise."""
     checked = in_turn(("fault", fault), fill_seconds=5.0)
-    return _without(mechanism, 1, checked, violations or ("fault: lost", "fault: doubled", "fault: wrong_persons"))
+    return _without(
+        mechanism, 1, checked, violations or ("fault: lost", "fault: doubled", "fault: wrong_persons"), rate=FEW
+    )
 
 
 CONTROLS = [

@@ -43,6 +43,9 @@ from tests.faults.trial import Scenario
 from tests.faults.up import CLICKHOUSE_FILES
 from tests.faults.view_faults import VIEWS
 
+FEW = 120.0
+"""Items per second of scenarios with several faults: each check reads all topics and tables."""
+
 
 def _killed_at(point: str) -> Scenario:
     return Scenario(
@@ -97,14 +100,15 @@ SCENARIOS = [
         quiet=True,
     ),
     Scenario("topics-recreated", 1, nothing, items=5_000, afterwards=recreating_topics),
-    Scenario("views", 3, in_turn(*VIEWS), quiet=True),
+    Scenario("views", 3, in_turn(*VIEWS), rate=FEW, quiet=True),
     # A sink that runs while ClickHouse is restored exits when it finds less than it has written.
-    Scenario("storage", len(STORAGE), in_turn(*STORAGE)),
-    Scenario("deletions", len(DELETIONS), in_turn(*DELETIONS), quiet=True),
+    Scenario("storage", len(STORAGE), in_turn(*STORAGE), rate=FEW),
+    Scenario("deletions", len(DELETIONS), in_turn(*DELETIONS), rate=FEW, quiet=True),
     Scenario(
         "deployment",
         3,
         in_turn(*DEPLOYMENT),
+        rate=FEW,
         afterwards=adding_partitions,
     ),
     Scenario(
@@ -114,7 +118,7 @@ SCENARIOS = [
         environ={"SEQUENCE_TEST_STOP_AT": "inserting:40", "SEQUENCE_TEST_SUSPENDED": "1"},
         settle_seconds=SETTLE_SECONDS,
     ),
-    Scenario("clocks", len(CLOCKS), in_turn(*CLOCKS), before=with_clocks, quiet=True),
+    Scenario("clocks", len(CLOCKS), in_turn(*CLOCKS), rate=FEW, before=with_clocks, quiet=True),
     Scenario("heavy-request", len(HEAVY), in_turn(*HEAVY), rate=100, idle_within_seconds=300),
     Scenario(
         "random",
