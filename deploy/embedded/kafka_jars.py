@@ -1,7 +1,8 @@
 """Downloads Kafka's jar files from a Maven repository: the exact versions of `kafka-jars.txt`, verified by SHA-256.
 
 pooch downloads each file under a temporary name and renames it once its checksum matches, so a jar file is complete or
-absent. Files that are present are verified at every start, which takes a tenth of a second.
+absent. Files that are present are verified at every start, which takes a tenth of a second. A download that fails for
+the network or the server is tried again.
 
 `python -m deploy.embedded.kafka_jars ENDPOINT` prints a new list. ENDPOINT is the first line of the list, in jgo's
 notation: Maven coordinates joined by `+`. The log4j binding is marked with `!`, which makes jgo ignore the dependency
@@ -24,6 +25,7 @@ from urllib.parse import urlsplit
 import jgo
 import pooch  # type: ignore[import-untyped]  # it publishes no types
 from jgo.constants import MAVEN_CENTRAL_URL
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential
 
 from deploy.errors import FetchError
 from schemas.addresses import is_loopback
@@ -32,6 +34,10 @@ LIST = Path(__file__).with_name("kafka-jars.txt")
 _PARALLEL_DOWNLOADS = 6
 _TIMEOUT_SECONDS = 30
 _CHUNK_BYTES = 64 * 1024
+_ATTEMPTS = 3
+_PASSING_ERRORS = frozenset({"ChunkedEncodingError", "ConnectionError", "ConnectTimeout", "ReadTimeout"})
+"""Errors of requests, which is none of our dependencies, that another attempt may not meet."""
+_SERVER_ERROR = 500
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
 """The user name and password in a URL, which requests shows in errors."""
 
@@ -128,13 +134,10 @@ def _download(jar: Jar, directory: Path, base_url: str, report: Progress) -> Non
         progressbar=_ProgressBar(jar, report), chunk_size=_CHUNK_BYTES, timeout=_TIMEOUT_SECONDS, proxies=direct
     )
     try:
-        pooch.retrieve(f"{base_url}/{jar.path}", jar.sha256, jar.file_name, directory, downloader=downloader)
+        _retrieve(f"{base_url}/{jar.path}", jar, directory, downloader)
         # A temporary file is readable by its owner alone, but a cache can be shared.
         (directory / jar.file_name).chmod(0o644)
     except OSError as error:
-        # pooch leaves the connection of a rejected request open; the exception of requests holds its response.
-        if (response := getattr(error, "response", None)) is not None:
-            response.close()
         # Errors of the operating system, such as a full disk, have a number; those of HTTP requests have none.
         if error.errno is not None:
             raise FetchError(
@@ -147,6 +150,28 @@ def _download(jar: Jar, directory: Path, base_url: str, report: Progress) -> Non
         ) from error
     except ValueError as error:
         raise FetchError(f"Checksum mismatch for {jar.coordinate}: {error}") from error
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Return whether another attempt may succeed: the connection failed, or the server answered with 5xx."""
+    response = getattr(error, "response", None)
+    return type(error).__name__ in _PASSING_ERRORS if response is None else response.status_code >= _SERVER_ERROR
+
+
+@retry(
+    retry=retry_if_exception(_may_pass),
+    stop=stop_after_attempt(_ATTEMPTS),
+    wait=wait_exponential(multiplier=0.5),
+    reraise=True,
+)
+def _retrieve(url: str, jar: Jar, directory: Path, downloader: pooch.HTTPDownloader) -> None:
+    try:
+        pooch.retrieve(url, jar.sha256, jar.file_name, directory, downloader=downloader)
+    except OSError as error:
+        # pooch leaves the connection of a rejected request open; the exception of requests holds its response.
+        if (response := getattr(error, "response", None)) is not None:
+            response.close()
+        raise
 
 
 def _is_on_this_machine(url: str) -> bool:

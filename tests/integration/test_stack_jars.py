@@ -149,3 +149,46 @@ def test_unwritable_cache_error_names_directory_and_setting(repository: str, tmp
 
     with pytest.raises(FetchError, match=r"Cannot write .*file/jars: .* SEQUENCE_CACHE_DIR"):
         fetch(tmp_path / "file" / "jars", JARS, repository=repository)
+
+
+class Failing(http.server.ThreadingHTTPServer):
+    """Answers each request with the next of some statuses: 0 cuts the file short, 200 sends it."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.statuses = list(statuses)
+        super().__init__(("127.0.0.1", 0), FailingHandler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class FailingHandler(Quiet):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Failing)
+        content, status = CONTENTS[JARS[0].coordinate], self.server.statuses.pop(0)
+        if status not in {0, 200}:
+            self.send_error(status)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content if status == 200 else content[:1000])
+
+
+@pytest.mark.parametrize("failures", [(503, 500), (0, 502)])
+def test_download_that_fails_twice_is_complete_at_the_third_attempt(tmp_path: Path, failures: tuple[int, ...]) -> None:
+    arrived: list[int] = []
+    with Failing(*failures, 200) as server:
+        fetch(tmp_path, JARS[:1], repository=f"http://127.0.0.1:{server.server_port}", progress=arrived.append)
+        server.shutdown()
+
+    assert missing(tmp_path, JARS[:1]) == []
+    assert (server.statuses, sum(arrived)) == ([], JARS[0].size_bytes)
+
+
+@pytest.mark.parametrize(("statuses", "left"), [((503, 503, 503, 200), 1), ((404, 200), 1), ((403, 200), 1)])
+def test_download_fails_after_three_attempts_or_at_once(tmp_path: Path, statuses: tuple[int, ...], left: int) -> None:
+    with Failing(*statuses) as server:
+        with pytest.raises(FetchError, match=str(statuses[0])):
+            fetch(tmp_path, JARS[:1], repository=f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+
+    assert len(server.statuses) == left
