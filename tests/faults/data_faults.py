@@ -78,12 +78,14 @@ def losing_responses(trial: Trial) -> None:
 def losing_responses_of_joint_inserts(trial: Trial) -> None:
     """Lose responses to INSERTs of several blocks, which are sent one by one then, with other tokens.
 
-    Each INSERT is delayed, so that blocks of several partitions wait for the next one.
+    One sink has all partitions and each INSERT is delayed, so that blocks of several partitions wait for the next one.
     """
-    assert trial.stack.proxy is not None
-    trial.stack.proxy.only_joint = True
-    trial.stack.proxy.delay_seconds = 0.2
-    losing_responses(trial)
+    stack = trial.stack
+    assert stack.proxy is not None
+    stack.proxy.only_joint = True
+    stack.proxy.delay_seconds = 0.2
+    with stack.held(stack.services("sink")[-1]):
+        losing_responses(trial)
 
 
 def killing_in_insert(trial: Trial) -> None:
