@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Protocol
 
 from processors.engine.metrics import WorkerMetrics
-from processors.rejected import RejectedRecord, RejectionCode
+from processors.rejected import RejectedRecord, RejectionCode, Source, source_of
 from schemas.items import Rejection
 from schemas.log_throttle import Tally
 from schemas.records import Record, rejection_record
@@ -65,10 +65,15 @@ class RejectedTopic:
         self._stage = stage
         self._log = RejectionLog(stage, topics.rejected)
 
-    async def write_records(self, rejected: Iterable[RejectedRecord]) -> None:
-        """Write *rejected* records with their values; return when all are durable."""
+    async def write_records(self, rejected: Iterable[RejectedRecord], topic: str, partition: int) -> None:
+        """Write *rejected* records of *partition* of *topic* with their values; return when all are durable."""
         await self.write(
-            (self.rejection(each.code, each.message, key=each.record.key), each.record.value or b"")
+            (
+                self.rejection(
+                    each.code, each.message, key=each.record.key, source=source_of(each.record, topic, partition)
+                ),
+                each.record.value or b"",
+            )
             for each in rejected
         )
 
@@ -87,9 +92,9 @@ class RejectedTopic:
         self._log.write()
 
     def rejection(
-        self, code: RejectionCode, message: str, *, key: bytes | None, message_id: str | None = None
+        self, code: RejectionCode, message: str, *, key: bytes | None, source: Source, message_id: str | None = None
     ) -> Rejection:
-        """Return a rejection, dated now, of what has *key* (`project/id`)."""
+        """Return a rejection, dated now, of what has *key* (`project/id`) and comes from *source*."""
         return Rejection(
             project_id=(key or b"").partition(b"/")[0].decode("utf-8", "replace"),
             stage=self._stage,
@@ -97,4 +102,7 @@ class RejectedTopic:
             message=message,
             rejected_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             message_id=message_id,
+            source_topic=source.topic,
+            source_partition=source.partition,
+            source_offset=source.offset,
         )

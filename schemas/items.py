@@ -91,10 +91,17 @@ class Rejection(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     message: str
     rejected_at: str
     field: str | None = None
-    """The field at fault."""
+    """The field at fault, or the column of a row."""
     message_id: str | None = None
     request_id: str | None = None
     """The request's `X-Request-Id`; of rejections by the gateway only."""
+    table: str | None = None
+    """The table whose row ClickHouse did not take; of rows only."""
+    source_topic: str | None = None
+    """What was rejected, by a worker only: `items.v1` with the item's partition and source offset, or the topic of the
+    record itself, without its prefix, if no source offset is known."""
+    source_partition: int | None = None
+    source_offset: int | None = None
     content: str | None = None
     """The JSON text as received."""
     content_base64: str | None = None

@@ -16,6 +16,11 @@ VERSION = "v1"
 """Version in the names of the topics."""
 
 
+def without_prefix(topic: str) -> str:
+    """Return the name of *topic* without its prefix, which may have dots: `items.v1`."""
+    return ".".join(topic.rsplit(".", 2)[-2:])
+
+
 @dataclass(frozen=True, slots=True)
 class Topic:
     """A topic to create; `config` uses the broker's setting names."""
@@ -67,9 +72,9 @@ class Topics:
         return f"{self.prefix}.projects.v1"
 
     @property
-    def of_tables(self) -> tuple[str, str, str]:
+    def of_tables(self) -> tuple[str, str, str, str]:
         """The topics that the sink writes to ClickHouse."""
-        return self.events, self.persons, self.duplicates
+        return self.events, self.persons, self.duplicates, self.rejected
 
     def declare(self, *, partitions: int, items_retention_days: int, dedupe_window_days: float) -> list[Topic]:
         """Return every topic with its settings.

@@ -25,7 +25,7 @@ async def accept_expired(kafka: KafkaSettings, clickhouse: ClickHouseSettings) -
     if not await asyncio.to_thread(_are_new, clickhouse):
         return False
     topics = Topics(kafka.topic_prefix)
-    group = await offsets.group(kafka, f"{topics.prefix}-sink", [topics.events, topics.duplicates, topics.persons])
+    group = await offsets.group(kafka, f"{topics.prefix}-sink", topics.of_tables)
     inputs = list(group.inputs.values())
     await asyncio.to_thread(_accept, clickhouse, await logs.identity(kafka), topics.prefix, inputs)
     return any(each.log_start < each.log_end for each in inputs)

@@ -1,4 +1,4 @@
-"""Reads `events.v1` and `duplicates.v1`, whose records carry source offsets and are rows of tables."""
+"""Reads the topics that the tables are filled from by source offset: `events.v1`, `duplicates.v1`, `rejected.v1`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from aiokafka import TopicPartition
 from deploy.operate.offsets import Input, consumer
 from deploy.operate.source_offsets import WINDOW, SourceOffsets
 from processors.sink.duplicates import duplicate_rows
+from processors.sink.rejected import rejected_rows
 from processors.sink.resume import WINDOW_RECORDS
 from processors.sink.rows import Row, item_rows
-from schemas.clickhouse import DUPLICATES, EVENTS, IDENTIFIES, Table
+from schemas.clickhouse import DUPLICATES, EVENTS, IDENTIFIES, REJECTED, Table
 from schemas.items import Track
 from schemas.records import InvalidRecordError, decode_item, duplicate_of, source_offset_of
 from schemas.settings import KafkaSettings
@@ -58,9 +59,18 @@ def _duplicate_rows(records: Sequence[Any], log: int, partition: int) -> Mapping
     return {DUPLICATES: duplicate_rows(records, log, partition)[0]}
 
 
+def _rejection(record: Any) -> Found:
+    return int(record.offset), REJECTED.name
+
+
+def _rejection_rows(records: Sequence[Any], log: int, partition: int) -> Mapping[Table, Sequence[Row]]:
+    return {REJECTED: rejected_rows(records, log, partition)}
+
+
 SOURCES = (
     Source(EVENTS.topic, (EVENTS, IDENTIFIES), _event, _event_rows),
     Source(DUPLICATES.topic, (DUPLICATES,), _duplicate, _duplicate_rows),
+    Source(REJECTED.topic, (REJECTED,), _rejection, _rejection_rows),
 )
 TABLES = tuple(table for source in SOURCES for table in source.tables)
 _ERRORS = (InvalidRecordError, KeyError, ValueError)

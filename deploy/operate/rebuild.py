@@ -19,7 +19,7 @@ from deploy.operate.servers import Servers
 from processors.clickhouse import migrate
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import OutdatedTablesError
-from schemas.clickhouse import PERSONS
+from schemas.clickhouse import PERSONS, TABLES
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
 
@@ -102,7 +102,8 @@ def count_rows(servers: Servers) -> dict[str, int]:
     with servers.tables() as clickhouse:
         rows = clickhouse.query(
             "SELECT name, total_rows AS rows FROM system.tables WHERE database = currentDatabase()"
-            " AND name IN ('events', 'identifies', 'person_states', 'duplicates')"
+            " AND has({tables:Array(String)}, name)",
+            {"tables": [table.name for table in TABLES]},
         )
     return {str(row["name"]): int(row["rows"] or 0) for row in rows}
 

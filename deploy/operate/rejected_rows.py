@@ -19,9 +19,12 @@ _OWN_COLUMNS = {EVENTS.name: "properties", IDENTIFIES.name: "traits", DUPLICATES
 """A column that no other of these tables has."""
 
 
-class _Rejection(msgspec.Struct):
+class _Rejection(msgspec.Struct, rename="camel"):
     code: str
     content: str | None = None
+    table: str | None = None
+    source_partition: int | None = None
+    source_offset: int | None = None
 
 
 _decoder = msgspec.json.Decoder(_Rejection)
@@ -45,6 +48,9 @@ def row_of(value: bytes | None, log: int) -> tuple[str, int, int] | None:
         rejection = _decoder.decode(value or b"")
         if rejection.code not in _CODES or rejection.content is None:
             return None
+        partition, source_offset = rejection.source_partition, rejection.source_offset
+        if rejection.table in _OWN_COLUMNS and partition is not None and source_offset is not None:
+            return rejection.table, partition, source_offset
         row = _contents.decode(rejection.content)
         if "message_id" not in row or _number(row, "_log") != log:
             return None  # A person's state is on another log.

@@ -62,7 +62,7 @@ class DedupeStage:
         self._clocks.add(decision.disagreements, batch.records[-1].timestamp, time.time_ns() // 1_000_000)
         # Before the events: once an event is written, items up to it are processed and would never be written.
         await asyncio.gather(
-            self._rejected.write_records(decision.rejected),
+            self._rejected.write_records(decision.rejected, batch.topic, batch.partition),
             self._outputs.send(
                 self._identifies,
                 [

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from processors.engine.changelog_table import ChangelogTable
 from processors.engine.producer import Output
 from processors.engine.stage import AssignedOffsets, InputOffsets, Membership, Put, RecordBatch, SourceRecord
-from processors.persons.fold import KeyedIdentify, Part, fold_batch, in_parts
+from processors.persons.fold import KeyedIdentify, Part, RejectedIdentify, fold_batch, in_parts
 from processors.persons.replay import STALE_KEYS, stale_keys
-from processors.rejected import RejectedRecord, RejectionCode
+from processors.rejected import RejectedRecord, RejectionCode, source_of
 from processors.rejected_topic import RejectedTopic
 from schemas.items import Identify
 from schemas.records import InvalidRecordError, decode_item, encode_item, person_key
@@ -60,34 +60,45 @@ class FoldStage:
     async def process(self, batch: RecordBatch) -> None:
         """Fold the identifies of *batch* and write the persons that changed."""
         identifies: list[KeyedIdentify] = []
-        offsets: list[int] = []
+        read: list[SourceRecord] = []
         rejected: list[RejectedRecord] = []
         for record in batch.records:
             try:
                 identifies.append((record.key or b"", _identify(record)))
-                offsets.append(record.offset)
+                read.append(record)
             except InvalidRecordError as error:
                 rejected.append(RejectedRecord(record, RejectionCode.NOT_AN_ITEM, str(error)))
-        await self._rejected.write_records(rejected)
+        await self._rejected.write_records(rejected, batch.topic, batch.partition)
         folded = 0
         for part in in_parts(identifies, self._persons.partition(batch.partition).get_many):
-            await self._write(batch.partition, part, offsets[folded + len(part.identifies) - 1])
+            await self._write(batch.partition, part, read[folded : folded + len(part.identifies)])
             folded += len(part.identifies)
-        if not identifies or offsets[-1] != batch.last_offset:
+        if not identifies or read[-1].offset != batch.last_offset:
             await self._persons.write(batch.partition, [], [], processed_offset=batch.last_offset)
 
-    async def _write(self, partition: int, part: Part, last_offset: int) -> None:
+    async def _write(self, partition: int, part: Part, read: Sequence[SourceRecord]) -> None:
+        """Write the outputs of *part*, whose identifies are those of the records *read*."""
         folded = fold_batch(part.identifies, part.persons)
-        await self._rejected.write(
-            (
-                self._rejected.rejection(code, message, key=key, message_id=identify.message_id),
-                encode_item(identify),
-            )
-            for key, identify, code, message in folded.rejected
-        )
+        if folded.rejected:
+            await self._reject(partition, folded.rejected, part, read)
         outputs = [Output(key, value) for key, value in folded.changed.items()]
         puts: list[Put] = [(key, value, 0) for key, value in folded.changed.items()]
-        await self._persons.write(partition, outputs, puts, processed_offset=last_offset)
+        await self._persons.write(partition, outputs, puts, processed_offset=read[-1].offset)
+
+    async def _reject(
+        self, partition: int, rejected: Sequence[RejectedIdentify], part: Part, read: Sequence[SourceRecord]
+    ) -> None:
+        records = {id(identify): record for (_, identify), record in zip(part.identifies, read, strict=True)}
+        sources = [source_of(records[id(each.identify)], self.topic, partition) for each in rejected]
+        await self._rejected.write(
+            (
+                self._rejected.rejection(
+                    each.code, each.message, key=each.key, source=source, message_id=each.identify.message_id
+                ),
+                encode_item(each.identify),
+            )
+            for each, source in zip(rejected, sources, strict=True)
+        )
 
     async def stop(self) -> None:
         """Log the last rejections; the stage holds no resources."""

@@ -22,6 +22,7 @@ from processors.sink.log_reader import LogReader
 from processors.sink.logs import LogIdentity, Logs
 from processors.sink.resume import Found, Lag, Metadata
 from processors.sink.writer import TableWriter
+from schemas.topics import without_prefix
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class Assignment:
             for number, position in (await writer.load_positions(inputs)).items():
                 positions[number][writer.table.name] = position
         logs, until_it_works = self._sink_log.logs, self._writers[0].until_it_works
-        short_name = ".".join(self._topic.rsplit(".", 2)[-2:])
+        short_name = without_prefix(self._topic)
         accepted = await until_it_works(partial(logs.accepted, log_id, short_name, list(inputs)))
         return [
             _Partition(f"{self._topic}[{number}]", number, inputs[number], positions[number], accepted.get(number, 0))

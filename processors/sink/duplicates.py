@@ -85,5 +85,5 @@ class DuplicatesStage(TableStage):
 
     async def _write(self, batch: RecordBatch, on_refused: Callable[[], None]) -> None:
         rows, rejected = duplicate_rows(batch.records, self._duplicates.log, batch.partition)
-        await self._rejected.write_records(rejected)
+        await self._rejected.write_records(rejected, batch.topic, batch.partition)
         await self._duplicates.write_rows(rows, batch.partition, on_refused)

@@ -95,7 +95,35 @@ class DuplicateRow(msgspec.Struct, array_like=True, gc=False):
     source_offset: int
 
 
-Row = EventRow | IdentifyRow | PersonRow | DuplicateRow
+class RejectedRow(msgspec.Struct, array_like=True, gc=False):
+    """A row of `rejected`."""
+
+    project_id: str
+    stage: str
+    code: str
+    field: str
+    value: str
+    message: str
+    message_id: str
+    type: str
+    event: str
+    user_id: str
+    received_at: str
+    rejected_at: str
+    request_id: str
+    table_name: str
+    content: str
+    is_base64: bool
+    is_truncated: bool
+    source_topic: str
+    rejected_partition: int
+    rejected_offset: int
+    log: int
+    partition: int
+    source_offset: int
+
+
+Row = EventRow | IdentifyRow | PersonRow | DuplicateRow | RejectedRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +274,7 @@ def _bounded(rows: Iterable[Row]) -> Iterator[tuple[list[Row], int]]:
 
 
 def _size(row: Row) -> int:
-    if isinstance(row, DuplicateRow):
+    if isinstance(row, DuplicateRow | RejectedRow):
         return len(row.content)
     keys = sum(map(len, row.null_keys)) if row.null_keys else 0
     if isinstance(row, EventRow):

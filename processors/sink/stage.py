@@ -1,4 +1,4 @@
-"""The sink's stages: `events.v1` and `persons.v1` to ClickHouse; `duplicates.v1` is in a module of its own.
+"""The sink's stages: `events.v1` and `persons.v1` to ClickHouse; the other topics have modules of their own.
 
 While ClickHouse is unavailable, batches wait without a time limit; the topics buffer what arrives. A row that
 ClickHouse cannot store goes to `rejected.v1`, and the rest of its block is written.
@@ -19,6 +19,7 @@ from processors.sink.insert import ClickHouseSink, Sink
 from processors.sink.lease import ServerLease, SinkLease
 from processors.sink.log_reader import OwnOffsetFinder, SourceOffsetFinder, kafka_log_reader
 from processors.sink.logs import ClickHouseLogs, LogIdentity
+from processors.sink.rejected import RejectedStage
 from processors.sink.rows import item_rows, person_rows
 from processors.sink.table_stage import TableStage
 from processors.sink.views import ViewCheck
@@ -43,7 +44,7 @@ class EventsStage(TableStage):
 
     async def _write(self, batch: RecordBatch, on_refused: Callable[[], None]) -> None:
         rows = await asyncio.to_thread(item_rows, batch.records, self._events.log, batch.partition)
-        await self._rejected.write_records(rows.rejected)
+        await self._rejected.write_records(rows.rejected, batch.topic, batch.partition)
         await self._events.write_rows(rows.events, batch.partition, on_refused)
         await self._identifies.write_rows(rows.identifies, batch.partition, on_refused)
 
@@ -63,7 +64,7 @@ class PersonsTableStage(TableStage):
 
     async def _write(self, batch: RecordBatch, on_refused: Callable[[], None]) -> None:
         rows, rejected = person_rows(batch.records, self._persons.log, batch.partition)
-        await self._rejected.write_records(rejected)
+        await self._rejected.write_records(rejected, batch.topic, batch.partition)
         await self._persons.write_rows(rows, batch.partition, on_refused)
 
 
@@ -87,6 +88,7 @@ def stages(
     persons = PersonsTableStage(topics, sink, rejected, sink_log, lease)
     for_checks = ClickHouse(settings.clickhouse)
     duplicates = DuplicatesStage(topics, sink, rejected, sink_log, lease)
-    for stage in (events, persons, duplicates):
+    rejections = RejectedStage(topics, sink, rejected, sink_log, lease)
+    for stage in (events, persons, duplicates, rejections):
         stage.check_views(ViewCheck(for_checks, rejected.metrics))
-    return [events, persons, duplicates]
+    return [events, persons, duplicates, rejections]

@@ -10,18 +10,20 @@ worker that takes a partition over begins with the same two steps.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from time import monotonic
 from typing import TypeVar
 
 import msgspec
+from msgspec import structs
 
 from processors.clickhouse.codes import FaultKind
 from processors.clickhouse.errors import ClickHouseError, LeaseEndedError
 from processors.engine.coalescer import Coalescer, finish_despite_cancel
 from processors.engine.errors import TableRolledBackError
-from processors.rejected import RejectionCode
+from processors.rejected import RejectionCode, Source
 from processors.rejected_topic import RejectedTopic
 from processors.sink.attempts import pause_seconds
 from processors.sink.insert import PositionReason, Sink
@@ -39,6 +41,9 @@ INSERT_ROWS = 30_000
 """Maximum rows of an INSERT of several blocks; with more, ClickHouse needs hardly less time for each row."""
 LAG_SECONDS = 10.0
 """How long a table may show less than was written before it counts as rolled back: a replica can lag."""
+
+_COLUMN = re.compile(r"while reading the value of key (\w+)")
+"""In ClickHouse's error: the column whose value it cannot read."""
 
 T = TypeVar("T")
 
@@ -156,9 +161,20 @@ class TableWriter:
     async def reject(self, row: Row, code: RejectionCode, message: str) -> None:
         """Write *row* to `rejected.v1`, and count it as done."""
         names = [name for name, _ in self.table.columns]
-        content = msgspec.json.encode(dict(zip(names, msgspec.structs.astuple(row), strict=True)))
-        rejection = self._rejected.rejection(code, message, key=f"{row.project_id}/".encode())
-        await self._rejected.write([(rejection, content)])
+        content = msgspec.json.encode(dict(zip(names, structs.astuple(row), strict=True)))
+        rejection = self._rejected.rejection(
+            code,
+            message,
+            key=f"{row.project_id}/".encode(),
+            source=Source(self.table.source, row.partition, row.source_offset),
+        )
+        column = _COLUMN.search(message)
+        field = column[1] if column is not None and column[1] in names else None
+        await self._rejected.write([(structs.replace(rejection, table=self.table.name, field=field), content)])
+        self.count_done(row)
+
+    def count_done(self, row: Row) -> None:
+        """Count *row* as done although the table does not have it."""
         self._positions[row.partition] = row.source_offset
 
     def count_retry(self, kind: FaultKind) -> None:

@@ -1,8 +1,8 @@
 """Tables: the columns that the sink writes. The numbered DDL files are in this folder.
 
-`_log`, `_partition` and `_origin`, the source offset, identify the record of a row: the item on `items.v1`, or the
-state on `persons.v1`. Their maximum is how far a table is filled. The projection `positions` stores it; without the
-projection, `max(_origin)` would read three columns of every row.
+`_log`, `_partition` and `_origin`, the source offset, identify the record of a row: the item on `items.v1`, the state
+on `persons.v1`, or the rejection on `rejected.v1`. Their maximum is how far a table is filled. The projection
+`positions` stores it; without the projection, `max(_origin)` would read three columns of every row.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ class Table:
     columns: tuple[tuple[str, str], ...]
     topic: str = "events.v1"
     """Topic whose records are the rows, without the prefix."""
+    source: str = "items.v1"
+    """Topic of the source offsets, without the prefix."""
 
 
 _TIME = "DateTime64(6, 'UTC')"
@@ -57,6 +59,7 @@ PERSONS = Table(
         ("_origin", "UInt64"),
     ),
     "persons.v1",
+    "persons.v1",
 )
 DUPLICATES = Table(
     "duplicates",
@@ -76,4 +79,34 @@ DUPLICATES = Table(
     ),
     "duplicates.v1",
 )
-TABLES = (EVENTS, IDENTIFIES, PERSONS, DUPLICATES)
+REJECTED = Table(
+    "rejected",
+    (
+        ("project_id", "String"),
+        ("stage", "String"),
+        ("code", "String"),
+        ("field", "String"),
+        ("value", "String"),
+        ("message", "String"),
+        ("message_id", "String"),
+        ("type", "String"),
+        ("event", "String"),
+        ("user_id", "String"),
+        ("received_at", _TIME),
+        ("rejected_at", _TIME),
+        ("request_id", "String"),
+        ("table_name", "String"),
+        ("content", "String"),
+        ("is_base64", "Bool"),
+        ("is_truncated", "Bool"),
+        ("source_topic", "String"),
+        ("source_partition", "UInt32"),
+        ("source_offset", "UInt64"),
+        ("_log", "UInt16"),
+        ("_partition", "UInt32"),
+        ("_origin", "UInt64"),
+    ),
+    "rejected.v1",
+    "rejected.v1",
+)
+TABLES = (EVENTS, IDENTIFIES, PERSONS, DUPLICATES, REJECTED)

@@ -29,7 +29,7 @@ def case(sink_case: SinkCase) -> SinkCase:
 
 
 def test_empty_tables_have_no_positions(case: SinkCase) -> None:
-    assert [case.sink.positions(table, 1, range(8)) for table in TABLES] == [{}, {}, {}, {}]
+    assert [case.sink.positions(table, 1, range(8)) for table in TABLES] == [{}] * len(TABLES)
 
 
 def test_positions_are_the_highest_source_offsets_of_the_given_partitions(case: SinkCase) -> None:

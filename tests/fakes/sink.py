@@ -13,7 +13,7 @@ from processors.clickhouse.errors import ClickHouseError, LeaseEndedError, Rejec
 from processors.sink.insert import PositionReason
 from processors.sink.lease import Lease
 from processors.sink.positions import position_of
-from processors.sink.rows import Block, DuplicateRow, PersonRow, Row
+from processors.sink.rows import Block, DuplicateRow, PersonRow, RejectedRow, Row
 from schemas.clickhouse import Table
 
 
@@ -168,7 +168,7 @@ def _check_times(row: Row) -> None:
     if isinstance(row, PersonRow):
         times = [row.first_seen, row.last_seen]
     else:
-        times = [row.received_at] if isinstance(row, DuplicateRow) else [row.timestamp, row.received_at]
+        times = [row.received_at] if isinstance(row, DuplicateRow | RejectedRow) else [row.timestamp, row.received_at]
     for text in times:
         try:
             datetime.fromisoformat(text)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from tests.faults.invariants import settled
 from tests.faults.trial import Step, Trial
 
-DOUBLED = ("doubled", "doubled_source_offsets", "duplicates_doubled")
+DOUBLED = ("doubled", "doubled_source_offsets", "duplicates_doubled", "rejections_doubled")
 """What a merge could hide."""
 FILL_SECONDS = 60.0
 """Time in which a table that lost rows must have them again."""

@@ -23,11 +23,12 @@ from tests.faults.stack import Stack
 from tests.support import logs
 from tests.support.services import eventually
 
-GROUPS = {"dedupe": ("items",), "persons": ("identifies",), "sink": ("events", "persons", "duplicates")}
+GROUPS = {"dedupe": ("items",), "persons": ("identifies",), "sink": ("events", "persons", "duplicates", "rejected")}
 WINDOW_MS = 7 * DAY_MS
 """The default dedupe window."""
 DUPLICATES = "SELECT _partition, _origin FROM duplicates"
-MISSING = ("lost", "unaccounted", "wrong_persons", "rejected_lost", "duplicates_lost")
+REJECTED = "SELECT _partition, _origin FROM rejected"
+MISSING = ("lost", "unaccounted", "wrong_persons", "rejected_lost", "duplicates_lost", "rejections_lost")
 """Violations that end when the sink has written what is missing."""
 COUNTS = ("items", "events", "identifies", "persons", "unknown")
 
@@ -64,6 +65,10 @@ class Figures:
     """Items that do not count and have no row in `duplicates`."""
     duplicates_doubled: int
     """Surplus rows of `duplicates`, and rows of items that count."""
+    rejections_lost: int
+    """Records of `rejected.v1` that have no row in `rejected`."""
+    rejections_doubled: int
+    """Surplus rows of `rejected`."""
 
     @property
     def violations(self) -> dict[str, int]:
@@ -112,7 +117,10 @@ def check(stack: Stack, ledger: Ledger) -> Figures:
     ]
     seen = {str(row["message_id"]) for row in rows}
     source_offsets = [(_number(row["_partition"]), _number(row["_origin"])) for row in rows]
-    rejected = {_rejected_id(record.value) for record in logs.read(stack.kafka, topics.rejected)}
+    # The rows first: the topic has the record of each of them.
+    rejections = [(_number(row["_partition"]), _number(row["_origin"])) for row in stack.query(REJECTED)]
+    rejected_records = logs.read(stack.kafka, topics.rejected)
+    rejected = {_rejected_id(record.value) for record in rejected_records}
     rejected_ids = ledger.ids("rejected")
     there = set(source_offsets)
     excused = ledger.deleted | ledger.maybe_deleted
@@ -141,6 +149,8 @@ def check(stack: Stack, ledger: Ledger) -> Figures:
         wrong_persons=_wrong_persons(stack, due),
         duplicates_lost=len(repeats - set(duplicates)),
         duplicates_doubled=len(duplicates) - len(repeats & set(duplicates)),
+        rejections_lost=len({(each.partition, each.offset) for each in rejected_records} - set(rejections)),
+        rejections_doubled=len(rejections) - len(set(rejections)),
     )
 
 

@@ -25,7 +25,7 @@ from tests.faults.up import WORKERS_CLICKHOUSE, hold_file
 from tests.support.insert_proxy import InsertProxy
 from tests.support.services import alive, eventually, free_ports
 
-TABLES = ("events", "identifies", "person_states", "duplicates")
+TABLES = ("events", "identifies", "person_states", "duplicates", "rejected")
 START_SECONDS = 0.5
 """Time from the start of a service until its PID file exists."""
 NO_MERGES = (

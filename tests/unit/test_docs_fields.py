@@ -11,8 +11,8 @@ import pytest
 
 from gateway.ingest.rules import WireItem
 from processors.clickhouse.migrate import read_migrations
-from processors.sink.rows import DuplicateRow, EventRow, IdentifyRow, PersonRow
-from schemas.clickhouse import DUPLICATES, EVENTS, IDENTIFIES, PERSONS, TABLES, Table
+from processors.sink.rows import DuplicateRow, EventRow, IdentifyRow, PersonRow, RejectedRow
+from schemas.clickhouse import DUPLICATES, EVENTS, IDENTIFIES, PERSONS, REJECTED, TABLES, Table
 from schemas.items import Identify, ItemFields, Track
 from tests.support.documents import ROOT, page, quoted
 from tests.unit.gateway.ingest.json_texts import VALID
@@ -105,6 +105,14 @@ def test_items_and_rows_have_one_order() -> None:
     assert [renamed.get(name, name) for name in DuplicateRow.__struct_fields__] == [
         name for name, _ in DUPLICATES.columns
     ]
+    renamed = {
+        "rejected_partition": "source_partition",
+        "rejected_offset": "source_offset",
+        "log": "_log",
+        "partition": "_partition",
+        "source_offset": "_origin",
+    }
+    assert [renamed.get(name, name) for name in RejectedRow.__struct_fields__] == [name for name, _ in REJECTED.columns]
     assert [name for name, _ in EVENTS.columns][: len(COMMON)] == list(COMMON.values())
 
 
@@ -115,7 +123,7 @@ def test_columns_are_those_of_the_migrations(table: Table) -> None:
     assert plain == dict(table.columns)
 
 
-@pytest.mark.parametrize("table", [EVENTS, IDENTIFIES, DUPLICATES], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [EVENTS, IDENTIFIES, DUPLICATES, REJECTED], ids=lambda table: table.name)
 def test_columns_shown_are_those_of_the_migrations(table: Table) -> None:
     shown = {quoted(row[0])[0]: quoted(row[1])[0] for row in SQL.rows(f"`{table.name}`")}
 

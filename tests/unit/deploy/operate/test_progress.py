@@ -12,6 +12,7 @@ def group(committed: int | None, *, events_end: int = 200) -> Group:
         ("a.events.v1", 0): Input("a.events.v1", 0, 100, events_end, committed),
         ("a.persons.v1", 0): Input("a.persons.v1", 0, 0, 10, 10),
         ("a.duplicates.v1", 0): Input("a.duplicates.v1", 0, 0, 0),
+        ("a.rejected.v1", 0): Input("a.rejected.v1", 0, 0, 0),
     }
     return Group("a-sink", 1, inputs)
 
@@ -25,6 +26,7 @@ def test_percent_is_of_what_the_topic_has() -> None:
         "identifies 50 % 10 rows",
         "person_states 100 % 0 rows",
         "duplicates 100 % 0 rows",
+        "rejected 100 % 0 rows",
     ]
 
 

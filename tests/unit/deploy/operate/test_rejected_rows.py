@@ -33,6 +33,14 @@ def test_row_of_a_duplicate_is_of_its_table() -> None:
     assert row_of(record(row), 1) == ("duplicates", 3, 17)
 
 
+def test_row_that_was_cut_is_found_by_its_source() -> None:
+    cut = {"code": "row_rejected", "content": '{"message_id":"m', "table": "identifies", "sourcePartition": 2}
+
+    assert row_of(json.dumps(cut | {"sourceOffset": 40}).encode(), 1) == ("identifies", 2, 40)
+    assert row_of(json.dumps(cut).encode(), 1) is None
+    assert row_of(json.dumps(cut | {"sourceOffset": 40, "table": "person_states"}).encode(), 1) is None
+
+
 @pytest.mark.parametrize(
     "value",
     [

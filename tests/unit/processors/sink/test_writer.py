@@ -98,6 +98,7 @@ async def test_rejected_rows_do_not_affect_other_blocks_of_the_insert() -> None:
     assert stored(sink) == [*row_positions(range(5), 0), *row_positions(range(5), 2)]
     rejections = [msgspec.json.decode(record.value) for record in outputs.records[Topics().rejected]]
     assert [(each["code"], each["stage"]) for each in rejections] == [("row_rejected", "sink")] * 5
+    assert {(each["table"], each["sourceTopic"]) for each in rejections} == {("events", "items.v1")}
     assert [writer.position(partition) for partition in (0, 1, 2)] == [4, 4, 4]
 
 
