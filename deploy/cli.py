@@ -19,12 +19,13 @@ from deploy.commands.services import gateway, up, worker
 from deploy.commands.sql import sql_command
 from deploy.commands.tables import tables
 from deploy.commands.topics import topics
+from deploy.commands.trace import trace_command
 from deploy.known_settings import warn_of_unknown_variables
 from deploy.logging import silence_clients
 from deploy.open_files import open_standard_streams, raise_limit
 
 _SERVICES = (up, gateway, worker)
-_COMMANDS = (*_SERVICES, sql_command, topics, tables, positions, audit_command, project, token)
+_COMMANDS = (*_SERVICES, trace_command, sql_command, topics, tables, positions, audit_command, project, token)
 _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2]
 
 

@@ -78,6 +78,7 @@ PURE = (
     "deploy/embedded/kafka_causes.py",
     "deploy/failure.py",
     "deploy/local/backoff.py",
+    "deploy/operate/trace_result.py",
 )
 """Modules that decide: they take values, `now` included, and reach neither I/O nor a clock."""
 MAY_USE = {"gateway/admission.py": {"asyncio"}, "gateway/http/time_share.py": {"asyncio"}}
