@@ -126,10 +126,12 @@ def deleting(kind: str, *, keep: bool) -> Step:
     def deletes(trial: Trial) -> None:
         stack, ledger = trial.stack, trial.ledger
         write_more(stack)
+        stack.merge()
         gone = 0
         for table in ITEM_TABLES:
             then: Then = "stay deleted" if keep else "may come back"
             gone += delete(stack, ledger, table, oldest(stack, table, 50), kind=kind, then=then)
+        stack.merge()
         with stopped_sinks(stack):
             for table in ITEM_TABLES:
                 then = "stay deleted" if keep else "come back"
