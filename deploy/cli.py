@@ -15,6 +15,7 @@ import click
 from deploy.commands.audit import audit_command
 from deploy.commands.positions import positions
 from deploy.commands.projects import project, token
+from deploy.commands.rejected import rejected
 from deploy.commands.services import gateway, up, worker
 from deploy.commands.sql import sql_command
 from deploy.commands.tables import tables
@@ -25,7 +26,7 @@ from deploy.logging import silence_clients
 from deploy.open_files import open_standard_streams, raise_limit
 
 _SERVICES = (up, gateway, worker)
-_COMMANDS = (*_SERVICES, trace_command, sql_command, topics, tables, positions, audit_command, project, token)
+_COMMANDS = (*_SERVICES, trace_command, sql_command, topics, tables, positions, audit_command, rejected, project, token)
 _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2]
 
 

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from deploy import sql
-from deploy.errors import OperateError
+from deploy.errors import OperateError, SqlError
 from deploy.settings import LocalSettings
 from processors.clickhouse.client import ClickHouse
+from processors.clickhouse.errors import UnavailableError
 from schemas.denials import denial
 from schemas.settings import ClickHouseSettings, KafkaSettings, load, load_both
 
@@ -73,3 +74,32 @@ def find(environ: Mapping[str, str]) -> Servers:
 def load_database(environ: Mapping[str, str]) -> str:
     """Return the database that *environ* names."""
     return load(ClickHouseSettings, environ).database
+
+
+@contextmanager
+def reading(environ: Mapping[str, str]) -> Iterator[ClickHouse]:
+    """Connect to ClickHouse as `analyst`, who can only read: a person's own SQL is part of the statement.
+
+    Raises `SettingsError`, and `SqlError` if the local stack does not run.
+    """
+    target = sql.choose_target(environ, write=False)
+    settings = replace(
+        load(ClickHouseSettings, environ), url=target.url.rstrip("/"), username=target.user, password=target.password
+    )
+    connection = ClickHouse(settings)
+    try:
+        yield connection
+    except UnavailableError as error:
+        raise SqlError(
+            f"ClickHouse at {target.url} does not answer: {_cause(error)}. {target.if_unreachable}"
+        ) from error
+    finally:
+        connection.close()
+
+
+def _cause(error: BaseException) -> str:
+    """Return the system's words for the first cause of *error*; the driver's text has the whole statement."""
+    cause = error
+    while (earlier := cause.__cause__ or cause.__context__) is not None:
+        cause = earlier
+    return cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)

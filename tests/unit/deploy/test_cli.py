@@ -17,14 +17,14 @@ def test_help_lists_commands_and_exit_codes() -> None:
     result = run("--help")
 
     assert result.exit_code == 0
-    for name in ("up", "trace", "sql", "gateway", "worker", "topics", "tables", "positions", "audit", "project", "token"):
+    for name in ("up", "trace", "sql", "gateway", "worker", "topics", "tables", "positions", "audit", "rejected", "project", "token"):
         assert f"\n  {name} " in result.output
     for code in (0, 1, 2, 70, 78):
         assert f"\n  {code:>4}  " in result.output
 
 
 def test_summaries_of_commands_are_not_truncated() -> None:
-    for group in ((), ("project",), ("token",), ("topics",), ("tables",), ("positions",)):
+    for group in ((), ("project",), ("token",), ("topics",), ("tables",), ("positions",), ("rejected",)):
         assert "..." not in run(*group, "--help").output.partition("Commands:")[2]
 
 

@@ -1,0 +1,148 @@
+"""`sequence rejected`: what was rejected, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deploy.durations import Since
+from deploy.error_messages import report_errors
+
+if TYPE_CHECKING:
+    from deploy.operate.rejected import Selection
+
+# Each command imports what it runs, so that `sequence --help` loads no client of Kafka or ClickHouse.
+# ruff: noqa: PLC0415
+
+_SHOWN_CHARACTERS = 60
+
+_COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "ITEMS": lambda group: str(group["items"]),
+    "PROJECT": lambda group: str(group["projectId"]),
+    "STAGE": lambda group: "sink, " + group["table"] if group["table"] else str(group["stage"]),
+    "CODE": lambda group: str(group["code"]),
+    "FIELD": lambda group: group["field"] or "-",
+    "LAST": lambda group: _time(group["lastAt"])[:16],
+    "EXAMPLE": lambda group: _cut(group["example"]["value"] or group["example"]["content"], _SHOWN_CHARACTERS),
+}
+
+
+@click.group()
+def rejected() -> None:
+    """Read what was rejected, and why."""
+
+
+def _selecting(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that select items; *command* gets what they select as `selection`."""
+
+    @wraps(command)
+    def selecting(*, where: str, project_id: str, code: str, since: datetime | None, **others: object) -> None:
+        from deploy.operate.rejected import Selection
+
+        command(Selection(where, project_id, code, since), **others)
+
+    options = (
+        click.option("--where", default="", metavar="SQL", help="Condition over the columns of the table `rejected`."),
+        click.option("--project", "project_id", default="", metavar="ID", help="Project.  [default: all]"),
+        click.option("--code", default="", metavar="CODE", help="Code of the rejection.  [default: all]"),
+        click.option(
+            "--since", type=Since(), metavar="TIME", help="Rejected since, for example `24h` or `2026-01-31T12:00:00Z`."
+        ),
+    )
+    for option in reversed(options):
+        selecting = option(selecting)
+    return selecting
+
+
+@rejected.command("list")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Groups to show.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@_selecting
+@report_errors
+def rejected_list(selection: Selection, limit: int, *, as_json: bool) -> None:
+    """Count rejected items by project, stage, code and field.
+
+    Shows the newest example of each group: the value of the field, or the beginning of the content. Below the table
+    are the commands that show the largest group.
+
+    \b
+    Fields of --json: projectId, stage, table, code, field, items, firstAt, lastAt,
+    example (message, value, event, messageId, content), show.
+    """  # noqa: D301  # \b keeps click from wrapping the list
+    from deploy import listing
+    from deploy.operate import rejected as operate
+    from deploy.operate import servers
+
+    with servers.reading(os.environ) as clickhouse:
+        groups = operate.groups(clickhouse, selection, limit)
+    listing.show(groups, _COLUMNS, as_json=as_json, empty=_nothing(selection))
+    if groups and not as_json:
+        click.echo(f"\nShow the items of the first line:\n  {groups[0]['show']}")
+
+
+@rejected.command("show")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Items to show.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@_selecting
+@report_errors
+def rejected_show(selection: Selection, limit: int, *, as_json: bool) -> None:
+    """Show rejected items with their content, the newest first.
+
+    \b
+    Fields of --json: projectId, stage, table, code, field, value, message, messageId,
+    type, event, userId, receivedAt, rejectedAt, requestId, source (topic, partition,
+    offset), partition, offset, isBase64, isTruncated, content.
+    """  # noqa: D301  # \b keeps click from wrapping the list
+    from deploy.operate import rejected as operate
+    from deploy.operate import servers
+
+    with servers.reading(os.environ) as clickhouse:
+        items = [operate.describe(row) for row in operate.items(clickhouse, selection, limit)]
+        total = operate.count(clickhouse, selection) if len(items) == limit else len(items)
+    if as_json:
+        click.echo(json.dumps(items, indent=2, ensure_ascii=False))
+        return
+    click.echo("\n\n".join("\n".join(_lines(item)) for item in items) or _nothing(selection))
+    if total > len(items):
+        click.echo(f"\n{total - len(items)} older items are not shown. Add `--limit {total}` to show them.")
+
+
+def _nothing(selection: Selection) -> str:
+    given = selection.arguments
+    return f"Nothing was rejected with {given}." if given else "Nothing was rejected."
+
+
+def _lines(item: Mapping[str, Any]) -> Iterator[str]:
+    field = f", field {item['field']}" if item["field"] else ""
+    yield f"{_time(item['rejectedAt'])} {item['stage']}: {item['code']}{field}"
+    yield textwrap.indent(item["message"].strip(), "  ")
+    source = item["source"]
+    for name, value in (
+        ("Project", item["projectId"]),
+        ("Message", item["messageId"]),
+        ("Event", item["event"]),
+        ("User", item["userId"]),
+        ("Table", item["table"]),
+        ("Value", item["value"]),
+        ("Request", item["requestId"]),
+        ("Source", f"{source['topic']}, partition {source['partition']}, offset {source['offset']}"),
+        ("Content", item["content"] + (" …" if item["isTruncated"] else "")),
+    ):
+        if value:
+            yield f"  {name:<8} {value}"
+
+
+def _time(text: str) -> str:
+    return f"{text.removesuffix('Z')[:23].replace('T', ' ')} UTC"
+
+
+def _cut(text: str, characters: int) -> str:
+    one_line = " ".join(text.split())
+    return one_line if len(one_line) <= characters else f"{one_line[: characters - 1]}…"

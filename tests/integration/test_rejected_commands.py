@@ -1,0 +1,151 @@
+"""`sequence rejected` on the real engine, as the login `analyst`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from deploy.cli import main
+from processors.clickhouse.client import ClickHouse
+from processors.clickhouse.migrate import migrate
+from processors.sink.insert import ClickHouseSink
+from processors.sink.rejected import rejected_rows
+from processors.sink.rows import Block
+from schemas.clickhouse import REJECTED
+from schemas.items import Rejection
+from schemas.records import rejection_record
+from tests.contracts.sinks import valid_lease
+from tests.support import services
+from tests.support.records import SlimRecord
+
+GATEWAY = Rejection("dev", "gateway", "event_required", "`event` is required.", "", "event", None, "request-1")
+WORKER = Rejection("dev", "persons", "person_too_large", "Too large.", "", None, "m", None, None, "items.v1", 5, 40)
+ROW = msgspec.structs.replace(WORKER, stage="sink", code="row_rejected", field="timestamp", table="events")
+
+
+def records() -> Iterator[SlimRecord]:
+    """Yield rejections: two of one item, and one an hour for three others."""
+    contents = [
+        (GATEWAY, b'{"type":"track","userId":"ada","event":7}'),
+        (GATEWAY, b'{"type":"track","userId":"it\'s","event":null}'),
+        (WORKER, b'{"type":"identify","messageId":"m","userId":"ada","receivedAt":"2026-01-01T00:00:00Z"}'),
+        (WORKER, b'{"type":"identify","messageId":"m","userId":"ada","receivedAt":"2026-01-01T00:00:00Z"}'),
+        (msgspec.structs.replace(ROW, project_id="shop"), b'{"timestamp":"never","user_id":"bob"}'),
+    ]
+    for offset, (rejection, content) in enumerate(contents):
+        dated = msgspec.structs.replace(rejection, rejected_at=f"2026-01-01T0{offset}:00:00.000000Z")
+        record = rejection_record(dated, content)
+        yield SlimRecord(offset, record.key, record.value, 0)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with the rejections."""
+    with services.running(services.embedded_clickhouse(tmp_path_factory.mktemp("clickhouse"))) as server:
+        settings = services.clickhouse_settings(server.address)
+        migrate(settings)
+        client = ClickHouse(settings)
+        ClickHouseSink(client).insert([Block(REJECTED, 0, rejected_rows(records(), 1, 0))], valid_lease)
+        client.close()
+        yield server.address
+
+
+@pytest.fixture
+def environ(address: str) -> dict[str, str]:
+    return {"SEQUENCE_CLICKHOUSE_URL": address, "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": services.ANALYST_PASSWORD}
+
+
+def run(environ: dict[str, str], *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["rejected", *arguments], env=environ)
+
+
+def test_groups_count_an_item_once_and_name_the_command_that_shows_it(environ: dict[str, str]) -> None:
+    result = run(environ, "list", "--json")
+    groups = json.loads(result.stdout)
+
+    assert [(group["code"], group["table"], group["field"], group["items"]) for group in groups] == [
+        ("event_required", None, "event", 2),
+        ("row_rejected", "events", "timestamp", 1),
+        ("person_too_large", None, None, 1),
+    ]
+    assert groups[1]["example"]["value"] == '"never"'
+    for group in groups:
+        shown = json.loads(run(environ, *shlex.split(group["show"])[2:], "--json").stdout)
+        assert len(shown) == group["items"]
+        assert {item["code"] for item in shown} == {group["code"]}
+
+
+def test_table_of_groups_ends_with_the_command_that_shows_the_first(environ: dict[str, str]) -> None:
+    lines = run(environ, "list").stdout.splitlines()
+
+    assert lines[0].split() == ["ITEMS", "PROJECT", "STAGE", "CODE", "FIELD", "LAST", "EXAMPLE"]
+    assert lines[1].split()[:5] == ["2", "dev", "gateway", "event_required", "event"]
+    assert lines[-1].strip().startswith("sequence rejected show --project dev --code event_required --where")
+
+
+@pytest.mark.parametrize(
+    ("options", "offsets"),
+    [
+        ([], [4, 3, 1, 0]),
+        (["--project", "shop"], [4]),
+        (["--code", "event_required"], [1, 0]),
+        (["--since", "2026-01-01T01:00:00Z"], [4, 3, 1]),
+        (["--since", "1h"], []),
+        (["--where", "user_id = 'it\\'s'"], [1]),
+        (["--where", "content LIKE '%never%' -- a comment"], [4]),
+        (["--where", "code = 'event_required' OR code = 'row_rejected'", "--project", "dev"], [1, 0]),
+        (["--limit", "1"], [4]),
+    ],
+)
+def test_options_select_items(environ: dict[str, str], options: list[str], offsets: list[int]) -> None:
+    items = json.loads(run(environ, "show", "--json", *options).stdout)
+
+    assert [item["offset"] for item in items] == offsets
+
+
+def test_item_is_shown_with_reason_source_and_content(environ: dict[str, str]) -> None:
+    output = run(environ, "show", "--project", "shop").output
+
+    assert output.startswith("2026-01-01 04:00:00.000 UTC sink: row_rejected, field timestamp\n  Too large.\n")
+    assert "\n  Source   items.v1, partition 5, offset 40\n" in output
+    assert '\n  Content  {"timestamp":"never","user_id":"bob"}\n' in output
+    assert "3 older items are not shown. Add `--limit 4`" in run(environ, "show", "--limit", "1").output
+
+
+def test_nothing_selected_is_said(environ: dict[str, str]) -> None:
+    assert run(environ, "list", "--code", "none").output == "Nothing was rejected with --code none.\n"
+    assert run(environ, "show", "--code", "none", "--json").output == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("code = ", "Syntax error"),
+        ("colour = 'x'", "Unknown expression or function identifier `colour`."),
+        ("code = 'x') OR (1", "Syntax error"),
+        ("1 LIMIT 1", "Syntax error"),
+        ("code = {x:String}", "Substitution `x` is not set"),
+        ("1; DROP TABLE rejected", "Syntax error"),
+        ("code", "Invalid type for filter in WHERE"),
+        ("file('/etc/passwd') != ''", "privileges"),
+    ],
+)
+def test_condition_that_is_not_valid_is_explained(environ: dict[str, str], where: str, message: str) -> None:
+    result = run(environ, "list", "--where", where)
+
+    assert result.exit_code == 1
+    assert message in result.output, result.output
+    assert "these columns: project_id, stage, code" in result.output
+    assert "SELECT" not in result.output
+
+
+def test_server_that_does_not_answer_is_named(environ: dict[str, str]) -> None:
+    gone = environ | {"SEQUENCE_CLICKHOUSE_URL": f"http://127.0.0.1:{services.free_port()}"}
+    result = run(gone, "list")
+
+    assert (result.exit_code, "does not answer: Connection refused" in result.output) == (1, True), result.output
