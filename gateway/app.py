@@ -9,6 +9,7 @@ from aiohttp import web
 
 from gateway.admission import MemoryBudget
 from gateway.http.cors import Cors
+from gateway.http.direct import DirectRequests
 from gateway.http.health import Health
 from gateway.http.ingest_handler import IngestHandler
 from gateway.http.middleware import METRICS, answer_errors
@@ -24,6 +25,7 @@ from gateway.settings import GatewaySettings
 from schemas.topics import Topics
 
 HEALTH = web.AppKey("HEALTH", Health)
+DIRECT = web.AppKey("DIRECT", DirectRequests)
 
 
 def create_app(settings: GatewaySettings) -> web.Application:
@@ -58,8 +60,10 @@ def assemble(
     app.add_routes(routes(handler, health, metrics, cors))
     if cors:
         app.on_response_prepare.append(cors.add_headers)
-    if hsts := Hsts(settings):
+    hsts = Hsts(settings)
+    if hsts:
         app.on_response_prepare.append(hsts.add_header)
+    app[DIRECT] = DirectRequests(handler, metrics, cors=cors, hsts=hsts)
 
     async def start_and_close(_: web.Application) -> AsyncIterator[None]:
         try:

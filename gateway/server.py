@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
-from gateway.app import HEALTH, create_app
+from gateway.app import DIRECT, HEALTH, create_app
 from gateway.errors import StartError
 from gateway.http.listener import make_site
 from gateway.http.protocol import GatewayRunner
@@ -75,6 +75,7 @@ def make_runner(app: web.Application, settings: GatewaySettings) -> GatewayRunne
     """Return the runner of *app*: no automatic decompression, no access log."""
     return GatewayRunner(
         app,
+        direct=app[DIRECT],
         access_log=None,
         auto_decompress=False,
         head_timeout_seconds=settings.head_timeout_seconds,

@@ -1,6 +1,7 @@
 """Handles one ingest request: authenticate, read and validate the body, publish to Kafka, respond.
 
-Per-item work is done on lists, in `gateway.ingest` and `schemas.records`.
+`handle` does these steps for aiohttp; `gateway.http.direct` calls the same steps without it. Per-item work is done on
+lists, in `gateway.ingest` and `schemas.records`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import NamedTuple
 from aiohttp import web
 
 from gateway.admission import LoopThrottle, MemoryBudget, ProjectRates, ProjectShares, Reservation
-from gateway.errors import ProjectDisabledError, UnauthorizedError
+from gateway.errors import OverloadedError, ProjectDisabledError, UnauthorizedError
 from gateway.http.request_id import REQUEST_ID
-from gateway.http.responses import batch_response
+from gateway.http.responses import Reply, batch_reply, json_response
 from gateway.http.time_share import TimeShare
 from gateway.http.unauthenticated import UnauthenticatedRequests
 from gateway.ingest.body import BodyLimits, read_body
@@ -44,7 +45,16 @@ Each project has its own, so that the bodies of another project do not wait for 
 """
 
 
-class _Received(NamedTuple):
+class IngestRequest(NamedTuple):
+    """What an ingest request says beside its token and its body."""
+
+    item_type: PathType | None
+    """Type of the single item, None for a batch."""
+    verbose: bool
+    request_id: str
+
+
+class Received(NamedTuple):
     """A request whose body has arrived."""
 
     project: Project
@@ -53,14 +63,14 @@ class _Received(NamedTuple):
     reservation: Reservation
 
 
-class _Published(NamedTuple):
+class Published(NamedTuple):
     """What is kept of a request while it waits for Kafka's acknowledgement.
 
     Its body, items and records are freed before the wait, so that the next request finds their memory free and still in
     the processor's cache.
     """
 
-    response: web.Response
+    reply: Reply
     accepted: int
     rejected: Mapping[str, int]
     warnings: Mapping[str, int]
@@ -86,9 +96,11 @@ class IngestHandler:
         self._metrics = metrics
         self._budget = budget
         self._body_limits = BodyLimits.of(settings)
+        self.largest_usual_bytes = min(_LARGE_BODY_BYTES, self._body_limits.body_bytes)
+        """Size up to which a body that is not compressed needs no time share, and is within the limit."""
         self._shares = ProjectShares(project_share(settings))
         self._unauthenticated = UnauthenticatedRequests(settings, projects)
-        self._throttle = LoopThrottle()
+        self.throttle = LoopThrottle()
         self._slow_bodies: defaultdict[str, TimeShare] = defaultdict(
             partial(TimeShare, _SLOW_BODY_SHARE, time.monotonic, free_seconds=_USUAL_BODY_SECONDS)
         )
@@ -109,62 +121,61 @@ class IngestHandler:
             await published.acknowledged
         finally:
             published.reservation.release()
-        self._metrics.accepted_items.inc(published.accepted)
-        for code, count in published.rejected.items():
-            self._metrics.rejected_items.labels(code).inc(count)
-        for code, count in published.warnings.items():
-            self._metrics.warnings.labels(published.project_id, code).inc(count)
-        self._metrics.request_seconds.observe(time.perf_counter() - started)
-        return published.response
+        self.count(published, time.perf_counter() - started)
+        return json_response(*published.reply)
 
-    async def _publish(self, request: web.Request, item_type: PathType | None) -> _Published:
+    async def _publish(self, request: web.Request, item_type: PathType | None) -> Published:
         body = None
         header_token = token = read_token(request.headers)
         if token is None:
             token, body = await self._unauthenticated.receive(request)
-        project = self._authenticate(token)
         # Before the body is read or parsed, so that rejecting a flood is cheap.
-        self._check_rate(project)
-        reservation = Reservation(self._budget, self._shares, project.id)
+        project, reservation = self._admit(token)
         try:
             if body is None:
                 body = await read_body(request, self._body_limits, reservation)
             else:
                 reservation.reserve(len(body))
-            received = _Received(project, body, header_token, reservation)
-            await self._throttle.next_tick()
+            await self.throttle.next_tick(len(body))
+            received = Received(project, body, header_token, reservation)
+            verbose = request.query_string == "" or request.query.get("verbose") != "0"
+            said = IngestRequest(item_type, verbose, request[REQUEST_ID])
             if len(body) <= _LARGE_BODY_BYTES:
-                published = self._process(received, request, item_type)
-            else:
-                published = await self._slow_bodies[project.id].run(
-                    partial(self._process, received, request, item_type)
-                )
+                return self.publish(received, said)
+            return await self._slow_bodies[project.id].run(partial(self.publish, received, said))
         except BaseException:
             reservation.release()
             raise
-        reservation.release_memory()
-        return published
 
-    def _process(self, received: _Received, request: web.Request, item_type: PathType | None) -> _Published:
-        """Validate the body and hand its records to the publisher."""
+    def receive(self, token: str, body: bytes) -> Received:
+        """Return the request with *token* in its headers and *body*, within the limits of its project."""
+        project, reservation = self._admit(token)
+        try:
+            reservation.reserve(len(body))
+        except OverloadedError:
+            reservation.release()
+            raise
+        return Received(project, body, token, reservation)
+
+    def publish(self, received: Received, request: IngestRequest) -> Published:
+        """Validate the body and hand its records to the publisher. On errors, the caller releases the reservation."""
         project, body, header_token, reservation = received
         reservation.check_share()
         received_at = time.time_ns() // 1000
         self._metrics.body_bytes.inc(len(body))
-        envelope = parse_envelope(body, item_type=item_type, limits=self._limits)
+        envelope = parse_envelope(body, item_type=request.item_type, limits=self._limits)
         if header_token is None or envelope.write_key is not None:
             project = self._authenticate(agree(header_token, envelope.write_key))
         self._spend_rate(project, envelope.count)
         result = validate_items(envelope, project_id=project.id, received_at=received_at, limits=self._limits)
-        verbose = request.query_string == "" or request.query.get("verbose") != "0"
-        request_id = request[REQUEST_ID]
-        response = batch_response(result, verbose=verbose, request_id=request_id)
+        reply = batch_reply(result, verbose=request.verbose, request_id=request.request_id)
         charged_before = self._budget.reserved_bytes
-        acknowledged = self._publisher.publish(self._records(project.id, result, received_at, request_id))
+        acknowledged = self._publisher.publish(self._records(project.id, result, received_at, request.request_id))
         # The publisher charges the bytes of the records before it returns.
         reservation.cover(self._budget.reserved_bytes - charged_before)
-        return _Published(
-            response=response,
+        reservation.release_memory()
+        return Published(
+            reply=reply,
             accepted=len(result.accepted),
             rejected=Counter(rejected.code for rejected in result.rejected) if result.rejected else {},
             warnings=_warnings(result) if result.has_warnings else {},
@@ -172,6 +183,20 @@ class IngestHandler:
             acknowledged=acknowledged,
             reservation=reservation,
         )
+
+    def count(self, published: Published, seconds: float) -> None:
+        """Count a request that Kafka has acknowledged *seconds* after its headers."""
+        self._metrics.accepted_items.inc(published.accepted)
+        for code, count in published.rejected.items():
+            self._metrics.rejected_items.labels(code).inc(count)
+        for code, count in published.warnings.items():
+            self._metrics.warnings.labels(published.project_id, code).inc(count)
+        self._metrics.request_seconds.observe(seconds)
+
+    def _admit(self, token: str | None) -> tuple[Project, Reservation]:
+        project = self._authenticate(token)
+        self._check_rate(project)
+        return project, Reservation(self._budget, self._shares, project.id)
 
     def _check_rate(self, project: Project) -> None:
         if (rate := project.rate()) is not None:

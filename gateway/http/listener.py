@@ -1,7 +1,8 @@
-"""The listening socket of the gateway: one address, or every address of IPv4 and IPv6."""
+"""The listening socket of the gateway: one address, or every address of IPv4 and IPv6. How many connections it has."""
 
 from __future__ import annotations
 
+import resource
 import socket
 from ipaddress import ip_address
 
@@ -12,6 +13,8 @@ from gateway.settings import GatewaySettings
 from schemas.addresses import bare_host
 
 BACKLOG = 1024
+_RESERVED_FILES = 128
+"""File descriptors kept for everything but client connections: broker connections and the process's own files."""
 
 
 def make_site(runner: web.AppRunner, settings: GatewaySettings) -> web.BaseSite:
@@ -41,3 +44,13 @@ def _is_any_ipv6(host: str) -> bool:
     except ValueError:
         return False
     return address.version == 6 and address.is_unspecified
+
+
+def allowed_connections(wanted: int) -> int:
+    """Return how many of *wanted* connections the open-file limit allows, after raising it as far as possible."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = wanted + _RESERVED_FILES
+    if soft != resource.RLIM_INFINITY and soft < files:
+        soft = files if hard == resource.RLIM_INFINITY else min(files, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - _RESERVED_FILES))

@@ -1,5 +1,7 @@
 """Hardens aiohttp's server: header timeout, connection limit, JSON responses for malformed requests, bounded shutdown.
 
+Complete requests are offered to `gateway.http.direct` before aiohttp's task wakes for them.
+
 aiohttp has no header timeout and leaves connection limits to a proxy (https://github.com/aio-libs/aiohttp/issues/675).
 Its own response to a malformed request quotes the request, logs it and names aiohttp's version.
 
@@ -11,28 +13,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
+from collections.abc import Mapping
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.errors import HttpError, from_status
+from gateway.http.direct import DirectHandler
+from gateway.http.listener import allowed_connections
 from gateway.http.request_id import identified, request_id_of
-from gateway.http.responses import as_http_error, error_response
+from gateway.http.responses import Reply, as_http_error, encode_response, error_response
 from gateway.shutdown import CANCEL_SECONDS
 
 log = logging.getLogger(__name__)
-
-_RESERVED_FILES = 128
-"""File descriptors kept for everything but client connections: broker connections and the process's own files."""
 
 
 class HardenedRequestHandler(RequestHandler):
     """One connection. The header timeout starts with the connection, then with the first byte of each request."""
 
-    __slots__ = ("_body", "_head_started", "_head_timeout_seconds", "_head_timer", "_server")
+    __slots__ = ("_body", "_head_started", "_head_timeout_seconds", "_head_timer", "_held", "_is_direct", "_server")
 
     def __init__(self, server: _Server, *, head_timeout_seconds: float, **named: Any) -> None:
         super().__init__(server, **named)
@@ -42,11 +43,19 @@ class HardenedRequestHandler(RequestHandler):
         self._head_started = False
         self._body: StreamReader = EMPTY_PAYLOAD
         """Body of the newest request. aiohttp parses ahead of the request that it handles, so it is kept here."""
+        self._is_direct = False
+        """Whether a request is handled without aiohttp's task, which waits meanwhile as if there were none."""
+        self._held = b""  # what arrived during that request
 
     @property
     def is_idle(self) -> bool:
         """Whether the connection waits for a request."""
-        return self._waiter is not None and not self._waiter.done()
+        return self._waiter is not None and not self._waiter.done() and not self._is_direct
+
+    @property
+    def remote(self) -> str | None:
+        """The peer's address."""
+        return self.peername[0] if isinstance(self.peername, tuple) else self.peername
 
     @property
     def task(self) -> asyncio.Task[None] | None:
@@ -65,8 +74,17 @@ class HardenedRequestHandler(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse *data*; stop the header timeout when headers are complete, start it when the next ones begin."""
-        count = self._request_count
-        super().data_received(data)
+        if self._is_direct and self.transport is not None:
+            self._held += data
+            self.transport.pause_reading()
+            return
+        count, waiter = self._request_count, self._waiter
+        # aiohttp wakes its task by the waiter. It is hidden until it is clear that the task must handle the request.
+        self._waiter = None
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
         if self._request_count != count:
             self._head_started = False
             self._stop_timer()
@@ -75,10 +93,63 @@ class HardenedRequestHandler(RequestHandler):
                     self._fail_body()
                 else:
                     self._body = body
+            if waiter is not None and not waiter.done() and not self._begin_direct():
+                waiter.set_result(None)
         elif self.is_idle:
             self._head_started = True
             if self._head_timer is None:
                 self._start_timer()
+
+    def respond(self, reply: Reply, headers: Mapping[str, str]) -> None:
+        """Send the response to the request that was handled directly, and continue as aiohttp does after a response."""
+        self._is_direct = self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self._server.is_draining:
+            headers = {**headers, hdrs.CONNECTION: "close"}
+            self._close = True
+        self.transport.write(encode_response(reply, headers))
+        if self._close:
+            self.close()
+            self.transport.close()
+        elif not self._force_close:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            if self._held:
+                held, self._held = self._held, b""
+                self.transport.resume_reading()
+                self.data_received(held)
+
+    def close(self) -> None:
+        """Close the connection after the request in progress."""
+        if self._is_direct:
+            self._close = True  # `respond` closes it
+        else:
+            super().close()
+
+    def _begin_direct(self) -> bool:
+        """Begin to handle the only message directly; return False if aiohttp's task must handle the messages."""
+        if self._server.direct is None or len(self._messages) != 1 or self._upgraded or self.writing_paused:
+            return False
+        message, body = self._messages[0]
+        if isinstance(message, _ErrInfo) or body is EMPTY_PAYLOAD or not body.is_eof() or body.exception() is not None:
+            return False
+        self._is_direct = self._request_in_progress = True
+        buffer = body._buffer  # noqa: SLF001  # to read from it would parse again
+        if not self._server.direct.take(message, b"".join(buffer), self):
+            self._is_direct = self._request_in_progress = False
+            return False
+        buffer.clear()
+        self._messages.clear()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        return True
+
+    def _process_keepalive(self) -> None:
+        if self._is_direct:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
 
     def handle_error(
         self,
@@ -141,8 +212,16 @@ class HardenedRequestHandler(RequestHandler):
 
 
 class _Server(web.Server):
-    def __init__(self, *arguments: Any, head_timeout_seconds: float, connection_limit: int, **named: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        head_timeout_seconds: float,
+        connection_limit: int,
+        direct: DirectHandler | None = None,
+        **named: Any,
+    ) -> None:
         super().__init__(*arguments, **named)
+        self.direct = direct
         self._head_timeout_seconds = head_timeout_seconds
         self._connection_limit = connection_limit
         self.is_draining = False
@@ -179,9 +258,16 @@ class GatewayRunner(web.AppRunner):
     """Time that requests in flight have to finish when `cleanup` has closed the listener."""
 
     def __init__(
-        self, app: web.Application, *, head_timeout_seconds: float, connection_limit: int, **named: Any
+        self,
+        app: web.Application,
+        *,
+        head_timeout_seconds: float,
+        connection_limit: int,
+        direct: DirectHandler | None = None,
+        **named: Any,
     ) -> None:
         super().__init__(app, **named)
+        self._direct = direct
         self._head_timeout_seconds = head_timeout_seconds
         self._connection_limit = connection_limit
 
@@ -202,7 +288,8 @@ class GatewayRunner(web.AppRunner):
             request_factory=server.request_factory,
             loop=asyncio.get_running_loop(),
             head_timeout_seconds=self._head_timeout_seconds,
-            connection_limit=_allowed_connections(self._connection_limit),
+            connection_limit=allowed_connections(self._connection_limit),
+            direct=self._direct,
             **server._kwargs,  # noqa: SLF001  # passed on unchanged
         )
 
@@ -210,13 +297,3 @@ class GatewayRunner(web.AppRunner):
 def _error_response(request: web.BaseRequest, error: HttpError) -> web.Response:
     request_id = request_id_of(request.headers)
     return identified(error_response(error, request_id), request_id)
-
-
-def _allowed_connections(wanted: int) -> int:
-    """Return how many of *wanted* connections the open-file limit allows, after raising it as far as possible."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = wanted + _RESERVED_FILES
-    if soft != resource.RLIM_INFINITY and soft < files:
-        soft = files if hard == resource.RLIM_INFINITY else min(files, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - _RESERVED_FILES))

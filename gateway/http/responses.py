@@ -5,8 +5,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
 from operator import attrgetter
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 from aiohttp import hdrs, web
@@ -19,7 +25,17 @@ from schemas.items import Item
 HEADERS = {"Server": "sequence", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 """Headers of every response: no version, no content sniffing, no caching."""
 _JSON_HEADERS = {"Content-Type": "application/json", **HEADERS}
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _encode = msgspec.json.Encoder().encode
+
+
+class Reply(NamedTuple):
+    """A response whose body is encoded JSON."""
+
+    body: bytes
+    status: int = 200
+    headers: Mapping[str, str] = _NO_HEADERS
+    """Beside those of every response."""
 
 
 class _Warning(msgspec.Struct, frozen=True, gc=False):
@@ -61,12 +77,32 @@ class _Error(msgspec.Struct, frozen=True):
     request_id: str = msgspec.field(name="requestId")
 
 
-def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] = _NO_HEADERS) -> web.Response:
     """Return a response with *body*, which is encoded JSON."""
     return web.Response(body=body, status=status, headers={**_JSON_HEADERS, **headers} if headers else _JSON_HEADERS)
 
 
-def batch_response(result: BatchResult, *, verbose: bool, request_id: str) -> web.Response:
+def encode_response(reply: Reply, headers: Mapping[str, str]) -> bytes:
+    """Return *reply* as an HTTP/1.1 message with *headers*, in the form that aiohttp gives to `json_response`."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in (*reply.headers.items(), *headers.items())])
+    length, date = len(reply.body), _date(int(time.time()))
+    head = f"{_head(reply.status)}{lines}Content-Length: {length}\r\nDate: {date}\r\n\r\n"
+    return head.encode("ascii") + reply.body
+
+
+@lru_cache(maxsize=64)
+def _head(status: int) -> str:
+    """Return the status line, and the headers of every response."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in _JSON_HEADERS.items())
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}"
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def batch_reply(result: BatchResult, *, verbose: bool, request_id: str) -> Reply:
     """Return 200 with the result of each item, or 400 if every item was rejected.
 
     A request whose items are all of types that are not stored is answered 200: libraries send `page` of themselves, and
@@ -90,7 +126,7 @@ def batch_response(result: BatchResult, *, verbose: bool, request_id: str) -> we
         items.sort(key=attrgetter("index"))
     if accepted or all(item.code is Code.UNSUPPORTED_TYPE for item in rejected):
         shown = items if verbose or items else None
-        return json_response(_encode(_Batch(True, accepted, len(rejected), shown)))  # noqa: FBT003  # as by name, faster
+        return Reply(_encode(_Batch(True, accepted, len(rejected), shown)))  # noqa: FBT003  # as by name, faster
     error = EveryItemRejectedError(rejected[0].message)
     batch = _Batch(
         success=False,
@@ -101,7 +137,7 @@ def batch_response(result: BatchResult, *, verbose: bool, request_id: str) -> we
         message=str(error),
         request_id=request_id,
     )
-    return json_response(_encode(batch), error.status)
+    return Reply(_encode(batch), error.status)
 
 
 def as_http_error(error: Exception) -> HttpError:
@@ -116,9 +152,14 @@ def as_http_error(error: Exception) -> HttpError:
     return translated
 
 
+def error_reply(error: HttpError, request_id: str) -> Reply:
+    """Return the reply to a request that failed with *error*."""
+    return Reply(_encode(_Error(error.code, str(error), request_id)), error.status, error.headers)
+
+
 def error_response(error: HttpError, request_id: str) -> web.Response:
     """Return the response for *error*."""
-    return json_response(_encode(_Error(error.code, str(error), request_id)), error.status, error.headers)
+    return json_response(*error_reply(error, request_id))
 
 
 def _accepted(index: int, item: Item) -> _Accepted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from ipaddress import ip_address
 
 from aiohttp import hdrs, web
@@ -10,7 +11,7 @@ from aiohttp import hdrs, web
 from gateway.settings import GatewaySettings, networks
 from schemas.settings import SettingsError
 
-_HSTS_MAX_AGE_SECONDS = 365 * 24 * 3600
+HSTS_VALUE = f"max-age={365 * 24 * 3600}"
 
 
 def tls_context(settings: GatewaySettings) -> ssl.SSLContext | None:
@@ -47,10 +48,12 @@ class Hsts:
 
     async def add_header(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add `Strict-Transport-Security` to the response of a request that used TLS."""
-        if self._serves_tls or (
-            request.headers.get(hdrs.X_FORWARDED_PROTO) == "https" and self._trusts(request.remote)
-        ):
-            response.headers[hdrs.STRICT_TRANSPORT_SECURITY] = f"max-age={_HSTS_MAX_AGE_SECONDS}"
+        if self.applies(request.headers, request.remote):
+            response.headers[hdrs.STRICT_TRANSPORT_SECURITY] = HSTS_VALUE
+
+    def applies(self, headers: Mapping[str, str], remote: str | None) -> bool:
+        """Return whether a request with *headers* from the address *remote* used TLS."""
+        return self._serves_tls or (headers.get(hdrs.X_FORWARDED_PROTO) == "https" and self._trusts(remote))
 
     def _trusts(self, address: str | None) -> bool:
         if address is None:

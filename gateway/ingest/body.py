@@ -33,7 +33,7 @@ from gateway.settings import MIB, GatewaySettings
 _CHARSETS = {"", "utf-8", "utf8", "us-ascii", "ascii"}
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s"',;]*)""")
 _MULTIPART = re.compile(r"(?:^|,)\s*multipart/")
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 """First bytes of gzip. No text in UTF-8 begins so."""
 _OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\{")
 """Beginning of a JSON object."""
@@ -78,7 +78,7 @@ class BodyLimits(NamedTuple):
 
     def bytes_of(self, beginning: bytes, decode: Decoder | None) -> int:
         """Return the limit as sent of a body with this *beginning*, which *decode* decompresses by its headers."""
-        is_plain = not beginning.startswith(_GZIP_MAGIC) if decode is None else _OBJECT.match(beginning) is not None
+        is_plain = not beginning.startswith(GZIP_MAGIC) if decode is None else _OBJECT.match(beginning) is not None
         return self.body_bytes if is_plain else self.wire_bytes
 
 
@@ -119,7 +119,7 @@ async def read_wire(request: web.Request, decode: Decoder | None, limits: BodyLi
 def decoded(wire: bytes, decode: Decoder | None, limit_bytes: int, reserved: ReservedBytes) -> bytes:
     """Return *wire* decompressed, by *decode* or because it begins as gzip, and reserve the bytes that this adds."""
     if decode is None:
-        if not wire.startswith(_GZIP_MAGIC):
+        if not wire.startswith(GZIP_MAGIC):
             return wire
         decode = inflate_gzip
     body = decompress(decode, wire, limit_bytes)

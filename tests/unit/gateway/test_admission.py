@@ -175,11 +175,14 @@ def test_changed_rate_applies_immediately() -> None:
     rates.spend("a", (100, 100), 100, now=0)
 
 
-async def test_throttle_admits_one_caller_per_loop_iteration_in_order() -> None:
+@pytest.mark.parametrize(
+    ("size_bytes", "most"), [(LoopThrottle.LIMIT_BYTES, 1), (LoopThrottle.LIMIT_BYTES // 2 - 1024, 2)]
+)
+async def test_throttle_admits_callers_up_to_its_limit_per_loop_iteration_in_order(size_bytes: int, most: int) -> None:
     throttle, admitted = LoopThrottle(), list[int]()
 
     async def work(number: int) -> None:
-        await throttle.next_tick()
+        await throttle.next_tick(size_bytes)
         admitted.append(number)
 
     tasks = [asyncio.create_task(work(number)) for number in range(5)]
@@ -189,20 +192,20 @@ async def test_throttle_admits_one_caller_per_loop_iteration_in_order() -> None:
         counts.append(len(admitted))
 
     assert admitted == [0, 1, 2, 3, 4]
-    assert all(later - earlier <= 1 for earlier, later in zip([0, *counts], counts, strict=False))
+    assert max(later - earlier for earlier, later in zip([0, *counts], counts, strict=False)) == most
     await asyncio.sleep(0)
     with pytest.raises(StopIteration):  # the throttle is free again, so this returns without waiting
-        throttle.next_tick().send(None)
+        throttle.next_tick(size_bytes).send(None)
 
 
 async def test_cancelled_waiter_releases_its_slot() -> None:
     throttle = LoopThrottle()
-    await throttle.next_tick()
-    cancelled, waiting = asyncio.create_task(throttle.next_tick()), asyncio.create_task(throttle.next_tick())
+    await throttle.next_tick(LoopThrottle.LIMIT_BYTES)
+    cancelled, waiting = (asyncio.create_task(throttle.next_tick(LoopThrottle.LIMIT_BYTES)) for _ in range(2))
     await asyncio.sleep(0)
     assert not waiting.done()
     cancelled.cancel()
 
     await asyncio.wait_for(waiting, 1)
     await asyncio.sleep(0)
-    await asyncio.wait_for(throttle.next_tick(), 1)
+    await asyncio.wait_for(throttle.next_tick(LoopThrottle.LIMIT_BYTES), 1)
