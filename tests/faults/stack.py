@@ -56,6 +56,7 @@ class Stack:
             "SEQUENCE_GATEWAY_PORT": str(self._gateway_port),
             "SEQUENCE_LOCAL_KAFKA_PORT": str(kafka_port),
             "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(clickhouse_port),
+            "SEQUENCE_LOCAL_METRICS_PORT": str(free_ports(3 * each)),
             "SEQUENCE_LOCAL_GATEWAYS": str(each),
             "SEQUENCE_LOCAL_WORKERS": str(each),
             "SEQUENCE_WORKER_SESSION_SECONDS": "6",
@@ -114,9 +115,10 @@ class Stack:
             self.query(f"ALTER TABLE {table} MODIFY SETTING {NO_MERGES}")
 
     def merge(self) -> None:
-        """Merge the parts of each table without surplus rows once: deletions in hundreds of small parts take minutes."""
+        """Merge the parts of each table without surplus rows: a deletion in hundreds of small parts takes minutes."""
         for table in TABLES:
-            counted = self.query(f"SELECT count() AS rows, uniqExact({IDENTITY[table]}) AS unique FROM {table}")[0]
+            counts = f"count() AS rows, uniqExact({IDENTITY[table]}) AS unique"
+            counted = self.query(f"SELECT {counts} FROM {table}")[0]  # noqa: S608  # our own tables
             if counted["rows"] == counted["unique"]:
                 self.query(f"OPTIMIZE TABLE {table} FINAL")
 
