@@ -4,6 +4,7 @@ Exit codes:
    0  success, or a graceful shutdown
    1  the command failed; the message says why
    2  a setting or an argument is invalid
+   3  `sequence doctor` found an error
   70  a worker met an error, or Kafka did not answer at its start; a restart recovers
   78  a worker or a gateway cannot continue until a person acts
 """
@@ -13,11 +14,13 @@ from __future__ import annotations
 import click
 
 from deploy.commands.audit import audit_command
+from deploy.commands.doctor import doctor_command
 from deploy.commands.positions import positions
 from deploy.commands.projects import project, token
 from deploy.commands.rejected import rejected
 from deploy.commands.services import gateway, up, worker
 from deploy.commands.sql import sql_command
+from deploy.commands.status import status_command
 from deploy.commands.tables import tables
 from deploy.commands.topics import topics
 from deploy.commands.trace import trace_command
@@ -26,7 +29,10 @@ from deploy.logging import silence_clients
 from deploy.open_files import open_standard_streams, raise_limit
 
 _SERVICES = (up, gateway, worker)
-_COMMANDS = (*_SERVICES, trace_command, sql_command, topics, tables, positions, audit_command, rejected, project, token)
+_COMMANDS = (
+    *(*_SERVICES, status_command, doctor_command, trace_command, sql_command),
+    *(topics, tables, positions, audit_command, rejected, project, token),
+)
 _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2]
 
 

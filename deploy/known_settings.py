@@ -10,6 +10,7 @@ from difflib import get_close_matches
 
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.logging import LogSettings
+from deploy.operate.probe_settings import ProbeSettings
 from deploy.settings import LocalSettings
 from gateway.settings import GatewaySettings
 from processors.settings import AnalystSettings, WorkerSettings
@@ -32,6 +33,7 @@ class AllSettings:
     topics: TopicSettings = field(default_factory=TopicSettings)
     analyst: AnalystSettings = field(default_factory=AnalystSettings)
     logs: LogSettings = field(default_factory=LogSettings)
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
 
 
 def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.1),
-    default=8.0,
+    default=6.0,
     show_default=True,
     help="Time in which records are read from Kafka, newest first.",
 )
@@ -128,8 +128,15 @@ def _ahead(each: Occurrence, stage: str) -> str:
     waiting = each.waiting
     if waiting is None or waiting.stage != stage:
         return ""
-    age = f", the oldest of which is {waiting.seconds:.0f} s old" if waiting.seconds is not None else ""
-    return f": {waiting.records} records are before it{age}. Run `sequence status`"
+    before = (
+        f"{_records(waiting.records)} {'is' if waiting.records == 1 else 'are'} before it" if waiting.records else ""
+    )
+    age = f"the oldest is {waiting.seconds:.0f} s old" if waiting.records and waiting.seconds is not None else ""
+    return f": {', '.join(filter(None, [before or 'it is next', age]))}. Run `sequence status`"
+
+
+def _records(count: int) -> str:
+    return f"{count} {'record' if count == 1 else 'records'}"
 
 
 def _rejected(rejected: Rejected) -> Iterator[str]:
@@ -146,11 +153,11 @@ def _looked(looked: Looked) -> str:
     if looked.records == 0 and looked.is_complete:
         return f"{looked.topic}: no records to read."
     since = f" since {_time(looked.since)}" if looked.since else ""
-    read = f"{looked.topic}: {looked.records} records{since} were read"
+    read = f"{looked.topic}: read {_records(looked.records)}{since}"
     if looked.is_complete:
-        return f"{read}, all that it has of this messageId."
+        return f"{read}, all that can have this messageId."
     begins = f", which has records since {_time(looked.reaches_back_to)}" if looked.reaches_back_to else ""
-    return f"{read}, not all of the topic{begins}. Add `--seconds 60` to read more."
+    return f"{read}, a part of the topic{begins}. Add `--seconds 60` to read more."
 
 
 def _line(name: str, text: str) -> str:

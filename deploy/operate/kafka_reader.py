@@ -16,10 +16,11 @@ from deploy.errors import OperateError
 from deploy.operate.offsets import Input
 from schemas.settings import KafkaSettings, kafka_arguments
 
-REQUEST_SECONDS = 8.0
+REQUEST_SECONDS = 5.0
 _POLL_MS = 500
 _FETCH_BYTES = 4 * 1024 * 1024
 _FIRST_FETCH_BYTES = 64 * 1024
+"""Kafka answers with at least one batch, however large."""
 
 Key = tuple[str, int]
 """Topic and partition."""
@@ -60,12 +61,16 @@ class Scanned:
 
 
 class KafkaReader:
-    """Answers questions about topics and groups. Requests raise aiokafka's errors, and `OperateError` after 8 s."""
+    """Answers questions about topics and groups. Requests raise aiokafka's errors, and `OperateError` after 5 s."""
 
-    def __init__(self, kafka: KafkaSettings, admin: AIOKafkaAdminClient, client: AIOKafkaConsumer) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, admin: AIOKafkaAdminClient, client: AIOKafkaConsumer, for_single: AIOKafkaConsumer
+    ) -> None:
         self._kafka = kafka
         self._admin = admin
         self._client = client
+        self._for_single = for_single
+        """Fetches little at once."""
 
     async def cluster(self) -> tuple[str, int]:
         """Return the ID of the cluster, empty without one, and the number of its brokers."""
@@ -126,13 +131,13 @@ class KafkaReader:
         waiting = {TopicPartition(*key): offset for key, offset in offsets.items()}
         if not waiting:
             return found
-        # Records that would be dropped are not fetched: one fetch has at least one batch.
-        async with _consumer(self._kafka, _FIRST_FETCH_BYTES) as client:
-            _seek(client, waiting)
-            while waiting and (left_ms := _left_ms(deadline)) > 0:
-                for tp, records in (await client.getmany(*waiting, timeout_ms=left_ms, max_records=1)).items():
-                    found[tp.topic, tp.partition] = records[0]
-                    del waiting[tp]
+        client = self._for_single
+        _seek(client, waiting)
+        while waiting and (left_ms := _left_ms(deadline)) > 0:
+            for tp, records in (await client.getmany(*waiting, timeout_ms=left_ms, max_records=1)).items():
+                found[tp.topic, tp.partition] = records[0]
+                del waiting[tp]
+                client.pause(tp)
         return found
 
     async def scan(
@@ -157,6 +162,14 @@ class KafkaReader:
                     self._client.pause(tp)
         return wanted, list(scanned.values())
 
+    async def follow(self, starts: Mapping[Key, int], deadline: float) -> AsyncIterator[Any]:
+        """Yield the records of each partition from its offset on as they arrive, until *deadline*."""
+        _seek(self._for_single, {TopicPartition(*key): offset for key, offset in starts.items()})
+        while (left_ms := _left_ms(deadline)) > 0:
+            for records in (await self._for_single.getmany(timeout_ms=left_ms)).values():
+                for record in records:
+                    yield record
+
 
 def _seek(client: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]) -> None:
     """Let *client* read each partition from its offset."""
@@ -171,13 +184,13 @@ def _left_ms(deadline: float) -> int:
 
 @asynccontextmanager
 async def connected(kafka: KafkaSettings) -> AsyncIterator[KafkaReader]:
-    """Connect to Kafka for the block; raises aiokafka's errors, and `OperateError` if it does not answer in 8 s."""
+    """Connect to Kafka for the block; raises aiokafka's errors, and `OperateError` if it does not answer in 5 s."""
     admin = AIOKafkaAdminClient(**kafka_arguments(kafka), request_timeout_ms=int(1000 * REQUEST_SECONDS))
     try:
         async with _limited(kafka):
             await admin.start()
-        async with _consumer(kafka, _FETCH_BYTES) as client:
-            yield KafkaReader(kafka, admin, client)
+        async with _consumer(kafka, _FETCH_BYTES) as client, _consumer(kafka, _FIRST_FETCH_BYTES) as for_single:
+            yield KafkaReader(kafka, admin, client, for_single)
     finally:
         await admin.close()
 

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from deploy.errors import OperateError
 from deploy.operate import kafka_reader, trace_records, trace_tables
+from deploy.operate.server_faults import clickhouse_fault, kafka_fault
 from deploy.operate.servers import Servers
 from deploy.operate.trace_log import TraceLog
 from deploy.operate.trace_records import Records
@@ -24,12 +25,13 @@ from gateway.projects.admin import read_table
 from gateway.projects.table import ProjectTable
 from processors.clickhouse.errors import ClickHouseError
 from processors.sink.logs import LogIdentity, find
-from schemas.denials import denial
 from schemas.times import parse_time
 from schemas.topics import VERSION, Topics
 
-READ_SECONDS = 8.0
+READ_SECONDS = 6.0
 """How long records are read by default."""
+_TABLES_SECONDS = 3.0
+"""How long rows are awaited once the unprocessed records are read."""
 
 
 @dataclass(slots=True)
@@ -60,9 +62,8 @@ async def _trace(servers: Servers, message_id: str, project_id: str | None, read
     try:
         await _ask_kafka(servers, known, (message_id, project_id), reading_rows, read_seconds)
     except (KafkaError, OperateError, GatewayError, OSError) as error:
-        known.notes.append(f"The topics were not searched. {_reason(servers, error)}")
-    if known.rows is None:
-        known.rows = await _rows_or_note(reading_rows, known)
+        known.notes.append(f"The topics were not searched. {kafka_fault(servers.kafka, error)}")
+        known.rows = await _rows_or_note(servers, reading_rows, known)
     if known.rows is None and known.records is None:
         raise OperateError(" ".join(known.notes))
     if known.projects is not None and project_id is not None and project_id not in known.projects.projects:
@@ -98,11 +99,11 @@ async def _ask_kafka(
         known.identity = LogIdentity(cluster, topics.prefix, VERSION, counts[topics.items])
         projects = [project_id] if project_id is not None else sorted(known.projects.projects)
         records = Records(message_id, projects, time.time())
-        log = TraceLog(reader, topics, records, time.monotonic() + read_seconds)
+        log = TraceLog(reader, topics, records, read_seconds)
         await log.open(counts)
         await log.read_unprocessed()
         known.records = records
-        known.rows = await _rows_or_note(reading_rows, known)
+        known.rows = await _rows_or_note(servers, reading_rows, known)
         found = _occurrences(known)
         if not found or not is_settled(found):
             if known.rows is not None:
@@ -130,21 +131,15 @@ async def _read_rows(servers: Servers, message_id: str, project_id: str | None) 
     return await asyncio.to_thread(read)
 
 
-async def _rows_or_note(reading: asyncio.Task[Rows], known: _Known) -> Rows | None:
+async def _rows_or_note(servers: Servers, reading: asyncio.Task[Rows], known: _Known) -> Rows | None:
     try:
-        return await reading
+        return await asyncio.wait_for(reading, _TABLES_SECONDS)
+    except TimeoutError:
+        reason = f"ClickHouse did not answer within {_TABLES_SECONDS:g} s. Run `sequence status`."
     except ClickHouseError as error:
-        known.notes.append(f"The tables were not searched. ClickHouse failed: {error}")
-        return None
-
-
-def _reason(servers: Servers, error: Exception) -> str:
-    if isinstance(error, OperateError | GatewayError):
-        return str(error)
-    return denial(error, "READ") or (
-        f"Kafka at {servers.kafka.bootstrap_servers} failed: {str(error) or type(error).__name__}. "
-        "Check SEQUENCE_KAFKA_SERVERS and that the broker is running."
-    )
+        reason = clickhouse_fault(servers.clickhouse, error)
+    known.notes.append(f"The tables were not searched. {reason}")
+    return None
 
 
 def _occurrences(known: _Known) -> list[Occurrence]:

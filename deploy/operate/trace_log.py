@@ -38,12 +38,12 @@ class _Read:
 
 @dataclass(slots=True)
 class TraceLog:
-    """The topics, for one messageId. *deadline* is a time of `time.monotonic`."""
+    """The topics, for one messageId. Records are read for *seconds_left* in all."""
 
     reader: KafkaReader
     topics: Topics
     records: Records
-    deadline: float
+    seconds_left: float
     _read: dict[Key, _Read] = field(default_factory=lambda: defaultdict(_Read))
     _back_to: dict[Key, int] = field(default_factory=dict)
     """Offset before which nothing was read, of partitions that are read back."""
@@ -119,7 +119,9 @@ class TraceLog:
                 return in_value in (record.value or b"")
             return record.key in keys
 
-        wanted, scanned = await self.reader.scan(ranges, is_wanted, self.deadline)
+        began = time.monotonic()
+        wanted, scanned = await self.reader.scan(ranges, is_wanted, began + self.seconds_left)
+        self.seconds_left -= time.monotonic() - began
         for record in wanted:
             self.records.found[self._name(record.topic)][record.partition, record.offset] = record
         for each in scanned:

@@ -78,6 +78,7 @@ PURE = (
     "deploy/embedded/kafka_causes.py",
     "deploy/failure.py",
     "deploy/local/backoff.py",
+    *(f"deploy/operate/{name}.py" for name in ("doctor_result", "doctor_table_rules", "finding", "status_result")),
     "deploy/operate/trace_result.py",
 )
 """Modules that decide: they take values, `now` included, and reach neither I/O nor a clock."""

@@ -13,6 +13,7 @@ import click
 import pytest
 
 from deploy import errors as deploy_errors
+from deploy.commands import doctor
 from gateway import errors as gateway_errors
 from gateway import metrics as gateway_metrics
 from gateway.ingest.envelope import Limits, parse_envelope
@@ -179,6 +180,7 @@ def test_exit_codes_are_those_of_the_code() -> None:
         os.EX_OK,
         click.ClickException.exit_code,
         click.UsageError.exit_code,
+        doctor.ERRORS_EXIT_CODE,
         *(exit_code(kind()) for kind in ENGINE_ERRORS),
     }
 

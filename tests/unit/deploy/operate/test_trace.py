@@ -92,7 +92,7 @@ def test_item_that_dedupe_has_not_read_waits_with_the_records_before_it() -> Non
     assert (found.dedupe, found.row, found.partition, found.offset) == ("waiting", "waiting", 0, 7)
     assert found.waiting is not None
     assert (found.waiting.stage, found.waiting.records, found.waiting.seconds) == ("dedupe", 4, 5.0)
-    assert "Dedupe    not processed yet: 4 records are before it, the oldest of which is 5 s old" in shown([found])
+    assert "Dedupe    not processed yet: 4 records are before it, the oldest is 5 s old" in shown([found])
 
 
 def test_event_that_the_sink_has_not_read_is_unique_and_waits_for_its_row() -> None:
@@ -201,7 +201,7 @@ def test_nothing_found_says_where_was_looked() -> None:
     text = "\n".join(lines(trace))
 
     assert "No item of project p with the messageId m was found." in text
-    assert "items.v1: 5 records since 2026-01-01 00:00:00.000 UTC were read, not all of the topic." in text
+    assert "items.v1: read 5 records since 2026-01-01 00:00:00.000 UTC, a part of the topic." in text
 
 
 def test_json_has_the_fields_that_the_help_names() -> None:
