@@ -6,6 +6,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from schemas.settings import Count, Port, SettingsError, setting
 
@@ -24,6 +27,10 @@ class LocalSettings:
         "SEQUENCE_LOCAL_KAFKA_FSYNC",
         False,  # noqa: FBT003  # the default, as for every setting
         "Whether the embedded Kafka broker flushes every record to disk before it acknowledges it",
+    )
+    # 0 takes free ports, which is of use to tests.
+    metrics_port: Annotated[int, Meta(ge=0, le=65535)] = setting(
+        "SEQUENCE_LOCAL_METRICS_PORT", 9464, "Port of the metrics and health of the first worker in the local stack"
     )
     gateways: Count = setting("SEQUENCE_LOCAL_GATEWAYS", 1, "Number of gateways in the local stack")
     workers: Count = setting("SEQUENCE_LOCAL_WORKERS", 1, "Number of workers of each kind in the local stack")

@@ -64,6 +64,9 @@ class RejectedTopic:
         self._topic = topics.rejected
         self._stage = stage
         self._log = RejectionLog(stage, topics.rejected)
+        for code in RejectionCode:
+            # A counter that appears with its first rejection would show no increase.
+            self.metrics.rejected_records.labels(stage, code)
 
     async def write_records(self, rejected: Iterable[RejectedRecord], topic: str, partition: int) -> None:
         """Write *rejected* records of *partition* of *topic* with their values; return when all are durable."""

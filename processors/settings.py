@@ -27,6 +27,13 @@ class WorkerSettings:
     standby_replicas: Annotated[int, Meta(ge=0)] = setting(
         "SEQUENCE_WORKER_STANDBYS", 0, "Number of other workers that keep a standby copy of each table"
     )
+    metrics_host: str = setting(
+        "SEQUENCE_WORKER_METRICS_HOST", "127.0.0.1", "Address at which a worker serves its metrics and health"
+    )
+    # 0 lets the operating system choose: several workers of one machine need no setting.
+    metrics_port: Annotated[int, Meta(ge=0, le=65535)] = setting(
+        "SEQUENCE_WORKER_METRICS_PORT", 0, "Port at which a worker serves its metrics and health"
+    )
 
 
 @dataclass(frozen=True, slots=True)

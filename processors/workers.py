@@ -9,7 +9,8 @@ import uvloop
 
 from processors.engine import worker_directory
 from processors.engine.aiokafka_patches import patch_closed_transport_error
-from processors.engine.app import EngineSettings, WorkerBuilder
+from processors.engine.app import EngineSettings
+from processors.engine.builder import WorkerBuilder
 from processors.engine.offsets import read_cluster_id
 from processors.engine.rocksdb import StoreConfig
 from processors.engine.store import StoreOptions
@@ -41,6 +42,8 @@ def run(name: str, settings: WorkerSettings) -> None:
             stall_seconds=settings.stall_seconds,
             session_timeout_seconds=settings.session_timeout_seconds,
             standby_replicas=settings.standby_replicas,
+            metrics_host=settings.metrics_host,
+            metrics_port=settings.metrics_port,
         ),
         has_state=name != "sink",
     )
@@ -62,7 +65,8 @@ def _run_dedupe(builder: WorkerBuilder, settings: WorkerSettings, directory: Pat
         lambda records, processed_offset, _known: replay(records, processed_offset),
     )
     seen = builder.table("seen", topic=topics.events, options=options)
-    stage = DedupeStage(topics, seen, builder.producer, RejectedTopic(builder.producer, topics, "dedupe"), window_ms)
+    rejected = RejectedTopic(builder.producer, topics, "dedupe", builder.metrics)
+    stage = DedupeStage(topics, seen, builder.producer, rejected, window_ms)
     builder.run([stage], other_outputs=[topics.duplicates, topics.identifies])
 
 
@@ -73,7 +77,8 @@ def _run_persons(builder: WorkerBuilder, settings: WorkerSettings, directory: Pa
     topics = Topics(settings.kafka.topic_prefix)
     options = StoreOptions(directory, StoreConfig(), replay, compacted=True)
     persons = builder.table("persons", topic=topics.persons, options=options)
-    builder.run([FoldStage(topics, persons, RejectedTopic(builder.producer, topics, "persons"))])
+    rejected = RejectedTopic(builder.producer, topics, "persons", builder.metrics)
+    builder.run([FoldStage(topics, persons, rejected)])
 
 
 def _run_sink(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
@@ -89,4 +94,5 @@ def _run_sink(builder: WorkerBuilder, settings: WorkerSettings, directory: Path)
         partitions = builder.producer.key_partitions or await builder.producer.partitions(topics.events)
         return LogIdentity(cluster_id, topics.prefix, VERSION, partitions)
 
-    builder.run(stages(settings, RejectedTopic(builder.producer, topics, "sink"), identity, builder.topic_ids.known))
+    rejected = RejectedTopic(builder.producer, topics, "sink", builder.metrics)
+    builder.run(stages(settings, rejected, identity, builder.topic_ids.known))

@@ -73,6 +73,9 @@ class DedupeStage:
             self._outputs.send_to(self._duplicates, batch.partition, decision.duplicates),
         )
         await self._seen.write(batch.partition, decision.events, decision.entries, processed_offset=batch.last_offset)
+        self._rejected.metrics.count_items(
+            "dedupe", unique=len(decision.events), duplicate=len(decision.duplicates), rejected=len(decision.rejected)
+        )
 
     async def stop(self) -> None:
         """Log the last rejections; the stage holds no resources."""

@@ -1,4 +1,4 @@
-"""A worker process: a Faust app with the settings that the guarantee needs, its tables and its stages.
+"""The Faust app of a worker, with the settings that the guarantee needs.
 
 Each setting that differs from Faust's default has its reason. Faust's web server stays off, because it serves table
 data. `sequence topics apply` creates topics; a worker never does.
@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,17 @@ from faust.types import TP
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
 
-from processors.engine.batch_schema import BatchSchema
-from processors.engine.changelog_table import ChangelogTable, RecoveredRecords
 from processors.engine.connect import connect
-from processors.engine.deployment import require_partitions, warn_of_added_partitions
+from processors.engine.deployment import require_partitions
 from processors.engine.exit import exit_after, fail_fast
 from processors.engine.kafka_log import KafkaLog
 from processors.engine.offsets import OffsetReader
 from processors.engine.permissions import require_permissions
 from processors.engine.producer import ChangelogProducer
 from processors.engine.runner import Runner
-from processors.engine.stage import Stage
-from processors.engine.store import StoreOptions
+from processors.engine.status_server import StatusServer
 from processors.engine.topic_ids import TopicIds
-from processors.engine.watchdog import Limits, Watchdog
+from processors.engine.watchdog import Watchdog
 from schemas.settings import KafkaSettings, kafka_arguments
 from schemas.topics import Topics
 
@@ -58,6 +55,8 @@ class EngineSettings:
     stall_seconds: float
     session_timeout_seconds: float
     standby_replicas: int = 0
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
 
 
 class SteadyFlow(FlowControlEvent):
@@ -77,6 +76,9 @@ class BatchApp(faust.App):
 
     runner: Runner
     watchdog: Watchdog
+    status_server: StatusServer
+    connected = False
+    """Whether Kafka has answered and its topics are as expected."""
     changelog_producer: ChangelogProducer
     offsets: OffsetReader
     kafka: KafkaSettings
@@ -88,10 +90,12 @@ class BatchApp(faust.App):
 
     async def on_first_start(self) -> None:
         """Connect and check the topics before anything is read."""
+        await self.status_server.start()
         try:
             await connect(self._connect, self.kafka.bootstrap_servers)
         except Exception as error:  # noqa: BLE001  # any error exits the process
             fail_fast(error)
+        self.connected = True
         await super().on_first_start()
         self.watchdog.start()
 
@@ -150,61 +154,11 @@ class BatchApp(faust.App):
         await super().on_stop()
         await self.changelog_producer.stop()
         await self.offsets.stop()
+        await self.status_server.stop()
 
 
-class WorkerBuilder:
-    """Assembles a worker: first its tables, then the stages that use them."""
-
-    def __init__(self, settings: EngineSettings, *, has_state: bool = True) -> None:
-        self._settings = settings
-        self.app = _faust_app(settings)
-        self.app.kafka = settings.kafka
-        self.app.kafka_log = KafkaLog()
-        self.producer = self.app.changelog_producer = ChangelogProducer(settings.kafka)
-        self._offsets = self.app.offsets = OffsetReader(settings.kafka)
-        self.topic_ids = self.app.topic_ids = TopicIds(settings.kafka, settings.directory if has_state else None)
-        self._tables: list[ChangelogTable] = []
-
-    def table(self, name: str, *, topic: str, options: StoreOptions) -> ChangelogTable:
-        """Declare a table whose changelog is *topic*."""
-        changelog = self.app.topic(topic, schema=BatchSchema())
-        recovered = RecoveredRecords()
-        table = self.app.Table(
-            name,
-            changelog_topic=changelog,
-            key_type=bytes,
-            value_type=bytes,
-            # Faust applies recovered events in groups. With a group of one it would continue to read after recovery.
-            recovery_buffer_size=2,
-            options={"sequence": replace(options, replay=recovered.counted(options.replay))},
-        )
-        self._tables.append(ChangelogTable(table, self.producer, self._offsets, recovered))
-        return self._tables[-1]
-
-    def run(self, stages: Sequence[Stage], *, other_outputs: Sequence[str] = ()) -> None:
-        """Run *stages* until SIGTERM or SIGINT; any error exits the process, as `processors.engine.exit` says.
-
-        They also write to the topics *other_outputs*.
-        """
-        app = self.app
-        app.other_outputs = other_outputs
-        runner = app.runner = Runner(stages, self._offsets, fail_fast, self._settings.name)
-        stall_seconds = self._settings.stall_seconds
-        limits = Limits(stall_seconds, max(stall_seconds, 2 * _rebalance_seconds(self._settings)))
-        app.watchdog = Watchdog(runner, self._tables, app, limits, fail_fast)
-        for stage in stages:
-            app.agent(app.topic(stage.topic, schema=BatchSchema()), name=f"{self._settings.name}-{stage.topic}")(
-                _agent(runner)
-            )
-        app.on_partitions_revoked.connect(_on_revoked(runner), weak=False)
-        app.on_rebalance_complete.connect(_on_rebalance_complete(runner), weak=False)
-        worker = faust.Worker(app, loglevel=None, quiet=True, redirect_stdouts=False, override_logging=False)
-        worker.spinner = None
-        with app.kafka_log.attached():
-            worker.execute_from_commandline()
-
-
-def _faust_app(settings: EngineSettings) -> BatchApp:
+def faust_app(settings: EngineSettings) -> BatchApp:
+    """Return the Faust app of a worker, without tables and stages."""
     kafka = settings.kafka
     arguments = kafka_arguments(kafka)
     return BatchApp(
@@ -220,7 +174,7 @@ def _faust_app(settings: EngineSettings) -> BatchApp:
         table_standby_replicas=settings.standby_replicas,
         broker_session_timeout=settings.session_timeout_seconds,
         broker_heartbeat_interval=settings.session_timeout_seconds / 5,
-        broker_rebalance_timeout=_rebalance_seconds(settings),
+        broker_rebalance_timeout=rebalance_seconds(settings),
         broker_request_timeout=REQUEST_TIMEOUT_SECONDS,
         # A stage may wait for ClickHouse for hours; the watchdog detects what hangs.
         broker_max_poll_interval=UNLIMITED_SECONDS,
@@ -241,7 +195,7 @@ def _faust_app(settings: EngineSettings) -> BatchApp:
     )
 
 
-def _rebalance_seconds(settings: EngineSettings) -> float:
+def rebalance_seconds(settings: EngineSettings) -> float:
     """Return how long the group waits for a member in a rebalance: longer than batches in process may take."""
     return max(MIN_REBALANCE_SECONDS, settings.stall_seconds / 2)
 
@@ -257,32 +211,3 @@ def _credentials(arguments: dict[str, Any]) -> Any:
             ssl_context=context,
         )
     return faust.SSLCredentials(context) if protocol == "SSL" else None
-
-
-def _agent(runner: Runner) -> Any:
-    async def forward(stream: Any) -> None:
-        # `noack`: the runner alone acknowledges a batch, when it is durable.
-        async for event in stream.noack().events():
-            runner.submit(event)
-
-    return forward
-
-
-def _on_revoked(runner: Runner) -> Any:
-    async def on_partitions_revoked(app: Any, revoked: set[TP], **_: Any) -> None:
-        del app, revoked
-        await runner.revoke()
-
-    return on_partitions_revoked
-
-
-def _on_rebalance_complete(runner: Runner) -> Any:
-    async def on_rebalance_complete(app: Any, **_: Any) -> None:
-        await runner.revoke()
-        if not runner.started:
-            await runner.start(app.consumer)
-        assignment = app.consumer.assignment()
-        warn_of_added_partitions(assignment, app.changelog_producer.key_partitions)
-        runner.assign(assignment)
-
-    return on_rebalance_complete

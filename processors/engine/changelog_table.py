@@ -114,6 +114,10 @@ class ChangelogTable:
         found = ((TP(self.topic, number), self.store.changelog_offset(number)) for number in self._assigned)
         return {tp: offset for tp, offset in found if offset is not None}
 
+    def size_bytes(self) -> dict[TP, int]:
+        """Return the size of the local state of each partition that is open here."""
+        return {TP(self.topic, number): size for number, size in self.store.size_bytes().items()}
+
     async def write(
         self, number: int, outputs: Sequence[Output], puts: Iterable[Put], *, processed_offset: int
     ) -> None:

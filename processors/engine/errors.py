@@ -6,6 +6,7 @@ EngineError
 ├── LocalStateError             the local store does not match its changelog
 ├── LocalStateUnavailableError  the local store cannot be opened or written, for example for lack of space
 ├── WorkerDirectoryError        the worker's directory cannot be created or written
+├── MetricsPortError            the worker cannot listen on the port of its metrics
 ├── StalledError                lag, and no progress
 ├── TableRolledBackError        a ClickHouse table shows less than this worker wrote
 ├── KafkaUnavailableError       Kafka did not answer at the start
@@ -42,6 +43,10 @@ class LocalStateUnavailableError(EngineError):
 
 class WorkerDirectoryError(EngineError):
     """The worker's directory cannot be created or written; reported before the worker connects."""
+
+
+class MetricsPortError(EngineError):
+    """The worker cannot serve its metrics and health; reported before the worker connects."""
 
 
 class StalledError(EngineError):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from time import monotonic
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from faust.types import TP
 
@@ -18,6 +19,8 @@ from processors.engine.errors import TopicsError
 from schemas.settings import KafkaSettings, kafka_arguments
 
 TIMEOUT_SECONDS = 20.0
+TIMES_SECONDS = 1.0
+"""Longest time in which the times of records are read."""
 
 
 class LogOffsets(NamedTuple):
@@ -64,6 +67,47 @@ class OffsetReader:
             starts = await self._client.beginning_offsets(tps)
             ends = await self._client.end_offsets(tps)
         return {tp: LogOffsets(starts[tp], ends[tp]) for tp in tps}
+
+    async def committed(self, group: str, partitions: Iterable[TP]) -> dict[TP, int]:
+        """Return the offset of each of *partitions* that *group* has committed; KafkaError if Kafka does not answer."""
+        tps = [TopicPartition(*tp) for tp in partitions]
+        if not tps:
+            return {}
+        admin = AIOKafkaAdminClient(**kafka_arguments(self._settings))
+        try:
+            await admin.start()
+            found = await admin.list_consumer_group_offsets(group, partitions=tps)
+        finally:
+            await admin.close()
+        return {TP(*tp): commit.offset for tp, commit in found.items() if commit.offset >= 0}
+
+    async def times(self, offsets: Mapping[TP, int]) -> dict[TP, int]:
+        """Return the broker's time of the first record at or after each offset, in milliseconds since 1970.
+
+        A log that has no such record within a second is left out. Raises KafkaError if Kafka does not answer.
+        """
+        if not offsets:
+            return {}
+        consumer = AIOKafkaConsumer(
+            **kafka_arguments(self._settings),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            # A broker sends at least one batch, whatever its size.
+            max_partition_fetch_bytes=1024,
+        )
+        times: dict[TP, int] = {}
+        try:
+            await consumer.start()
+            consumer.assign([TopicPartition(*tp) for tp in offsets])
+            for tp, offset in offsets.items():
+                consumer.seek(TopicPartition(*tp), offset)
+            deadline = monotonic() + TIMES_SECONDS
+            while len(times) < len(offsets) and (left := deadline - monotonic()) > 0:
+                for tp, records in (await consumer.getmany(timeout_ms=max(1, int(left * 1000)))).items():
+                    times.setdefault(TP(*tp), records[0].timestamp)
+        finally:
+            await consumer.stop()
+        return times
 
     async def require_topics(self, topics: Iterable[str]) -> dict[str, int]:
         """Return the partitions of each of *topics*; `TopicsError` unless all exist and have the same number."""

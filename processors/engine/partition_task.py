@@ -47,6 +47,24 @@ class Progress:
     """Whether the stage waits for a system that is down."""
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in one partition."""
+
+    ready: bool
+    """Whether it is known where the partition starts."""
+    processed_offset: int
+    """Highest offset whose outputs are durable; it means nothing before `ready`."""
+    records: int
+    """Records that are fetched and not processed."""
+    size_bytes: int
+    """Bytes of these records, without the batch in process."""
+    oldest_ms: int | None
+    """The broker's time of the first of these records, None if there is none."""
+    batch_started: float | None
+    """When the batch in process began, on `time.monotonic`; None if there is none."""
+
+
 @dataclass(slots=True)
 class PartitionTask:
     """Pending and processed batches of one partition."""
@@ -68,6 +86,9 @@ class PartitionTask:
     processing: bool = False
     task: asyncio.Task[None] | None = None
     closing: bool = False
+    batch: RecordBatch | None = None
+    """The batch in process."""
+    batch_started: float = 0.0
 
     @property
     def is_full(self) -> bool:
@@ -128,8 +149,29 @@ class PartitionTask:
 
     async def process(self, batch: RecordBatch) -> None:
         """Process *batch*; whatever this raises exits the process."""
-        await self.stage.process(batch)
+        self.batch, self.batch_started = batch, time.monotonic()
+        try:
+            await self.stage.process(batch)
+        finally:
+            self.batch = None
 
     def progress(self) -> Progress:
         """Return where this partition stands."""
         return Progress(self.processed_offset, self.ready.done(), self.processing, self.stage.waiting)
+
+    def backlog(self) -> Backlog:
+        """Return what waits in this partition."""
+        batch = self.batch
+        return Backlog(
+            self.ready.done(),
+            self.processed_offset,
+            self.pending_records + (len(batch.records) if batch is not None else 0),
+            self.pending_bytes,
+            self._oldest_ms(),
+            None if batch is None else self.batch_started,
+        )
+
+    def _oldest_ms(self) -> int | None:
+        batches = [event.value for event, _ in self.pending] if self.batch is None else [self.batch]
+        fetched = (record for batch in batches for record in batch.records if record.offset > self.processed_offset)
+        return next((record.timestamp for record in fetched), None)

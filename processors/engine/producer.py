@@ -20,6 +20,7 @@ from processors.engine.aiokafka_patches import append_outputs
 from processors.engine.coalescer import Coalescer
 from processors.engine.errors import InterleavedWriterError
 from processors.engine.output import Output
+from schemas.broker_clock import BrokerClock
 from schemas.records import Record, partitions_for
 from schemas.settings import KafkaSettings, kafka_arguments
 
@@ -32,8 +33,9 @@ BATCH_BYTES = 768 * 1024
 class ChangelogProducer:
     """An idempotent producer that writes batches of records."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, clock: BrokerClock | None = None) -> None:
         self._settings = settings
+        self._clock = clock or BrokerClock()
         self._producer: AIOKafkaProducer | None = None
         self._coalescers: dict[str, Coalescer[Sequence[Record]]] = {}
         self.key_partitions: int | None = None
@@ -116,11 +118,14 @@ class ChangelogProducer:
 
     async def _write(self, topic: str, partition: int, outputs: Sequence[Output]) -> list[tuple[Any, int]]:
         """Return the metadata and the number of records of each batch."""
-        producer, now_ms = self._started, time.time_ns() // 1_000_000
+        producer, sent_at = self._started, time.time()
         pending = []
         while outputs:
             builder = producer.create_batch()
-            count = append_outputs(builder, outputs, now_ms)
+            count = append_outputs(builder, outputs, int(sent_at * 1000))
             pending.append((await producer.send_batch(builder, topic, partition=partition), count))
             outputs = outputs[count:]
-        return [(await future, count) for future, count in pending]
+        acknowledged = [(await future, count) for future, count in pending]
+        for metadata, _ in acknowledged[:1]:
+            self._clock.observe(metadata.timestamp, sent_at, time.time())
+        return acknowledged

@@ -40,6 +40,8 @@ _offsets = struct.Struct("<qqq")
 _PREFIX = "bucket-"
 _ALL = 0
 _DISCARDED = ".discarded"
+_SIZES = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
+"""Properties of a column family."""
 MIB = 1024 * 1024
 
 
@@ -135,6 +137,12 @@ class PartitionStore:
         for _, (family, _handle) in sorted(self._families.items()):
             merged.update(family.items())
         return merged
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the entries in files and in memory."""
+        families = [self._db, *(family for family, _ in self._families.values())]
+        return sum(family.property_int_value(name) or 0 for family in families for name in _SIZES)
 
     def close(self) -> None:
         """Close the database and release its lock."""

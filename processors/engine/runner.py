@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
 from time import monotonic
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
@@ -18,14 +18,24 @@ from faust.types import TP
 from processors.engine import failpoints, start_offsets
 from processors.engine.errors import TruncatedLogError
 from processors.engine.offsets import OffsetReader
-from processors.engine.partition_task import BatchLinger, PartitionTask, Progress
-from processors.engine.stage import AssignedOffsets, InputOffsets, Stage
+from processors.engine.partition_task import Backlog, BatchLinger, PartitionTask, Progress
+from processors.engine.stage import AssignedOffsets, InputOffsets, RecordBatch, Stage
 from processors.engine.start_offsets import RECREATED
 
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
 """How long a rebalance or a shutdown waits for batches in process; the next owner processes what takes longer."""
+
+
+class BatchObserver(Protocol):
+    """Notes what the metrics need to know of batches."""
+
+    def fetched(self, tp: TP, batch: RecordBatch) -> None:
+        """Note that *batch* was fetched."""
+
+    def processed(self, tp: TP, batch: RecordBatch, seconds: float) -> None:
+        """Note that the outputs of *batch* are durable after *seconds*."""
 
 
 class Runner:
@@ -37,7 +47,9 @@ class Runner:
         offsets: OffsetReader,
         on_error: Callable[[BaseException], NoReturn],
         worker: str = "",
+        observer: BatchObserver | None = None,
     ) -> None:
+        self._observer = observer
         self.stages = {stage.topic: stage for stage in stages}
         self._worker = worker
         self.offsets = offsets
@@ -56,6 +68,10 @@ class Runner:
     def progress(self) -> dict[TP, Progress]:
         """Return a snapshot of every assigned partition."""
         return {tp: task.progress() for tp, task in self._tasks.items()}
+
+    def backlogs(self) -> dict[TP, Backlog]:
+        """Return what waits in each assigned partition."""
+        return {tp: task.backlog() for tp, task in self._tasks.items()}
 
     def commit_metadata(self, tp: TP) -> str:
         """Return what the stage of *tp* notes with a commit; any thread may call this."""
@@ -130,6 +146,8 @@ class Runner:
         if task is None or task.closing:
             return
         task.enqueue(event)
+        if self._observer is not None:
+            self._observer.fetched(task.tp, event.value)
         if not task.paused and task.is_full:
             task.paused = True
             self._consumer.on_buffer_full(task.tp)
@@ -146,6 +164,8 @@ class Runner:
             if batch is not None:
                 await task.process(batch)
                 failpoints.hit("processed")
+                if self._observer is not None:
+                    self._observer.processed(task.tp, batch, monotonic() - task.batch_started)
                 task.processed_offset = batch.last_offset
             for event in events:
                 event.ack()

@@ -59,6 +59,10 @@ class PartitionedStore(base.Store[bytes, bytes]):
         state = self._partitions.get(number)
         return None if state is None else state.changelog_offset
 
+    def size_bytes(self) -> dict[int, int]:
+        """Return the size of each partition that is open here."""
+        return {number: state.size_bytes for number, state in self._partitions.items()}
+
     def stored_offsets(self) -> dict[int, int]:
         """Return the changelog offset of each partition that has local state, even if it is assigned elsewhere."""
         found = {}

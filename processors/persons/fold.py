@@ -48,6 +48,8 @@ class Folded:
     """By key, the encoded new state of each person that changed."""
     rejected: list[RejectedIdentify]
     """Their persons are unchanged."""
+    unchanged: int
+    """Number of the other identifies that change nothing of their persons."""
 
 
 class Part(NamedTuple):
@@ -91,23 +93,25 @@ class _Folding:
             self.person = decode_person(encoded)
             self._bound = size_bound(encoded)
 
-    def fold(self, identify: Identify) -> None:
-        """Apply *identify*.
+    def fold(self, identify: Identify) -> bool:
+        """Apply *identify* and return whether it changes the person.
 
         Raises `InvalidRecordError` as `change_by` does, and `_TooLargeError`; the person is unchanged then.
         """
         person = self.person or new_person(identify)
         change = change_by(identify, person)
         if change is None:
-            self.changed |= self.person is None
+            created = self.person is None
+            self.changed |= created
             self.person = person
-            return
+            return created
         self._bound += growth_bound(identify)
         # Elsewhere the bound will do.
         if self._bound > PERSON_LIMIT_BYTES:
             self._grow(person, change)
         self.person = apply_change(person, change)
         self.changed = True
+        return True
 
     def _grow(self, person: Person, change: Change) -> None:
         if self._size is None:
@@ -132,15 +136,16 @@ def fold_batch(identifies: Iterable[KeyedIdentify], persons: Mapping[bytes, byte
     """
     states: dict[bytes, _Folding] = {}
     rejected: list[RejectedIdentify] = []
+    unchanged = 0
     for key, identify in identifies:
         state = states.get(key)
         if state is None:
             state = states[key] = _Folding(persons[key])
         try:
-            state.fold(identify)
+            unchanged += not state.fold(identify)
         except InvalidRecordError as error:
             rejected.append(RejectedIdentify(key, identify, RejectionCode.NOT_AN_ITEM, str(error)))
         except _TooLargeError as error:
             rejected.append(RejectedIdentify(key, identify, RejectionCode.PERSON_TOO_LARGE, str(error)))
     changed = {key: state.person for key, state in states.items() if state.changed and state.person is not None}
-    return Folded({key: encode_person(person) for key, person in changed.items()}, rejected)
+    return Folded({key: encode_person(person) for key, person in changed.items()}, rejected, unchanged)

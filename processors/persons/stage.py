@@ -69,6 +69,7 @@ class FoldStage:
             except InvalidRecordError as error:
                 rejected.append(RejectedRecord(record, RejectionCode.NOT_AN_ITEM, str(error)))
         await self._rejected.write_records(rejected, batch.topic, batch.partition)
+        self._rejected.metrics.count_items("persons", rejected=len(rejected))
         folded = 0
         for part in in_parts(identifies, self._persons.partition(batch.partition).get_many):
             await self._write(batch.partition, part, read[folded : folded + len(part.identifies)])
@@ -81,6 +82,10 @@ class FoldStage:
         folded = fold_batch(part.identifies, part.persons)
         if folded.rejected:
             await self._reject(partition, folded.rejected, part, read)
+        changed = len(part.identifies) - folded.unchanged - len(folded.rejected)
+        self._rejected.metrics.count_items(
+            "persons", folded=changed, unchanged=folded.unchanged, rejected=len(folded.rejected)
+        )
         outputs = [Output(key, value) for key, value in folded.changed.items()]
         puts: list[Put] = [(key, value, 0) for key, value in folded.changed.items()]
         await self._persons.write(partition, outputs, puts, processed_offset=read[-1].offset)

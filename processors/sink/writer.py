@@ -27,6 +27,7 @@ from processors.rejected import RejectionCode, Source
 from processors.rejected_topic import RejectedTopic
 from processors.sink.attempts import pause_seconds
 from processors.sink.insert import PositionReason, Sink
+from processors.sink.insert_metrics import InsertMetrics
 from processors.sink.isolation import Isolation
 from processors.sink.lease import Lease
 from processors.sink.outage_log import OutageLog
@@ -77,6 +78,7 @@ class TableWriter:
         self._waits = 0
         self._outage = OutageLog(table.name)
         self._isolation = Isolation(self, self._outage)
+        self._metrics = InsertMetrics(table, rejected.metrics)
 
     @property
     def waiting(self) -> bool:
@@ -179,11 +181,11 @@ class TableWriter:
 
     def count_retry(self, kind: FaultKind) -> None:
         """Count a failed INSERT that is repeated."""
-        self._rejected.metrics.insert_retries.labels(self.table.name, kind).inc()
+        self._metrics.count_retry(kind)
 
     def count_halved(self) -> None:
         """Count a block that is halved."""
-        self._rejected.metrics.halved_blocks.labels(self.table.name).inc()
+        self._metrics.count_halved()
 
     async def _ask_after_interruption(self, partition: int) -> None:
         """Ask the table for its position if ClickHouse was away: it may have been restored while nothing was sent.
@@ -206,7 +208,7 @@ class TableWriter:
     async def _insert(self, together: Sequence[Block]) -> None:
         if self._lease is None:
             raise LeaseEndedError("The worker is not started.")
-        await asyncio.to_thread(self._sink.insert, together, self._lease)
+        await asyncio.to_thread(self._metrics.insert, self._sink, together, self._lease)
         self.inserts += 1
         for block in together:
             self.unchecked.add(block)

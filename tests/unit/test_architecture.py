@@ -37,7 +37,7 @@ FOLDER_MAY_IMPORT = {
 """Other folders whose modules a folder's own modules import."""
 
 HOMES = {
-    "aiohttp": ("gateway", "deploy"),
+    "aiohttp": ("gateway", "processors/engine", "deploy"),
     "aiokafka": ("gateway", "processors", "deploy"),
     "faust": ("processors/engine",),
     "mode": ("processors/engine",),
@@ -63,7 +63,7 @@ PURE = (
     *("processors/dedupe/clocks.py", "processors/dedupe/decision.py"),
     *(f"processors/engine/{name}.py" for name in ("output", "store_damage", "window_clock")),
     *(f"processors/persons/{name}.py" for name in ("fold", "replay", "size")),
-    *("processors/sink/null_keys.py", "processors/sink/rows.py"),
+    *(f"processors/sink/{name}.py" for name in ("null_keys", "row_ages", "rows")),
     "gateway/admission.py",
     *("gateway/http/paths.py", "gateway/http/sender_budget.py", "gateway/http/time_share.py"),
     *(f"gateway/ingest/coerce/{name}.py" for name in ("ids", "objects", "paths", "times", "values")),

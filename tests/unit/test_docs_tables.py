@@ -15,24 +15,22 @@ import pytest
 from deploy import errors as deploy_errors
 from deploy.commands import doctor
 from gateway import errors as gateway_errors
-from gateway import metrics as gateway_metrics
 from gateway.ingest.envelope import Limits, parse_envelope
 from gateway.ingest.rejections import Code
 from gateway.ingest.validate import validate_items
 from gateway.settings import GatewaySettings
 from processors.clickhouse.errors import MigrationError
 from processors.engine import errors as engine_errors
-from processors.engine import metrics as worker_metrics
 from processors.engine.exit import exit_code
 from processors.rejected import RejectionCode
-from schemas.metrics import Metric
+from schemas.metrics import PROCESSES
 from schemas.settings import declarations
 from schemas.topics import Topics
 from tests.benchmarks.command import COMPARISONS
 from tests.faults.controls import CONTROLS
 from tests.faults.invariants import COUNTS, Figures
 from tests.faults.run import NAMES
-from tests.support import messages
+from tests.support import messages, metrics_page
 from tests.support.documents import PAGES, README, ROOT, Request, page, quoted
 
 HTTP, CONSUMERS, OPERATIONS = page("docs/http.md"), page("docs/consumers.md"), page("docs/operations.md")
@@ -50,6 +48,7 @@ REFUSALS = errors_of(engine_errors, engine_errors.RefusedStartError)
 """Exceptions with which a worker exits with code 78."""
 START_ERRORS = errors_of(deploy_errors, deploy_errors.DeployError) | {
     engine_errors.KafkaUnavailableError,
+    engine_errors.MetricsPortError,
     engine_errors.WorkerDirectoryError,
     gateway_errors.StartError,
     MigrationError,
@@ -151,28 +150,18 @@ def test_codes_of_rejected_records_are_those_of_the_code() -> None:
     assert shown == {code.value for code in RejectionCode}
 
 
-def test_metrics_are_those_of_the_code() -> None:
-    declared = [metric for metric in vars(gateway_metrics).values() if isinstance(metric, Metric)]
-
-    assert [[quoted(row[0])[0], quoted(row[1]), row[2]] for row in OPERATIONS.rows("Metrics")] == [
-        [metric.name, list(metric.labels), metric.about] for metric in declared
-    ]
-
-
-def test_metrics_of_workers_are_those_of_the_code() -> None:
-    declared = [metric for metric in vars(worker_metrics).values() if isinstance(metric, Metric)]
-
-    assert [[quoted(row[0])[0], quoted(row[1]), row[2]] for row in OPERATIONS.rows("Worker metrics")] == [
-        [metric.name, list(metric.labels), metric.about] for metric in declared
-    ]
+def test_page_of_the_metrics_is_made_from_the_declarations() -> None:
+    assert metrics_page.PAGE.read_text(encoding="utf-8") == metrics_page.page(), f"run {metrics_page.COMMAND}"
 
 
 def test_metric_in_the_text_exists() -> None:
-    declared = {*OPERATIONS.names("Metrics"), *OPERATIONS.names("Worker metrics")}
+    declared = {metric.name for of_process in PROCESSES.values() for metric in of_process}
     pages = [document for document in PAGES if str(document) != "CHANGELOG.md"]
-    names = {name for document in pages for name in re.findall(r"sequence_(?:gateway|worker|sink)_\w+", document.prose)}
+    names = {
+        name for document in pages for name in re.findall(r"`(sequence_(?:gateway|worker|sink)_\w+)", document.prose)
+    }
 
-    assert {name.removesuffix("_total") for name in names} == declared
+    assert names == declared
 
 
 def test_exit_codes_are_those_of_the_code() -> None:

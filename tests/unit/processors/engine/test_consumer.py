@@ -14,7 +14,8 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from mode.utils.queues import FlowControlQueue
 
-from processors.engine.app import BatchApp, EngineSettings, WorkerBuilder
+from processors.engine.app import BatchApp, EngineSettings
+from processors.engine.builder import WorkerBuilder
 from processors.engine.consumer import BatchConsumer, BatchConsumerThread
 from processors.engine.stage import RecordBatch
 from processors.engine.store import PartitionedStore
@@ -86,7 +87,7 @@ class Reader:
 
     def __init__(self, directory: Path) -> None:
         settings = EngineSettings(
-            "reader", KafkaSettings(), directory, stall_seconds=30.0, session_timeout_seconds=10.0
+            "dedupe", KafkaSettings(), directory, stall_seconds=30.0, session_timeout_seconds=10.0
         )
         self.log = Log()
         self.app = WorkerBuilder(settings).app

@@ -49,7 +49,7 @@ def test_person_is_independent_of_order_batches_and_repetition(
 def test_repeated_identify_changes_no_person() -> None:
     one = keyed(0, KEYS[0], "2026-01-01T00:00:00.000000Z", b'{"name":"a"}')
     first = fold_batch([one], {KEYS[0]: None}).changed[KEYS[0]]
-    assert fold_batch([one], {KEYS[0]: first}) == Folded({}, [])
+    assert fold_batch([one], {KEYS[0]: first}) == Folded({}, [], 1)
 
 
 def test_identify_that_exceeds_the_size_limit_is_rejected() -> None:

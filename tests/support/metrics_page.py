@@ -1,0 +1,140 @@
+"""Makes `docs/metrics.md` from the declarations: `python -m tests.support.metrics_page` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from schemas import metrics
+from schemas.metrics import Metric
+from tests.support.documents import ROOT
+
+PAGE = ROOT / "docs" / "metrics.md"
+COMMAND = ".venv/bin/python -m tests.support.metrics_page"
+
+_TEXT = """\
+# Metrics
+
+Every gateway and every worker serves its metrics at `/metrics`, in Prometheus's text format. This page lists them. It
+is made from `schemas/metrics.py`; [Health and metrics](operations.md#health-and-metrics) describes the addresses and
+the probes, and [Alerts](operations.md#alerts) what to watch.
+
+- [Scrape](#scrape)
+- [Gateway](#gateway)
+- [Workers](#workers)
+- [Local state](#local-state)
+- [Sink](#sink)
+- [Process](#process)
+- [Lag](#lag)
+- [Clocks](#clocks)
+- [Restarts](#restarts)
+
+Counters start at 0 with the process. A histogram has the suffixes `_bucket`, `_sum` and `_count`. Metrics count what
+a process did, so items that are processed again after a failure count again. To count items exactly, count rows.
+
+## Scrape
+
+A gateway serves its metrics on its own port, a worker on `SEQUENCE_WORKER_METRICS_PORT`. `sequence up` prints both.
+This configuration scrapes the local stack with its default ports:
+
+```yaml
+scrape_configs:
+  - job_name: sequence
+    static_configs:
+      - targets: ["127.0.0.1:8080", "127.0.0.1:9464", "127.0.0.1:9465", "127.0.0.1:9466"]
+```
+
+Metrics contain no content of events and no tokens. The labels of `sequence_gateway_warnings_total` contain the IDs of
+projects.
+
+## Gateway
+
+{gateway}
+
+## Workers
+
+Every worker exports these metrics. The label `topic` is the input topic.
+
+{worker}
+
+## Local state
+
+The workers `dedupe` and `persons` have local state, which caches their output log, the changelog.
+
+{state}
+
+## Sink
+
+{sink}
+
+## Process
+
+Gateways and workers export the metrics of their process and of Python's garbage collector as well, among them:
+
+| Metric | Type | Labels | Unit | Meaning |
+| --- | --- | --- | --- | --- |
+| `process_start_time_seconds` | gauge |  | seconds | Start of the process since 1970 |
+| `process_cpu_seconds_total` | counter |  | seconds | CPU time of the process |
+| `process_resident_memory_bytes` | gauge |  | bytes | Memory of the process |
+| `process_open_fds` | gauge |  | files | Open files and connections |
+| `process_max_fds` | gauge |  | files | Limit of them |
+
+They are available on Linux.
+
+## Lag
+
+`sequence_worker_lag_records` is the end of the log minus the next offset to process. The worker asks Kafka for the
+end at each scrape, at most once a second. `sequence_worker_lag_unknown_seconds` is the age of the last answer: it
+grows while Kafka does not answer, and the lag is then that of the last answer. On `persons.v1`, a compacted topic,
+the lag includes records that compaction has removed.
+
+`sequence_worker_lag_seconds` is the present time minus the time at which the broker appended the oldest record that
+is not processed. It grows while a stage waits, for example for ClickHouse, and is 0 as soon as the worker has
+processed everything. If the worker has not fetched that record, it reads the record's time from Kafka. If Kafka does
+not answer, it takes the time at which it first knew of the record.
+
+Until the start of a partition is known, its lag counts from the offset that the consumer group has committed. That is
+while the worker recovers its local state, or waits for the positions of ClickHouse's tables.
+
+The lag of a partition is exported by the worker that it is assigned to. If no worker runs, nobody exports it: alert
+on `up`.
+
+## Clocks
+
+`sequence_worker_broker_clock_offset_seconds` is measured without asking. Kafka stamps each record when it is
+appended. The worker knows by its own clock two times between which that was: for a record that it writes, before it
+sent the record and after the acknowledgement; for a record that it reads, before it was told the end of the log at
+that offset and after it received the record. The narrowest recent pair counts, and its middle gives the offset. Half
+of its width, at most one second, is the error.
+
+`sequence_worker_lag_seconds` is corrected by this offset. `sequence_sink_visible_seconds` is not: it compares the
+clock of a gateway with that of the sink.
+
+## Restarts
+
+`changes(process_start_time_seconds[1h])` is the number of restarts of each process in the last hour.
+"""
+
+
+def page() -> str:
+    """Return the content of the page."""
+    return _TEXT.format(
+        gateway=_table(metrics.GATEWAY),
+        worker=_table(metrics.WORKER),
+        state=_table(metrics.STATE),
+        sink=_table(metrics.SINK),
+    )
+
+
+def _table(declared: Iterable[Metric]) -> str:
+    return "\n".join(
+        ["| Metric | Type | Labels | Unit | Meaning |", "| --- | --- | --- | --- | --- |", *map(_row, declared)]
+    )
+
+
+def _row(metric: Metric) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    return f"| `{metric.name}` | {metric.kind} | {labels} | {metric.unit} | {metric.about} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
