@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
@@ -62,6 +63,12 @@ def _conflicts(ports: list[Port]) -> list[str]:
                 f"Change {owner.variable} or {port.variable}."
             )
     return conflicts
+
+
+def free_ports(count: int) -> list[int]:
+    """Return *count* different ports of this machine on which no process listens."""
+    with ExitStack() as held:
+        return [held.enter_context(socket.create_server((HOST, 0))).getsockname()[1] for _ in range(count)]
 
 
 def is_port_free(number: int) -> bool:

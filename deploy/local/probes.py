@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import aiohttp
@@ -51,42 +51,6 @@ class KafkaProbe:
         finally:
             await admin.close()
         return len(cluster["brokers"]) > 0
-
-
-@dataclass(slots=True)
-class GroupProbe:
-    """Ready when consumer group *group* is stable with *members* members, one of them new since `prepare`.
-
-    The number of members alone proves nothing: a killed worker remains a member until its session times out.
-    """
-
-    address: str
-    group: str
-    members: int
-    _before: frozenset[str] = field(default=frozenset(), init=False)
-
-    async def prepare(self) -> None:
-        """Record the members that the group has before the start."""
-        _, self._before = await self._describe()
-
-    async def ready(self) -> bool:
-        """Return whether the group is stable and has a new member."""
-        state, members = await self._describe()
-        return state == "Stable" and len(members) >= self.members and not members <= self._before
-
-    async def _describe(self) -> tuple[str, frozenset[str]]:
-        """Return the group's state and member ids; an empty state when Kafka does not answer."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.address, request_timeout_ms=2000)
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
-                await admin.start()
-                (response,) = await admin.describe_consumer_groups([self.group])
-        except (KafkaError, OSError, TimeoutError):
-            return "", frozenset()
-        finally:
-            await admin.close()
-        (group,) = response.to_object()["groups"]
-        return group["state"], frozenset(member["member_id"] for member in group["members"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.embedded.kafka import Broker, jars_directory
 from deploy.embedded.kafka_causes import kafka_cause
 from deploy.failure import Failure
-from deploy.local.ports import HOST, Port
-from deploy.local.probes import GroupProbe, HttpProbe, KafkaProbe
+from deploy.local.ports import HOST, Port, free_ports
+from deploy.local.probes import HttpProbe, KafkaProbe
 from deploy.local.supervisor import Service
 from deploy.logging import LogSettings
 from deploy.settings import LocalSettings, cache_directory, state_directory
@@ -52,6 +52,10 @@ _SECRET_VARIABLES = frozenset(
 _PYTHON = (sys.executable, "-P")
 
 
+_RECOVERY_SECONDS = 3600.0
+"""How long a worker may recover its local state at the start. Its watchdog ends one that makes no progress."""
+
+
 class Services:
     """The services that *environ* configures. It has the passwords of both users of ClickHouse."""
 
@@ -72,6 +76,16 @@ class Services:
             settings.local.kafka_fsync,
             json_log=load(LogSettings, environ).format == "json",
         )
+
+        self._metrics_ports = self._choose_metrics_ports()
+
+    def _choose_metrics_ports(self) -> dict[str, int]:
+        """Return the port of each worker, by name: consecutive ones, or free ones if the setting is 0."""
+        local = self.settings.local
+        names = [f"{kind}-{number}" for kind in WORKERS for number in range(1, local.workers + 1)]
+        first = local.metrics_port
+        ports = range(first, first + len(names)) if first else free_ports(len(names))
+        return dict(zip(names, ports, strict=True))
 
     def _addresses(self) -> dict[str, str]:
         kafka = KafkaSettings(
@@ -96,6 +110,7 @@ class Services:
             Port(settings.local.kafka_port, "kafka", "SEQUENCE_LOCAL_KAFKA_PORT"),
             Port(settings.embedded_clickhouse.port, "clickhouse", "SEQUENCE_LOCAL_CLICKHOUSE_PORT"),
             *gateways,
+            *(Port(port, name, "SEQUENCE_LOCAL_METRICS_PORT") for name, port in self._metrics_ports.items()),
         ]
 
     def kafka(self) -> Service:
@@ -148,15 +163,22 @@ class Services:
 
     def _worker(self, kind: str, number: int) -> Service:
         name = f"{kind}-{number}"
-        kafka = self.kafka_settings
-        group = f"{kafka.topic_prefix}-{kind}"
-        own = {"SEQUENCE_WORKER_DIR": str(self.worker_directory(name)), **(self._writer if kind == "sink" else {})}
+        port = self._metrics_ports[name]
+        url = f"http://{HOST}:{port}"
+        own = {
+            "SEQUENCE_WORKER_DIR": str(self.worker_directory(name)),
+            "SEQUENCE_WORKER_METRICS_HOST": HOST,
+            "SEQUENCE_WORKER_METRICS_PORT": str(port),
+            **(self._writer if kind == "sink" else {}),
+        }
         return Service(
             name,
             lambda: [*_PYTHON, "-m", "deploy.cli", "worker", kind],
             {**self._environ, **own},
-            GroupProbe(kafka.bootstrap_servers, group, self.settings.local.workers),
+            HttpProbe(f"{url}/health/ready"),
+            url,
             needs=("kafka", "clickhouse") if kind == "sink" else ("kafka",),
+            ready_timeout_seconds=_RECOVERY_SECONDS,
             is_waiting=is_loss_to_accept,
         )
 

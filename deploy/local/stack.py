@@ -111,7 +111,8 @@ async def _start(services: Services, supervisor: Supervisor, environ: Mapping[st
     sinks = [worker for worker in services.workers() if worker.name.startswith("sink-")]
     others = [worker for worker in services.workers() if not worker.name.startswith("sink-")]
     await supervisor.start(*services.gateways(), *others, *(sinks if outdated is None else ()))
-    _say(f"Ready after {monotonic() - began:.1f} s. Press Ctrl-C to stop.\n")
+    _say(f"Ready after {monotonic() - began:.1f} s. Press Ctrl-C to stop.")
+    _say("Metrics of gateways and workers: /metrics at the addresses above.\n")
     _say(quickstart(local_commands(token_file, environ), services.settings.gateway))
     if outdated is not None:
         _say(f"{outdated} Until then the sink does not run, and events wait in Kafka.")

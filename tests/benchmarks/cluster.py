@@ -40,6 +40,8 @@ class BenchCluster:
             **environ,
             "SEQUENCE_STATE_DIR": str(directory),
             "SEQUENCE_PARTITIONS": str(PARTITIONS),
+            # All candidates exist at the same time.
+            "SEQUENCE_LOCAL_METRICS_PORT": "0",
             "SEQUENCE_LOCAL_CLICKHOUSE_PASSWORD": secrets.token_hex(16),
             "SEQUENCE_LOCAL_ANALYST_PASSWORD": secrets.token_hex(16),
             # The load generator uses plain HTTP.

@@ -14,13 +14,12 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from deploy.local.probes import GroupProbe
 from deploy.topics import apply
 from processors.workers import WORKERS
 from schemas.addresses import http_url
 from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from tests.support.clickhouse_http import ClickHouseHttp
-from tests.support.containers import COMPOSE_FILE, DOCKERFILE, ROOT, health_command, service_command
+from tests.support.containers import COMPOSE_FILE, DOCKERFILE, ROOT, health_command, service_command, services
 from tests.support.image import Image, build
 from tests.support.services import Service, docker_answers, embedded_kafka, eventually, free_port, running
 
@@ -104,21 +103,20 @@ def test_items_reach_clickhouse_through_the_services_of_the_compose_file(
 
 def service(image: Image, name: str, changes: dict[str, str], directory: Path) -> Service:
     """Return service *name* of the compose file, not yet started."""
-    environ = image.environ(name, changes | {"SEQUENCE_WORKER_DIR": str(directory / "state" / name)})
+    own = {
+        "SEQUENCE_WORKER_DIR": str(directory / "state" / name),
+        "SEQUENCE_WORKER_METRICS_HOST": "127.0.0.1",
+        "SEQUENCE_WORKER_METRICS_PORT": str(free_port()),
+    }
+    environ = image.environ(name, changes | own)
     command = image.command(service_command(name), environ)
-    is_ready = health_check(image, environ) if name == "gateway" else joined(name, changes)
-    return Service(name, directory / name, name, lambda: command, {}, is_ready)
+    return Service(name, directory / name, name, lambda: command, {}, health_check(image, environ, name))
 
 
-def health_check(image: Image, environ: dict[str, str]) -> Callable[[], bool]:
-    """Return a condition that holds when the image's health check succeeds."""
-    return lambda: image.run(health_command(), environ).returncode == 0
-
-
-def joined(worker: str, changes: dict[str, str]) -> Callable[[], bool]:
-    """Return a condition that holds once *worker* has joined its consumer group."""
-    probe = GroupProbe(changes["SEQUENCE_KAFKA_SERVERS"], f"{changes['SEQUENCE_TOPIC_PREFIX']}-{worker}", 1)
-    return lambda: asyncio.run(probe.ready())
+def health_check(image: Image, environ: dict[str, str], name: str) -> Callable[[], bool]:
+    """Return a condition that holds when the health check of service *name* succeeds."""
+    check = health_command() if name == "gateway" else services()[name]["healthcheck"]["test"][1:]
+    return lambda: image.run(check, environ).returncode == 0
 
 
 def test_health_check_without_a_gateway_fails_with_the_reason(image: Image) -> None:

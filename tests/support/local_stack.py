@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from deploy.local.passwords import ANALYST_FILE, WRITER_FILE
-from tests.support.services import eventually, free_port
+from tests.support.services import eventually, free_port, free_ports
 
 
 class Stack:
@@ -31,6 +31,7 @@ class Stack:
             "SEQUENCE_GATEWAY_PORT": str(self.gateway),
             "SEQUENCE_LOCAL_KAFKA_PORT": str(free_port()),
             "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(free_port()),
+            "SEQUENCE_LOCAL_METRICS_PORT": str(free_ports(3)),
         }
         self.process: subprocess.Popen[bytes] | None = None
 

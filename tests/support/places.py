@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.services import eventually, free_port
+from tests.support.services import eventually, free_port, free_ports
 
 EVENTS = 3
 START_SECONDS = 100.0
@@ -84,6 +84,7 @@ class Stack:
         self.state = self.base / place.state
         self.output = base / "output"
         self.gateway, self.kafka, self.clickhouse = free_port(), free_port(), free_port()
+        self.metrics = free_ports(3)
         self.process: subprocess.Popen[bytes] | None = None
 
     def environ(self) -> dict[str, str]:
@@ -99,6 +100,7 @@ class Stack:
             "SEQUENCE_GATEWAY_PORT": str(self.gateway),
             "SEQUENCE_LOCAL_KAFKA_PORT": str(self.kafka),
             "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(self.clickhouse),
+            "SEQUENCE_LOCAL_METRICS_PORT": str(self.metrics),
             **changes,
         }
 

@@ -13,7 +13,7 @@ from click import Group
 from click.testing import CliRunner
 
 from deploy.cli import main
-from deploy.docker.health import host_to_connect
+from deploy.docker.health import endpoint, host_to_connect
 from deploy.docker.prepare import PrepareSettings
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.embedded.kafka import VERSION, Broker
@@ -176,4 +176,13 @@ def test_kafka_is_configured_as_the_embedded_broker_is(tmp_path: Path) -> None:
 def test_health_check_connects_to_loopback_when_the_gateway_listens_on_every_address(
     listens: str, connects: str
 ) -> None:
-    assert host_to_connect(GatewaySettings(host=listens)) == connects
+    assert host_to_connect(listens) == connects
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_health_check_of_a_worker_asks_the_port_that_it_exposes(worker: str) -> None:
+    service = services()[worker]
+    at = endpoint("worker", image_environment() | without_files(service["environment"]))
+
+    assert service["healthcheck"]["test"] == ["CMD", "python", "-m", "deploy.docker.health", "worker"]
+    assert (at.host, [str(at.port)]) == ("127.0.0.1", service["expose"])
