@@ -1,14 +1,17 @@
-"""`sequence audit`: compares the tables with the topic that they are filled from."""
+"""`sequence audit`: whether every item that was received is in one place."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from deploy.durations import Since
 from deploy.error_messages import report_errors
 
 if TYPE_CHECKING:
@@ -37,41 +40,59 @@ _COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 @click.command("audit")
+@click.option("--project", "project_id", default="", metavar="ID", help="Count items of this project only.")
+@click.option(
+    "--since", type=Since(), metavar="TIME", help="Count items since then, for example `24h` or `2026-01-31T12:00:00Z`."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.option("--refill", is_flag=True, help="Write the rows that are missing, and compare again.")
 @click.option("--include-deleted", is_flag=True, help="Count rows as missing that were removed on purpose.")
 @report_errors
-def audit_command(*, as_json: bool, refill: bool, include_deleted: bool) -> None:
-    """Compare the tables with `events.v1`.
+def audit_command(
+    project_id: str, since: datetime | None, *, as_json: bool, refill: bool, include_deleted: bool
+) -> None:
+    """Compare the tables with the topics.
 
-    Counts rows of `events` and `identifies` that are missing, by source offset, as far back as `events.v1` reaches.
-    Records that the sink has not reached are waiting; rows at or below a position of `sequence positions keep` are
-    removed. Exits with 1 if rows are missing.
+    Compares source offsets: those of `items.v1` with `events.v1`, `duplicates.v1` and `rejected.v1`, and those of the
+    topics with the tables, as far back as the topics reach. Items that a stage has not processed are waiting; rows at
+    or below a position of `sequence positions keep` are removed. Exits with 1 if anything is missing or too much.
 
     \b
-    Fields of --json: missing, written, tables: table, partition, position, inLog,
-    inTable, waiting, missing, missingRanges, removed, rejected, unexpected, repeated.
+    Fields of --json: addsUp, missing, written, faults, ledger (received, accepted,
+    rejectedByGateway, unique, duplicates, rejectedByDedupe, waiting, missing,
+    ofUnique, ofDuplicates, ofRejected), tables (table, partition, position, inLog,
+    inTable, waiting, missing, missingRanges, removed, rejected, unexpected, repeated).
     """  # noqa: D301  # \b keeps click from wrapping the list
     from deploy import listing
     from deploy.operate import audit, servers
 
     found_servers = servers.find(os.environ)
-    found = audit.audit(found_servers, include_deleted=include_deleted)
+    compare = partial(audit.audit, found_servers, include_deleted=include_deleted, project_id=project_id, since=since)
+    found = compare()
     refilled = _refill(found_servers, found) if refill and found.missing else None
     if refilled is not None:
-        found = audit.audit(found_servers, include_deleted=include_deleted)
-    described = [each.describe() for each in found.compared]
+        found = compare()
     if as_json:
-        written = 0 if refilled is None else refilled.written
-        click.echo(json.dumps({"missing": found.missing, "written": written, "tables": described}, indent=2))
+        click.echo(json.dumps(_describe(found, 0 if refilled is None else refilled.written), indent=2))
     else:
-        listing.show(described, _COLUMNS, as_json=False, empty="No partitions.")
-        for line in audit.lines(found):
-            click.echo(line)
-    if found.missing:
-        if not refill:
-            click.echo("Run `sequence audit --refill` to write what is missing.", err=True)
+        listing.show([each.describe() for each in found.compared], _COLUMNS, as_json=False, empty="No partitions.")
+        click.echo("\n" + "\n".join([*found.ledger.lines(), *audit.lines(found)]))
+        click.echo("The numbers add up." if found.adds_up else "The numbers do not add up.")
+    if found.missing and not refill:
+        click.echo("Run `sequence audit --refill` to write what is missing.", err=True)
+    if not found.adds_up:
         raise click.exceptions.Exit(1)
+
+
+def _describe(found: Audit, written: int) -> dict[str, Any]:
+    return {
+        "addsUp": found.adds_up,
+        "missing": found.missing,
+        "written": written,
+        "faults": found.ledger.faults,
+        "ledger": found.ledger.describe(),
+        "tables": [each.describe() for each in found.compared],
+    }
 
 
 def _refill(found_servers: Servers, found: Audit) -> Refilled:

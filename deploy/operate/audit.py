@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from deploy.operate import logs, offsets, positions
 from deploy.operate.events_log import SOURCES, TABLES, SourceLog, read_source
+from deploy.operate.ledger import Ledger, make_ledger, read_accepted
 from deploy.operate.rejected_rows import rejected_rows
+from deploy.operate.scope import Scope, read_scope
 from deploy.operate.servers import Servers
-from deploy.operate.source_offsets import WINDOW, Figures, SourceOffsets, ranges
+from deploy.operate.source_offsets import RANGES_SHOWN, WINDOW, Figures, SourceOffsets, describe, ranges
 from processors.clickhouse.client import ClickHouse
 from processors.sink.insert import PositionReason
 from schemas.clickhouse import Table
 
 _WINDOWS_AT_ONCE = 8
-_RANGES_SHOWN = 20
 
 
 @dataclass(slots=True)
@@ -40,9 +42,9 @@ class Compared:
     in_table: int = 0
     """Rows of the same range of source offsets."""
     missing: SourceOffsets = field(default_factory=SourceOffsets)
-    removed: int = 0
+    removed: SourceOffsets = field(default_factory=SourceOffsets)
     """Not in the table, and at or below the kept position."""
-    rejected: int = 0
+    rejected: SourceOffsets = field(default_factory=SourceOffsets)
     """Not in the table, but on `rejected.v1`."""
     unexpected: list[int] = field(default_factory=list)
     """In the table, but not in the log."""
@@ -59,9 +61,9 @@ class Compared:
             "inTable": self.in_table,
             "waiting": self.waiting,
             "missing": len(self.missing),
-            "missingRanges": [list(each) for each in ranges(self.missing)][:_RANGES_SHOWN],
-            "removed": self.removed,
-            "rejected": self.rejected,
+            "missingRanges": [list(each) for each in ranges(self.missing)][:RANGES_SHOWN],
+            "removed": len(self.removed),
+            "rejected": len(self.rejected),
             "unexpected": len(self.unexpected),
             "repeated": self.repeated,
         }
@@ -75,30 +77,43 @@ class Audit:
     compared: Sequence[Compared]
     sources: Sequence[SourceLog]
     """What each partition of each topic has."""
+    ledger: Ledger
 
     @property
     def missing(self) -> int:
         """Number of rows that are missing."""
         return sum(len(each.missing) for each in self.compared)
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether nothing is missing and nothing is too much. Rows that a merge will remove do not count."""
+        return not (self.missing or self.ledger.faults or any(each.unexpected for each in self.compared))
 
-def audit(servers: Servers, *, include_deleted: bool = False) -> Audit:
-    """Compare every partition. With *include_deleted*, rows that were removed on purpose count as missing."""
+
+def audit(
+    servers: Servers, *, include_deleted: bool = False, project_id: str = "", since: datetime | None = None
+) -> Audit:
+    """Compare every partition: the items of *project_id*, all if empty, that the broker appended *since*.
+
+    With *include_deleted*, rows that were removed on purpose count as missing.
+    """
     log = logs.current(servers)
+    scope = servers.ask_kafka(lambda kafka: read_scope(kafka, project_id, since))
     with servers.tables() as clickhouse:
-        # Before the log is read: what is done now is in the log.
+        # In the order of the flow: what a later step has processed now is in its output, which is read after it.
+        accepted = servers.ask_kafka(lambda kafka: read_accepted(kafka, scope))
         compared = _positions(clickhouse, servers, log, include_deleted=include_deleted)
-        sources = _read_sources(servers, compared)
+        sources = _read_sources(servers, compared, scope)
         for read in sources:
             for each in _of(read, compared):
-                _compare(clickhouse, log, each, read)
+                _compare(clickhouse, log, each, read, scope)
     if any(each.missing for each in compared):
         _leave_out_rejected(servers, log, compared)
-    return Audit(log, compared, sources)
+    return Audit(log, compared, sources, make_ledger(accepted, sources, compared, scope))
 
 
-def _read_sources(servers: Servers, compared: Sequence[Compared]) -> list[SourceLog]:
-    """Return what each partition of each topic has."""
+def _read_sources(servers: Servers, compared: Sequence[Compared], scope: Scope) -> list[SourceLog]:
+    """Return what *scope* has of each partition of each topic."""
     group = servers.ask_kafka(
         lambda kafka: offsets.group(
             kafka, f"{kafka.topic_prefix}-sink", [f"{kafka.topic_prefix}.{source.topic}" for source in SOURCES]
@@ -113,7 +128,7 @@ def _read_sources(servers: Servers, compared: Sequence[Compared]) -> list[Source
                     for each in compared
                     if each.table in source.tables and each.partition == read.partition
                 }
-                found.append(servers.ask_kafka(lambda kafka: read_source(kafka, source, read, reached)))  # noqa: B023  # called at once
+                found.append(servers.ask_kafka(lambda kafka: read_source(kafka, source, read, reached, scope)))  # noqa: B023  # called at once
     return found
 
 
@@ -145,18 +160,19 @@ def _kept(clickhouse: ClickHouse, log: int) -> dict[tuple[str, int], int]:
     return {(str(row["table_name"]), int(row["_partition"])): int(row["kept"]) for row in rows}
 
 
-def _compare(clickhouse: ClickHouse, log: int, each: Compared, read: SourceLog) -> None:
+def _compare(clickhouse: ClickHouse, log: int, each: Compared, read: SourceLog, scope: Scope) -> None:
     """Fill in *each* from its table and from *read*."""
     expected = read.of_table(each.table.name)
     each.waiting = read.waiting[each.table.name]
     each.in_log = len(expected) + each.waiting
     if read.first is None or read.first > each.position:
         return
-    figures, each.in_table = _figures(clickhouse, log, each, read.first)
+    chosen = _Range(log, each, read.first, scope.project_id)
+    figures, each.in_table = _figures(clickhouse, chosen)
     differing = expected.differing_windows(figures)
     for start in range(0, len(differing), _WINDOWS_AT_ONCE):
         windows = differing[start : start + _WINDOWS_AT_ONCE]
-        rows = _rows(clickhouse, log, each, read.first, windows)
+        rows = _rows(clickhouse, chosen, windows)
         for window in windows:
             ours, theirs = expected.offsets_of(window), rows.get(window, [])
             each.repeated += len(theirs) - len(set(theirs))
@@ -164,40 +180,53 @@ def _compare(clickhouse: ClickHouse, log: int, each: Compared, read: SourceLog) 
             each.unexpected += sorted(offset for offset in set(theirs) - ours if offset > read.certain_from)
             for offset in ours.difference(theirs):
                 if offset <= each.kept:
-                    each.removed += 1
+                    each.removed.add(offset)
                 else:
                     each.missing.add(offset)
 
 
-def _figures(clickhouse: ClickHouse, log: int, each: Compared, first: int) -> tuple[dict[int, Figures], int]:
+class _Range(NamedTuple):
+    """Rows of one table: of a partition, from a source offset to the position."""
+
+    log: int
+    of: Compared
+    first: int
+    project_id: str
+
+    @property
+    def condition(self) -> str:
+        condition = (
+            "_log = {log:UInt16} AND _partition = {partition:UInt32}"
+            " AND _origin BETWEEN {first:UInt64} AND {last:UInt64}"
+        )
+        return f"{condition} AND project_id = {{project:String}}" if self.project_id else condition
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        places = {"log": self.log, "partition": self.of.partition, "first": self.first, "last": self.of.position}
+        return places | {"project": self.project_id}
+
+
+def _figures(clickhouse: ClickHouse, chosen: _Range) -> tuple[dict[int, Figures], int]:
     """Return the figures of each window of the table, and the number of its rows in the range of the log."""
     rows = clickhouse.query(
         f"SELECT intDiv(_origin, {WINDOW}) AS number, count() AS rows, sum(_origin) AS total,"  # noqa: S608  # our own names
-        f" sum(_origin * _origin) AS squares FROM {each.table.name} WHERE {_IN_RANGE} GROUP BY number",
-        _range(log, each, first),
+        f" sum(_origin * _origin) AS squares FROM {chosen.of.table.name} WHERE {chosen.condition} GROUP BY number",
+        chosen.parameters,
     )
     found = {int(row["number"]): Figures(int(row["rows"]), int(row["total"]), int(row["squares"])) for row in rows}
     return found, sum(figures.number for figures in found.values())
 
 
-def _rows(clickhouse: ClickHouse, log: int, each: Compared, first: int, windows: Sequence[int]) -> dict[int, list[int]]:
+def _rows(clickhouse: ClickHouse, chosen: _Range, windows: Sequence[int]) -> dict[int, list[int]]:
     """Return the source offset of each row of the table, by window."""
     rows = clickhouse.query(
         f"SELECT intDiv(_origin, {WINDOW}) AS number, groupArray(_origin % {WINDOW}) AS places"  # noqa: S608  # our own names
-        f" FROM {each.table.name} WHERE {_IN_RANGE} AND has({{windows:Array(UInt64)}}, intDiv(_origin, {WINDOW}))"
-        " GROUP BY number",
-        {**_range(log, each, first), "windows": list(windows)},
+        f" FROM {chosen.of.table.name} WHERE {chosen.condition}"
+        f" AND has({{windows:Array(UInt64)}}, intDiv(_origin, {WINDOW})) GROUP BY number",
+        {**chosen.parameters, "windows": list(windows)},
     )
     return {int(row["number"]): [int(row["number"]) * WINDOW + int(place) for place in row["places"]] for row in rows}
-
-
-_IN_RANGE = (
-    "_log = {log:UInt16} AND _partition = {partition:UInt32} AND _origin BETWEEN {first:UInt64} AND {last:UInt64}"
-)
-
-
-def _range(log: int, each: Compared, first: int) -> dict[str, int]:
-    return {"log": log, "partition": each.partition, "first": first, "last": each.position}
 
 
 def _leave_out_rejected(servers: Servers, log: int, compared: Sequence[Compared]) -> None:
@@ -207,7 +236,7 @@ def _leave_out_rejected(servers: Servers, log: int, compared: Sequence[Compared]
         each = of.get((table, partition))
         if each is not None and source_offset in each.missing:
             each.missing.discard(source_offset)
-            each.rejected += 1
+            each.rejected.add(source_offset)
 
 
 def lines(found: Audit) -> Iterator[str]:
@@ -215,13 +244,9 @@ def lines(found: Audit) -> Iterator[str]:
     for each in found.compared:
         place = f"{each.table.name}, partition {each.partition}"
         if each.missing:
-            yield f"{place}: {len(each.missing)} rows are missing: {_shown(list(each.missing))}"
+            yield f"{place}: {len(each.missing)} rows are missing: {describe(each.missing)}"
         if each.unexpected:
-            yield f"{place}: {len(each.unexpected)} rows are not in the log: {_shown(each.unexpected)}"
-
-
-def _shown(found: Sequence[int]) -> str:
-    all_ranges = ranges(found)
-    text = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in all_ranges[:_RANGES_SHOWN])
-    more = len(all_ranges) - _RANGES_SHOWN
-    return f"source offsets {text}" + (f" and {more} more ranges" if more > 0 else "")
+            yield f"{place}: {len(each.unexpected)} rows are not in the log: {describe(each.unexpected)}"
+        if each.repeated:
+            yield f"{place}: {each.repeated} rows are stored twice until a merge."
+    yield from found.ledger.faults

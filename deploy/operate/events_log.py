@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 from aiokafka import TopicPartition
 
 from deploy.operate.offsets import Input, consumer
+from deploy.operate.scope import Scope
 from deploy.operate.source_offsets import WINDOW, SourceOffsets
 from processors.sink.duplicates import duplicate_rows
 from processors.sink.rejected import rejected_rows
@@ -18,13 +20,37 @@ from processors.sink.resume import WINDOW_RECORDS
 from processors.sink.rows import Row, item_rows
 from schemas.clickhouse import DUPLICATES, EVENTS, IDENTIFIES, REJECTED, Table
 from schemas.items import Track
-from schemas.records import InvalidRecordError, decode_item, duplicate_of, source_offset_of
+from schemas.records import INVALID_ITEM, InvalidRecordError, decode_item, duplicate_of, source_offset_of
 from schemas.settings import KafkaSettings
 
 POLL_MS = 500
 
 Found = tuple[int, str]
 """Source offset and table of a record."""
+
+
+class RejectedSource(NamedTuple):
+    """An item that a worker rejected: its place on `items.v1`."""
+
+    stage: str
+    partition: int
+    source_offset: int
+
+
+_UNKNOWN = RejectedSource("", -1, -1)
+"""A record that is no item of a known source offset."""
+
+
+class _Rejection(msgspec.Struct, rename="camel"):
+    """What a record of `rejected.v1` says of its source."""
+
+    stage: str
+    source_topic: str | None = None
+    source_partition: int | None = None
+    source_offset: int | None = None
+
+
+_read_rejection = msgspec.json.Decoder(_Rejection).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +64,8 @@ class Source:
     """Returns source offset and table of a record; raises what `_ERRORS` names if the sink rejects it."""
     rows: Callable[[Sequence[Any], int, int], Mapping[Table, Sequence[Row]]]
     """Returns the rows of records of a log and partition."""
+    rejected: Callable[[Any], RejectedSource | None] = lambda record: None  # noqa: ARG005
+    """Returns what a worker rejected; None of a rejection by the gateway, and of other records."""
 
 
 def _event(record: Any) -> Found:
@@ -63,6 +91,19 @@ def _rejection(record: Any) -> Found:
     return int(record.offset), REJECTED.name
 
 
+def _rejected_source(record: Any) -> RejectedSource | None:
+    try:
+        found = _read_rejection(record.value or b"")
+    except INVALID_ITEM:
+        return _UNKNOWN
+    if found.stage == "gateway":
+        return None
+    partition, source_offset = found.source_partition, found.source_offset
+    if found.source_topic != EVENTS.source or partition is None or source_offset is None:
+        return _UNKNOWN
+    return RejectedSource(found.stage, partition, source_offset)
+
+
 def _rejection_rows(records: Sequence[Any], log: int, partition: int) -> Mapping[Table, Sequence[Row]]:
     return {REJECTED: rejected_rows(records, log, partition)}
 
@@ -70,7 +111,7 @@ def _rejection_rows(records: Sequence[Any], log: int, partition: int) -> Mapping
 SOURCES = (
     Source(EVENTS.topic, (EVENTS, IDENTIFIES), _event, _event_rows),
     Source(DUPLICATES.topic, (DUPLICATES,), _duplicate, _duplicate_rows),
-    Source(REJECTED.topic, (REJECTED,), _rejection, _rejection_rows),
+    Source(REJECTED.topic, (REJECTED,), _rejection, _rejection_rows, _rejected_source),
 )
 TABLES = tuple(table for source in SOURCES for table in source.tables)
 _ERRORS = (InvalidRecordError, KeyError, ValueError)
@@ -92,6 +133,10 @@ class SourceLog:
     """Source offsets up to the position of their table, by table."""
     places: dict[int, tuple[int, int]] = field(default_factory=dict)
     """First and last offset of the records of each window of source offsets."""
+    seen: SourceOffsets = field(default_factory=SourceOffsets)
+    """Every source offset."""
+    rejected: list[RejectedSource] = field(default_factory=list)
+    """What workers rejected, for each such record."""
 
     def of_table(self, name: str) -> SourceOffsets:
         """Return the source offsets that table *name* should have up to its position."""
@@ -111,19 +156,27 @@ async def batches(kafka: KafkaSettings, read: Input, start: int, end: int) -> As
                 yield [record for record in records if record.offset < end]
 
 
-async def read_source(kafka: KafkaSettings, source: Source, read: Input, reached: Mapping[str, int]) -> SourceLog:
-    """Read a whole partition; *reached* is the position of each table."""
-    log = SourceLog(source, read)
+async def read_source(
+    kafka: KafkaSettings, source: Source, read: Input, reached: Mapping[str, int], scope: Scope
+) -> SourceLog:
+    """Read what *scope* has of a partition; *reached* is the position of each table."""
+    log, start = SourceLog(source, read), scope.start(read)
+    least = scope.firsts.get((f"{kafka.topic_prefix}.{source.tables[0].source}", read.partition), 0)
     last, count = -1, 0
-    async for records in batches(kafka, read, read.log_start, read.log_end):
+    async for records in batches(kafka, read, start, read.log_end):
         for record in records:
             try:
                 source_offset, table = source.find(record)
             except _ERRORS:
                 continue
             count += 1
-            if count <= WINDOW_RECORDS and read.log_start > 0:
+            if count <= WINDOW_RECORDS and start > 0:
                 log.certain_from = max(log.certain_from, source_offset)
+            if source_offset < least or not scope.has(record):
+                continue
+            log.seen.add(source_offset)
+            if (found := source.rejected(record)) is not None:
+                log.rejected.append(found)
             if source_offset <= last:
                 continue
             last = source_offset

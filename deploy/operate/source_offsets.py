@@ -6,11 +6,12 @@ Only the windows whose figures differ are read offset by offset.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, Self
 
 WINDOW = 1 << 16
 """Source offsets of a window."""
+RANGES_SHOWN = 20
 _BYTES = WINDOW // 8
 _MODULUS = 1 << 64
 """ClickHouse's UInt64 wraps around."""
@@ -36,6 +37,14 @@ _OF_BYTE = tuple(map(_figures_of_byte, range(256)))
 _NONE = Figures(0, 0, 0)
 
 
+def _any(sets: Iterable[SourceOffsets], number: int) -> int:
+    """Return the bits of window *number* that one of *sets* has."""
+    bits = 0
+    for each in sets:
+        bits |= int.from_bytes(each._windows.get(number, b""), "little")  # noqa: SLF001  # of the same class
+    return bits
+
+
 class SourceOffsets:
     """A set of source offsets."""
 
@@ -51,6 +60,32 @@ class SourceOffsets:
         if window is None:
             window = self._windows[number] = bytearray(_BYTES)
         window[place >> 3] |= 1 << (place & 7)
+
+    @classmethod
+    def between(cls, first: int, end: int) -> Self:
+        """Return the set of the offsets from *first* to before *end*."""
+        found = cls()
+        for number in range(first // WINDOW, -(-end // WINDOW)):
+            start, stop = max(first - number * WINDOW, 0), min(end - number * WINDOW, WINDOW)
+            if start < stop:
+                bits = (1 << stop) - (1 << start)
+                found._windows[number] = bytearray(bits.to_bytes(_BYTES, "little"))
+        return found
+
+    def without(self, *others: SourceOffsets) -> SourceOffsets:
+        """Return the offsets that are in none of *others*."""
+        return self._combined(lambda bits, number: bits & ~_any(others, number))
+
+    def common(self, *others: SourceOffsets) -> SourceOffsets:
+        """Return the offsets that are in one of *others* as well."""
+        return self._combined(lambda bits, number: bits & _any(others, number))
+
+    def _combined(self, combine: Callable[[int, int], int]) -> SourceOffsets:
+        found = SourceOffsets()
+        for number, window in self._windows.items():
+            if bits := combine(int.from_bytes(window, "little"), number):
+                found._windows[number] = bytearray(bits.to_bytes(_BYTES, "little"))
+        return found
 
     def discard(self, offset: int) -> None:
         """Remove *offset* if it is there."""
@@ -120,3 +155,11 @@ def ranges(offsets: Iterable[int]) -> list[tuple[int, int]]:
         else:
             found.append((offset, offset))
     return found
+
+
+def describe(offsets: Iterable[int]) -> str:
+    """Return *offsets*, which grow, as the words of a message: the first ranges, and how many more there are."""
+    found = ranges(offsets)
+    text = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found[:RANGES_SHOWN])
+    more = len(found) - RANGES_SHOWN
+    return f"source offsets {text}" + (f" and {more} more ranges" if more > 0 else "")

@@ -138,6 +138,12 @@ def test_columns_of_persons_shown_are_those_of_the_view() -> None:
     assert {quoted(row[0])[0]: quoted(row[1])[0] for row in SQL.rows("Persons")} == view
 
 
+def test_columns_of_the_ledger_shown_are_those_of_the_view() -> None:
+    [selected] = re.findall(r"CREATE VIEW IF NOT EXISTS ledger AS\nSELECT (.+?)\nFROM", DDL, re.DOTALL)
+
+    assert SQL.names("`ledger`") == [column.split()[-1] for column in selected.split(",")]
+
+
 def test_added_column_is_found_in_its_table_only() -> None:
     added = "ALTER TABLE events ADD COLUMN IF NOT EXISTS locale Nullable(String) COMMENT 'x' AFTER anonymous_id;"
 

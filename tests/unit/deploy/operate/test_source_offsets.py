@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.operate.source_offsets import WINDOW, Figures, SourceOffsets, ranges
+from deploy.operate.source_offsets import WINDOW, Figures, SourceOffsets, describe, ranges
 
 OFFSETS = st.sets(st.integers(0, 3 * WINDOW) | st.integers(2**40, 2**40 + 2 * WINDOW), max_size=200)
 
@@ -68,3 +69,26 @@ def test_discarded_offset_is_gone(offsets: set[int]) -> None:
 def test_offsets_are_shown_as_ranges() -> None:
     assert ranges([]) == []
     assert ranges([1, 2, 3, 5, 8, 9]) == [(1, 3), (5, 5), (8, 9)]
+
+
+@settings(max_examples=40)
+@given(OFFSETS, OFFSETS, OFFSETS)
+def test_sets_are_combined(first: set[int], second: set[int], third: set[int]) -> None:
+    others = SourceOffsets(second), SourceOffsets(third)
+
+    assert set(SourceOffsets(first).without(*others)) == first - second - third
+    assert set(SourceOffsets(first).common(*others)) == first & (second | third)
+
+
+@pytest.mark.parametrize(
+    ("first", "end"), [(0, 0), (3, 3), (5, 3), (0, 1), (WINDOW - 1, WINDOW), (WINDOW - 2, WINDOW + 2), (7, 3 * WINDOW)]
+)
+def test_range_has_every_offset_but_its_end(first: int, end: int) -> None:
+    found = SourceOffsets.between(first, end)
+
+    assert (list(found), len(found)) == (list(range(first, end)), len(range(first, end)))
+
+
+def test_set_of_many_ranges_is_described_by_the_first() -> None:
+    assert describe([1, 2, 3, 9]) == "source offsets 1-3, 9"
+    assert describe(range(0, 50, 2)).endswith(", 38 and 5 more ranges")
