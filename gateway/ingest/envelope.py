@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.errors import MalformedBodyError, TooManyItemsError
-from gateway.ingest.fields import ABSENT, Fields
+from gateway.ingest.fields import ABSENT, MAX_DEPTH, Fields
 from gateway.ingest.json_checks import passes_quick_checks
 from gateway.ingest.lenient_json import split_object
 from gateway.ingest.rejections import Code, ValidationError
@@ -174,7 +174,7 @@ def _parse_batch(body: bytes, limits: Limits) -> Envelope:
     if passed_quick_checks and len(body) <= limits.item_bytes:
         with suppress(msgspec.DecodeError):
             decoded = _decode_batch_and_items(body)
-            return _envelope(body, decoded, limits, wire_items=decoded.batch, passed_quick_checks=True)
+            return _envelope(body, decoded, limits, decoded.batch, passed_quick_checks=True)
     counted = (
         len(body) >= _COUNTED_FROM_BYTES
         and limits.batch_items <= _COUNTED_UP_TO_ITEMS
@@ -184,6 +184,7 @@ def _parse_batch(body: bytes, limits: Limits) -> Envelope:
         batch = _decode_and_count(body, limits.batch_items) if counted else _decode_batch(body)
     except (msgspec.DecodeError, RecursionError):
         batch = _split_batch(body.decode(), limits)
+        passed_quick_checks = False  # They say nothing about text that is not strict JSON.
     wire_items = _decode_small_items(body, batch, limits) if passed_quick_checks else None
     return _envelope(body, batch, limits, wire_items, passed_quick_checks=passed_quick_checks)
 
@@ -231,8 +232,10 @@ def _envelope(
         raise MalformedBodyError(Code.BATCH_EMPTY)
     if count > limits.batch_items:
         raise TooManyItemsError(limits.batch_items)
-    context, context_warnings = _object_beside("context", batch.context)
-    integrations, integrations_warnings = _object_beside("integrations", batch.integrations)
+    context, context_warnings = _object_beside("context", batch.context, is_checked=passed_quick_checks)
+    integrations, integrations_warnings = _object_beside(
+        "integrations", batch.integrations, is_checked=passed_quick_checks
+    )
     return Envelope(
         body=body,
         count=count,
@@ -248,10 +251,16 @@ def _envelope(
     )
 
 
-def _object_beside(name: str, value: Raw) -> tuple[Raw, Sequence[ItemWarning]]:
-    """Return the object field *name* beside the items, and the warnings about it."""
+def _object_beside(name: str, value: Raw, *, is_checked: bool) -> tuple[Raw, Sequence[ItemWarning]]:
+    """Return the object field *name* beside the items, and the warnings about it.
+
+    *is_checked* tells whether the body is strict JSON and passed the quick checks.
+    """
     if value is ABSENT:
         return ABSENT, ()
+    text = bytes(value)
+    if is_checked and text.startswith(b"{") and text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+        return value, ()  # With so few brackets it cannot nest too deep.
     fields = Fields({name: value})
     return fields.batch_object(name), fields.warnings
 

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.times import DAY, EARLIEST, SECOND, Clock, Times, clock_shift, correct, format_time, parse_time
+from schemas.times import (
+    DAY,
+    EARLIEST,
+    SECOND,
+    Clock,
+    Times,
+    _read_any,
+    _read_usual,
+    clock_shift,
+    correct,
+    format_time,
+    parse_time,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = 9_214_646_400 * SECOND - 1
@@ -109,6 +122,22 @@ def test_any_other_text_raises_value_error(text: str) -> None:
             Clock.of(None, NOON).read(text)
         return
     assert Clock.of(None, NOON).read(text)[0] == format_time(at)
+
+
+def outcome(read: Callable[[str], int | None], text: str) -> int | str | None:
+    try:
+        return read(text)
+    except ValueError as error:
+        return str(error)
+
+
+@given(st.from_regex(r"\d{4}-[01]\d-[0-3]\d[T ][0-2]\d:\d\d:\d\d[.,]\d{3}(\d{3})?(Z|\+00:00)", fullmatch=True))
+@example("2026-01-31T23:59:58.123Z")
+@example("2026-02-30T23:59:58.123456+00:00")
+def test_usual_forms_are_read_as_any_form_is(text: str) -> None:
+    usual = outcome(_read_usual, text)
+
+    assert usual is None or usual == outcome(_read_any, text)
 
 
 @given(moments, st.sampled_from(["T", " "]), st.sampled_from(["auto", "milliseconds", "microseconds"]))

@@ -116,6 +116,15 @@ def test_values_of_the_batch_are_repaired() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "context", ['{"a":' * 32 + "1" + "}" * 32, '{"a":[' + ",".join(["{}"] * 40) + "]}", '{"a":"[[{"}', "{}"]
+)
+def test_context_of_the_batch_that_needs_no_repair_is_kept(context: str) -> None:
+    [item] = check(f'{{"batch":[{VALID}],"context":{context}}}').accepted
+
+    assert (bytes(item.context).decode(), item.warnings) == (context, ())
+
+
 def test_context_of_the_batch_that_nests_too_deep_is_left_out() -> None:
     for levels in (33, 3000):
         result = check(f'{{"batch":[{VALID}],"context":' + '{"a":' * levels + "1" + "}" * levels + "}")
