@@ -66,22 +66,20 @@ class DirectRequests:
         if target is None or not self._is_usual(message, body):
             return False
         request_id = request_id_of(message.headers)
-        exchange = _Exchange(self, connection, message.headers, IngestRequest(*target, request_id))
+        headers = {HEADER: request_id, **self._headers}
+        if self._hsts and self._hsts.applies(message.headers, connection.remote):
+            headers[hdrs.STRICT_TRANSPORT_SECURITY] = HSTS_VALUE
+        exchange = _Exchange(self, connection, headers, IngestRequest(*target, request_id))
         try:
             token = read_token(message.headers)
             if token is None:
                 return False
-            exchange.start(self.handler.receive(token, body))
+            received = self.handler.receive(token, body)
         except Exception as error:  # noqa: BLE001  # the outermost place of a request
             exchange.fail(error)
+        else:
+            exchange.start(received)
         return True
-
-    def headers_for(self, request: Mapping[str, str], connection: Connection) -> dict[str, str]:
-        """Return the headers that depend on the settings, for the response to a request with the headers *request*."""
-        headers = dict(self._headers)
-        if self._hsts and self._hsts.applies(request, connection.remote):
-            headers[hdrs.STRICT_TRANSPORT_SECURITY] = HSTS_VALUE
-        return headers
 
     def _is_usual(self, message: RawRequestMessage, body: bytes) -> bool:
         headers = message.headers
@@ -99,7 +97,7 @@ class DirectRequests:
 
 
 class _Exchange:
-    """A request and its response."""
+    """A request and its response, which has *headers*."""
 
     __slots__ = ("_connection", "_direct", "_headers", "_published", "_received", "_request", "_started")
 
@@ -107,7 +105,7 @@ class _Exchange:
     _published: Published
 
     def __init__(
-        self, direct: DirectRequests, connection: Connection, headers: Mapping[str, str], request: IngestRequest
+        self, direct: DirectRequests, connection: Connection, headers: dict[str, str], request: IngestRequest
     ) -> None:
         self._started = time.perf_counter()
         self._direct = direct
@@ -131,7 +129,7 @@ class _Exchange:
             received.reservation.release()
             self.fail(error)
         else:
-            asyncio.ensure_future(published.acknowledged).add_done_callback(self._acknowledged)
+            published.acknowledged.add_done_callback(self._acknowledged)
 
     def _acknowledged(self, future: asyncio.Future[None]) -> None:
         published = self._published
@@ -147,5 +145,4 @@ class _Exchange:
 
     def _respond(self, reply: Reply) -> None:
         count_response(reply.status, self._direct.metrics)
-        headers = self._direct.headers_for(self._headers, self._connection)
-        self._connection.respond(reply, {HEADER: self._request.request_id, **headers})
+        self._connection.respond(reply, self._headers)

@@ -6,9 +6,10 @@ lists, in `gateway.ingest` and `schemas.records`.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -75,7 +76,7 @@ class Published(NamedTuple):
     rejected: Mapping[str, int]
     warnings: Mapping[str, int]
     project_id: str
-    acknowledged: Awaitable[None]
+    acknowledged: asyncio.Future[None]
     reservation: Reservation
     """Its share is held until the acknowledgement."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.admission import MemoryBudget
@@ -20,7 +20,7 @@ from gateway.kafka.partitions import Partitions
 from gateway.kafka.producer import RecreatingProducer
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
-from schemas.records import KeyValue, partitions_for
+from schemas.records import KeyValue, partition_for, partitions_for
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,10 @@ class Publisher(Protocol):
     async def start(self) -> None:
         """Connect; raise `StartError` if something is missing."""
 
-    def publish(self, records: Mapping[str, Sequence[KeyValue]]) -> Awaitable[None]:
-        """Accept *records*, by topic; the awaitable returns when all in-sync replicas hold every one of them.
+    def publish(self, records: Mapping[str, Sequence[KeyValue]]) -> asyncio.Future[None]:
+        """Accept *records*, by topic; the future completes when all in-sync replicas hold every one of them.
 
-        Raises `UnavailableError` otherwise, at once or from the awaitable. Any of the records may then be written, even
+        Raises `UnavailableError` otherwise, at once or from the future. Any of the records may then be written, even
         later: the caller sends all of them again, and dedupe drops the duplicates.
         """
 
@@ -82,10 +82,10 @@ class KafkaPublisher:
                 for partition in range(count)
             ]
 
-    def publish(self, records: Mapping[str, Sequence[KeyValue]]) -> Awaitable[None]:
-        """Copy *records* into the open batches; the awaitable returns when these are acknowledged.
+    def publish(self, records: Mapping[str, Sequence[KeyValue]]) -> asyncio.Future[None]:
+        """Copy *records* into the open batches; the future completes when these are acknowledged.
 
-        After the publish timeout the awaitable raises, and the batches stay in flight.
+        After the publish timeout the future fails, and the batches stay in flight.
         """
         if self._closed:
             raise DrainingError
@@ -123,9 +123,13 @@ class KafkaPublisher:
     def _all_partitions(self) -> list[PartitionBatches]:
         return [batches for partitions in self._partitions.values() for batches in partitions]
 
-    def _by_partition(self, topic: str, records: Sequence[KeyValue]) -> list[tuple[PartitionBatches, list[KeyValue]]]:
+    def _by_partition(
+        self, topic: str, records: Sequence[KeyValue]
+    ) -> list[tuple[PartitionBatches, Sequence[KeyValue]]]:
         """Return *records* grouped by the partition of their keys."""
         partitions = self._partitions[topic]
+        if len(records) == 1:  # as below, faster
+            return [(partitions[partition_for(records[0][0], len(partitions))], records)]
         shares: list[list[KeyValue]] = [[] for _ in partitions]
         numbers = partitions_for([key for key, _ in records], len(partitions))
         for record, number in zip(records, numbers, strict=True):

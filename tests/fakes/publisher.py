@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.errors import DrainingError, OverloadedError, PublishError, PublishTimeoutError
 from schemas.records import KeyValue, partitions_for
@@ -38,13 +38,13 @@ class MemoryPublisher:
     async def start(self) -> None:
         """Do nothing: memory is always available."""
 
-    def publish(self, records: Mapping[str, Sequence[KeyValue]]) -> Awaitable[None]:
+    def publish(self, records: Mapping[str, Sequence[KeyValue]]) -> asyncio.Future[None]:
         """Keep *records*, as the protocol promises."""
         if self._closed:
             raise DrainingError
         if self.overloaded:
             raise OverloadedError
-        return self._keep(records)
+        return asyncio.ensure_future(self._keep(records))
 
     async def _keep(self, records: Mapping[str, Sequence[KeyValue]]) -> None:
         try:
