@@ -167,14 +167,6 @@ WORKER_BATCH_SECONDS = _histogram(
     "Time that each batch took until its outputs were durable, by input topic",
     "topic",
 )
-WORKER_ITEMS = _counter(
-    "sequence_worker_items_total",
-    "items",
-    "Items processed, by stage and outcome: `unique`, `duplicate` and `rejected` of `dedupe`; `folded`, "
-    "`unchanged` and `rejected` of `persons`. Items that are processed again after a failure count again",
-    "stage",
-    "outcome",
-)
 WORKER_REJECTED_RECORDS = _counter(
     "sequence_worker_rejected_records_total",
     "records",
@@ -188,8 +180,16 @@ WORKER_BROKER_CLOCK_OFFSET_SECONDS = _gauge(
     "Clock of the Kafka brokers minus the clock of this worker; absent until it was measured",
 )
 
-# Workers with local state: dedupe and persons.
+# Dedupe and persons, the workers with local state.
 
+WORKER_ITEMS = _counter(
+    "sequence_worker_items_total",
+    "items",
+    "Items processed, by stage and outcome: `unique`, `duplicate` and `rejected` of `dedupe`; `folded`, "
+    "`unchanged` and `rejected` of `persons`. Items that are processed again after a failure count again",
+    "stage",
+    "outcome",
+)
 WORKER_RECOVERY_RECORDS = _gauge(
     "sequence_worker_recovery_records",
     "records",
@@ -262,8 +262,8 @@ def _declared(*prefixes: str) -> tuple[Metric, ...]:
 
 
 GATEWAY = _declared("GATEWAY_")
-STATE = (WORKER_RECOVERY_RECORDS, WORKER_STORE_BYTES)
-"""Of workers with local state."""
+STATE = (WORKER_ITEMS, WORKER_RECOVERY_RECORDS, WORKER_STORE_BYTES)
+"""Of dedupe and persons, the workers with local state."""
 SINK = _declared("SINK_")
 WORKER = tuple(metric for metric in _declared("WORKER_") if metric not in STATE)
 """Of every worker."""

@@ -51,9 +51,8 @@ class Health:
         unknown = [tp for tp, backlog in backlogs.items() if not backlog.ready]
         if not missing and not unknown:
             return None
-        return Unready(
-            "assigning", f"It is being decided where these partitions start: {_listed([*missing, *unknown])}."
-        )
+        listed = _listed([*missing, *unknown])
+        return Unready("assigning", f"It is not known yet where these partitions start: {listed}.")
 
     def _stalled(self) -> Unready | None:
         now = monotonic()

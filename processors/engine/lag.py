@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
@@ -36,8 +36,7 @@ class Lag:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Log:
+class _Log(NamedTuple):
     """Bounds of a log, and when Kafka was asked for them, in seconds since 1970 by this worker's clock."""
 
     start: int
@@ -45,8 +44,7 @@ class _Log:
     asked_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Oldest:
+class _Oldest(NamedTuple):
     """The broker's time of the record to process next, in seconds since 1970."""
 
     offset: int

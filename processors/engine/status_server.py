@@ -25,9 +25,12 @@ log = logging.getLogger(__name__)
 
 CONNECTIONS = 32
 """Connections at a time; more are closed at once."""
-CONNECTION_SECONDS = 10.0
+CONNECTION_SECONDS = 5.0
 """How long a connection may live: for one request and its response."""
 BACKLOG = 16
+_SILENT = logging.getLogger(f"{__name__}.requests")
+"""Of aiohttp, which logs a traceback for each malformed request."""
+_SILENT.setLevel(logging.CRITICAL + 1)
 _HEADERS = {"Server": "sequence", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -75,7 +78,7 @@ class StatusServer:
     async def start(self) -> None:
         """Answer from now on."""
         loop = asyncio.get_running_loop()
-        self._http = http = web.Server(self._handle, access_log=None)
+        self._http = http = web.Server(self._handle, access_log=None, logger=_SILENT)
         self._server = await loop.create_server(partial(self._accept, http), sock=self._listening, backlog=BACKLOG)
         log.info("metrics and health: http://%s", self.address)
 

@@ -21,7 +21,7 @@ the probes, and [Alerts](operations.md#alerts) what to watch.
 - [Scrape](#scrape)
 - [Gateway](#gateway)
 - [Workers](#workers)
-- [Local state](#local-state)
+- [Dedupe and persons](#dedupe-and-persons)
 - [Sink](#sink)
 - [Process](#process)
 - [Lag](#lag)
@@ -56,9 +56,9 @@ Every worker exports these metrics. The label `topic` is the input topic.
 
 {worker}
 
-## Local state
+## Dedupe and persons
 
-The workers `dedupe` and `persons` have local state, which caches their output log, the changelog.
+These workers have local state. It caches their output log, the changelog.
 
 {state}
 
