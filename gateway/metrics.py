@@ -6,14 +6,17 @@ request and per batch, never per item.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from gateway.ingest.rejections import Code
 from schemas import metrics
+from schemas.broker_clock import BrokerClock
 from schemas.metrics import Metric
 
 
@@ -43,6 +46,9 @@ class GatewayMetrics:
         self._in_flight_bytes = Gauge(
             metrics.GATEWAY_IN_FLIGHT_BYTES.name, metrics.GATEWAY_IN_FLIGHT_BYTES.about, registry=self.registry
         )
+        self.clock = BrokerClock()
+        """The brokers' clock, as acknowledgements show it."""
+        self.registry.register(_ClockOffset(self.clock))
         self.requests_ok = self.requests.labels("200")
         self._show_zero()
 
@@ -65,3 +71,15 @@ class GatewayMetrics:
 
     def _counter(self, metric: Metric) -> Counter:
         return Counter(metric.name, metric.about, metric.labels, registry=self.registry)
+
+
+class _ClockOffset(Collector):
+    """The offset of the brokers' clock, once it was measured."""
+
+    def __init__(self, clock: BrokerClock) -> None:
+        self._clock = clock
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the metric."""
+        metric = metrics.GATEWAY_BROKER_CLOCK_OFFSET_SECONDS
+        yield GaugeMetricFamily(metric.name, metric.about, value=self._clock.offset_seconds)

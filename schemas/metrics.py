@@ -102,6 +102,11 @@ GATEWAY_UNEXPECTED_ERRORS = _counter(
 GATEWAY_PROJECT_CHANGES = _counter(
     "sequence_gateway_project_changes_total", "changes", "Changes of projects and tokens read from `projects.v1`"
 )
+GATEWAY_BROKER_CLOCK_OFFSET_SECONDS = _gauge(
+    "sequence_gateway_broker_clock_offset_seconds",
+    "seconds",
+    "Clock of the Kafka brokers minus the clock of this gateway; absent until it was measured",
+)
 
 # Workers.
 
@@ -204,6 +209,12 @@ WORKER_STORE_BYTES = _gauge(
     "topic",
     "partition",
 )
+WORKER_DISK_FREE_BYTES = _gauge(
+    "sequence_worker_disk_free_bytes", "bytes", "Free space of the file system of `SEQUENCE_WORKER_DIR`"
+)
+WORKER_DISK_SIZE_BYTES = _gauge(
+    "sequence_worker_disk_size_bytes", "bytes", "Size of the file system of `SEQUENCE_WORKER_DIR`"
+)
 
 # The sink.
 
@@ -262,7 +273,13 @@ def _declared(*prefixes: str) -> tuple[Metric, ...]:
 
 
 GATEWAY = _declared("GATEWAY_")
-STATE = (WORKER_ITEMS, WORKER_RECOVERY_RECORDS, WORKER_STORE_BYTES)
+STATE = (
+    WORKER_ITEMS,
+    WORKER_RECOVERY_RECORDS,
+    WORKER_STORE_BYTES,
+    WORKER_DISK_FREE_BYTES,
+    WORKER_DISK_SIZE_BYTES,
+)
 """Of dedupe and persons, the workers with local state."""
 SINK = _declared("SINK_")
 WORKER = tuple(metric for metric in _declared("WORKER_") if metric not in STATE)

@@ -80,13 +80,14 @@ class RecreatingProducer:
         try:
             async with asyncio.timeout(self._settings.delivery_timeout_seconds):
                 await self._ready.wait()
-                producer = self._producer
+                producer, sent_at = self._producer, time.time()
                 delivery = await producer.send_batch(batch, topic, partition=partition)  # type: ignore[union-attr]  # set while ready
-                await delivery
+                acknowledged = await delivery
         except Exception as error:  # whatever aiokafka raises, this batch was not acknowledged
             self._metrics.failed_batches.labels(topic).inc()
             self._replace(producer, error)
             raise PublishError from error
+        self._metrics.clock.observe(acknowledged.timestamp, sent_at, time.time())
         self._batches[topic].inc()
         self._records[topic].inc(records)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from faust.exceptions import ConsumerNotStarted
@@ -37,6 +38,11 @@ class AppState:
     def recovering(self) -> bool:
         """Whether the worker recovers its local state."""
         return bool(self._app.in_recovery)
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the local state."""
+        return Path(self._app.conf.datadir)
 
     @property
     def stages(self) -> Mapping[str, Stage]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic
 
 from faust.types import TP
@@ -70,9 +72,19 @@ class WorkerStatus:
             declared.WORKER_RECOVERY_RECORDS: _by_partition(self._state.recovery()),
             declared.WORKER_STORE_BYTES: _by_partition(sizes),
             declared.SINK_WAITING: waiting,
+            **self._disk(),
             **self._lags(),
             **self._backlogs(),
         }
+
+    def _disk(self) -> dict[Metric, Values]:
+        with suppress(OSError):
+            usage = shutil.disk_usage(self._state.directory)
+            return {
+                declared.WORKER_DISK_FREE_BYTES: {(): float(usage.free)},
+                declared.WORKER_DISK_SIZE_BYTES: {(): float(usage.total)},
+            }
+        return {}
 
     def _lags(self) -> dict[Metric, Values]:
         lags = self._lag.lags()

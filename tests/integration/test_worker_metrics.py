@@ -148,6 +148,8 @@ def test_dedupe_counts_outcomes_and_measures_the_brokers_clock(
         [offset] = pages.values("sequence_worker_broker_clock_offset_seconds")
         assert abs(offset) < 1.0
         assert pages.total(LAG_RECORDS) == 0
+        free, size = (pages.total(f"sequence_worker_disk_{name}_bytes") for name in ("free", "size"))
+        assert 0 < free < size
 
 
 def test_port_in_use_is_reported_before_the_worker_connects(kafka_settings: KafkaSettings, tmp_path: Path) -> None:

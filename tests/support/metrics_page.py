@@ -100,11 +100,12 @@ on `up`.
 
 ## Clocks
 
-`sequence_worker_broker_clock_offset_seconds` is measured without asking. Kafka stamps each record when it is
-appended. The worker knows by its own clock two times between which that was: for a record that it writes, before it
-sent the record and after the acknowledgement; for a record that it reads, before it was told the end of the log at
-that offset and after it received the record. The narrowest recent pair counts, and its middle gives the offset. Half
-of its width, at most one second, is the error.
+`sequence_gateway_broker_clock_offset_seconds` and `sequence_worker_broker_clock_offset_seconds` are measured without
+asking. Kafka stamps each record when it is appended. A process knows by its own clock two times between which that
+was: for a record that it writes, before it sent the record and after the acknowledgement; for a record that it reads,
+before it asked for the end of the log, which was at that offset, and after it received the record. The narrowest
+recent pair counts, and its middle gives the offset. Half of its width, at most one second, is the error. The sink
+only reads, so it measures while it is scraped and events arrive.
 
 `sequence_worker_lag_seconds` is corrected by this offset. `sequence_sink_visible_seconds` is not: it compares the
 clock of a gateway with that of the sink.
