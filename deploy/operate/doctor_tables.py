@@ -49,7 +49,7 @@ def ahead(clickhouse: ClickHouse) -> float:
 
 
 def _version(clickhouse: ClickHouse) -> Check:
-    (row,) = clickhouse.query("SELECT rules.version() AS version")
+    (row,) = clickhouse.query("SELECT version() AS version")
     return rules.version(str(row["version"]))
 
 

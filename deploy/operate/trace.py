@@ -24,7 +24,8 @@ from gateway.errors import GatewayError
 from gateway.projects.admin import read_table
 from gateway.projects.table import ProjectTable
 from processors.clickhouse.errors import ClickHouseError
-from processors.sink.logs import LogIdentity, find
+from processors.sink.logs import LogIdentity
+from processors.sink.logs import find as find_log
 from schemas.times import parse_time
 from schemas.topics import VERSION, Topics
 
@@ -49,14 +50,17 @@ class _Known:
 def trace(
     servers: Servers, message_id: str, project_id: str | None = None, *, read_seconds: float = READ_SECONDS
 ) -> Trace:
+    """Return what `find` returns, outside an event loop."""
+    return asyncio.run(find(servers, message_id, project_id, read_seconds=read_seconds))
+
+
+async def find(
+    servers: Servers, message_id: str, project_id: str | None = None, *, read_seconds: float = READ_SECONDS
+) -> Trace:
     """Return every occurrence of *message_id*; records are read for at most *read_seconds*.
 
     Raises `OperateError` if neither Kafka nor ClickHouse answers, and for an unknown project.
     """
-    return asyncio.run(_trace(servers, message_id, project_id, read_seconds))
-
-
-async def _trace(servers: Servers, message_id: str, project_id: str | None, read_seconds: float) -> Trace:
     known = _Known()
     reading_rows = asyncio.create_task(_read_rows(servers, message_id, project_id))
     try:
@@ -108,7 +112,8 @@ async def _ask_kafka(
         if not found or not is_settled(found):
             if known.rows is not None:
                 # A row may have been written since: what the sink had committed is in the tables now.
-                known.rows = await _read_rows(servers, message_id, project_id)
+                again = asyncio.create_task(_read_rows(servers, message_id, project_id))
+                known.rows = await _rows_or_note(servers, again, known) or known.rows
                 found = _occurrences(known)
             if not found or known.rows is None:
                 await log.read_back()
@@ -145,7 +150,7 @@ async def _rows_or_note(servers: Servers, reading: asyncio.Task[Rows], known: _K
 def _occurrences(known: _Known) -> list[Occurrence]:
     """Return what is known by now."""
     logs = () if known.rows is None else known.rows.logs
-    facts = Facts(None if known.identity is None else find(logs, known.identity))
+    facts = Facts(None if known.identity is None else find_log(logs, known.identity))
     if known.rows is not None:
         trace_tables.add_rows(facts, known.rows)
     if known.records is not None:

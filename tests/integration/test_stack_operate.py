@@ -1,0 +1,88 @@
+"""What an operator asks of `sequence up`: status, doctor, the probe and a trace, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from deploy.cli import main
+from tests.support.local_stack import Stack
+from tests.support.services import eventually
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that runs."""
+    made = Stack(tmp_path_factory.mktemp("stack"))
+    made.start()
+    yield made
+    made.kill()
+
+
+def sequence(stack: Stack, *arguments: str) -> Result:
+    result = CliRunner().invoke(main, list(arguments), env=stack.environ)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def test_probe_times_every_stage_up_to_the_row_and_can_be_traced(stack: Stack) -> None:
+    result = sequence(stack, "doctor", "--probe", "--project", "dev", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    times = {each["stage"]: each["seconds"] for each in found["stages"]}
+
+    assert found["missing"] == []
+    assert times.keys() == {"accepted", "on items.v1", "on events.v1", "row visible"}
+    assert 0 < times["on items.v1"] <= times["on events.v1"] <= times["row visible"] < 30
+    traced = sequence(stack, "trace", found["messageId"])
+    assert traced.exit_code == 0
+    assert "Row       visible in events" in traced.output
+    (occurrence,) = json.loads(sequence(stack, "trace", found["messageId"], "--json").stdout)["occurrences"]
+    assert len(occurrence["possibleTokens"]) == 1
+
+
+def test_probe_refuses_a_token_of_another_project(stack: Stack) -> None:
+    result = sequence(stack, "doctor", "--probe", "--project", "other")
+
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: The token of the probe is one of project dev, not of other.\n",
+    )
+
+
+def test_healthy_stack_has_no_findings(stack: Stack) -> None:
+    result = sequence(stack, "status")
+    assert (result.exit_code, result.output.splitlines()[-1]) == (0, "Nothing is wrong."), result.output
+    for process in ("kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1"):
+        assert f"\n{process} " in result.output
+
+    report = json.loads(sequence(stack, "doctor", "--json").stdout)
+    assert [each for each in report["findings"] if each["check"] != "disk"] == []
+    assert {"open files", "tables", "topics", "clocks", "retention"} <= {each["name"] for each in report["checks"]}
+
+
+def test_clickhouse_that_stands_still_is_reported_with_its_log(stack: Stack) -> None:
+    os.kill(stack.pid("clickhouse"), signal.SIGSTOP)
+    try:
+        result = sequence(stack, "status")
+    finally:
+        os.kill(stack.pid("clickhouse"), signal.SIGCONT)
+
+    assert result.exit_code == 1
+    assert "ERROR    ClickHouse: ClickHouse at http://127.0.0.1:" in result.output
+    assert str(stack.state / "logs" / "clickhouse.log") in result.output
+    eventually(lambda: sequence(stack, "status").exit_code == 0, "the stack is well again", within_seconds=60)
+
+
+def test_stack_that_does_not_run_is_one_line(tmp_path: Path) -> None:
+    for command in (("status",), ("doctor",), ("trace", "m")):
+        result = CliRunner().invoke(main, list(command), env={"SEQUENCE_STATE_DIR": str(tmp_path)})
+        assert result.exit_code == 1
+        assert result.output.startswith("Error: No local stack has been started")
+        assert len(result.output.splitlines()) == 1
