@@ -89,8 +89,7 @@ class WorkerBuilder:
         listening = listen(settings.metrics_host, settings.metrics_port)
         lag = LagReader(self.app.conf.id, self._offsets, self._clock, state.assigned_inputs, state.backlogs)
         health = Health(state, settings.stall_seconds / 2)
-        status = WorkerStatus(state, self._tables, self.metrics, lag, self._clock)
-        status.watch(health)
+        status = WorkerStatus(state, self._tables, self.metrics, lag, health)
         self.app.status_server = StatusServer(listening, health, status.metrics)
         return status
 

@@ -79,7 +79,8 @@ class LagReader:
     ) -> None:
         self._group = group
         self._kafka = logs
-        self._clock = clock
+        self.clock = clock
+        """The brokers' clock."""
         self._assigned = assigned
         self._backlogs = backlogs
         self._logs: dict[TP, _Log] = {}
@@ -119,7 +120,7 @@ class LagReader:
         if log is not None and batch.first_offset <= log.end <= batch.last_offset:
             # On a compacted topic it may be a later one, which was appended later still.
             record = batch.records[bisect_left(batch.records, log.end, key=_offset)]
-            self._clock.observe(record.timestamp, log.asked_at, time.time())
+            self.clock.observe(record.timestamp, log.asked_at, time.time())
 
     def _lag(self, tp: TP, log: _Log, backlog: Backlog | None) -> Lag:
         following = self._following(tp, log, backlog)
@@ -128,8 +129,8 @@ class LagReader:
         oldest = self._time(tp, following, backlog)
         if oldest is None:
             # The record was there when Kafka was asked.
-            oldest = self._clock.now(log.asked_at)
-        return Lag(log.end - following, max(0.0, self._clock.now(time.time()) - oldest))
+            oldest = self.clock.now(log.asked_at)
+        return Lag(log.end - following, max(0.0, self.clock.now(time.time()) - oldest))
 
     def _following(self, tp: TP, log: _Log, backlog: Backlog | None) -> int:
         """Return the next offset of *tp* to process."""
@@ -161,10 +162,10 @@ class LagReader:
         assigned = self._assigned_partitions(backlogs)
         asked_at = time.time()
         found = await self._kafka.read(assigned)
-        self._logs = {tp: _Log(start, end, asked_at) for tp, (start, end) in found.items()}
-        self._answered_at = time.monotonic()
         unknown = [tp for tp in assigned if tp not in backlogs or not backlogs[tp].ready]
         self._committed = dict(await self._kafka.committed(self._group, unknown))
+        self._logs = {tp: _Log(start, end, asked_at) for tp, (start, end) in found.items()}
+        self._answered_at = time.monotonic()
 
     async def _read_times(self) -> None:
         """Read the time of each record to process next that this worker has not fetched."""
@@ -176,7 +177,7 @@ class LagReader:
             if following >= log.end or (oldest is not None and oldest.offset == following and oldest.exact):
                 continue
             if self._time(tp, following, backlogs.get(tp)) is None:
-                self._oldest[tp] = _Oldest(following, self._clock.now(log.asked_at), exact=False)
+                self._oldest[tp] = _Oldest(following, self.clock.now(log.asked_at), exact=False)
             if tp not in backlogs or backlogs[tp].oldest_ms is None:
                 wanted[tp] = following
         for tp, time_ms in (await self._kafka.times(wanted)).items():

@@ -16,7 +16,6 @@ from processors.engine.lag import LagReader
 from processors.engine.metrics import Readings, WorkerMetrics
 from processors.engine.stage import RecordBatch
 from schemas import metrics as declared
-from schemas.broker_clock import BrokerClock
 from schemas.metrics import Metric
 
 Values = dict[tuple[str, ...], float]
@@ -32,19 +31,14 @@ class WorkerStatus:
         tables: Sequence[ChangelogTable],
         metrics: WorkerMetrics,
         lag: LagReader,
-        clock: BrokerClock,
+        health: Health,
     ) -> None:
         self._state = state
         self._tables = tables
         self._metrics = metrics
         self._lag = lag
-        self._clock = clock
-        self._health: Health | None = None
-        metrics.read_with(self._read)
-
-    def watch(self, health: Health) -> None:
-        """Export whether *health* finds the worker ready."""
         self._health = health
+        metrics.read_with(self._read)
 
     async def metrics(self) -> bytes:
         """Return all metrics; the lag is measured for it."""
@@ -61,8 +55,8 @@ class WorkerStatus:
         self._metrics.batch_seconds.labels(tp.topic).observe(seconds)
 
     def _read(self) -> Readings:
-        ready = self._health is not None and self._health.unready() is None
-        offset = self._clock.offset_seconds
+        ready = self._health.unready() is None
+        offset = self._lag.clock.offset_seconds
         sizes = {tp: size for table in self._tables for tp, size in table.size_bytes().items()}
         waiting: Values = {(topic,): float(stage.waiting) for topic, stage in self._state.stages.items()}
         return {
