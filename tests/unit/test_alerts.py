@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,8 @@ from ruamel.yaml import YAML
 
 from schemas.metrics import PROCESSES, Kind
 from tests.support.documents import ROOT, page
+from tests.support.prometheus import RULES, program
 
-RULES = ROOT / "deploy" / "grafana" / "alerts.yml"
 TESTS = ROOT / "tests" / "alerts" / "alerts_test.yml"
 OPERATIONS = page("docs/operations.md")
 OF_PROMETHEUS = {"up", "process_start_time_seconds", "process_open_fds", "process_max_fds"}
@@ -70,11 +68,19 @@ def test_alert_has_a_test_in_which_it_fires(alert: dict[str, Any]) -> None:
 
 
 def test_rules_pass_their_tests_with_promtool() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        message = "promtool is missing: install the package `prometheus`"
-        assert not os.environ.get("CI"), message
-        pytest.skip(message)
+    promtool = program("promtool")
     for arguments in (["check", "rules", "--lint-fatal", str(RULES)], ["test", "rules", str(TESTS)]):
         done = subprocess.run([promtool, *arguments], capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_configuration_of_the_compose_file_is_valid(tmp_path: Path) -> None:
+    configuration = (RULES.with_name("prometheus.yml")).read_text()
+    adapted = tmp_path / "prometheus.yml"
+    adapted.write_text(configuration.replace("/etc/prometheus/alerts.yml", str(RULES)))
+
+    done = subprocess.run(
+        [program("promtool"), "check", "config", str(adapted)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr

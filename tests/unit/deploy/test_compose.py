@@ -42,7 +42,9 @@ SETTINGS: dict[str, type[Any]] = {
     "gateway": GatewaySettings,
     **dict.fromkeys(WORKERS, WorkerSettings),
 }
-OTHERS = {"kafka", "clickhouse", "passwords", "sql", "token"}
+METRICS = {"prometheus", "grafana"}
+"""Services of the profile `metrics`."""
+OTHERS = {"kafka", "clickhouse", "passwords", "sql", "token", *METRICS}
 KAFKA_ADDRESSES = {
     "advertised.listeners",
     "controller.quorum.voters",
@@ -105,6 +107,8 @@ def test_ports_are_published_on_loopback_and_shown_to_the_user() -> None:
         "kafka": ["127.0.0.1:19999:9092"],
         "clickhouse": ["127.0.0.1:18123:8123"],
         "gateway": ["127.0.0.1:18080:8080"],
+        "prometheus": ["127.0.0.1:9090:9090"],
+        "grafana": ["127.0.0.1:3000:3000"],
     }
     assert found["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].endswith(",OUTSIDE://127.0.0.1:19999")
     assert found["gateway"]["environment"]["SEQUENCE_GATEWAY_PORT"] == "8080"
@@ -125,7 +129,8 @@ def test_services_start_after_init_and_restart() -> None:
 
 def test_data_is_in_volumes_and_each_worker_replica_has_its_own() -> None:
     found = services()
-    volumes = {name: found[name]["volumes"][0].split(":") for name in ("kafka", "clickhouse", "init")}
+    servers = ("kafka", "clickhouse", "init", *METRICS)
+    volumes = {name: found[name]["volumes"][0].split(":") for name in servers}
 
     assert {volume for volume, _ in volumes.values()} | {"writer", "analyst", "users"} == set(compose()["volumes"])
     assert volumes["kafka"][1] == found["kafka"]["environment"]["KAFKA_LOG_DIRS"]
