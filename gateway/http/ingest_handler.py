@@ -107,7 +107,8 @@ class IngestHandler:
         )
         self._rates = ProjectRates()
         self._limits = Limits(settings.batch_limit_items, settings.item_limit_bytes)
-        self._topics = Topics(settings.kafka.topic_prefix)
+        topics = Topics(settings.kafka.topic_prefix)
+        self._items_topic, self._rejected_topic = topics.items, topics.rejected
 
     @property
     def in_flight_bytes(self) -> int:
@@ -219,10 +220,10 @@ class IngestHandler:
         self, project_id: str, result: BatchResult, received_at: int, request_id: str
     ) -> dict[str, list[KeyValue]]:
         """Return the records of accepted and rejected items: a reply reports only what is stored durably."""
-        records = {self._topics.items: keyed_items(project_id, result.accepted)}
+        records = {self._items_topic: keyed_items(project_id, result.accepted)}
         if result.rejected:
             rejected_at = format_time(received_at)
-            records[self._topics.rejected] = [
+            records[self._rejected_topic] = [
                 _rejection(project_id, item, rejected_at, request_id) for item in result.rejected
             ]
         return records

@@ -79,8 +79,7 @@ class HardenedRequestHandler(RequestHandler):
             self.transport.pause_reading()
             return
         count, waiter = self._request_count, self._waiter
-        # aiohttp wakes its task by the waiter. It is hidden until it is clear that the task must handle the request.
-        self._waiter = None
+        self._waiter = None  # hidden from aiohttp, which would wake its task for a request that is handled directly
         try:
             super().data_received(data)
         finally:
@@ -88,13 +87,15 @@ class HardenedRequestHandler(RequestHandler):
         if self._request_count != count:
             self._head_started = False
             self._stop_timer()
+            if waiter is not None and not waiter.done():
+                if self._begin_direct():
+                    return
+                waiter.set_result(None)
             for message, body in list(self._messages)[count - self._request_count :]:
                 if isinstance(message, _ErrInfo):
                     self._fail_body()
                 else:
                     self._body = body
-            if waiter is not None and not waiter.done() and not self._begin_direct():
-                waiter.set_result(None)
         elif self.is_idle:
             self._head_started = True
             if self._head_timer is None:
@@ -116,16 +117,15 @@ class HardenedRequestHandler(RequestHandler):
             self.transport.close()
         elif not self._force_close:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-            if self._held:
+            if self._held and not self.transport.is_closing():
                 held, self._held = self._held, b""
                 self.transport.resume_reading()
                 self.data_received(held)
 
     def close(self) -> None:
         """Close the connection after the request in progress."""
-        if self._is_direct:
-            self._close = True  # `respond` closes it
-        else:
+        self._close = True
+        if not self._is_direct:  # otherwise `respond` closes it
             super().close()
 
     def _begin_direct(self) -> bool:
@@ -136,11 +136,10 @@ class HardenedRequestHandler(RequestHandler):
         if isinstance(message, _ErrInfo) or body is EMPTY_PAYLOAD or not body.is_eof() or body.exception() is not None:
             return False
         self._is_direct = self._request_in_progress = True
-        buffer = body._buffer  # noqa: SLF001  # to read from it would parse again
-        if not self._server.direct.take(message, b"".join(buffer), self):
+        content = b"".join(body._buffer)  # noqa: SLF001  # to read from it would parse again
+        if not self._server.direct.take(message, content, self):
             self._is_direct = self._request_in_progress = False
             return False
-        buffer.clear()
         self._messages.clear()
         if self._parser is not None:
             self._parser.message_consumed()

@@ -69,7 +69,7 @@ class DeliveryTimeouts:
         pending = self._pending
         while pending and pending[0][1].future.done():
             pending.popleft()
-        loop = asyncio.get_running_loop()
+        loop = delivery.future.get_loop()
         pending.append((loop.time() + self._seconds, delivery))
         if self._timer is None:
             self._timer = loop.call_at(pending[0][0], self._expire, loop)

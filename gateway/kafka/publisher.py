@@ -64,6 +64,7 @@ class KafkaPublisher:
         self._linger = Linger()
         self._timeouts = DeliveryTimeouts(settings.publish_timeout_seconds)
         self._partitions: dict[str, list[PartitionBatches]] = {}
+        self._loop = asyncio.get_running_loop()
         self._closed = False
         self._stalled_at: float | None = None
 
@@ -92,7 +93,7 @@ class KafkaPublisher:
         self._budget.check()
         shares = [share for topic, of_topic in records.items() for share in self._by_partition(topic, of_topic)]
         self._fail_fast_if_stalled([batches for batches, _ in shares])
-        delivery = PendingDelivery(asyncio.get_running_loop().create_future())
+        delivery = PendingDelivery(self._loop.create_future())
         if not shares:
             delivery.future.set_result(None)
             return delivery.future
