@@ -12,6 +12,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from deploy.errors import PortInUseError
 
 HOST = "127.0.0.1"
+_LARGEST = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ def check(ports: Iterable[Port], *, wait_seconds: float = 3.0, is_free: Callable
     Waits up to *wait_seconds* for ports in use: services of a stack that was just killed may still be exiting.
     """
     ports = list(ports)
-    if conflicts := _conflicts(ports):
+    if conflicts := [*_too_large(ports), *_conflicts(ports)]:
         raise PortInUseError("\n".join(conflicts))
     is_free = is_free or is_port_free
 
@@ -50,6 +51,15 @@ def check(ports: Iterable[Port], *, wait_seconds: float = 3.0, is_free: Callable
                 for port in used
             )
         )
+
+
+def _too_large(ports: list[Port]) -> list[str]:
+    """Return a message for each port that does not exist: the processes of one kind use consecutive ports."""
+    return [
+        f"Port {port.number} for {port.service} is above {_LARGEST}. Set {port.variable} to a lower port."
+        for port in ports
+        if port.number > _LARGEST
+    ]
 
 
 def _conflicts(ports: list[Port]) -> list[str]:

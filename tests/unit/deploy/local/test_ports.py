@@ -42,3 +42,10 @@ def test_port_released_during_the_wait_is_no_error() -> None:
 def test_port_configured_twice_is_rejected_without_a_check() -> None:
     with pytest.raises(PortInUseError, match="Change SEQUENCE_GATEWAY_PORT or SEQUENCE_LOCAL_KAFKA_PORT"):
         check([GATEWAY, Port(8080, "kafka", "SEQUENCE_LOCAL_KAFKA_PORT")], is_free=lambda _: pytest.fail("checked"))
+
+
+def test_port_beyond_the_last_one_is_reported_before_any_is_tried() -> None:
+    ports = [GATEWAY, Port(65536, "sink-1", "SEQUENCE_LOCAL_METRICS_PORT")]
+
+    with pytest.raises(PortInUseError, match=r"Port 65536 for sink-1 is above 65535\. Set SEQUENCE_LOCAL_METRICS_PORT"):
+        check(ports, is_free=lambda _: pytest.fail("checked"))
