@@ -97,10 +97,10 @@ class Stack:
                 within_seconds=120,
             )
             assert process.poll() is None, self.output.read_text()
+            self.stop_merges()
         except BaseException:
             self.stop()
             raise
-        self.stop_merges()
 
     def set_environ(self, environ: Mapping[str, str]) -> None:
         """Add *environ* to the variables of the services; before the start."""
