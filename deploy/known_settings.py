@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.logging import LogSettings
 from deploy.operate.probe_settings import ProbeSettings
+from deploy.operate.replay_settings import ReplaySettings
 from deploy.settings import LocalSettings
 from gateway.settings import GatewaySettings
 from processors.settings import AnalystSettings, WorkerSettings
@@ -34,6 +35,7 @@ class AllSettings:
     analyst: AnalystSettings = field(default_factory=AnalystSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     probe: ProbeSettings = field(default_factory=ProbeSettings)
+    replay: ReplaySettings = field(default_factory=ReplaySettings)
 
 
 def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""`sequence rejected`: what was rejected, and why."""
+"""`sequence rejected`: what was rejected, why, and how it is sent again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 @click.group()
 def rejected() -> None:
-    """Read what was rejected, and why."""
+    """Read what was rejected, and send it again."""
 
 
 def _selecting(command: Callable[..., None]) -> Callable[..., None]:
@@ -70,11 +70,11 @@ def rejected_list(selection: Selection, limit: int, *, as_json: bool) -> None:
     """Count rejected items by project, stage, code and field.
 
     Shows the newest example of each group: the value of the field, or the beginning of the content. Below the table
-    are the commands that show the largest group.
+    are the commands that show and replay the items of the first line.
 
     \b
     Fields of --json: projectId, stage, table, code, field, items, firstAt, lastAt,
-    example (message, value, event, messageId, content), show.
+    example (message, value, event, messageId, content), show, replay.
     """  # noqa: D301  # \b keeps click from wrapping the list
     from deploy import listing
     from deploy.operate import rejected as operate
@@ -85,6 +85,7 @@ def rejected_list(selection: Selection, limit: int, *, as_json: bool) -> None:
     listing.show(groups, _COLUMNS, as_json=as_json, empty=_nothing(selection))
     if groups and not as_json:
         click.echo(f"\nShow the items of the first line:\n  {groups[0]['show']}")
+        click.echo(f"Try a jq program on them, and send them without --dry-run:\n  {groups[0]['replay']}")
 
 
 @rejected.command("show")
@@ -112,6 +113,55 @@ def rejected_show(selection: Selection, limit: int, *, as_json: bool) -> None:
     click.echo("\n\n".join("\n".join(_lines(item)) for item in items) or _nothing(selection))
     if total > len(items):
         click.echo(f"\n{total - len(items)} older items are not shown. Add `--limit {total}` to show them.")
+
+
+@rejected.command("replay")
+@click.option(
+    "--set", "programs", multiple=True, metavar="JQ", help="jq program that rewrites an item. Can be repeated."
+)
+@click.option("--dry-run", is_flag=True, help="Show how the first items change, and send nothing.")
+@click.option("--continue", "goes_on", is_flag=True, help="Go on after an item that is rejected again.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=1_000, show_default=True, help="Items to replay, the oldest first."
+)
+@click.option("--gateway", metavar="URL", help="Address of a gateway.  [default: that of the local stack]")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@_selecting
+@report_errors
+def rejected_replay(  # noqa: PLR0913  # click passes each option
+    selection: Selection,
+    programs: tuple[str, ...],
+    limit: int,
+    gateway: str | None,
+    *,
+    dry_run: bool,
+    goes_on: bool,
+    as_json: bool,
+) -> None:
+    """Send rejected items again.
+
+    Sends through a gateway with SEQUENCE_REPLAY_TOKEN, which gives the project; on the local stack the token of the
+    project `dev` is the default. An item keeps its messageId and its time, so repeating a replay changes nothing. Stops
+    at the first item that would be rejected again. Exits with 1 if an item is rejected again.
+
+    \b
+    Fields of --json: id, projectId, status, read, accepted, leftOut, rejected and
+    unsendable (reason, items, first).
+    """  # noqa: D301  # \b keeps click from wrapping the list
+    from deploy.commands import replaying
+    from deploy.operate.replay_program import Program
+
+    program = Program(programs)
+    if dry_run:
+        done = replaying.try_out(selection, program, limit, goes_on=goes_on, shows=not as_json)
+    else:
+        done = replaying.carry_out(selection, program, limit, gateway, goes_on=goes_on)
+    if done is None:
+        click.echo("{}" if as_json else _nothing(selection))
+        return
+    click.echo(json.dumps(done.describe(), indent=2) if as_json else "\n".join(done.lines()))
+    if done.outcome.rejected:
+        raise click.exceptions.Exit(1)
 
 
 def _nothing(selection: Selection) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,9 @@ from schemas.clickhouse import REJECTED
 SOURCE = "stage, table_name, source_topic, source_partition, source_offset, _log"
 """Columns that name what was rejected."""
 EXAMPLE_CHARACTERS = 200
+PAGE_ITEMS = 500
+_SPECIAL = re.compile(r'["$`\\!\n]')
+"""Characters that a shell reads between double quotes."""
 _NO_TABLE = 60
 _DENIED = 497
 _DETAILS = re.compile(r"\n|\. In (?:scope|query) |: In scope |,? Stack trace|\s*\((?:version|for url) |: While ")
@@ -62,7 +65,12 @@ class Selection:
         """The options that select the same items, as a shell takes them."""
         since = "" if self.since is None else f"{self.since:%Y-%m-%dT%H:%M:%SZ}"
         given = {"--project": self.project_id, "--code": self.code, "--since": since, "--where": self.where}
-        return " ".join(f"{option} {shlex.quote(value)}" for option, value in given.items() if value)
+        return " ".join(f"{option} {_quoted(value)}" for option, value in given.items() if value)
+
+
+def _quoted(text: str) -> str:
+    """Return *text* as a shell takes it. SQL with its quotes is easier to read between double ones."""
+    return f'"{text}"' if "'" in text and not _SPECIAL.search(text) else shlex.quote(text)
 
 
 def groups(clickhouse: ClickHouse, selection: Selection, limit: int) -> list[dict[str, Any]]:
@@ -104,6 +112,7 @@ def _group(row: Mapping[str, Any], selection: Selection) -> dict[str, Any]:
             "content": content,
         },
         "show": f"sequence rejected show {chosen.arguments}",
+        "replay": f"sequence rejected replay {chosen.arguments} --set . --dry-run",
     }
 
 
@@ -125,6 +134,40 @@ def items(clickhouse: ClickHouse, selection: Selection, limit: int) -> list[dict
         f" LIMIT 1 BY {SOURCE} LIMIT {{limit:UInt32}}",
         {"limit": limit},
     )
+
+
+def items_in_order(clickhouse: ClickHouse, selection: Selection, limit: int) -> Iterator[dict[str, Any]]:
+    """Yield at most *limit* of the selected items, the oldest first, without those that are rejected from now on.
+
+    An item that was rejected twice can be there twice.
+    """
+    names = ", ".join(name for name, _ in REJECTED.columns)
+    order = "rejected_at, _log, _partition, _origin"
+    [row] = clickhouse.query("SELECT toString(now64(6, 'UTC')) AS now")
+    parameters: dict[str, Any] = {"until": row["now"]}
+    after = ""
+    while limit > 0:
+        page = min(limit, PAGE_ITEMS)
+        rows = _query(
+            clickhouse,
+            selection,
+            f"SELECT {names} FROM rejected WHERE {{condition}}"  # noqa: S608  # our own names
+            f" AND rejected_at <= {{until:DateTime64(6, 'UTC')}}{after}"
+            f" ORDER BY {order} LIMIT 1 BY {SOURCE} LIMIT {{page:UInt32}}",
+            {**parameters, "page": page},
+        )
+        yield from rows
+        if len(rows) < page:
+            return
+        limit -= page
+        after = f" AND ({order}) > ({{at:DateTime64(6, 'UTC')}}, {{log:UInt16}}, {{number:UInt32}}, {{offset:UInt64}})"
+        last = rows[-1]
+        parameters |= {
+            "at": last["rejected_at"],
+            "log": last["_log"],
+            "number": last["_partition"],
+            "offset": last["_origin"],
+        }
 
 
 def _query(

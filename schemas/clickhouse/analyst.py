@@ -12,7 +12,7 @@ READING: Mapping[str, int] = MappingProxyType({"json_type_escape_dots_in_keys": 
 """Settings by which a query returns JSON as it was sent: the sink writes with this one, so the path of `utm.source` is
 `utm%2Esource`, and a reader without it would get that as the name. A query may set others."""
 
-_TABLES = ("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger")
+_TABLES = ("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays")
 
 
 def readable_tables(database: str) -> list[str]:

@@ -149,3 +149,23 @@ def test_server_that_does_not_answer_is_named(environ: dict[str, str]) -> None:
     result = run(gone, "list")
 
     assert (result.exit_code, "does not answer: Connection refused" in result.output) == (1, True), result.output
+
+
+def test_replay_is_tried_page_by_page_without_a_token(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.operate.rejected.PAGE_ITEMS", 2)
+    result = run(environ, "replay", "--dry-run", "--continue", "--set", '.event = "e" | .userId //= "u"', "--json")
+    report = json.loads(result.stdout)
+
+    assert (report["read"], report["status"], report["rejected"]) == (4, "dry run", [])
+    result = run(environ, "replay", "--dry-run", "--limit", "3", "--set", "select(.type == 1)")
+    assert "3 of 4 items read: 0 would be sent, 0 rejected again, 3 left out by the program" in result.output
+    assert "Add --limit 4 for all of them." in result.output
+
+
+def test_tried_replay_shows_what_would_be_rejected_again(environ: dict[str, str]) -> None:
+    result = run(environ, "replay", "--dry-run", "--code", "event_required", "--set", ".event = 7")
+
+    assert result.exit_code == 1
+    assert "1 of 2 items read: 0 would be sent, 1 rejected again" in result.output
+    assert "Items: 1, the first at partition 0, offset 0 of rejected.v1." in result.output
+    assert "Stopped. Correct the program" in result.output

@@ -51,7 +51,7 @@ def columns(ddl: str, table: str) -> dict[str, str]:
     [created] = re.findall(rf"^CREATE TABLE IF NOT EXISTS {table}\n\((.*?)^\)", ddl, re.MULTILINE | re.DOTALL)
     altered = re.findall(rf"^ALTER TABLE {table}\s(.*?);$", ddl, re.MULTILINE | re.DOTALL)
     found = dict(_COLUMN.findall(created))
-    del found["PROJECTION"]
+    found.pop("PROJECTION", None)
     return found | dict(_ADDED.findall("\n".join(altered)))
 
 
@@ -136,6 +136,10 @@ def test_columns_of_persons_shown_are_those_of_the_view() -> None:
     view = {column.split()[-1]: states[column.split()[0]] for column in selected.split(", ")}
 
     assert {quoted(row[0])[0]: quoted(row[1])[0] for row in SQL.rows("Persons")} == view
+
+
+def test_columns_of_replays_shown_are_those_of_the_migration() -> None:
+    assert {quoted(row[0])[0]: quoted(row[1])[0] for row in SQL.rows("`replays`")} == columns(DDL, "replays")
 
 
 def test_columns_of_the_ledger_shown_are_those_of_the_view() -> None:

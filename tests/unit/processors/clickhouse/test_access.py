@@ -11,7 +11,7 @@ STATEMENTS = statements(ClickHouseSettings(database="shop"), "it's a secret")
 def test_analyst_is_granted_the_tables_only() -> None:
     grants = [statement for statement in STATEMENTS if statement.startswith("GRANT")]
 
-    tables = ("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger")
+    tables = ("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays")
     assert grants == [f"GRANT SELECT ON shop.{table} TO analyst" for table in tables]
 
 
