@@ -147,17 +147,19 @@ async def newest_items(reader: KafkaReader, names: Topics, described: Described)
     return list((await reader.first_records(newest, monotonic() + _RECORDS_SECONDS)).values())
 
 
-def clocks(items: Iterable[Any], clickhouse_ahead: float | None, now: float) -> Check:
+def clocks(items: Sequence[Any], clickhouse_ahead: float | None, now: float) -> Check:
     """Return the check of clocks: broker and gateway by the newest items, ClickHouse and broker against this machine.
 
     *items* are records of `items.v1`, *clickhouse_ahead* is how many seconds ClickHouse's clock is ahead of *now*.
     """
     findings: list[Finding] = []
     about = []
-    delays = [record.timestamp / 1000 - received for record in items if (received := _received(record)) is not None]
-    recent = [
-        delay for delay, record in zip(delays, items, strict=False) if now - record.timestamp / 1000 < _DAY_SECONDS
+    delays = [
+        (record.timestamp / 1000, record.timestamp / 1000 - received)
+        for record in items
+        if (received := _received(record)) is not None
     ]
+    recent = [delay for stored, delay in delays if now - stored < _DAY_SECONDS]
     if recent:
         about.append(f"broker and gateways differ by less than {max(0.1, abs(min(recent))):.1f} s")
         findings += _difference("the broker", "a gateway", min(recent))

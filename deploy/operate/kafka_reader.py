@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -11,6 +11,13 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from deploy.errors import OperateError
 from deploy.operate.offsets import Input
@@ -21,6 +28,8 @@ _POLL_MS = 500
 _FETCH_BYTES = 4 * 1024 * 1024
 _FIRST_FETCH_BYTES = 64 * 1024
 """Kafka answers with at least one batch, however large."""
+
+_WITHOUT_COORDINATOR = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
 
 Key = tuple[str, int]
 """Topic and partition."""
@@ -85,9 +94,16 @@ class KafkaReader:
 
     async def members(self, group: str) -> Members:
         """Return who is in *group*."""
-        async with _limited(self._kafka):
+
+        async def describe() -> Any:
             (response,) = await self._admin.describe_consumer_groups([group])
-        (about,) = response.to_object()["groups"]
+            (about,) = response.to_object()["groups"]
+            if about["error_code"]:
+                raise for_code(about["error_code"])(group)
+            return about
+
+        async with _limited(self._kafka):
+            about = await _with_coordinator(describe)
         hosts = tuple(str(member["client_host"]).removeprefix("/") for member in about["members"])
         return Members(str(about["state"]), hosts)
 
@@ -102,7 +118,7 @@ class KafkaReader:
         """Return each partition with what *group* has committed."""
         tps = [TopicPartition(*key) for key in keys]
         async with _limited(self._kafka):
-            commits = await self._admin.list_consumer_group_offsets(group, partitions=tps)
+            commits = await _with_coordinator(lambda: self._admin.list_consumer_group_offsets(group, partitions=tps))
         # Ends are read after the commits, so that no lag is negative.
         bounds = await self.bounds((tp.topic, tp.partition) for tp in tps)
         found = {}
@@ -176,6 +192,17 @@ def _seek(client: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]) -> No
     client.assign(list(offsets))
     for tp, offset in offsets.items():
         client.seek(tp, offset)
+
+
+async def _with_coordinator(request: Callable[[], Awaitable[Any]]) -> Any:
+    """Return the answer to *request* of a group. Kafka looks for the group's coordinator at the first one."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(_WITHOUT_COORDINATOR),
+        stop=stop_after_delay(REQUEST_SECONDS),
+        wait=wait_fixed(0.2),
+        reraise=True,
+    )
+    return await retrying(request)
 
 
 def _left_ms(deadline: float) -> int:

@@ -136,6 +136,12 @@ def test_clock_of_clickhouse_is_compared(ahead: float, expected: list[str]) -> N
     assert levels(doctor_kafka.clocks([], ahead, NOW).findings) == expected
 
 
+def test_record_that_is_no_item_does_not_count_for_the_clock_of_a_gateway() -> None:
+    old = Read(1000 * (RECEIVED - 2 * DAY), b"no item")
+
+    assert levels(doctor_kafka.clocks([old, Read(1000 * (RECEIVED - 30.0))], 0.0, NOW).findings) == ["warning"]
+
+
 def test_clock_that_is_behind_the_newest_record_is_reported() -> None:
     (finding,) = doctor_kafka.clocks([Read(1000 * (NOW + 10), b"no item")], None, NOW).findings
 
