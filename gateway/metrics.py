@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -18,6 +18,9 @@ from gateway.ingest.rejections import Code
 from schemas import metrics
 from schemas.broker_clock import BrokerClock
 from schemas.metrics import Metric
+
+# A second series for each counter, with the time of its creation: the start of the process tells as much.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
 
 
 class GatewayMetrics:

@@ -128,7 +128,8 @@ WORKER_LAG_SECONDS = _gauge(
 WORKER_LAG_UNKNOWN_SECONDS = _gauge(
     "sequence_worker_lag_unknown_seconds",
     "seconds",
-    "Time since Kafka last told where the input partitions end; the lag in records is as old",
+    "Time since Kafka last told where the input partitions end; the lag in records is as old. Absent while the "
+    "worker has no partitions",
 )
 WORKER_PROCESSED_OFFSET = _gauge(
     "sequence_worker_processed_offset",

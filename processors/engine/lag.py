@@ -92,8 +92,10 @@ class LagReader:
         self._answered_at = time.monotonic()
 
     @property
-    def unknown_seconds(self) -> float:
-        """Time since Kafka last answered."""
+    def unknown_seconds(self) -> float | None:
+        """Time since Kafka last answered; None if no partition is assigned, so that it was not asked."""
+        if not self._assigned_partitions(self._backlogs()):
+            return None
         return time.monotonic() - self._answered_at
 
     async def measure(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -17,6 +17,9 @@ from prometheus_client.registry import Collector
 
 from schemas import metrics
 from schemas.metrics import Kind, Metric
+
+# A second series for each counter, with the time of its creation: the start of the process tells as much.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
 
 Readings = Mapping[Metric, Mapping[tuple[str, ...], float]]
 """By gauge and by the values of its labels, the present value."""

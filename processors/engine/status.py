@@ -18,6 +18,8 @@ from processors.engine.stage import RecordBatch
 from schemas import metrics as declared
 from schemas.metrics import Metric
 
+_RENDERED_SECONDS = 0.5
+"""How long a rendering is used again."""
 Values = dict[tuple[str, ...], float]
 """By the values of its labels, the value of a gauge."""
 
@@ -38,12 +40,15 @@ class WorkerStatus:
         self._metrics = metrics
         self._lag = lag
         self._health = health
+        self._rendered, self._rendered_at = b"", float("-inf")
         metrics.read_with(self._read)
 
     async def metrics(self) -> bytes:
-        """Return all metrics; the lag is measured for it."""
+        """Return all metrics; the lag is measured for it. Many scrapes at once cost as much as one."""
         await self._lag.measure()
-        return self._metrics.render()
+        if monotonic() - self._rendered_at >= _RENDERED_SECONDS:
+            self._rendered, self._rendered_at = self._metrics.render(), monotonic()
+        return self._rendered
 
     def fetched(self, tp: TP, batch: RecordBatch) -> None:
         """Note that *batch* was fetched."""
@@ -56,13 +61,15 @@ class WorkerStatus:
 
     def _read(self) -> Readings:
         ready = self._health.unready() is None
-        offset = self._lag.clock.offset_seconds
+        single = {
+            declared.WORKER_READY: float(ready),
+            declared.WORKER_LAG_UNKNOWN_SECONDS: self._lag.unknown_seconds,
+            declared.WORKER_BROKER_CLOCK_OFFSET_SECONDS: self._lag.clock.offset_seconds,
+        }
         sizes = {tp: size for table in self._tables for tp, size in table.size_bytes().items()}
         waiting: Values = {(topic,): float(stage.waiting) for topic, stage in self._state.stages.items()}
         return {
-            declared.WORKER_READY: {(): float(ready)},
-            declared.WORKER_LAG_UNKNOWN_SECONDS: {(): self._lag.unknown_seconds},
-            declared.WORKER_BROKER_CLOCK_OFFSET_SECONDS: {} if offset is None else {(): offset},
+            **{metric: {(): value} for metric, value in single.items() if value is not None},
             declared.WORKER_RECOVERY_RECORDS: _by_partition(self._state.recovery()),
             declared.WORKER_STORE_BYTES: _by_partition(sizes),
             declared.SINK_WAITING: waiting,

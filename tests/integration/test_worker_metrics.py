@@ -49,7 +49,7 @@ def test_lag_of_a_held_sink_grows_and_returns_to_zero(own_pipeline: Pipeline, se
         assert (status, content["status"]) == (503, "stalled")
         assert f"{events}[" in content["message"]
         grown = max(pages.values(LAG_SECONDS, topic=events)) - before
-        assert abs(grown - (time.monotonic() - asked_at)) < 1.0
+        assert abs(grown - (time.monotonic() - asked_at)) < 1.5
         assert pages.values("sequence_sink_waiting", topic=events) == [1.0]
 
         server.start()

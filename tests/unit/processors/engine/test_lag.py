@@ -152,6 +152,7 @@ async def test_lag_in_seconds_grows_while_kafka_does_not_answer(worker: Worker) 
 async def test_time_without_an_answer_is_known(worker: Worker) -> None:
     await worker.lag()
     answered = worker.reader.unknown_seconds
+    assert answered is not None
     worker.reader._answered_at -= 20.0
     worker.kafka.is_up = False
     await worker.lag()
@@ -160,12 +161,13 @@ async def test_time_without_an_answer_is_known(worker: Worker) -> None:
     assert worker.reader.unknown_seconds == pytest.approx(20.0, abs=1.0)
 
 
-async def test_revoked_partition_has_no_lag(worker: Worker) -> None:
+async def test_worker_without_partitions_has_no_lag_and_nothing_unknown(worker: Worker) -> None:
     await worker.lag()
     worker.backlog = None
     worker.reader._assigned = set
 
     assert worker.reader.lags() == {}
+    assert worker.reader.unknown_seconds is None
 
 
 async def test_kafka_is_asked_at_most_once_a_second(worker: Worker) -> None:
