@@ -27,6 +27,7 @@ the probes, and [Alerts](operations.md#alerts) what to watch.
 - [Lag](#lag)
 - [Clocks](#clocks)
 - [Restarts](#restarts)
+- [Cost](#cost)
 
 Counters start at 0 with the process. A histogram has the suffixes `_bucket`, `_sum` and `_count`. Metrics count what
 a process did, so items that are processed again after a failure count again. To count items exactly, count rows.
@@ -113,6 +114,12 @@ clock of a gateway with that of the sink.
 ## Restarts
 
 `changes(process_start_time_seconds[1h])` is the number of restarts of each process in the last hour.
+
+## Cost
+
+Workers count once for each batch. In batches of 5,000 this takes 2 ns of CPU time for each record of dedupe, and 39
+ns for each row of the sink, of about 7,000 ns that the sink needs in all. A scrape takes 3 ms, at most twice a
+second.
 """
 
 
