@@ -135,6 +135,7 @@ def test_invalid_record_is_rejected_and_blocks_nothing(settings: KafkaSettings, 
     rejected = logs.read(settings, topics.rejected)
     assert sorted(b'"code":"not_an_item"' in record.value for record in rejected) == [False, True]
     assert any(b'"code":"item_too_large"' in record.value for record in rejected)
+    assert all(b'"sourceTopic":"items.v1"' in record.value for record in rejected)
 
 
 async def create(kafka: KafkaSettings, names: dict[str, int]) -> None:

@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from processors.engine.rocksdb import PartitionStore, StoreConfig
-from schemas.items import Identify
+from schemas.items import Identify, Rejection
 from schemas.persons import Person, decode_person, fold
-from schemas.records import Record, encode_item, identify_record, person_key
+from schemas.records import Record, encode_item, identify_headers, identify_record, person_key
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
 from tests.support import logs
 from tests.support.marks import in_make_faults
-from tests.support.records import identify
+from tests.support.records import identify, track
 from tests.support.services import eventually
 from tests.support.worker_process import Worker
 
@@ -129,3 +130,27 @@ def test_resumed_worker_loses_no_trait_unless_replay_does_not_merge(
             assignments = other.log.count("identifies.v1: partitions assigned")
             other.until(lambda: other.log.count("identifies.v1: partitions assigned") > assignments, "it has recovered")
             assert (latest(kafka_settings, topics) == expected) == (without == "")
+
+
+def test_rejected_identify_names_its_item_and_leaves_the_person(
+    kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    half = b'"%s"' % (b"x" * 500_000)
+    first, second = (identify(f"m{n}", traits=b'{"half%d":%s}' % (n, half)) for n in range(2))
+    records = [
+        identify_record(first, encode_item(first), source_offset=40, partition=2),
+        identify_record(second, encode_item(second), source_offset=70, partition=3),
+        Record(person_key("p", "u"), encode_item(track("t")), identify_headers(b"t", 71, 1)),
+    ]
+    logs.write(kafka_settings, topics.identifies, records)
+    with Worker("persons", kafka_settings, tmp_path) as worker:
+        run_until_folded(kafka_settings, topics, worker, len(records))
+
+    written = logs.read(kafka_settings, topics.rejected)
+    rejections = [msgspec.json.decode(record.value, type=Rejection) for record in written]
+    assert sorted((each.code, each.source_topic, each.source_partition, each.source_offset) for each in rejections) == [
+        ("not_an_item", "items.v1", 1, 71),
+        ("person_too_large", "items.v1", 3, 70),
+    ]
+    [person] = latest(kafka_settings, topics).values()
+    assert person == plain(fold(None, first))

@@ -80,12 +80,14 @@ def test_groups_count_an_item_once_and_name_the_command_that_shows_it(environ: d
         assert {item["code"] for item in shown} == {group["code"]}
 
 
-def test_table_of_groups_ends_with_the_command_that_shows_the_first(environ: dict[str, str]) -> None:
+def test_table_of_groups_ends_with_the_commands_about_the_first(environ: dict[str, str]) -> None:
     lines = run(environ, "list").stdout.splitlines()
 
     assert lines[0].split() == ["ITEMS", "PROJECT", "STAGE", "CODE", "FIELD", "LAST", "EXAMPLE"]
     assert lines[1].split()[:5] == ["2", "dev", "gateway", "event_required", "event"]
-    assert lines[-1].strip().startswith("sequence rejected show --project dev --code event_required --where")
+    where = """--project dev --code event_required --where "stage = 'gateway' AND field = 'event'\""""
+    assert lines[-3] == f"  sequence rejected show {where}"
+    assert lines[-1] == f"  sequence rejected replay {where} --set . --dry-run"
 
 
 @pytest.mark.parametrize(
