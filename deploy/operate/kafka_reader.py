@@ -196,13 +196,15 @@ def _seek(client: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]) -> No
 
 async def _with_coordinator(request: Callable[[], Awaitable[Any]]) -> Any:
     """Return the answer to *request* of a group. Kafka looks for the group's coordinator at the first one."""
-    retrying = AsyncRetrying(
+    async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(_WITHOUT_COORDINATOR),
         stop=stop_after_delay(REQUEST_SECONDS),
         wait=wait_fixed(0.2),
         reraise=True,
-    )
-    return await retrying(request)
+    ):
+        with attempt:
+            return await request()
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _left_ms(deadline: float) -> int:
