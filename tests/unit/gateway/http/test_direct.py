@@ -6,10 +6,14 @@ import re
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from gateway.http.paths import INGEST_PATHS
 from gateway.settings import GatewaySettings
 from tests.fakes.publisher import MemoryPublisher
 from tests.unit.gateway.http.in_memory import BATCH, CONTINUE, TOKEN, TRACK, gateway, messages, request, until
+from tests.unit.gateway.ingest.json_texts import bodies, items
 
 USUAL = {
     "batch": request(),
@@ -46,6 +50,8 @@ UNUSUAL = {
 }
 
 
+RANDOM = re.compile(rb"[0-9a-f]{16}-[0-9a-f]+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""IDs of requests and of items without `messageId`."""
 SETTINGS = {
     "default": GatewaySettings(),
     "CORS": GatewaySettings(cors_origins="https://example.com"),
@@ -63,10 +69,14 @@ PUBLISHERS: dict[str, Callable[[MemoryPublisher], object]] = {
 
 
 async def answer(
-    data: bytes, *, direct: bool, settings: GatewaySettings, prepare: Callable[[MemoryPublisher], object] = id
+    data: bytes,
+    *,
+    direct: bool,
+    served_by: GatewaySettings = SETTINGS["default"],
+    prepare: Callable[[MemoryPublisher], object] = id,
 ) -> tuple[bool, bytes, dict[str, float]]:
     """Return whether aiohttp's task woke for the request *data*, the response, and what was counted."""
-    async with gateway(settings) as served:
+    async with gateway(served_by) as served:
         prepare(served.publisher)
         if not direct:
             served.server.direct = None
@@ -81,28 +91,44 @@ async def answer(
             for sample in metric.samples
             if metric.name.startswith("sequence_") and not sample.name.endswith(("_created", "_sum", "_bucket"))
         }
-        return woke, re.sub(rb"[0-9a-f]{16}-[0-9a-f]+", b"ID", transport.sent), counted
+        return woke, RANDOM.sub(b"ID", transport.sent), counted
 
 
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("served_by", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize(
     ("data", "direct"),
     [*((data, True) for data in USUAL.values()), *((data, False) for data in UNUSUAL.values())],
     ids=[*USUAL, *UNUSUAL],
 )
-async def test_response_does_not_depend_on_the_way(data: bytes, settings: GatewaySettings, *, direct: bool) -> None:
-    woke, sent, counted = await answer(data, direct=True, settings=settings)
-    expected_woke, expected, expected_counts = await answer(data, direct=False, settings=settings)
+async def test_response_does_not_depend_on_the_way(data: bytes, served_by: GatewaySettings, *, direct: bool) -> None:
+    woke, sent, counted = await answer(data, direct=True, served_by=served_by)
+    expected_woke, expected, expected_counts = await answer(data, direct=False, served_by=served_by)
 
     assert messages(sent) == messages(expected)
     assert counted == expected_counts
     assert (woke, expected_woke) == (not direct, True)
 
 
+@given(
+    text=bodies() | bodies(broken=True) | items() | items(broken=True),
+    path=st.sampled_from(sorted(INGEST_PATHS)),
+    query=st.sampled_from(["", "?verbose=0"]),
+)
+@settings(max_examples=60, deadline=None)
+async def test_response_to_any_body_does_not_depend_on_the_way(text: str, path: str, query: str) -> None:
+    data = request(text.encode("utf-8", "surrogatepass"), target=path + query)
+
+    _, sent, counted = await answer(data, direct=True)
+    _, expected, expected_counts = await answer(data, direct=False)
+
+    assert messages(sent) == messages(expected)
+    assert counted == expected_counts
+
+
 @pytest.mark.parametrize("prepare", PUBLISHERS.values(), ids=PUBLISHERS)
 async def test_error_of_the_publisher_does_not_depend_on_the_way(prepare: Callable[[MemoryPublisher], object]) -> None:
-    _, sent, counted = await answer(request(), direct=True, settings=GatewaySettings(), prepare=prepare)
-    _, expected, expected_counts = await answer(request(), direct=False, settings=GatewaySettings(), prepare=prepare)
+    _, sent, counted = await answer(request(), direct=True, prepare=prepare)
+    _, expected, expected_counts = await answer(request(), direct=False, prepare=prepare)
 
     ((status, _, _),) = messages(sent)
     assert status == "HTTP/1.1 503 Service Unavailable"
@@ -111,9 +137,9 @@ async def test_error_of_the_publisher_does_not_depend_on_the_way(prepare: Callab
 
 
 async def test_body_above_the_limit_is_too_large_by_either_way() -> None:
-    settings = GatewaySettings(body_limit_bytes=16, wire_limit_bytes=16)
+    small = GatewaySettings(body_limit_bytes=16, wire_limit_bytes=16)
 
-    woke, sent, _ = await answer(request(), direct=True, settings=settings)
+    woke, sent, _ = await answer(request(), direct=True, served_by=small)
 
     assert woke
     assert messages(sent)[0][0] == "HTTP/1.1 413 Request Entity Too Large"
