@@ -125,6 +125,15 @@ async def test_publisher_recovers_from_an_outage_longer_than_every_timeout(kafka
         assert rig.budget.reserved_bytes == 0
 
 
+async def test_acknowledgement_measures_the_clock_of_the_broker(kafka: str, topics: Topics) -> None:
+    async with running(kafka, topics) as rig:
+        await rig.recover(5)
+        value = rig.metrics.registry.get_sample_value("sequence_gateway_broker_clock_offset_seconds")
+
+    assert value is not None
+    assert abs(value) < 1.0
+
+
 async def test_outage_rejects_requests_immediately_and_holds_no_memory(
     kafka: str, topics: Topics, caplog: pytest.LogCaptureFixture
 ) -> None:
