@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +79,7 @@ def test_line_of_the_dashboard_has_values(prometheus: Prometheus, expression: st
     assert found or expression.endswith("> 0")
 
 
+@pytest.mark.faults  # it takes two minutes
 def test_stopped_clickhouse_is_reported_and_the_report_ends(stack: Stack, prometheus: Prometheus) -> None:
     os.kill(stack.pid("clickhouse"), signal.SIGSTOP)
     try:
@@ -102,9 +102,3 @@ def test_stopped_clickhouse_is_reported_and_the_report_ends(stack: Stack, promet
         within_seconds=90,
         every_seconds=1.0,
     )
-
-
-def test_summary_of_a_firing_alert_is_rendered(prometheus: Prometheus) -> None:
-    summaries = [alert["annotations"]["summary"] for rule in prometheus.rules() for alert in rule["alerts"]]
-
-    assert not [summary for summary in summaries if re.search(r"\{\{|error", summary)]
