@@ -15,16 +15,18 @@ from deploy.local.ports import HOST
 from gateway.projects.admin import create_project, create_token
 from tests.benchmarks.cluster import BenchCluster, Namespace, merged, process
 from tests.benchmarks.datagen import PROJECT, ItemGenerator
-from tests.benchmarks.loadgen import Load, post
+from tests.benchmarks.loadgen import Load, paced, post
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.results import Row, Sample
 from tests.benchmarks.rounds import Candidate, run_interleaved
 from tests.benchmarks.usage import measured
 
 UNIT = "items/s"
-_BODIES_ITEMS = 20_000
-_COMPARED = (64, 100)
-"""Connections and items per batch of the main comparison."""
+_BODIES_ITEMS = 30_000
+_COMPARED = ((64, 100), (64, 1))
+"""Connections and items per batch of the main comparisons."""
+_PACED_PER_SECOND = 3_000.0
+"""Requests per second of the comparison of latencies. Each body is posted once, so there must be enough of them."""
 
 
 @dataclass(slots=True)
@@ -36,14 +38,18 @@ class GatewayTarget:
     token: str
     files: dict[int, Path] = field(default_factory=dict)
 
-    async def measure(self, connections: int, items: int, seconds: int) -> Sample:
-        """Post batches of *items* over *connections* for *seconds*; count the records on `items.v1`."""
+    async def measure(self, connections: int, items: int, seconds: int, per_second: float = 0.0) -> Sample:
+        """Post batches of *items* over *connections* for *seconds*; count the records on `items.v1`.
+
+        *per_second* is the number of requests; 0 is as fast as they are answered.
+        """
         cluster, topic = self.namespace.cluster, self.namespace.topics.items
         before = await cluster.end(topic)
         async with measured(merged([self.namespace.pids(), cluster.pids()])) as usage:
             bodies, each = str(self._bodies(items)), connections // len(self.urls)
-            loads = (Load(url, self.token, bodies, each, seconds) for url in self.urls)
-            outcomes = await asyncio.gather(*(post(load) for load in loads))
+            rate, send = per_second / len(self.urls), paced if per_second else post
+            loads = (Load(url, self.token, bodies, each, seconds, rate) for url in self.urls)
+            outcomes = await asyncio.gather(*(send(load) for load in loads))
         accepted = await cluster.end(topic) - before
         await self._settled()
         more = {
@@ -69,7 +75,10 @@ class GatewayTarget:
 
 
 async def compare(cluster: BenchCluster, plan: Plan) -> list[Row]:
-    """Compare one and two gateways with the naive handler; then vary batch size and connections."""
+    """Compare one and two gateways with the naive handler; then vary batch size and connections.
+
+    Of single items, latency is compared at a fixed rate as well.
+    """
     async with AsyncExitStack() as stack:
         naive = await _naive(cluster, stack)
         targets = {
@@ -77,21 +86,32 @@ async def compare(cluster: BenchCluster, plan: Plan) -> list[Row]:
             "one gateway": await _ours(cluster, stack, 1),
             "two gateways": await _ours(cluster, stack, 2),
         }
-        candidates = [
-            Candidate(name, UNIT, partial(target.measure, *_COMPARED, plan.gateway_seconds))
-            for name, target in targets.items()
-        ]
-        group = f"gateway, {_COMPARED[0]} connections, batches of {_COMPARED[1]}"
-        rows = await run_interleaved(group, candidates, plan.rounds, cluster.say)
+        rows: list[Row] = []
+        for compared in _COMPARED:
+            group = f"gateway, {compared[0]} connections, batches of {compared[1]}"
+            candidates = _candidates(targets, compared, plan.gateway_seconds)
+            rows += await run_interleaved(group, candidates, plan.rounds, cluster.say)
+        paced_candidates = _candidates(targets, _COMPARED[-1], plan.gateway_seconds, _PACED_PER_SECOND)
+        group = f"gateway, {_PACED_PER_SECOND:,.0f} single items a second"
+        rows += await run_interleaved(group, paced_candidates, plan.rounds, cluster.say)
         grid = [
             Candidate(
                 f"{name}, {number} connections, batches of {items}", UNIT, partial(target.measure, number, items, 1)
             )
             for name, target in targets.items()
             for number, items in product(plan.connections, plan.batches)
-            if (number, items) != _COMPARED and (target is not naive or number == max(plan.connections))
+            if (number, items) not in _COMPARED and (target is not naive or number == max(plan.connections))
         ]
         return rows + await run_interleaved("gateway by connections and batches", grid, plan.rounds, cluster.say)
+
+
+def _candidates(
+    targets: dict[str, GatewayTarget], compared: tuple[int, int], seconds: int, per_second: float = 0.0
+) -> list[Candidate]:
+    return [
+        Candidate(name, UNIT, partial(target.measure, *compared, seconds, per_second))
+        for name, target in targets.items()
+    ]
 
 
 async def _ours(cluster: BenchCluster, stack: AsyncExitStack, gateways: int) -> GatewayTarget:
