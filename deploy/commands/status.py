@@ -149,7 +149,7 @@ def lines(found: Status) -> Iterator[str]:
     if found.processes:
         yield ""
         rows = [_process(each, found.at) for each in found.processes]
-        yield listing.table(["PROCESS", "PID", "UP", "LAST WARNING"], rows)
+        yield listing.table(["PROCESS", "PID", "UP", "RESTARTS", "LAST WARNING"], rows)
     yield ""
     if not found.findings:
         yield "Nothing is wrong."
@@ -172,7 +172,8 @@ def _process(each: Process, now: str) -> list[str]:
     warning = "" if each.last_warning is None else each.last_warning
     shown = warning if len(warning) <= _SHOWN_CHARACTERS else f"{warning[:_SHOWN_CHARACTERS]} …"
     age = f"{span(_seconds(now) - _seconds(each.last_warning_at))} ago: " if each.last_warning_at else ""
-    return [each.name, "down" if each.pid is None else str(each.pid), up, f"{age}{shown}"]
+    pid = "down" if each.pid is None else str(each.pid)
+    return [each.name, pid, up, str(each.restarts), f"{age}{shown}"]
 
 
 def _seconds(time: str) -> float:

@@ -14,6 +14,7 @@ from time import monotonic
 
 from deploy.errors import ServiceError, StateError
 from deploy.failure import Cause, Failure, last_warning, python_cause, with_remedy
+from deploy.local import restarts
 from deploy.local.backoff import Backoff, describe_exit
 from deploy.local.child_process import ChildProcess
 from deploy.local.log_file import LogFile
@@ -151,6 +152,7 @@ class SupervisedService:
             # The same cause again is not repeated.
             reason = f": {failure.reason}" if failure.cause not in {None, cause} else ""
             cause = failure.cause
+            restarts.note(self._pid_file.parent, name, f"{failure.ending}. {failure.reason}".rstrip())
             self._say(f"{name} {failure.ending}; restarting in {delay_seconds:g} s{reason}")
             await self._wait_to_restart(delay_seconds, others)
 
@@ -231,7 +233,7 @@ class Supervisor:
         try:
             dirs.logs.mkdir(parents=True, exist_ok=True)
             dirs.run.mkdir(parents=True, exist_ok=True)
-            for stale in dirs.run.glob("*.pid"):
+            for stale in (*dirs.run.glob("*.pid"), *dirs.run.glob(f"*{restarts.SUFFIX}")):
                 stale.unlink()
         except OSError as error:
             raise StateError(with_remedy(f"Cannot write {error.filename}: {error.strerror}")) from error

@@ -1,4 +1,4 @@
-"""The processes of a local stack, from its state directory: process ids, start times, and the last warning of each."""
+"""The processes of a local stack, from its state directory: process ids, start times, restarts and last warnings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.failure import last_warning
+from deploy.local import restarts
 from deploy.operate.status_result import Process
 from deploy.settings import LocalSettings, state_directory
 from gateway.settings import GatewaySettings
@@ -48,10 +49,14 @@ def _process(state: Path, name: str, pid_file: Path | None) -> Process:
     if pid is None or not _exists(pid):
         pid, started = None, None
     at, text = _last_warning(_tail(log))
+    restarted = restarts.read(state / "run", name)
     return Process(
         name=name,
         pid=pid,
         started_at=None if started is None else f"{datetime.fromtimestamp(started, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        restarts=0 if restarted is None else restarted.count,
+        restarted_at=None if restarted is None else restarted.at,
+        restarted_because=None if restarted is None else restarted.reason,
         last_warning=text,
         last_warning_at=at,
         log=str(log),

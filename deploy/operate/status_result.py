@@ -7,7 +7,11 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from deploy.operate.finding import Finding, in_order
+from schemas.times import parse_time
 
+MANY_RESTARTS = 2
+"""Restarts that are reported while the last one is recent."""
+RECENT_SECONDS = 600.0
 CATCHING_UP = 1.05
 """A stage that processes this many times what arrives catches up."""
 
@@ -74,6 +78,11 @@ class Process(msgspec.Struct, kw_only=True, rename="camel"):
     pid: int | None
     """None if it does not run."""
     started_at: str | None
+    restarts: int = 0
+    """Since the stack was started."""
+    restarted_at: str | None = None
+    restarted_because: str | None = None
+    """How the process before ended."""
     last_warning: str | None = None
     """Its last log line at WARNING or above."""
     last_warning_at: str | None = None
@@ -161,15 +170,28 @@ def _gateways(status: Status) -> Iterator[Finding]:
 
 def _processes(status: Status) -> Iterator[Finding]:
     for process in status.processes:
+        ended = f" It last ended at {process.restarted_at}: it {process.restarted_because}" if process.restarts else ""
         if process.pid is None:
-            reason = f" Its last warning: {process.last_warning}" if process.last_warning else ""
             yield Finding(
                 level="error",
                 check=process.name,
-                what=f"The process {process.name} of the local stack does not run.{reason}",
+                what=f"The process {process.name} of the local stack does not run.{ended}",
                 why="`sequence up` starts it again; a process that ends again and again has a cause.",
                 remedy=f"Read {process.log}.",
             )
+        elif process.restarts >= MANY_RESTARTS and _age(status.at, process.restarted_at) < RECENT_SECONDS:
+            yield Finding(
+                level="warning",
+                check=process.name,
+                what=f"{process.name} was restarted {process.restarts} times.{ended}",
+                why="No item is lost, but what it had begun is done again each time.",
+                remedy=f"Correct the cause. Read {process.log}.",
+            )
+
+
+def _age(now: str, then: str | None) -> float:
+    """Return the seconds between two times, as records have them."""
+    return 0.0 if then is None else (parse_time(now) - parse_time(then)) / 1e6
 
 
 def _stage(stage: Stage, status: Status, max_lag_seconds: float, *, is_local: bool) -> Iterator[Finding]:

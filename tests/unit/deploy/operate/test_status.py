@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.commands.status import lines
+from deploy.local import restarts
 from deploy.operate import status_local
 from deploy.operate.finding import Finding
 from deploy.operate.kafka_reader import Members
@@ -185,6 +186,35 @@ def test_warning_in_json_has_its_time(tmp_path: Path) -> None:
     assert kafka.last_warning_at == "2026-01-01T00:00:01Z"
     assert kafka.last_warning is not None
     assert kafka.last_warning.startswith("No space left on device. Free disk space")
+
+
+def test_restarts_of_a_process_are_counted_with_the_last_reason(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert restarts.read(tmp_path / "run", "sink-1") is None
+    for reason in ("exited with code 70. Kafka is down.", "was killed by signal 9."):
+        restarts.note(tmp_path / "run", "sink-1", reason)
+    (sink,) = [each for each in status_local.processes(tmp_path) if each.name == "sink-1"]
+
+    assert (sink.restarts, sink.restarted_because) == (2, "was killed by signal 9.")
+    restarts.note(tmp_path / "nowhere", "sink-1", "a full disk is no error")
+
+
+@pytest.mark.parametrize(
+    ("count", "at", "expected"),
+    [
+        (1, "2026-01-01T00:09:00Z", []),
+        (2, "2026-01-01T00:09:00Z", ["warning"]),
+        (9, "2025-12-31T23:00:00Z", []),
+    ],
+)
+def test_process_that_ended_repeatedly_of_late_is_a_warning(count: int, at: str, expected: list[str]) -> None:
+    process = Process(
+        name="sink-1", pid=7, started_at=at, restarts=count, restarted_at=at, restarted_because="exited with code 70."
+    )
+    found = judged(status(processes=[process]))
+
+    assert [each.level for each in found] == expected
+    assert all("It last ended at 2026-01-01T00:09:00Z: it exited with code 70." in each.what for each in found)
 
 
 def test_gateways_of_a_stack_are_on_consecutive_ports(tmp_path: Path) -> None:
