@@ -25,7 +25,9 @@ from gateway.ingest.body import GZIP_MAGIC
 from gateway.metrics import GatewayMetrics
 from gateway.projects.auth import read_token
 
-_USUAL_TYPES = frozenset({"", "application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
+_JSON = "application/json"
+_CHARSETS = ("", ";charset=utf-8", "; charset=utf-8", ";charset=UTF-8", "; charset=UTF-8")
+_USUAL_TYPES = frozenset({"", *(_JSON + charset for charset in _CHARSETS)})
 _TARGETS = {f"{path}{query}": (kind, not query) for path, kind in INGEST_PATHS.items() for query in ("", "?verbose=0")}
 """Request targets: the type of the item, and whether the reply lists accepted items."""
 
