@@ -15,7 +15,7 @@ from deploy.operate.offsets import Input, consumer
 from deploy.operate.scope import Scope
 from deploy.operate.source_offsets import WINDOW, SourceOffsets
 from processors.sink.duplicates import duplicate_rows
-from processors.sink.rejected import rejected_rows
+from processors.sink.rejected import rejection_rows
 from processors.sink.resume import WINDOW_RECORDS
 from processors.sink.rows import Row, item_rows
 from schemas.clickhouse import DUPLICATES, EVENTS, IDENTIFIES, REJECTED, Table
@@ -105,7 +105,7 @@ def _rejected_source(record: Any) -> RejectedSource | None:
 
 
 def _rejection_rows(records: Sequence[Any], log: int, partition: int) -> Mapping[Table, Sequence[Row]]:
-    return {REJECTED: rejected_rows(records, log, partition)}
+    return {REJECTED: rejection_rows(records, log, partition)}
 
 
 SOURCES = (

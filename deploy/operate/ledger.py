@@ -29,7 +29,6 @@ class TableFigures(Protocol):
     missing: SourceOffsets
     removed: SourceOffsets
     rejected: SourceOffsets
-    unexpected: list[int]
 
 
 @dataclass(frozen=True, slots=True)

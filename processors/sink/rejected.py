@@ -44,7 +44,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _texts = msgspec.json.Decoder(str)
 
 
-def rejected_rows(records: Iterable[SourceRecord], log_id: int, partition: int) -> list[Row]:
+def rejection_rows(records: Iterable[SourceRecord], log_id: int, partition: int) -> list[Row]:
     """Return a row for each of *records* of `rejected.v1`, whose offsets belong to *log_id*."""
     return [_row(record, log_id, partition) for record in records]
 
@@ -147,5 +147,5 @@ class RejectedStage(TableStage):
         super().__init__(topics.rejected, [self._table], rejected, assignment, lease)
 
     async def _write(self, batch: RecordBatch, on_refused: Callable[[], None]) -> None:
-        rows = await asyncio.to_thread(rejected_rows, batch.records, self._table.log, batch.partition)
+        rows = await asyncio.to_thread(rejection_rows, batch.records, self._table.log, batch.partition)
         await self._table.write_rows(rows, batch.partition, on_refused)

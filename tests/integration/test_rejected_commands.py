@@ -14,7 +14,7 @@ from deploy.cli import main
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.migrate import migrate
 from processors.sink.insert import ClickHouseSink
-from processors.sink.rejected import rejected_rows
+from processors.sink.rejected import rejection_rows
 from processors.sink.rows import Block
 from schemas.clickhouse import REJECTED
 from schemas.items import Rejection
@@ -50,7 +50,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         settings = services.clickhouse_settings(server.address)
         migrate(settings)
         client = ClickHouse(settings)
-        ClickHouseSink(client).insert([Block(REJECTED, 0, rejected_rows(records(), 1, 0))], valid_lease)
+        ClickHouseSink(client).insert([Block(REJECTED, 0, rejection_rows(records(), 1, 0))], valid_lease)
         client.close()
         yield server.address
 

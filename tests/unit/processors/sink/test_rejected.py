@@ -11,7 +11,7 @@ import pytest
 from processors.engine.membership import GroupMembership
 from processors.engine.stage import InputOffsets, RecordBatch, SourceRecord
 from processors.rejected_topic import RejectedTopic
-from processors.sink.rejected import NAME_CHARACTERS, RejectedStage, rejected_rows
+from processors.sink.rejected import NAME_CHARACTERS, RejectedStage, rejection_rows
 from processors.sink.rows import Block
 from schemas.clickhouse import REJECTED
 from schemas.items import Rejection
@@ -42,7 +42,7 @@ def read(offset: int, rejection: Rejection, content: bytes) -> SlimRecord:
 
 def rows_of(*records: SlimRecord) -> list[dict[str, Any]]:
     """Return the rows of *records* of partition 3 as they are sent to ClickHouse."""
-    lines = Block(REJECTED, 3, rejected_rows(records, 7, 3)).encode().splitlines()
+    lines = Block(REJECTED, 3, rejection_rows(records, 7, 3)).encode().splitlines()
     names = [name for name, _ in REJECTED.columns]
     return [dict(zip(names, msgspec.json.decode(line), strict=True)) for line in lines]
 
