@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from deploy.cli import main
 from deploy.commands.doctor import lines, probe_lines
 from deploy.operate import doctor_kafka, doctor_local, doctor_result, doctor_table_rules
 from deploy.operate.doctor_result import GIB, Check, Report
@@ -246,3 +248,35 @@ def test_topics_of_the_pipeline_are_checked_by_their_rules() -> None:
     described = {topic.name: [partition(number) for number in range(topic.partitions)] for topic in declared}
 
     assert doctor_kafka.topics(declared, described, settings).findings == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("doctor", "--project", "dev"), "--project belongs to --probe."),
+        (("doctor", "--gateway", "nonsense"), "'nonsense' must be a URL that starts with http:// or https://"),
+        (("status", "--max-lag", "5"), "'5' is not a duration."),
+        (("trace",), "Missing argument 'MESSAGE_ID'."),
+        (("trace", "m", "--seconds", "0"), "Invalid value for '--seconds'"),
+    ],
+)
+def test_wrong_arguments_are_usage_errors(arguments: tuple[str, ...], message: str) -> None:
+    result = CliRunner().invoke(main, list(arguments))
+
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "trace"])
+def test_help_documents_the_json_fields(command: str) -> None:
+    assert "Fields of --json: " in CliRunner().invoke(main, [command, "--help"]).output
+
+
+def test_probe_of_a_deployment_needs_a_gateway_and_a_token() -> None:
+    environ = {"SEQUENCE_CLICKHOUSE_URL": "http://c:8123"}
+    without_gateway = CliRunner().invoke(main, ["doctor", "--probe"], env=environ)
+    without_token = CliRunner().invoke(main, ["doctor", "--probe", "--gateway", "http://g:8080"], env=environ)
+
+    assert (without_gateway.exit_code, without_token.exit_code) == (2, 2)
+    assert "--gateway http://127.0.0.1:8080" in without_gateway.output
+    assert "SEQUENCE_PROBE_TOKEN: must be set to a write token of the project" in without_token.output
