@@ -30,7 +30,7 @@ async def test_pipelined_requests_are_answered_in_their_order() -> None:
 async def test_requests_of_one_iteration_share_it_up_to_its_limit() -> None:
     async with gateway() as served:
         served.publisher.hold()
-        sending = request({"batch": [{**TRACK, "event": "e" * 200}] * 40})
+        sending = request({"batch": [{**TRACK, "event": "e" * 200}] * 20})
         number = 8
         for connection, _ in [await served.connect() for _ in range(number)]:
             connection.data_received(sending)
