@@ -162,6 +162,10 @@ def _occurrences(known: _Known) -> list[Occurrence]:
         trace_records.add_persons(facts.occurrences(), known.records)
     facts.name_first()
     found = facts.occurrences()
+    if known.rows is None:
+        for each in found:
+            # What no table has cannot be missing in one that was not searched.
+            each.row = "unknown" if each.row == "missing" else each.row
     if known.projects is not None:
         _name_tokens(found, known.projects)
     return found
