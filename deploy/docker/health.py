@@ -1,7 +1,7 @@
-"""Health check of a container: exits with 0 when the gateway or the worker is ready, otherwise with 1 and the reason.
+"""Health check of a container: exits with 0 when its gateway or worker is ready, otherwise with 1 and the reason.
 
-It requests `/health/ready`, as a load balancer does: a gateway that is draining or has lost Kafka is unhealthy, and so is
-a worker that recovers or waits. Nothing restarts a container for that; a worker's watchdog exits a stuck process.
+It requests `/health/ready`, as a load balancer does: a gateway that is draining or has lost Kafka is unhealthy, and so
+is a worker that recovers or waits. Nothing restarts a container for that; a worker's watchdog exits a stuck process.
 """
 
 from __future__ import annotations
@@ -37,8 +37,12 @@ def endpoint(process: str, environ: Mapping[str, str]) -> Endpoint:
     if process == "worker":
         worker = load(WorkerSettings, environ)
         return Endpoint(host_to_connect(worker.metrics_host), worker.metrics_port)
-    gateway = load(GatewaySettings, environ)
-    return Endpoint(host_to_connect(gateway.host), gateway.port, bool(gateway.tls_certificate_file))
+    return gateway_endpoint(load(GatewaySettings, environ))
+
+
+def gateway_endpoint(settings: GatewaySettings) -> Endpoint:
+    """Return the endpoint of the gateway of *settings*."""
+    return Endpoint(host_to_connect(settings.host), settings.port, bool(settings.tls_certificate_file))
 
 
 def host_to_connect(host: str) -> str:

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from deploy.docker.health import unready_reason
+from deploy.docker.health import gateway_endpoint, unready_reason
 from gateway.http.listener import make_site
 from gateway.settings import GatewaySettings
 from tests.integration.served import BEARER, Served, serving, track
@@ -40,7 +40,9 @@ async def test_gateway_accepts_clients_of_the_versions_it_listens_on(listens: st
     settings = GatewaySettings(host=listens)
     async with serving(settings) as gateway:
         assert (await accepts(gateway, "127.0.0.1"), await accepts(gateway, "[::1]")) == (ipv4, ipv6)
-        healthy = await asyncio.to_thread(unready_reason, GatewaySettings(host=listens, port=gateway.port))
+        healthy = await asyncio.to_thread(
+            unready_reason, gateway_endpoint(GatewaySettings(host=listens, port=gateway.port))
+        )
         assert healthy == ""
 
 

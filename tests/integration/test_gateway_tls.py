@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import trustme
 
-from deploy.docker.health import unready_reason
+from deploy.docker.health import gateway_endpoint, unready_reason
 from deploy.local.quickstart import Commands, quickstart
 from deploy.local.services import Services
 from gateway.http.tls import tls_context
@@ -51,10 +51,11 @@ async def test_gateway_with_a_certificate_accepts_tls_only(settings: GatewaySett
 
 async def test_container_health_check_uses_tls(settings: GatewaySettings) -> None:
     async with serving(settings) as gateway:
-        assert await asyncio.to_thread(unready_reason, replace(settings, port=gateway.port)) == ""
+        endpoint = gateway_endpoint(replace(settings, port=gateway.port))
+        assert await asyncio.to_thread(unready_reason, endpoint) == ""
         gateway.projects.is_current = False
-        assert "503" in await asyncio.to_thread(unready_reason, replace(settings, port=gateway.port))
-        plain = GatewaySettings(port=gateway.port)
+        assert "503" in await asyncio.to_thread(unready_reason, endpoint)
+        plain = gateway_endpoint(GatewaySettings(port=gateway.port))
         assert "no answer" in await asyncio.to_thread(unready_reason, plain)
 
 
