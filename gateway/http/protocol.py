@@ -103,9 +103,7 @@ class HardenedRequestHandler(RequestHandler):
 
     def respond(self, reply: Reply, headers: Mapping[str, str]) -> None:
         """Send the response to the request that was handled directly, and continue as aiohttp does after a response."""
-        self._is_direct = self._request_in_progress = False
-        if self._handler_waiter is not None and not self._handler_waiter.done():
-            self._handler_waiter.set_result(None)
+        self._is_direct = False
         if self.transport is None or self.transport.is_closing():
             return
         if self._server.is_draining:
@@ -135,10 +133,10 @@ class HardenedRequestHandler(RequestHandler):
         message, body = self._messages[0]
         if isinstance(message, _ErrInfo) or body is EMPTY_PAYLOAD or not body.is_eof() or body.exception() is not None:
             return False
-        self._is_direct = self._request_in_progress = True
+        self._is_direct = True
         content = b"".join(body._buffer)  # noqa: SLF001  # to read from it would parse again
         if not self._server.direct.take(message, content, self):
-            self._is_direct = self._request_in_progress = False
+            self._is_direct = False
             return False
         self._messages.clear()
         if self._parser is not None:

@@ -27,6 +27,32 @@ async def test_pipelined_requests_are_answered_in_their_order() -> None:
         assert not transport.is_reading_paused
 
 
+async def test_reading_continues_when_the_next_head_is_not_complete() -> None:
+    async with gateway() as served:
+        connection, transport = await served.connect()
+        served.publisher.hold()
+        connection.data_received(request())
+        connection.data_received(request()[:30])
+        served.publisher.resume()
+        await until(lambda: transport.sent)
+
+        assert not transport.is_reading_paused
+        connection.data_received(request()[30:])
+        await until(lambda: transport.sent.count(b"HTTP/1.1 200 OK") == 2)
+
+
+async def test_request_whose_body_arrives_later_is_answered_by_aiohttp() -> None:
+    async with gateway() as served:
+        connection, transport = await served.connect()
+        connection.data_received(request()[:-5])
+        assert not connection._is_direct
+        connection.data_received(request()[-5:])
+
+        await until(lambda: transport.sent)
+
+        assert transport.sent.startswith(b"HTTP/1.1 200 OK")
+
+
 async def test_requests_of_one_iteration_share_it_up_to_its_limit() -> None:
     async with gateway() as served:
         served.publisher.hold()
@@ -46,7 +72,7 @@ async def test_requests_of_one_iteration_share_it_up_to_its_limit() -> None:
         served.publisher.resume()
 
 
-async def test_lost_connection_does_not_stop_its_request() -> None:
+async def test_lost_connection_does_not_stop_its_request(caplog: pytest.LogCaptureFixture) -> None:
     async with gateway() as served:
         connection, transport = await served.connect()
         served.publisher.hold()
@@ -58,6 +84,8 @@ async def test_lost_connection_does_not_stop_its_request() -> None:
 
         assert len(served.publisher.records("sequence.items.v1")) == 1
         assert (transport.sent, served.budget.reserved_bytes) == (b"", 0)
+        await asyncio.sleep(0)
+        assert caplog.records == []
 
 
 async def test_shutdown_waits_for_the_response() -> None:

@@ -43,6 +43,8 @@ async def test_direct_requests_are_consumed_messages_of_the_parser() -> None:
         connection.data_received(REQUEST)
 
     assert direct.taken == transport.sent.count(b"HTTP/1.1 200 OK") == 100
+    connection.data_received(3 * REQUEST)
+    assert len(connection._messages) == 3
     connection.connection_lost(None)
 
 
@@ -82,6 +84,7 @@ async def test_keepalive_timeout_starts_with_the_direct_response() -> None:
     connection._process_keepalive()
     assert not transport.closing.is_set()
 
+    connection._next_keepalive_close_time = 0.0
     connection.respond(Reply(b"{}"), {})
     connection._process_keepalive()
     assert not transport.closing.is_set()
@@ -93,7 +96,7 @@ async def test_keepalive_timeout_starts_with_the_direct_response() -> None:
 
 
 async def test_shutdown_of_a_connection_waits_for_its_direct_request() -> None:
-    """`_request_in_progress`, `_handler_waiter`. If it fails: find how a connection waits for its request."""
+    """`_close`, `_force_close`. If it fails: find how a connection ends after its request."""
     direct = EchoDirect()
     direct.withholds = True
     connection, transport = await connect_directly(direct)
