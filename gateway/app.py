@@ -58,6 +58,7 @@ def assemble(
     app[METRICS] = metrics
     app[HEALTH] = health
     app.add_routes(routes(handler, health, metrics, cors))
+    # `DirectRequests` adds the same headers to its responses.
     if cors:
         app.on_response_prepare.append(cors.add_headers)
     hsts = Hsts(settings)

@@ -20,7 +20,10 @@ METRICS = web.AppKey("METRICS", GatewayMetrics)
 
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Return the handler's response, or the response that belongs to its exception."""
+    """Return the handler's response, or the response that belongs to its exception.
+
+    Requests that are handled directly pass no middleware: `gateway.http.direct` does the same with the functions below.
+    """
     metrics = request.app[METRICS]
     request_id = request[REQUEST_ID] = request_id_of(request.headers)
     try:
