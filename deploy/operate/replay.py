@@ -23,12 +23,14 @@ from deploy.operate.replay_items import NotReplayableError, Replayed, replayed, 
 from deploy.operate.replay_program import Program, ProgramError
 from deploy.operate.replay_sender import Sender, Verdict
 from gateway.errors import GatewayError
-from gateway.ingest.envelope import parse_envelope
+from gateway.ingest.envelope import Limits, parse_envelope
 from gateway.ingest.validate import validate_items
 from processors.clickhouse.client import ClickHouse
 
 BATCH_ITEMS = 100
 BATCH_BYTES = 400 * 1024
+_LIMITS = Limits(item_bytes=512 * 1024)
+"""The highest that a gateway can have: it knows its own limit, which may have been raised since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,9 @@ class Replay:
     def _reason(self, item: bytes) -> str | None:
         """Return why the gateway would reject *item*, None if it would not."""
         try:
-            envelope = parse_envelope(b'{"batch":[%s]}' % item)
-            result = validate_items(envelope, project_id=self._project_id, received_at=time.time_ns() // 1000)
+            envelope = parse_envelope(b'{"batch":[%s]}' % item, limits=_LIMITS)
+            now = time.time_ns() // 1000
+            result = validate_items(envelope, project_id=self._project_id, received_at=now, limits=_LIMITS)
         except GatewayError as error:
             return str(error)
         for rejected in result.rejected:

@@ -124,6 +124,16 @@ def test_replay_stops_at_the_first_item_that_is_rejected_again(stack: Stack, nam
     assert int(query(stack, sql)[0]["items"]) == 4
 
 
+def test_limit_of_an_item_is_that_of_the_gateway(stack: Stack, name: str) -> None:
+    item = {"type": "track", "messageId": name, "event": "e", "properties": {"text": "x" * 40_000}}
+    reject(stack, name, [item])
+    command = ["rejected", "replay", "--where", f"user_id = '{name}'"]
+
+    assert "1 would be sent" in sequence(stack, *command, "--dry-run").stdout
+    done = sequence(stack, *command)
+    assert (done.returncode, "Rejected again: item_too_large" in done.stdout) == (1, True), done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "environ", "code", "message"),
     [
