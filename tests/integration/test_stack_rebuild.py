@@ -64,6 +64,7 @@ def test_older_tables_are_rebuilt_while_the_stack_runs(stack: Stack) -> None:
     assert stack.send(signal.SIGTERM) == 0
 
 
+@pytest.mark.timeout(240)  # two starts, and the 30 s after which the sink is started again
 def test_expired_events_are_accepted_while_the_stack_runs(stack: Stack) -> None:
     stack.start()
     stack.post("Before")
