@@ -38,7 +38,7 @@ from tests.faults.process_faults import (
 )
 from tests.faults.random_faults import compare_source_offsets, random_sequence
 from tests.faults.recovery_time import measuring_takeover
-from tests.faults.storage_faults import DELETIONS, STORAGE
+from tests.faults.storage_faults import DELETIONS, DELETIONS_FOR_GOOD, STORAGE
 from tests.faults.trial import Scenario
 from tests.faults.up import CLICKHOUSE_FILES
 from tests.faults.view_faults import VIEWS
@@ -104,6 +104,7 @@ SCENARIOS = [
     # A sink that runs while ClickHouse is restored exits when it finds less than it has written.
     Scenario("storage", len(STORAGE), in_turn(*STORAGE), rate=FEW),
     Scenario("deletions", len(DELETIONS), in_turn(*DELETIONS), rate=FEW, quiet=True),
+    Scenario("deletions-for-good", len(DELETIONS_FOR_GOOD), in_turn(*DELETIONS_FOR_GOOD), rate=FEW, quiet=True),
     Scenario(
         "deployment",
         3,
@@ -124,7 +125,7 @@ SCENARIOS = [
         "random",
         50,
         random_sequence,
-        rate=200,
+        rate=FEW,
         idle_within_seconds=300,
         fill_within_seconds=120,
         afterwards=compare_source_offsets,

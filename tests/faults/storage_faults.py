@@ -217,6 +217,8 @@ DELETIONS = (
     ("DELETE of states", deleting_states("DELETE")),
     ("ALTER DELETE of states", deleting_states("ALTER DELETE")),
     ("DROP PARTITION", dropping_partition(keep=False)),
+)
+DELETIONS_FOR_GOOD = (
     ("DELETE with positions kept", deleting("DELETE", keep=True)),
     ("ALTER DELETE with positions kept", deleting("ALTER DELETE", keep=True)),
     ("DROP PARTITION with positions kept", dropping_partition(keep=True)),
