@@ -188,8 +188,8 @@ class LoopThrottle:
     them. A request above the limit has one of its own.
     """
 
-    LIMIT_BYTES = 16 * 1024
-    """Work of an iteration: 0.2 to 0.4 ms."""
+    LIMIT_BYTES = 32 * 1024
+    """Work of an iteration: 0.3 to 0.8 ms. With half of it, flushes have a third fewer records."""
     REQUEST_BYTES = 1024
     """Work of a request beside that of its body, in bytes of body."""
 

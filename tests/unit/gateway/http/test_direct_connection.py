@@ -56,7 +56,7 @@ async def test_request_whose_body_arrives_later_is_answered_by_aiohttp() -> None
 async def test_requests_of_one_iteration_share_it_up_to_its_limit() -> None:
     async with gateway() as served:
         served.publisher.hold()
-        sending = request({"batch": [{**TRACK, "event": "e" * 200}] * 20})
+        sending = request({"batch": [{**TRACK, "event": "e" * 200}] * 40})
         number = 8
         for connection, _ in [await served.connect() for _ in range(number)]:
             connection.data_received(sending)
