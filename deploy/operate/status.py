@@ -126,8 +126,8 @@ class Watch:
             status.seconds = round(seconds, 1)
             accepted, unique, duplicates, rejected = rates(before.ends, last.ends, seconds)
             status.rates = Rates(accepted=accepted, unique=unique, duplicates=duplicates, rejected=rejected)
-            done = ([stage.committed() for stage in sample.stages] for sample in (before, last))
-            processed = list(rates(*done, seconds))
+            committed = [[stage.committed() for stage in sample.stages] for sample in (before, last)]
+            processed = list(rates(committed[0], committed[1], seconds))
         status.stages = [_stage(*each, topics, last.at) for each in zip(last.stages, processed, strict=True)]
         status.last_rejection = last.last_rejection
         status.missing_topics = list(last.missing)

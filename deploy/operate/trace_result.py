@@ -17,7 +17,7 @@ ITEMS = "items.v1"
 REJECTED = "rejected.v1"
 
 
-class _Json(msgspec.Struct, rename="camel"):
+class _Json(msgspec.Struct, rename="camel", frozen=True):
     """A part of the answer."""
 
 
@@ -77,7 +77,7 @@ Persons = Literal["waiting", "folded", "rejected", "unknown"]
 RowState = Literal["visible", "waiting", "rejected", "missing", "unknown"]
 
 
-class Occurrence(_Json, kw_only=True):
+class Occurrence(msgspec.Struct, rename="camel", kw_only=True):
     """One item of one request."""
 
     project_id: str
@@ -128,7 +128,7 @@ class Looked(_Json, frozen=True, kw_only=True):
     """Whether all was read that could have the messageId."""
 
 
-class Trace(_Json, kw_only=True):
+class Trace(msgspec.Struct, rename="camel", kw_only=True):
     """The answer."""
 
     message_id: str

@@ -57,7 +57,7 @@ ROWS = {
 }
 _DUPLICATE = {"message_id": "order-1", "type": "track", "event": "Order Completed", "same_content": False}
 ROWS["duplicates"] = _DUPLICATE | {name: ITEM[name] for name in ("project_id", "user_id", "received_at")}
-_REJECTION = {"project_id": PROJECT, "stage": "gateway", "code": "event_required", "field": "event"}
+_REJECTION: dict[str, object] = {"project_id": PROJECT, "stage": "gateway", "code": "event_required", "field": "event"}
 ROWS["rejected"] = _REJECTION | dict.fromkeys(("received_at", "rejected_at"), TIME)
 QUERIES = [source for document in PAGES for source in document.blocks("sql")]
 
