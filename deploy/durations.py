@@ -47,8 +47,8 @@ class Since(click.ParamType):
             return datetime.fromtimestamp(parse_time(value) / 1_000_000, UTC)
         except (ValueError, OverflowError):
             self.fail(
-                f"{value!r} is no time. Use a duration before now, for example 24h, or a time in ISO 8601, for example "
-                "2026-01-31T12:00:00Z.",
+                f"{value!r} is not a time. Use a duration before now, for example 24h, or a time in ISO 8601, "
+                "for example 2026-01-31T12:00:00Z.",
                 param,
                 ctx,
             )

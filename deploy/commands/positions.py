@@ -82,13 +82,21 @@ def positions_keep(tables: tuple[str, ...]) -> None:
 
 @positions.command("accept")
 @click.option("--stage", required=True, type=click.Choice(["dedupe", "persons", "sink"]), help="Kind of the worker.")
-@click.option("--partition", "partitions", required=True, multiple=True, type=click.IntRange(min=0), metavar="NUMBER")
+@click.option(
+    "--partition",
+    "partitions",
+    required=True,
+    multiple=True,
+    type=click.IntRange(min=0),
+    metavar="NUMBER",
+    help="Partition that has the loss, repeatable.",
+)
 @click.option("--yes", is_flag=True, help="Accept the loss without a question.")
 @report_errors
 def positions_accept(stage: Stage, partitions: tuple[int, ...], *, yes: bool) -> None:
     """Accept a loss that exit code 78 names.
 
-    The workers of the stage continue with the first record that is left. Stop them first. --partition can be repeated.
+    The workers of the stage continue with the first record that is left. Stop them first.
     """
     from deploy.operate import accept, servers
 

@@ -55,7 +55,7 @@ def check_urls(context: click.Context, parameter: click.Parameter, value: tuple[
 )
 @report_errors
 def status_command(gateways: tuple[str, ...], max_lag: int, *, watch: bool, as_json: bool) -> None:
-    """Show the parts of the pipeline, rates, lag, and what to do next.
+    """Show parts, rates, lag and what to do next.
 
     Asks Kafka and ClickHouse of the local stack, or of the deployment that SEQUENCE_CLICKHOUSE_URL and
     SEQUENCE_KAFKA_SERVERS name. Takes two seconds, over which rates are measured. Exits with 1 if something is wrong.
