@@ -252,10 +252,7 @@ def _envelope(
 
 
 def _object_beside(name: str, value: Raw, *, is_checked: bool) -> tuple[Raw, Sequence[ItemWarning]]:
-    """Return the object field *name* beside the items, and the warnings about it.
-
-    *is_checked* tells whether the body is strict JSON and passed the quick checks.
-    """
+    """Return the object *name* beside the items and the warnings about it; *is_checked* in a body of strict JSON."""
     if value is ABSENT:
         return ABSENT, ()
     text = bytes(value)
