@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,11 +18,9 @@ from aiokafka.errors import (
 )
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from deploy.errors import OperateError
-from deploy.operate.offsets import Input
+from deploy.operate.offsets import REQUEST_SECONDS, Input, limited
 from schemas.settings import KafkaSettings, kafka_arguments
 
-REQUEST_SECONDS = 5.0
 _POLL_MS = 500
 _FETCH_BYTES = 4 * 1024 * 1024
 _FIRST_FETCH_BYTES = 64 * 1024
@@ -83,13 +80,13 @@ class KafkaReader:
 
     async def cluster(self) -> tuple[str, int]:
         """Return the ID of the cluster, empty without one, and the number of its brokers."""
-        async with _limited(self._kafka):
+        async with limited(self._kafka):
             found = await self._admin.describe_cluster()
         return str(found.get("cluster_id") or ""), len(found["brokers"])
 
     async def topics(self) -> dict[str, Sequence[Mapping[str, Any]]]:
         """Return the partitions of each topic that the user may describe."""
-        async with _limited(self._kafka):
+        async with limited(self._kafka):
             return {topic["topic"]: topic["partitions"] for topic in await self._admin.describe_topics()}
 
     async def members(self, group: str) -> Members:
@@ -102,7 +99,7 @@ class KafkaReader:
                 raise for_code(about["error_code"])(group)
             return about
 
-        async with _limited(self._kafka):
+        async with limited(self._kafka):
             about = await _with_coordinator(describe)
         hosts = tuple(str(member["client_host"]).removeprefix("/") for member in about["members"])
         return Members(str(about["state"]), hosts)
@@ -110,14 +107,14 @@ class KafkaReader:
     async def bounds(self, keys: Iterable[Key]) -> dict[Key, tuple[int, int]]:
         """Return the first offset of each partition, and that of its next record."""
         tps = [TopicPartition(*key) for key in keys]
-        async with _limited(self._kafka):
+        async with limited(self._kafka):
             starts, ends = await self._client.beginning_offsets(tps), await self._client.end_offsets(tps)
         return {(tp.topic, tp.partition): (starts[tp], ends[tp]) for tp in tps}
 
     async def inputs(self, group: str, keys: Iterable[Key]) -> dict[Key, Input]:
         """Return each partition with what *group* has committed."""
         tps = [TopicPartition(*key) for key in keys]
-        async with _limited(self._kafka):
+        async with limited(self._kafka):
             commits = await _with_coordinator(lambda: self._admin.list_consumer_group_offsets(group, partitions=tps))
         # Ends are read after the commits, so that no lag is negative.
         bounds = await self.bounds((tp.topic, tp.partition) for tp in tps)
@@ -137,7 +134,7 @@ class KafkaReader:
         asked = {TopicPartition(*key): time_ms for key, time_ms in times_ms.items()}
         if not asked:
             return {}
-        async with _limited(self._kafka):
+        async with limited(self._kafka):
             found = await self._client.offsets_for_times(asked)
         return {(tp.topic, tp.partition): None if at is None else int(at.offset) for tp, at in found.items()}
 
@@ -216,7 +213,7 @@ async def connected(kafka: KafkaSettings) -> AsyncIterator[KafkaReader]:
     """Connect to Kafka for the block; raises aiokafka's errors, and `OperateError` if it does not answer in 5 s."""
     admin = AIOKafkaAdminClient(**kafka_arguments(kafka), request_timeout_ms=int(1000 * REQUEST_SECONDS))
     try:
-        async with _limited(kafka):
+        async with limited(kafka):
             await admin.start()
         async with _consumer(kafka, _FETCH_BYTES) as client, _consumer(kafka, _FIRST_FETCH_BYTES) as for_single:
             yield KafkaReader(kafka, admin, client, for_single)
@@ -236,20 +233,8 @@ async def _consumer(kafka: KafkaSettings, fetch_bytes: int) -> AsyncIterator[AIO
         request_timeout_ms=int(1000 * REQUEST_SECONDS),
     )
     try:
-        async with _limited(kafka):
+        async with limited(kafka):
             await client.start()
         yield client
     finally:
         await client.stop()
-
-
-@asynccontextmanager
-async def _limited(kafka: KafkaSettings) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(REQUEST_SECONDS):
-            yield
-    except TimeoutError as error:
-        raise OperateError(
-            f"Kafka at {kafka.bootstrap_servers} did not answer within {REQUEST_SECONDS:g} s. "
-            "Check SEQUENCE_KAFKA_SERVERS and that the brokers are running."
-        ) from error

@@ -20,7 +20,8 @@ from schemas.settings import KafkaSettings, kafka_arguments
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-
+REQUEST_SECONDS = 5.0
+"""How long Kafka has for an answer."""
 WAIT_SECONDS = 35.0
 """Longer than the longest session of a worker."""
 _POLL_SECONDS = 0.5
@@ -60,10 +61,24 @@ class Group:
 
 
 @asynccontextmanager
+async def limited(kafka: KafkaSettings) -> AsyncIterator[None]:
+    """End the block with `OperateError` if Kafka does not answer in `REQUEST_SECONDS`."""
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise OperateError(
+            f"Kafka at {kafka.bootstrap_servers} did not answer within {REQUEST_SECONDS:g} s. "
+            "Check SEQUENCE_KAFKA_SERVERS and that the brokers are running."
+        ) from error
+
+
+@asynccontextmanager
 async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
     try:
-        await admin.start()
+        async with limited(kafka):
+            await admin.start()
         yield admin
     finally:
         await admin.close()
@@ -74,7 +89,8 @@ async def consumer(kafka: KafkaSettings, group: str | None = None) -> AsyncItera
     """Connect a consumer that joins no group; with *group* it may commit for it."""
     client = AIOKafkaConsumer(**kafka_arguments(kafka), group_id=group, enable_auto_commit=False)
     try:
-        await client.start()
+        async with limited(kafka):
+            await client.start()
         yield client
     finally:
         await client.stop()

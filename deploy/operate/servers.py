@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from deploy import sql
 from deploy.errors import OperateError, SqlError
+from deploy.operate.server_faults import clickhouse_fault
 from deploy.settings import LocalSettings
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import UnavailableError
@@ -33,10 +34,14 @@ class Servers:
 
     @contextmanager
     def tables(self) -> Iterator[ClickHouse]:
-        """Connect to ClickHouse for the block."""
+        """Connect to ClickHouse for the block. An `UnavailableError` of the block says which server does not answer."""
         connection = ClickHouse(self.clickhouse)
         try:
             yield connection
+        except UnavailableError as error:
+            if error.code is not None:
+                raise
+            raise type(error)(clickhouse_fault(self.clickhouse, error)) from error
         finally:
             connection.close()
 
