@@ -115,7 +115,7 @@ def _dedupe(each: Occurrence) -> str:
 
 def _row(each: Occurrence) -> str:
     if each.row == "visible":
-        by = f", visible by {_time(each.visible_by)}" if each.visible_by else ""
+        by = f" by {_time(each.visible_by)}" if each.visible_by else ""
         return f"visible in {each.table}{by}"
     if each.row == "waiting":
         return f"not visible yet{_ahead(each, 'sink')}"

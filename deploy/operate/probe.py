@@ -29,7 +29,8 @@ from schemas.topics import Topics
 
 EVENT = "Sequence Probe"
 USER = "sequence-probe"
-STAGES = ("accepted", "on items.v1", "on events.v1", "row visible")
+ITEMS, EVENTS = "on items.v1", "on events.v1"
+STAGES = ("accepted", ITEMS, EVENTS, "row visible")
 _POLL_SECONDS = 0.02
 _BODY_CHARACTERS = 300
 
@@ -125,11 +126,11 @@ class _Run:
                 await following
             finally:
                 following.cancel()
-            if "on events.v1" in {each.stage for each in self._probe.stages}:
+            if EVENTS in {each.stage for each in self._probe.stages}:
                 await self._await_row(clickhouse)
         reached = {each.stage for each in self._probe.stages}
         self._probe.missing = [stage for stage in STAGES if stage not in reached]
-        self._probe.stages.sort(key=lambda each: each.seconds)
+        self._probe.stages = in_order(self._probe.stages)
         return self._probe
 
     @property
@@ -208,6 +209,15 @@ class _Run:
                 "message": self._probe.message_id,
             },
         )
+
+
+def in_order(stages: list[Timed]) -> list[Timed]:
+    """Return *stages* as they were reached: `items.v1` before `events.v1`, whichever is read first."""
+    seconds = {each.stage: each.seconds for each in stages}
+    if ITEMS in seconds and EVENTS in seconds:
+        seconds[ITEMS] = min(seconds[ITEMS], seconds[EVENTS])
+    timed = [Timed(stage=each.stage, seconds=seconds[each.stage], about=each.about) for each in stages]
+    return sorted(timed, key=lambda each: (each.seconds, STAGES.index(each.stage)))
 
 
 def _is_accepted(text: str) -> bool:

@@ -107,7 +107,7 @@ def test_row_of_an_unprocessed_record_is_visible() -> None:
     (found,) = traced(records(3, items=item(7), events=event(5, 7)), row("events", 7))
 
     assert (found.row, found.waiting, found.visible_by) == ("visible", None, "2026-01-01T00:00:02Z")
-    assert "Row       visible in events, visible by 2026-01-01 00:00:02 UTC" in shown([found])
+    assert "Row       visible in events by 2026-01-01 00:00:02 UTC" in shown([found])
 
 
 def test_event_that_the_sink_has_read_and_that_has_no_row_is_missing() -> None:
