@@ -141,8 +141,12 @@ class _Exchange:
         if (error := future.exception()) is not None:
             assert isinstance(error, Exception)  # noqa: S101  # a publisher raises no other
             self.fail(error)
-        else:
+            return
+        try:
             self._direct.handler.count(published, time.perf_counter() - self._started)
+        except Exception as defect:  # noqa: BLE001  # the outermost place of a request
+            self.fail(defect)
+        else:
             self._respond(published.reply)
 
     def _respond(self, reply: Reply) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.http.ingest_handler import IngestHandler
 from gateway.http.paths import INGEST_PATHS
 from gateway.settings import GatewaySettings
 from tests.fakes.publisher import MemoryPublisher
@@ -132,6 +133,20 @@ async def test_error_of_the_publisher_does_not_depend_on_the_way(prepare: Callab
 
     ((status, _, _),) = messages(sent)
     assert status == "HTTP/1.1 503 Service Unavailable"
+    assert messages(sent) == messages(expected)
+    assert counted == expected_counts
+
+
+async def test_defect_after_the_acknowledgement_does_not_depend_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def count(*_: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(IngestHandler, "count", count)
+    _, sent, counted = await answer(request(), direct=True)
+    _, expected, expected_counts = await answer(request(), direct=False)
+
+    ((status, _, body),) = messages(sent)
+    assert (status, b"unexpected_error" in body) == ("HTTP/1.1 503 Service Unavailable", True)
     assert messages(sent) == messages(expected)
     assert counted == expected_counts
 
