@@ -10,7 +10,7 @@ from typing import IO, Any, ParamSpec, TypeVar
 
 import click
 
-from deploy.errors import DeployError
+from deploy.errors import ArgumentError, DeployError
 from deploy.failure import with_remedy
 from deploy.logging import report_fatal
 from gateway.errors import GatewayError, PartitionsError
@@ -47,7 +47,7 @@ def report_errors(function: Callable[P, T]) -> Callable[P, T]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
-        except SettingsError as error:
+        except (SettingsError, ArgumentError) as error:
             raise CommandError(str(error), 2) from error
         except PartitionsError as error:
             raise CommandError(str(error), os.EX_CONFIG) from error

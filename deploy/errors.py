@@ -10,6 +10,7 @@ DeployError
 ├── ServiceError          a service of the local stack does not become ready
 ├── SqlError              a statement of `sequence sql` fails
 ├── OperateError          tables or positions are not as a command needs them; nothing was changed
+│   └── ArgumentError     an argument of a command is invalid
 └── MissingExtraError     an optional dependency is not installed
 """
 
@@ -54,6 +55,10 @@ class SqlError(DeployError):
 
 class OperateError(DeployError):
     """Tables, positions or a consumer group are not as a command needs them. The message says what was changed."""
+
+
+class ArgumentError(OperateError):
+    """A program or a condition that was passed to a command is invalid. The command ends with exit code 2."""
 
 
 class MissingExtraError(DeployError):

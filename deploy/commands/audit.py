@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 # Each command imports what it runs, so that `sequence --help` loads no client of Kafka or ClickHouse.
 # ruff: noqa: PLC0415
 
+
+def _cell(name: str, value: object) -> str:
+    return "-" if name == "position" and value == -1 else str(value)
+
+
 _COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    heading: lambda shown, name=name: str(shown[name])  # type: ignore[misc]  # the default binds the name
+    heading: lambda shown, name=name: _cell(name, shown[name])  # type: ignore[misc]  # the default binds the name
     for heading, name in (
         ("TABLE", "table"),
         ("PARTITION", "partition"),

@@ -36,7 +36,7 @@ _COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 @click.group()
 def rejected() -> None:
-    """Read what was rejected, and send it again."""
+    """Count, show and replay rejected items."""
 
 
 def _selecting(command: Callable[..., None]) -> Callable[..., None]:
@@ -112,7 +112,7 @@ def rejected_show(selection: Selection, limit: int, *, as_json: bool) -> None:
         return
     click.echo("\n\n".join("\n".join(_lines(item)) for item in items) or _nothing(selection))
     if total > len(items):
-        click.echo(f"\n{total - len(items)} older items are not shown. Add `--limit {total}` to show them.")
+        click.echo(f"\nOlder items: {total - len(items)}. Add `--limit {total}` to show them.")
 
 
 @rejected.command("replay")
@@ -176,7 +176,7 @@ def _lines(item: Mapping[str, Any]) -> Iterator[str]:
     source = item["source"]
     for name, value in (
         ("Project", item["projectId"]),
-        ("Message", item["messageId"]),
+        ("Id", item["messageId"]),
         ("Event", item["event"]),
         ("User", item["userId"]),
         ("Table", item["table"]),

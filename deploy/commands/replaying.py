@@ -158,7 +158,7 @@ async def _project(kafka: KafkaSettings, token: str, project_id: str) -> str:
     """Return the project of *token*; `OperateError` if it is unknown or another than *project_id*."""
     known = (await read_table(kafka)).tokens.get(digest(token))
     if known is None:
-        raise OperateError("SEQUENCE_REPLAY_TOKEN is no known token. Create one with `sequence token create PROJECT`.")
+        raise OperateError("SEQUENCE_REPLAY_TOKEN is unknown. Create a token with `sequence token create PROJECT`.")
     if project_id not in ("", known.project_id):
         raise OperateError(
             f"The token is one of project {known.project_id}, but --project is {project_id}. Set SEQUENCE_REPLAY_TOKEN "

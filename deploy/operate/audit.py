@@ -244,9 +244,9 @@ def lines(found: Audit) -> Iterator[str]:
     for each in found.compared:
         place = f"{each.table.name}, partition {each.partition}"
         if each.missing:
-            yield f"{place}: {len(each.missing)} rows are missing: {describe(each.missing)}"
+            yield f"{place}: {len(each.missing)} missing: {describe(each.missing)}"
         if each.unexpected:
-            yield f"{place}: {len(each.unexpected)} rows are not in the log: {describe(each.unexpected)}"
+            yield f"{place}: {len(each.unexpected)} unexpected: {describe(each.unexpected)}"
         if each.repeated:
             yield f"{place}: {each.repeated} rows are stored twice until a merge."
     yield from found.ledger.faults

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from deploy.errors import OperateError
+from deploy.errors import ArgumentError, OperateError
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import ClickHouseError, UnavailableError
 from schemas.clickhouse import REJECTED
@@ -173,7 +173,7 @@ def items_in_order(clickhouse: ClickHouse, selection: Selection, limit: int) -> 
 def _query(
     clickhouse: ClickHouse, selection: Selection, sql: str, parameters: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Return the rows of *sql*, whose `{condition}` is that of *selection*; `OperateError` if it is not valid."""
+    """Return the rows of *sql*, whose `{condition}` is that of *selection*; `ArgumentError` if it is not valid."""
     statement = sql.replace("{condition}", selection.condition)
     try:
         if selection.where.strip():
@@ -190,7 +190,7 @@ def _query(
         if not selection.where:
             raise
         columns = ", ".join(name for name, _ in REJECTED.columns)
-        raise OperateError(
+        raise ArgumentError(
             f"ClickHouse does not accept --where {selection.where!r}: {reason(error)} It is a condition in SQL over "
             f"these columns: {columns}."
         ) from error

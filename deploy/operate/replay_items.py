@@ -74,7 +74,7 @@ def replayed(row: Mapping[str, Any]) -> Replayed:
 
 def _read(row: Mapping[str, Any]) -> dict[str, Raw]:
     if row["is_base64"]:
-        raise NotReplayableError("its content is no text")
+        raise NotReplayableError("its content is not text")
     if row["is_truncated"]:
         raise NotReplayableError("its content was longer than 1 MiB and was cut")
     try:
@@ -85,9 +85,9 @@ def _read(row: Mapping[str, Any]) -> dict[str, Raw]:
         # Lone surrogates, NaN and the like, which the gateway may have rejected for other reasons.
         loaded = json.loads(row["content"])
     except (ValueError, RecursionError) as error:
-        raise NotReplayableError("its content is no JSON") from error
+        raise NotReplayableError("its content is not JSON") from error
     if not isinstance(loaded, dict):
-        raise NotReplayableError("its content is no JSON object")
+        raise NotReplayableError("its content is not a JSON object")
     return {name: Raw(json.dumps(value).encode()) for name, value in loaded.items()}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import jq
 
-from deploy.errors import OperateError
+from deploy.errors import ArgumentError
 
 _ERROR = re.compile(r"^jq: error: | at <top-level>(?=,)")
 
@@ -26,14 +26,14 @@ class Program:
     """A jq program that gets one item and returns one, or none to leave it out."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        """Compile *texts*, one after the other; `OperateError` if one is no program."""
+        """Compile *texts*, one after the other; `ArgumentError` if one is not valid."""
         for text in texts:
             try:
                 jq.compile(text)
             except ValueError as error:
                 reason = _ERROR.sub("", str(error).partition("\n")[0]).rstrip(":")
-                raise OperateError(
-                    f"--set {text!r} is no jq program: {reason}. Example: --set '.event = \"Order Completed\"'"
+                raise ArgumentError(
+                    f"--set {text!r} is not a valid jq program: {reason}. Example: --set '.event = \"Order Completed\"'"
                 ) from error
         self.text = texts[0] if len(texts) == 1 else " | ".join(f"({text})" for text in texts)
         self._rewrite = jq.compile(self.text or ".")

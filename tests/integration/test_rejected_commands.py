@@ -116,7 +116,7 @@ def test_item_is_shown_with_reason_source_and_content(environ: dict[str, str]) -
     assert output.startswith("2026-01-01 04:00:00.000 UTC sink: row_rejected, field timestamp\n  Too large.\n")
     assert "\n  Source   items.v1, partition 5, offset 40\n" in output
     assert '\n  Content  {"timestamp":"never","user_id":"bob"}\n' in output
-    assert "3 older items are not shown. Add `--limit 4`" in run(environ, "show", "--limit", "1").output
+    assert "Older items: 3. Add `--limit 4`" in run(environ, "show", "--limit", "1").output
 
 
 def test_nothing_selected_is_said(environ: dict[str, str]) -> None:
@@ -140,7 +140,7 @@ def test_nothing_selected_is_said(environ: dict[str, str]) -> None:
 def test_condition_that_is_not_valid_is_explained(environ: dict[str, str], where: str, message: str) -> None:
     result = run(environ, "list", "--where", where)
 
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert message in result.output, result.output
     assert "these columns: project_id, stage, code" in result.output
     assert "SELECT" not in result.output

@@ -137,12 +137,12 @@ def test_limit_of_an_item_is_that_of_the_gateway(stack: Stack, name: str) -> Non
 @pytest.mark.parametrize(
     ("arguments", "environ", "code", "message"),
     [
-        (["--set", ".a ="], {}, 1, "is no jq program: syntax error"),
-        (["--where", "code ="], {}, 1, "ClickHouse does not accept --where"),
+        (["--set", ".a ="], {}, 2, "is not a valid jq program: syntax error"),
+        (["--where", "code ="], {}, 2, "ClickHouse does not accept --where"),
         (["--code", "none"], {}, 0, "Nothing was rejected with"),
         (["--code", "none", "--dry-run"], {}, 0, "Nothing was rejected with"),
         (["--project", "other"], {}, 1, "The token is one of project dev, but --project is other."),
-        ([], {"SEQUENCE_REPLAY_TOKEN": "seq_dev_unknown"}, 1, "SEQUENCE_REPLAY_TOKEN is no known token."),
+        ([], {"SEQUENCE_REPLAY_TOKEN": "seq_dev_unknown"}, 1, "SEQUENCE_REPLAY_TOKEN is unknown."),
         (["--limit", "0"], {}, 2, "Invalid value for '--limit'"),
     ],
 )

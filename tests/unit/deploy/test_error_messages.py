@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploy.error_messages import report_errors
-from deploy.errors import StateError
+from deploy.errors import ArgumentError, StateError
 from deploy.logging import JsonFormatter
 from schemas.settings import SettingsError
 
@@ -35,6 +35,7 @@ def end_with(error: Exception) -> Result:
     ("error", "code", "message"),
     [
         (SettingsError("SEQUENCE_PARTITIONS: no"), 2, "SEQUENCE_PARTITIONS: no"),
+        (ArgumentError("--set '.a =' is not a valid jq program"), 2, "--set '.a =' is not a valid jq program"),
         (StateError("Set SEQUENCE_STATE_DIR."), 1, "Set SEQUENCE_STATE_DIR."),
         (
             DISK_FULL,

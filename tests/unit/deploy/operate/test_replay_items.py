@@ -132,10 +132,10 @@ def test_content_that_only_a_lenient_parser_reads_is_sent() -> None:
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [
-        ({"is_base64": True}, "its content is no text"),
+        ({"is_base64": True}, "its content is not text"),
         ({"is_truncated": True}, "its content was longer than 1 MiB and was cut"),
-        ({"content": "{not json"}, "its content is no JSON"),
-        ({"content": "[1]"}, "its content is no JSON object"),
+        ({"content": "{not json"}, "its content is not JSON"),
+        ({"content": "[1]"}, "its content is not a JSON object"),
         ({"table_name": "duplicates", "stage": "sink"}, "it is a duplicate"),
         ({"table_name": "person_states", "stage": "sink"}, "it is a row of person_states and no item"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.errors import OperateError
+from deploy.errors import ArgumentError
 from deploy.operate.replay_program import Program, ProgramError
 
 JSON = st.recursive(
@@ -71,6 +71,8 @@ def test_program_that_returns_no_item_fails_for_it(program: str, reason: str) ->
 
 @pytest.mark.parametrize("program", [".a =", "nosuch(1)", "{", "import 'x';"])
 def test_text_that_is_no_program_is_explained(program: str) -> None:
-    with pytest.raises(OperateError, match=r"is no jq program: [^\n]+, line 1, column \d+\. Example: ") as caught:
+    with pytest.raises(
+        ArgumentError, match=r"is not a valid jq program: [^\n]+, line 1, column \d+\. Example: "
+    ) as caught:
         Program([".", program])
     assert repr(program) in str(caught.value)
