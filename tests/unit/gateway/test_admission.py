@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -208,4 +209,25 @@ async def test_cancelled_waiter_releases_its_slot() -> None:
 
     await asyncio.wait_for(waiting, 1)
     await asyncio.sleep(0)
+    await asyncio.wait_for(throttle.next_tick(LoopThrottle.LIMIT_BYTES), 1)
+
+
+async def test_throttle_continues_after_work_that_raises() -> None:
+    throttle, begun, reported = LoopThrottle(), list[int](), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+
+    def work(number: int) -> None:
+        begun.append(number)
+        if number in {1, 2, 5}:
+            raise ValueError(number)
+
+    for number in range(6):
+        throttle.call(partial(work, number), LoopThrottle.LIMIT_BYTES // 2 - 1024)
+        if number == 0:
+            throttle.call(partial(begun.append, -1), LoopThrottle.LIMIT_BYTES)
+    for _ in range(12):
+        await asyncio.sleep(0)
+
+    assert begun == [0, -1, 1, 2, 3, 4, 5]
+    assert [str(error) for error in reported] == ["1", "2", "5"]
     await asyncio.wait_for(throttle.next_tick(LoopThrottle.LIMIT_BYTES), 1)
