@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
-from schemas.settings import Count, Port, SettingsError, setting
+from schemas.settings import Count, KafkaSettings, Port, SettingsError, load, load_both, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,14 @@ class LocalSettings:
     )
     gateways: Count = setting("SEQUENCE_LOCAL_GATEWAYS", 1, "Number of gateways in the local stack")
     workers: Count = setting("SEQUENCE_LOCAL_WORKERS", 1, "Number of workers of each kind in the local stack")
+
+
+def load_kafka(environ: Mapping[str, str]) -> KafkaSettings:
+    """Return the settings of Kafka. Without SEQUENCE_KAFKA_SERVERS, it is the broker of the local stack."""
+    if environ.get("SEQUENCE_KAFKA_SERVERS"):
+        return load(KafkaSettings, environ)
+    local, kafka = load_both(LocalSettings, KafkaSettings, environ)
+    return replace(kafka, bootstrap_servers=f"127.0.0.1:{local.kafka_port}")
 
 
 def state_directory(settings: LocalSettings) -> Path:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 
 import click
 
 from deploy.durations import Duration
 from deploy.error_messages import report_errors
+from deploy.settings import load_kafka
 from schemas.projects import Scope
-from schemas.settings import KafkaSettings, load
 
 # Each command imports what it runs, so that `sequence --help` loads no client of Kafka or ClickHouse.
 # ruff: noqa: PLC0415
@@ -29,7 +30,7 @@ def project_create(project_id: str, name: str) -> None:
     """Create project ID: 1 to 64 letters, digits, `_` and `-`."""
     from gateway.projects.admin import create_project
 
-    asyncio.run(create_project(load(KafkaSettings), project_id, name or project_id))
+    asyncio.run(create_project(load_kafka(os.environ), project_id, name or project_id))
     click.echo(f"Project {project_id} created.")
 
 
@@ -45,7 +46,7 @@ def project_list(*, as_json: bool) -> None:
     from deploy import listing
     from gateway.projects.admin import list_projects
 
-    projects = [listing.describe_project(found) for found in asyncio.run(list_projects(load(KafkaSettings)))]
+    projects = [listing.describe_project(found) for found in asyncio.run(list_projects(load_kafka(os.environ)))]
     empty = "No projects. Create one with `sequence project create ID`."
     listing.show(projects, listing.PROJECT_COLUMNS, as_json=as_json, empty=empty)
 
@@ -62,7 +63,7 @@ def project_update(project_id: str, *, disable: bool | None, items_per_second: f
 
     if disable is items_per_second is burst is None:
         raise click.UsageError("Nothing to change. Use --disable, --enable, --items-per-second or --burst.")
-    settings = load(KafkaSettings)
+    settings = load_kafka(os.environ)
     asyncio.run(update_project(settings, project_id, disabled=disable, items_per_second=items_per_second, burst=burst))
     click.echo(f"Project {project_id} updated.")
 
@@ -88,7 +89,7 @@ def token_create(project_id: str, expires_in: int | None, scope: Scope) -> None:
     from gateway.projects.admin import create_token
 
     expires_at = None if expires_in is None else time.time_ns() // 1000 + expires_in * 1_000_000
-    click.echo(asyncio.run(create_token(load(KafkaSettings), project_id, expires_at=expires_at, scope=scope)))
+    click.echo(asyncio.run(create_token(load_kafka(os.environ), project_id, expires_at=expires_at, scope=scope)))
 
 
 @token.command("rotate")
@@ -102,7 +103,7 @@ def token_rotate(token_id: str, overlap: int) -> None:
     """
     from gateway.projects.admin import rotate_token
 
-    click.echo(asyncio.run(rotate_token(load(KafkaSettings), token_id, overlap_seconds=overlap)))
+    click.echo(asyncio.run(rotate_token(load_kafka(os.environ), token_id, overlap_seconds=overlap)))
 
 
 @token.command("list")
@@ -119,7 +120,7 @@ def token_list(project_id: str | None, *, as_json: bool) -> None:
     from deploy import listing
     from gateway.projects.admin import list_tokens_with_last_use
 
-    uses = asyncio.run(list_tokens_with_last_use(load(KafkaSettings), project_id))
+    uses = asyncio.run(list_tokens_with_last_use(load_kafka(os.environ), project_id))
     now = time.time_ns() // 1000
     tokens = [listing.describe_token(found, last_used, now) for found, last_used in uses]
     empty = "No tokens. Create one with `sequence token create PROJECT`."
@@ -133,5 +134,5 @@ def token_revoke(token_id: str) -> None:
     """Revoke the token with ID, as shown by `token list`. Gateways reject it within a second."""
     from gateway.projects.admin import revoke_token
 
-    asyncio.run(revoke_token(load(KafkaSettings), token_id))
+    asyncio.run(revoke_token(load_kafka(os.environ), token_id))
     click.echo(f"Token {token_id} revoked.")

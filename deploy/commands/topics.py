@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import click
 
 from deploy.error_messages import report_errors
+from deploy.settings import load_kafka
 from schemas.settings import KafkaSettings, TopicSettings, load_both
 
 # Each command imports what it runs, so that `sequence --help` loads no client of Kafka or ClickHouse.
@@ -28,5 +30,6 @@ def topics_apply() -> None:
     """
     from deploy.topics import apply
 
-    changed = asyncio.run(apply(*load_both(KafkaSettings, TopicSettings)))
+    _, settings = load_both(KafkaSettings, TopicSettings)
+    changed = asyncio.run(apply(load_kafka(os.environ), settings))
     click.echo("\n".join(changed) or "Topics are up to date.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.settings import LocalSettings, cache_directory, state_directory
+from deploy.settings import LocalSettings, cache_directory, load_kafka, state_directory
 from schemas.settings import SettingsError, load
 
 
@@ -48,3 +48,10 @@ def test_home_directory_of_nobody_is_rejected_with_its_variable() -> None:
         state_directory(LocalSettings(state_dir="~no-such-user-here/x"))
     with pytest.raises(SettingsError, match="SEQUENCE_CACHE_DIR: ~no-such-user-here starts with"):
         cache_directory(LocalSettings(cache_dir="~no-such-user-here"))
+
+
+def test_kafka_is_that_of_the_local_stack_without_servers() -> None:
+    assert load_kafka({}).bootstrap_servers == "127.0.0.1:9092"
+    assert load_kafka({"SEQUENCE_LOCAL_KAFKA_PORT": "19092"}).bootstrap_servers == "127.0.0.1:19092"
+    given = {"SEQUENCE_LOCAL_KAFKA_PORT": "19092", "SEQUENCE_KAFKA_SERVERS": "kafka:9092"}
+    assert load_kafka(given).bootstrap_servers == "kafka:9092"
