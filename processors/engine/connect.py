@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential
 
 from processors.engine.aiokafka_patches import connection_errors
@@ -25,8 +25,16 @@ async def connect(attempt: Callable[[], Awaitable[None]], servers: str) -> None:
     outage = Outage()
 
     def log_retry(state: RetryCallState) -> None:
-        reason = _reason(state, reasons)
-        if (attempts := outage.failed(monotonic())) is not None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        # What aiokafka has logged says more than its error.
+        reason = reasons[-1] if reasons else str(error)
+        reasons.clear()
+        if (attempts := outage.failed(monotonic())) is None:
+            return
+        if attempts.failed == 1 and isinstance(error, GroupCoordinatorNotAvailableError):
+            # A new cluster creates the topic of the committed offsets at the first request for it.
+            log.info("Kafka at %s has no group coordinator yet, retrying for %.0f s", servers, START_SECONDS)
+        else:
             log.warning(
                 "Kafka at %s does not answer: %d attempts failed in %.0f s, retrying for %.0f s: %s",
                 *(servers, attempts.failed, attempts.seconds, START_SECONDS, reason),
@@ -54,14 +62,6 @@ async def connect(attempt: Callable[[], Awaitable[None]], servers: str) -> None:
                 f"Kafka at {servers} did not answer for {START_SECONDS:.0f} s. Check that it runs and that "
                 f"SEQUENCE_KAFKA_SERVERS and the other SEQUENCE_KAFKA_* settings are right."
             ) from error
-
-
-def _reason(state: RetryCallState, reasons: list[str]) -> str:
-    """Return why the last attempt failed: what aiokafka has logged says more than its error."""
-    error = state.outcome.exception() if state.outcome is not None else None
-    reason = reasons[-1] if reasons else str(error)
-    reasons.clear()
-    return reason
 
 
 def _is_unavailable(error: BaseException) -> bool:

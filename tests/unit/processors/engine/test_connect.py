@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaConnectionError, TopicAuthorizationFailedError
 
 from processors.engine import connect
 from processors.engine.errors import KafkaUnavailableError, TopicsError
@@ -41,6 +41,16 @@ async def test_retries_of_a_start_are_one_line_and_their_success_another(caplog:
         'Unable connect to "kafka:9092": refused'
     )
     assert last.startswith("Kafka at kafka:9092 answers: 2 attempts failed in ")
+
+
+async def test_new_cluster_without_a_coordinator_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", connect.__name__)
+    kafka = Kafka(refusals=1, error=GroupCoordinatorNotAvailableError())
+    await connect.connect(kafka.connect, SERVERS)
+
+    first = caplog.records[0]
+    assert first.levelname == "INFO"
+    assert first.getMessage() == "Kafka at kafka:9092 has no group coordinator yet, retrying for 30 s"
 
 
 async def test_start_gives_up_after_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
