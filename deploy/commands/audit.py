@@ -83,6 +83,8 @@ def audit_command(
         listing.show([each.describe() for each in found.compared], _COLUMNS, as_json=False, empty="No partitions.")
         click.echo("\n" + "\n".join([*found.ledger.lines(), *audit.lines(found)]))
         click.echo("The numbers add up." if found.adds_up else "The numbers do not add up.")
+    if project_id and not (found.ledger.accepted or found.ledger.rejected_by_gateway):
+        click.echo(f"The topics have no items of project {project_id}. `sequence project list` shows all.", err=True)
     if found.missing and not refill:
         click.echo("Run `sequence audit --refill` to write what is missing.", err=True)
     if not found.adds_up:

@@ -64,8 +64,10 @@ def tables_rebuild(*, yes: bool, keep_old_only: bool, no_wait: bool) -> None:
     from processors.clickhouse import migrate
 
     found = servers.find(os.environ)
-    plan = rebuild.make_plan(found)
-    if plan.renames or migrate.pending(found.clickhouse):
+    with found.named():
+        plan = rebuild.make_plan(found)
+        is_needed = bool(plan.renames or migrate.pending(found.clickhouse))
+    if is_needed:
         _confirm(plan, yes=yes, keep_old_only=keep_old_only)
         rebuild.carry_out(found, plan, _say)
         click.echo("The new tables are created.")

@@ -34,16 +34,23 @@ class Servers:
 
     @contextmanager
     def tables(self) -> Iterator[ClickHouse]:
-        """Connect to ClickHouse for the block. An `UnavailableError` of the block says which server does not answer."""
+        """Connect to ClickHouse for the block, with errors that are `named`."""
         connection = ClickHouse(self.clickhouse)
         try:
-            yield connection
+            with self.named():
+                yield connection
+        finally:
+            connection.close()
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Let an `UnavailableError` of the block say which server does not answer."""
+        try:
+            yield
         except UnavailableError as error:
             if error.code is not None:
                 raise
             raise type(error)(clickhouse_fault(self.clickhouse, error)) from error
-        finally:
-            connection.close()
 
     def ask_kafka(self, work: Callable[[KafkaSettings], Coroutine[Any, Any, _T]]) -> _T:
         """Return the result of *work*; raises `OperateError` if Kafka does not answer or denies something."""
