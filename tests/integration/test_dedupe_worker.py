@@ -189,8 +189,9 @@ def start_without_kafka(directory: Path, servers: str) -> subprocess.CompletedPr
 
 def test_worker_without_kafka_says_so_in_one_sentence(tmp_path: Path) -> None:
     ended = start_without_kafka(tmp_path, "127.0.0.1:1")
-    first, last = ended.stderr.splitlines()
+    address, first, last = ended.stderr.splitlines()
 
+    assert "metrics and health: http://" in address
     assert ended.returncode == os.EX_SOFTWARE
     assert "cannot start, exiting with code 70 (a restart retries): Kafka at 127.0.0.1:1 did not answer" in last
     assert "Kafka at 127.0.0.1:1 does not answer: 1 attempts failed" in first
