@@ -18,6 +18,8 @@ SECRETS = {
     "SEQUENCE_CLICKHOUSE_PASSWORD": "servers-secret",
     "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "servers-analysts-secret",
     "SEQUENCE_KAFKA_PASSWORD": "kafkas-secret",
+    "SEQUENCE_PROBE_TOKEN": "probes-secret",
+    "SEQUENCE_REPLAY_TOKEN": "replays-secret",
     "SEQUENCE_MAVEN_REPOSITORY": "https://ada:mavens-secret@maven.example",
 }
 NEEDED: dict[str, set[str]] = {
