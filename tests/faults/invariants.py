@@ -124,9 +124,10 @@ def check(stack: Stack, ledger: Ledger) -> Figures:
     rejected_ids = ledger.ids("rejected")
     there = set(source_offsets)
     excused = ledger.deleted | ledger.maybe_deleted
+    present = there | excused
     may_be_gone = {due[at].message_id for at in excused if at in due} | (ledger.may_be_rejected & rejected)
     lost = (
-        {item.message_id for source_offset, item in due.items() if source_offset not in there | excused}
+        {item.message_id for source_offset, item in due.items() if source_offset not in present}
         | (ledger.ids("acknowledged") - seen)
     ) - (may_be_gone - seen)
     # After its window a messageId counts again, so there can be more items that count than messageIds.
