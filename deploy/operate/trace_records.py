@@ -11,7 +11,7 @@ import msgspec
 
 from deploy.operate.offsets import Input
 from deploy.operate.trace_result import Facts, First, Occurrence, Place, Rejected, Waiting
-from schemas.items import Identify, Item, Track
+from schemas.items import Identify, Item, Rejection, Track
 from schemas.records import ORIGIN_PARTITION, InvalidRecordError, decode_item, duplicate_of, source_offset_of
 
 _INVALID = (InvalidRecordError, KeyError, ValueError)
@@ -126,23 +126,6 @@ def add_rejections(facts: Facts, records: Records) -> None:
         _add_rejection(facts, record, records)
 
 
-class _Rejection(msgspec.Struct, rename="camel"):
-    """The fields of a record of `rejected.v1` that matter here."""
-
-    project_id: str
-    stage: str
-    code: str
-    message: str
-    rejected_at: str
-    field: str | None = None
-    message_id: str | None = None
-    request_id: str | None = None
-    source_topic: str | None = None
-    source_partition: int | None = None
-    source_offset: int | None = None
-    content: str | None = None
-
-
 class _Content(msgspec.Struct):
     """What the JSON text of an item or of a row names; each may have any type in a rejected item."""
 
@@ -154,7 +137,7 @@ class _Content(msgspec.Struct):
     message_id: Any = None
 
 
-_decode_rejection = msgspec.json.Decoder(_Rejection).decode
+_decode_rejection = msgspec.json.Decoder(Rejection).decode
 _decode_content = msgspec.json.Decoder(_Content).decode
 
 
