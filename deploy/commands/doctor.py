@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deploy.commands.status import check_urls
+from deploy.commands.status import gateways_option
 from deploy.durations import Duration
 from deploy.error_messages import report_errors
 
@@ -29,14 +29,7 @@ ERRORS_EXIT_CODE = 3
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-@click.option(
-    "--gateway",
-    "gateways",
-    multiple=True,
-    metavar="URL",
-    callback=check_urls,
-    help="Gateway to ask, repeatable.  [default: those of the local stack]",
-)
+@gateways_option
 @click.option("--probe", "is_probe", is_flag=True, help="Send one event instead, and time each stage up to its row.")
 @click.option("--project", "project_id", metavar="ID", help="Project of the probe.  [default: that of the token]")
 @click.option("--timeout", type=Duration(), default="30s", show_default=True, help="Time that the probe may take.")

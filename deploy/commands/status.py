@@ -28,7 +28,7 @@ _CLEAR = "\x1b[H\x1b[J"
 _SHOWN_CHARACTERS = 100
 
 
-def check_urls(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+def _check_urls(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     """Return *value*, the URLs of an option; a usage error for another text."""
     del context
     for url in value:
@@ -39,17 +39,20 @@ def check_urls(context: click.Context, parameter: click.Parameter, value: tuple[
     return value
 
 
-@click.command("status")
-@click.option("--watch", is_flag=True, help="Show the status again every second until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object; with --watch one a line.")
-@click.option(
+gateways_option = click.option(
     "--gateway",
     "gateways",
     multiple=True,
     metavar="URL",
-    callback=check_urls,
+    callback=_check_urls,
     help="Gateway to ask, repeatable.  [default: those of the local stack]",
 )
+
+
+@click.command("status")
+@click.option("--watch", is_flag=True, help="Show the status again every second until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object; with --watch one a line.")
+@gateways_option
 @click.option(
     "--max-lag", type=Duration(), default="60s", show_default=True, help="Lag of a stage above which it is reported."
 )
