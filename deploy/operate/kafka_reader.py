@@ -18,8 +18,8 @@ from aiokafka.errors import (
 )
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from deploy.operate.offsets import REQUEST_SECONDS, Input, limited
-from schemas.settings import KafkaSettings, kafka_arguments
+from deploy.operate.offsets import REQUEST_SECONDS, Input, admin_client, consumer, limited
+from schemas.settings import KafkaSettings
 
 _POLL_MS = 500
 _FETCH_BYTES = 4 * 1024 * 1024
@@ -211,30 +211,12 @@ def _left_ms(deadline: float) -> int:
 @asynccontextmanager
 async def connected(kafka: KafkaSettings) -> AsyncIterator[KafkaReader]:
     """Connect to Kafka for the block; raises aiokafka's errors, and `OperateError` if it does not answer in 5 s."""
-    admin = AIOKafkaAdminClient(**kafka_arguments(kafka), request_timeout_ms=int(1000 * REQUEST_SECONDS))
-    try:
-        async with limited(kafka):
-            await admin.start()
-        async with _consumer(kafka, _FETCH_BYTES) as client, _consumer(kafka, _FIRST_FETCH_BYTES) as for_single:
-            yield KafkaReader(kafka, admin, client, for_single)
-    finally:
-        await admin.close()
-
-
-@asynccontextmanager
-async def _consumer(kafka: KafkaSettings, fetch_bytes: int) -> AsyncIterator[AIOKafkaConsumer]:
-    """Connect a consumer that joins no group and reads at most *fetch_bytes* of each partition at once."""
-    client = AIOKafkaConsumer(
-        **kafka_arguments(kafka),
-        enable_auto_commit=False,
-        # A range that retention removes meanwhile is read from what is left.
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=fetch_bytes,
-        request_timeout_ms=int(1000 * REQUEST_SECONDS),
-    )
-    try:
-        async with limited(kafka):
-            await client.start()
-        yield client
-    finally:
-        await client.stop()
+    limit: dict[str, Any] = {"request_timeout_ms": int(1000 * REQUEST_SECONDS)}
+    # A range that retention removes meanwhile is read from what is left.
+    reads = limit | {"auto_offset_reset": "earliest"}
+    async with (
+        admin_client(kafka, **limit) as admin,
+        consumer(kafka, max_partition_fetch_bytes=_FETCH_BYTES, **reads) as client,
+        consumer(kafka, max_partition_fetch_bytes=_FIRST_FETCH_BYTES, **reads) as for_single,
+    ):
+        yield KafkaReader(kafka, admin, client, for_single)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -74,20 +74,21 @@ async def limited(kafka: KafkaSettings) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
+async def admin_client(kafka: KafkaSettings, **options: Any) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Connect an admin client with aiokafka's *options*."""
+    client = AIOKafkaAdminClient(**kafka_arguments(kafka), **options)
     try:
         async with limited(kafka):
-            await admin.start()
-        yield admin
+            await client.start()
+        yield client
     finally:
-        await admin.close()
+        await client.close()
 
 
 @asynccontextmanager
-async def consumer(kafka: KafkaSettings, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
-    """Connect a consumer that joins no group; with *group* it may commit for it."""
-    client = AIOKafkaConsumer(**kafka_arguments(kafka), group_id=group, enable_auto_commit=False)
+async def consumer(kafka: KafkaSettings, group: str | None = None, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """Connect a consumer with aiokafka's *options* that joins no group; with *group* it may commit for it."""
+    client = AIOKafkaConsumer(**kafka_arguments(kafka), group_id=group, enable_auto_commit=False, **options)
     try:
         async with limited(kafka):
             await client.start()
@@ -98,7 +99,7 @@ async def consumer(kafka: KafkaSettings, group: str | None = None) -> AsyncItera
 
 async def describe(kafka: KafkaSettings, topic: str) -> tuple[str, int]:
     """Return the ID of the Kafka cluster, empty without one, and the number of partitions of *topic*."""
-    async with _admin(kafka) as admin:
+    async with admin_client(kafka) as admin:
         cluster = (await admin.describe_cluster()).get("cluster_id")
         counts = {found["topic"]: len(found["partitions"]) for found in await admin.describe_topics()}
     _require([topic], counts)
@@ -107,7 +108,7 @@ async def describe(kafka: KafkaSettings, topic: str) -> tuple[str, int]:
 
 async def group(kafka: KafkaSettings, name: str, topics: Iterable[str]) -> Group:
     """Return group *name* with every partition of *topics*; `OperateError` if one of them does not exist."""
-    async with _admin(kafka) as admin:
+    async with admin_client(kafka) as admin:
         described = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
         _require(topics, described)
         tps = [TopicPartition(topic, number) for topic in topics for number in range(described[topic])]
