@@ -21,6 +21,10 @@ from processors.sink.outage_log import OutageLog
 from processors.sink.rows import Block, Row
 
 
+_RETRY_AFTER = 16
+"""INSERTs that pass before a size is tried again that was too large."""
+
+
 class Target(Protocol):
     """A table, as the isolation of blocks needs it; `TableWriter` has this shape. Methods raise `ClickHouseError`."""
 
@@ -63,14 +67,46 @@ class _Piece:
     """Those in succession after which the table took a statement without rows."""
 
 
+@dataclass(slots=True)
+class _InsertSize:
+    """How many rows an INSERT of a partition may have after one was too large.
+
+    A connection that ended looks like an INSERT that was too large, so the size doubles with each INSERT that passes.
+    A doubled size that fails is tried again after `_RETRY_AFTER` INSERTs, then after twice as many.
+    """
+
+    rows: int | None = None
+    """None is no limit."""
+    _passes_needed: int = 1
+    _passed: int = 0
+    _has_grown: bool = False
+    """Since the last failure."""
+
+    def failed(self, rows: int) -> None:
+        """Halve the size: an INSERT of *rows* was too large."""
+        if self._has_grown:
+            self._passes_needed = max(_RETRY_AFTER, 2 * self._passes_needed)
+        self.rows, self._passed, self._has_grown = max(1, rows // 2), 0, False
+
+    def passed(self, rows: int) -> None:
+        """Double the size if enough INSERTs of about this size were written."""
+        if self.rows is None or 2 * rows <= self.rows:
+            return
+        if self._has_grown:
+            self._passes_needed = 1
+        self._passed += 1
+        if self._passed >= self._passes_needed:
+            self.rows, self._passed, self._has_grown = 2 * self.rows, 0, True
+
+
 class Isolation:
     """Writes single blocks of a table, one at a time of each partition."""
 
     def __init__(self, target: Target, outage: OutageLog) -> None:
         self._target = target
         self._outage = outage
-        self._sizes: dict[int, int] = {}
-        """Rows that pass, of partitions whose blocks had to be halved for their size."""
+        self._sizes: dict[int, _InsertSize] = {}
+        """Of partitions whose blocks had to be halved for their size."""
 
     def is_alone(self, partition: int) -> bool:
         """Return whether the next block of *partition* should not share an INSERT: a recent one was too large."""
@@ -81,50 +117,42 @@ class Isolation:
 
         Calls *on_refused* when ClickHouse works and does not take the block, so that it may take long.
         """
-        size = self._sizes.get(block.partition)
-        pieces = [_Piece(each) for each in reversed(_cut(block, size))]
-        pieces[-1].error, pieces[-1].attempts = error, int(error is not None)
-        run = _Run(self._target, self._outage, on_refused)
+        size = self._sizes.pop(block.partition, None) or _InsertSize()
+        run = _Run(self._target, self._outage, on_refused, size)
         try:
-            await run.write(pieces)
+            await run.write(_Piece(block, error, int(error is not None)))
         finally:
             run.end()
-        self._note_size(block, size, run)
-
-    def _note_size(self, block: Block, before: int | None, run: _Run) -> None:
-        if run.halved and not run.rejected:
-            self._sizes[block.partition] = max(1, run.largest)
-        elif before is not None and before < len(block.rows):
-            self._sizes[block.partition] = 2 * before
-        else:
-            self._sizes.pop(block.partition, None)
+        if size.rows is not None and size.rows < len(block.rows):
+            self._sizes[block.partition] = size
 
 
 class _Run:
     """The isolation of one block."""
 
-    def __init__(self, target: Target, outage: OutageLog, on_refused: Callable[[], None]) -> None:
+    def __init__(self, target: Target, outage: OutageLog, on_refused: Callable[[], None], size: _InsertSize) -> None:
         self._target = target
         self._outage = outage
         self._on_refused = on_refused
+        self._size = size
         self._inserts_before = target.inserts
         self._progress_before: int | None = None
         """Of the table when it refused rows for the first time."""
         self._refused = False
-        self.halved = False
-        """Whether a part was too large."""
-        self.rejected = False
-        self.largest = 0
-        """Rows of the largest INSERT that was written."""
 
     def end(self) -> None:
         if self._refused:
             self._outage.block_done()
 
-    async def write(self, pieces: list[_Piece]) -> None:
-        """Write *pieces*, the last one first."""
+    async def write(self, whole: _Piece) -> None:
+        """Write *whole*, in parts if necessary."""
+        pieces = [whole]
+        """The last one is next."""
         while pieces:
             piece = pieces[-1]
+            if piece.error is None and self._size.rows is not None and len(piece.block.rows) > self._size.rows:
+                pieces[-1:] = _halves(piece)
+                continue
             if piece.error is not None:
                 if _is_outage(piece):
                     self._outage.failed(piece.error)
@@ -135,9 +163,10 @@ class _Run:
                 self._target.count_retry(piece.error.fault.kind)
                 step, error = await self._next_step(piece, piece.error), piece.error
                 if step is Step.HALVE:
-                    self.halved = self.halved or error.fault.kind is FaultKind.SIZE
+                    if error.fault.kind is FaultKind.SIZE:
+                        self._size.failed(len(piece.block.rows))
                     self._target.count_halved()
-                    pieces[-1:] = [_Piece(half) for half in reversed(piece.block.halves())]
+                    pieces[-1:] = _halves(piece)
                     continue
                 if step is not Step.WAIT:
                     await self._reject(piece.block, step, error)
@@ -154,7 +183,7 @@ class _Run:
             piece.error = error
             piece.attempts += 1
             return False
-        self.largest = max(self.largest, len(piece.block.rows))
+        self._size.passed(len(piece.block.rows))
         return True
 
     async def _next_step(self, piece: _Piece, error: ClickHouseError) -> Step:
@@ -214,7 +243,7 @@ class _Run:
         return False
 
     async def _reject(self, block: Block, step: Step, error: ClickHouseError) -> None:
-        self.rejected = True
+        self._size.rows = None  # The row was at fault, not the size.
         code = RejectionCode.ROW_REJECTED if step is Step.REJECT_VALUE else RejectionCode.ENGINE_CANNOT_STORE
         await self._target.reject(block.rows[0], code, str(error))
 
@@ -227,8 +256,6 @@ def _is_outage(piece: _Piece) -> bool:
     return kind is FaultKind.UNAVAILABLE or (kind is FaultKind.SIZE and not piece.failures)
 
 
-def _cut(block: Block, rows: int | None) -> list[Block]:
-    """Return *block* in parts of at most *rows* rows."""
-    if rows is None or len(block.rows) <= rows:
-        return [block]
-    return [part for half in block.halves() for part in _cut(half, rows)]
+def _halves(piece: _Piece) -> list[_Piece]:
+    """Return the halves of *piece*, the first one last."""
+    return [_Piece(half) for half in reversed(piece.block.halves())]

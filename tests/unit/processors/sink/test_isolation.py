@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from processors.clickhouse.errors import ClickHouseError, LostAnswerError
-from processors.sink.attempts import BIG_ROW_BYTES
+from processors.sink.attempts import BIG_ROW_BYTES, HALVE_AFTER
 from processors.sink.rows import Block, EventRow
 from schemas.clickhouse import EVENTS
 from tests.contracts.sinks import row_positions, tracks, unstorable
@@ -165,19 +165,46 @@ async def test_blocks_that_shared_a_failed_insert_do_not_wait_for_each_other(cas
     await asyncio.wait([failing])
 
 
-async def test_later_blocks_have_the_size_that_passed_until_larger_ones_pass(case: Case) -> None:
-    case.sink.fault = larger_than(10)
-    await case.write(tracks(range(64)))
+def inserted(case: Case) -> list[int]:
+    """Return the rows of each INSERT, and forget the calls."""
+    rows = [number for kind, number in case.sink.calls if kind == "insert"]
     case.sink.calls.clear()
-    await case.write(tracks(range(64, 128)))
-    assert {number for kind, number in case.sink.calls if kind == "insert"} == {8}
+    return rows
 
+
+async def test_size_that_passes_is_kept_and_larger_ones_are_tried_rarely(case: Case) -> None:
+    case.sink.fault = larger_than(10)
+    await case.write(tracks(range(1024)))
+    inserted(case)
+    await case.write(tracks(range(1024, 5120)))
+    sizes = inserted(case)
+    assert set(sizes) == {8, 16}
+    # Of 512 INSERTs that pass, a larger one is tried after 16, 32, 64, … and fails three times each.
+    assert sizes.count(8) == 512
+    assert sizes.count(16) <= 6 * HALVE_AFTER
+    assert case.stored == row_positions(range(5120))
+
+
+async def test_blocks_are_whole_again_soon_after_the_limit_is_gone(case: Case) -> None:
+    case.sink.fault = larger_than(10)
+    await case.write(tracks(range(4096)))
     case.sink.fault = lambda blocks: None  # noqa: ARG005
-    for first in (128, 192, 256, 320, 384):
-        case.sink.calls.clear()
-        await case.write(tracks(range(first, first + 64)))
-    assert case.sink.calls == [("insert", 64)]
-    assert case.stored == row_positions(range(448))
+    for first in (4096, 8192, 12_288, 16_384, 20_480):
+        inserted(case)
+        await case.write(tracks(range(first, first + 4096)))
+    assert inserted(case) == [4096]
+
+
+async def test_kills_of_clickhouse_make_inserts_small_only_for_a_moment(case: Case) -> None:
+    kills = iter(range(24))
+    case.sink.fault = lambda blocks: LostAnswerError("reset") if next(kills, None) is not None else None  # noqa: ARG005
+    await case.write(tracks(range(8192)))
+    # The last INSERTs that failed had 8192 / 2 ** 8 rows. Those after them double.
+    assert min(sizes := inserted(case)) == 32
+    assert len(sizes) < 24 + 24
+    await case.write(tracks(range(8192, 16_384)))
+    assert len(inserted(case)) <= 2
+    assert case.stored == row_positions(range(16_384))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
