@@ -20,7 +20,6 @@ from processors.sink.attempts import Evidence, Step
 from processors.sink.outage_log import OutageLog
 from processors.sink.rows import Block, Row
 
-
 _RETRY_AFTER = 16
 """INSERTs that pass before a size is tried again that was too large."""
 
