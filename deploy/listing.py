@@ -54,7 +54,7 @@ def describe_token(token: Token, last_used: str | None, now: int) -> dict[str, A
     status = "revoked" if token.revoked_at is not None else "valid" if token.is_valid(now) else "expired"
     return {
         "id": token.id,
-        "projectId": token.project_id,
+        "projectId": token.project_id or None,
         "hint": token.hint,
         "scope": token.scope,
         "status": status,
@@ -74,7 +74,7 @@ PROJECT_COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 TOKEN_COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "ID": lambda token: str(token["id"]),
-    "PROJECT": lambda token: str(token["projectId"]),
+    "PROJECT": lambda token: str(token["projectId"] or "all"),
     "TOKEN": lambda token: str(token["hint"]),
     "SCOPE": lambda token: str(token["scope"]),
     "STATUS": lambda token: str(token["status"]),

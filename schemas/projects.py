@@ -28,8 +28,9 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-Scope = Literal["write", "read"]
-"""What a token permits: sending items (`write`) or reading stored data (`read`)."""
+Scope = Literal["write", "read", "operate"]
+"""What a token permits: sending items (`write`), reading the data of its project (`read`), or reading that of all
+projects and the state of the pipeline (`operate`)."""
 
 _PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TOKEN = re.compile(r"[!-~]{16,256}")
@@ -63,6 +64,7 @@ class Token(msgspec.Struct, frozen=True):
     id: str
     """First 16 hex digits of the token's SHA-256. `sequence token` lists and revokes tokens by it."""
     project_id: str
+    """Empty for the scope `operate`: the token belongs to no project."""
     hint: str
     """First characters of the token, for people to recognize it."""
     created_at: int
@@ -186,8 +188,12 @@ def is_token(text: str) -> bool:
 
 
 def new_token(project_id: str) -> str:
-    """Return a new token: 256 random bits after the prefix `seq_<project>_`."""
-    return f"seq_{project_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+    """Return a new token: 256 random bits after the prefix `seq_<project>_`, or `seq_operate_` without a project."""
+    return f"{_prefix(project_id)}{secrets.token_urlsafe(_SECRET_BYTES)}"
+
+
+def _prefix(project_id: str) -> str:
+    return f"seq_{project_id or 'operate'}_"
 
 
 def new_creation() -> str:
@@ -199,7 +205,7 @@ def describe_token(
     token: str, project_id: str, *, created_at: int, expires_at: int | None = None, scope: Scope = "write"
 ) -> TokenCreation:
     """Return the creation of *token*."""
-    prefix = f"seq_{project_id}_"
+    prefix = _prefix(project_id)
     shown = len(prefix) + _HINT_CHARACTERS if token.startswith(prefix) else _HINT_CHARACTERS
     return TokenCreation(digest(token)[:16], project_id, token[:shown] + "…", created_at, expires_at, scope)
 

@@ -70,26 +70,40 @@ def project_update(project_id: str, *, disable: bool | None, items_per_second: f
 
 @click.group()
 def token() -> None:
-    """Manage tokens, the write keys of producers."""
+    """Manage tokens, which send events or open the console."""
 
 
 @token.command("create")
-@click.argument("project_id", metavar="PROJECT")
+@click.argument("project_id", metavar="[PROJECT]", required=False)
 @click.option("--expires-in", type=Duration(), help="Expire the token after this duration, for example `90d`.")
 @click.option(
     "--scope",
-    type=click.Choice(["write", "read"]),
+    type=click.Choice(["write", "read", "operate"]),
     default="write",
     show_default=True,
-    help="Permission to grant. The gateway accepts write tokens only.",
+    help="Permission to grant.",
 )
 @report_errors
-def token_create(project_id: str, expires_in: int | None, scope: Scope) -> None:
-    """Create a token for PROJECT and print it. The token is shown only once."""
+def token_create(project_id: str | None, expires_in: int | None, scope: Scope) -> None:
+    """Create a token for PROJECT and print it. The token is shown only once.
+
+    \b
+    write    send events to PROJECT; the only scope that the gateway accepts
+    read     read PROJECT in the console
+    operate  read all projects and the state of the pipeline in the console;
+             without PROJECT
+    """  # noqa: D301  # \b keeps click from wrapping the list
     from gateway.projects.admin import create_token
 
+    if scope == "operate" and project_id:
+        raise click.UsageError(
+            f"A token of the scope operate is for all projects. Leave out {project_id}, or use --scope read."
+        )
+    if scope != "operate" and not project_id:
+        raise click.UsageError(f"Missing argument PROJECT: a {scope} token belongs to a project.")
     expires_at = None if expires_in is None else time.time_ns() // 1000 + expires_in * 1_000_000
-    click.echo(asyncio.run(create_token(load_kafka(os.environ), project_id, expires_at=expires_at, scope=scope)))
+    created = create_token(load_kafka(os.environ), project_id or "", expires_at=expires_at, scope=scope)
+    click.echo(asyncio.run(created))
 
 
 @token.command("rotate")

@@ -85,6 +85,8 @@ async def create_token(
 ) -> str:
     """Create a token for the project and return it. Its secret is not stored and cannot be shown again.
 
+    With the scope `operate`, *project_id* is empty.
+
     *token* registers an existing secret instead, for example a write key that clients already have.
     """
     return await perform(

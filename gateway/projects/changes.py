@@ -111,8 +111,14 @@ def update_project(
 def create_token(  # noqa: PLR0913  # the options of the command
     table: ProjectTable, now: int, project_id: str, *, token: str | None, expires_at: int | None, scope: Scope
 ) -> Change[str]:
-    """Create a token for the project, or register the existing secret *token*."""
-    project_of(table, project_id)
+    """Create a token for the project, or register the existing secret *token*.
+
+    A token of the scope `operate` belongs to no project: *project_id* is empty.
+    """
+    if scope != "operate":
+        project_of(table, project_id)
+    elif project_id:
+        raise InvalidTokenError("A token of the scope operate belongs to no project: leave out PROJECT.")
     if expires_at is not None and expires_at <= now:
         raise InvalidTokenError("The expiry of the token is in the past.")
     secret = token or new_token(project_id)

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
+from prometheus_client import Counter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
 from gateway.errors import StartError, UnavailableError, describe
 from gateway.kafka.aiokafka_private import close
 from gateway.kafka.producer import require_topics
-from gateway.metrics import GatewayMetrics
 from gateway.projects.table import ProjectTable
 from schemas.denials import denial
 from schemas.log_throttle import Outage
@@ -52,10 +52,16 @@ class ProjectSource(Protocol):
         """Stop following changes."""
 
 
+class _Metrics(Protocol):
+    """The metrics that a registry updates."""
+
+    project_changes: Counter
+
+
 class ProjectRegistry:
     """Follows the topic. While it is disconnected, the known projects and tokens stay valid; then it reloads all."""
 
-    def __init__(self, kafka: KafkaSettings, metrics: GatewayMetrics, *, start_timeout_seconds: float) -> None:
+    def __init__(self, kafka: KafkaSettings, metrics: _Metrics, *, start_timeout_seconds: float) -> None:
         self._kafka = kafka
         self._metrics = metrics
         self._load_timeout_seconds = start_timeout_seconds
@@ -94,6 +100,11 @@ class ProjectRegistry:
     def pop_unrecorded_uses(self, day: str) -> list[str]:
         """Return the digests of tokens used here since the last call whose use on *day* is not recorded."""
         return self._table.pop_unrecorded_uses(day)
+
+    @property
+    def table(self) -> ProjectTable:
+        """The projects and tokens as they are now. A reload replaces the table."""
+        return self._table
 
     def deployment(self) -> Deployment | None:
         """Return the record of the deployment, None if there is none."""

@@ -83,6 +83,11 @@ class ProjectTable:
         self._seen.add(token_digest)
         return self.projects.get(known.project_id)
 
+    def find(self, token_digest: str, now: int) -> Token | None:
+        """Return the token with the digest, of any scope; None if it is unknown, revoked or expired at *now*."""
+        known = self.tokens.get(token_digest)
+        return known if known is not None and known.is_valid(now) else None
+
     def pop_unrecorded_uses(self, day: str) -> list[str]:
         """Return the digests of tokens used since the last call whose use on *day* is not in the table."""
         seen, self._seen = self._seen, set()

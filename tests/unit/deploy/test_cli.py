@@ -83,6 +83,20 @@ def test_invalid_duration_is_rejected_with_an_example(text: str) -> None:
     assert "for example 90d" in result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("dev", "--scope", "operate"), "is for all projects. Leave out dev"),
+        (("--scope", "read"), "Missing argument PROJECT: a read token belongs to a project."),
+        ((), "Missing argument PROJECT: a write token belongs to a project."),
+    ],
+)
+def test_token_has_a_project_unless_its_scope_is_operate(arguments: tuple[str, ...], reason: str) -> None:
+    result = run("token", "create", *arguments)
+
+    assert (result.exit_code, reason in result.output) == (2, True)
+
+
 @pytest.mark.parametrize("listing", ["project", "token"])
 def test_every_listing_documents_its_json_fields(listing: str) -> None:
     output = run(listing, "list", "--help").output

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.errors import InvalidTokenError
+from gateway.projects import changes
 from gateway.projects.table import ProjectTable
 from schemas.projects import (
     Burst,
@@ -135,6 +137,24 @@ def test_token_authorizes_its_own_scope_only() -> None:
     assert table.find_and_record_use(writing, NOW) is not None
     assert table.find_and_record_use(reading, NOW, "read") is not None
     assert table.find_and_record_use(writing, NOW, "read") is table.find_and_record_use(reading, NOW) is None
+
+
+def test_token_to_operate_belongs_to_no_project_and_cannot_write() -> None:
+    table = ProjectTable()
+    change = changes.create_token(table, NOW, "", token=None, expires_at=NOW + 10, scope="operate")
+    table.apply(*change.records[0])
+    operating = digest(change.result)
+
+    found = table.find(operating, NOW)
+    assert found is not None
+    assert (found.scope, found.project_id, found.hint[:12]) == ("operate", "", "seq_operate_")
+    assert table.find(operating, NOW + 10) is None
+    assert table.find_and_record_use(change.result, NOW) is None
+
+
+def test_token_to_operate_is_not_created_for_a_project() -> None:
+    with pytest.raises(InvalidTokenError, match="leave out PROJECT"):
+        changes.create_token(table_with(new_token("dev")), NOW, "dev", token=None, expires_at=None, scope="operate")
 
 
 def test_use_is_unrecorded_until_its_day_is_applied() -> None:
