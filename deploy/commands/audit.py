@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from deploy.durations import Since
+from deploy.durations import Duration, Since
 from deploy.error_messages import report_errors
 
 if TYPE_CHECKING:
     from deploy.operate.audit import Audit
+    from deploy.operate.audit_metrics import AuditMetrics
     from deploy.operate.refill import Refilled
     from deploy.operate.servers import Servers
 
@@ -52,9 +54,28 @@ _COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.option("--refill", is_flag=True, help="Write the rows that are missing, and compare again.")
 @click.option("--include-deleted", is_flag=True, help="Count rows as missing that were removed on purpose.")
+@click.option(
+    "--watch",
+    "interval",
+    type=Duration(),
+    metavar="INTERVAL",
+    help="Audit the items of the last hour at this interval until Ctrl-C, for example `30s`.",
+)
+@click.option(
+    "--metrics-port", type=click.IntRange(0, 65535), metavar="PORT", help="With --watch, serve metrics at this port."
+)
+@click.option("--metrics-host", metavar="HOST", help="Address of the metrics.  [default: 127.0.0.1]")
 @report_errors
-def audit_command(
-    project_id: str, since: datetime | None, *, as_json: bool, refill: bool, include_deleted: bool
+def audit_command(  # noqa: PLR0913  # an argument for each option
+    project_id: str,
+    since: datetime | None,
+    interval: int | None,
+    metrics_port: int | None,
+    metrics_host: str | None,
+    *,
+    as_json: bool,
+    refill: bool,
+    include_deleted: bool,
 ) -> None:
     """Compare the tables with the topics.
 
@@ -62,12 +83,27 @@ def audit_command(
     topics with the tables, as far back as the topics reach. Items that a stage has not processed are waiting; rows at
     or below a position of `sequence positions keep` are removed. Exits with 1 if anything is missing or too much.
 
+    --watch repeats the audit for the items of the last hour and logs what changes. It serves the result as metrics for
+    Prometheus with --metrics-port; with 0 the system chooses a port.
+
     \b
     Fields of --json: addsUp, missing, written, faults, ledger (received, accepted,
     rejectedByGateway, unique, duplicates, rejectedByDedupe, waiting, missing,
     ofUnique, ofDuplicates, ofRejected), tables (table, partition, position, inLog,
     inTable, waiting, missing, missingRanges, removed, rejected, unexpected, repeated).
     """  # noqa: D301  # \b keeps click from wrapping the list
+    if interval is not None:
+        if project_id or since or as_json or refill or include_deleted:
+            raise click.UsageError("--watch takes no option but --metrics-port and --metrics-host.")
+        _watch(interval, metrics_port, metrics_host or "127.0.0.1")
+        return
+    if metrics_port is not None or metrics_host is not None:
+        raise click.UsageError("--metrics-port and --metrics-host belong to --watch.")
+    _audit_once(project_id, since, as_json=as_json, refill=refill, include_deleted=include_deleted)
+
+
+def _audit_once(project_id: str, since: datetime | None, *, as_json: bool, refill: bool, include_deleted: bool) -> None:
+    """Audit everything that the topics have, and print it."""
     from deploy import listing
     from deploy.operate import audit, servers
 
@@ -89,6 +125,54 @@ def audit_command(
         click.echo("Run `sequence audit --refill` to write what is missing.", err=True)
     if not found.adds_up:
         raise click.exceptions.Exit(1)
+
+
+def _watch(interval: int, port: int | None, host: str) -> None:
+    """Audit every *interval* seconds until SIGINT or SIGTERM, with metrics at *host* and *port* unless it is None."""
+    import asyncio
+    import time
+
+    from deploy.logging import LogSettings, configure
+    from deploy.operate import audit_monitor, servers
+    from deploy.operate.audit_metrics import AuditMetrics
+    from schemas.settings import load
+
+    found = servers.find(os.environ)
+    configure(load(LogSettings, os.environ))
+    metrics = AuditMetrics(time.time())
+    if port is not None:
+        _serve(metrics, host, port)
+    asyncio.run(_until_stopped(audit_monitor.run(found, metrics, float(interval))))
+
+
+async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Run *work* until SIGINT or SIGTERM."""
+    import asyncio
+    import signal
+
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _serve(metrics: AuditMetrics, host: str, port: int) -> None:
+    """Serve *metrics* in a thread, and log the address."""
+    import logging
+
+    from prometheus_client import start_http_server
+
+    from deploy.errors import PortInUseError
+
+    try:
+        server, _ = start_http_server(port, host, metrics.registry)
+    except OSError as error:
+        raise PortInUseError(
+            f"Cannot listen on {host}:{port} (--metrics-host, --metrics-port): {error.strerror or error}. "
+            "Stop the process that uses the port, or choose another address or port."
+        ) from error
+    logging.getLogger(__name__).info("metrics: http://%s:%d/metrics", host, server.server_port)
 
 
 def _describe(found: Audit, written: int) -> dict[str, Any]:

@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from deploy.operate import logs, offsets, positions
+from deploy.operate.audit_tables import Rows
 from deploy.operate.events_log import SOURCES, TABLES, SourceLog, read_source
 from deploy.operate.ledger import Ledger, make_ledger, read_accepted
 from deploy.operate.rejected_rows import rejected_rows
 from deploy.operate.scope import Scope, read_scope
 from deploy.operate.servers import Servers
-from deploy.operate.source_offsets import RANGES_SHOWN, WINDOW, Figures, SourceOffsets, describe, ranges
+from deploy.operate.source_offsets import RANGES_SHOWN, SourceOffsets, describe, ranges
 from processors.clickhouse.client import ClickHouse
-from processors.sink.insert import PositionReason
 from schemas.clickhouse import Table
-
-_WINDOWS_AT_ONCE = 8
 
 
 @dataclass(slots=True)
@@ -140,7 +138,7 @@ def _of(read: SourceLog, compared: Sequence[Compared]) -> list[Compared]:
 def _positions(clickhouse: ClickHouse, servers: Servers, log: int, *, include_deleted: bool) -> list[Compared]:
     """Return an empty comparison of each table and partition."""
     shown = {(each.table.name, each.partition): each for each in positions.read(clickhouse, TABLES) if each.log == log}
-    kept = {} if include_deleted else _kept(clickhouse, log)
+    kept = {} if include_deleted else positions.kept(clickhouse, log)
     count = servers.ask_kafka(logs.identity).partitions
     found = []
     for table in TABLES:
@@ -151,15 +149,6 @@ def _positions(clickhouse: ClickHouse, servers: Servers, log: int, *, include_de
     return found
 
 
-def _kept(clickhouse: ClickHouse, log: int) -> dict[tuple[str, int], int]:
-    rows = clickhouse.query(
-        "SELECT table_name, _partition, max(position) AS kept FROM _positions"
-        " WHERE _log = {log:UInt16} AND reason = {reason:String} GROUP BY table_name, _partition",
-        {"log": log, "reason": PositionReason.KEPT.value},
-    )
-    return {(str(row["table_name"]), int(row["_partition"])): int(row["kept"]) for row in rows}
-
-
 def _compare(clickhouse: ClickHouse, log: int, each: Compared, read: SourceLog, scope: Scope) -> None:
     """Fill in *each* from its table and from *read*."""
     expected = read.of_table(each.table.name)
@@ -167,66 +156,18 @@ def _compare(clickhouse: ClickHouse, log: int, each: Compared, read: SourceLog, 
     each.in_log = len(expected) + each.waiting
     if read.first is None or read.first > each.position:
         return
-    chosen = _Range(log, each, read.first, scope.project_id)
-    figures, each.in_table = _figures(clickhouse, chosen)
-    differing = expected.differing_windows(figures)
-    for start in range(0, len(differing), _WINDOWS_AT_ONCE):
-        windows = differing[start : start + _WINDOWS_AT_ONCE]
-        rows = _rows(clickhouse, chosen, windows)
-        for window in windows:
-            ours, theirs = expected.offsets_of(window), rows.get(window, [])
-            each.repeated += len(theirs) - len(set(theirs))
-            # Before the first record whose offset is certain, a repeat may stand for what has expired.
-            each.unexpected += sorted(offset for offset in set(theirs) - ours if offset > read.certain_from)
-            for offset in ours.difference(theirs):
-                if offset <= each.kept:
-                    each.removed.add(offset)
-                else:
-                    each.missing.add(offset)
-
-
-class _Range(NamedTuple):
-    """Rows of one table: of a partition, from a source offset to the position."""
-
-    log: int
-    of: Compared
-    first: int
-    project_id: str
-
-    @property
-    def condition(self) -> str:
-        condition = (
-            "_log = {log:UInt16} AND _partition = {partition:UInt32}"
-            " AND _origin BETWEEN {first:UInt64} AND {last:UInt64}"
-        )
-        return f"{condition} AND project_id = {{project:String}}" if self.project_id else condition
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        places = {"log": self.log, "partition": self.of.partition, "first": self.first, "last": self.of.position}
-        return places | {"project": self.project_id}
-
-
-def _figures(clickhouse: ClickHouse, chosen: _Range) -> tuple[dict[int, Figures], int]:
-    """Return the figures of each window of the table, and the number of its rows in the range of the log."""
-    rows = clickhouse.query(
-        f"SELECT intDiv(_origin, {WINDOW}) AS number, count() AS rows, sum(_origin) AS total,"  # noqa: S608  # our own names
-        f" sum(_origin * _origin) AS squares FROM {chosen.of.table.name} WHERE {chosen.condition} GROUP BY number",
-        chosen.parameters,
-    )
-    found = {int(row["number"]): Figures(int(row["rows"]), int(row["total"]), int(row["squares"])) for row in rows}
-    return found, sum(figures.number for figures in found.values())
-
-
-def _rows(clickhouse: ClickHouse, chosen: _Range, windows: Sequence[int]) -> dict[int, list[int]]:
-    """Return the source offset of each row of the table, by window."""
-    rows = clickhouse.query(
-        f"SELECT intDiv(_origin, {WINDOW}) AS number, groupArray(_origin % {WINDOW}) AS places"  # noqa: S608  # our own names
-        f" FROM {chosen.of.table.name} WHERE {chosen.condition}"
-        f" AND has({{windows:Array(UInt64)}}, intDiv(_origin, {WINDOW})) GROUP BY number",
-        {**chosen.parameters, "windows": list(windows)},
-    )
-    return {int(row["number"]): [int(row["number"]) * WINDOW + int(place) for place in row["places"]] for row in rows}
+    rows = Rows(each.table, log, each.partition, read.first, each.position, scope.project_id)
+    figures = rows.figures(clickhouse)
+    each.in_table = sum(of_window.number for of_window in figures.values())
+    for ours, theirs in rows.differing(clickhouse, expected.differing_windows(figures), expected):
+        each.repeated += len(theirs) - len(set(theirs))
+        # Before the first record whose offset is certain, a repeat may stand for what has expired.
+        each.unexpected += sorted(offset for offset in set(theirs) - ours if offset > read.certain_from)
+        for offset in ours.difference(theirs):
+            if offset <= each.kept:
+                each.removed.add(offset)
+            else:
+                each.missing.add(offset)
 
 
 def _leave_out_rejected(servers: Servers, log: int, compared: Sequence[Compared]) -> None:

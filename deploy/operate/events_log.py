@@ -61,7 +61,7 @@ class Source:
     """Without the prefix."""
     tables: tuple[Table, ...]
     find: Callable[[Any], Found]
-    """Returns source offset and table of a record; raises what `_ERRORS` names if the sink rejects it."""
+    """Returns source offset and table of a record; raises what `UNREADABLE` names if the sink rejects it."""
     rows: Callable[[Sequence[Any], int, int], Mapping[Table, Sequence[Row]]]
     """Returns the rows of records of a log and partition."""
     rejected: Callable[[Any], RejectedSource | None] = lambda record: None  # noqa: ARG005
@@ -114,7 +114,8 @@ SOURCES = (
     Source(REJECTED.topic, (REJECTED,), _rejection, _rejection_rows, _rejected_source),
 )
 TABLES = tuple(table for source in SOURCES for table in source.tables)
-_ERRORS = (InvalidRecordError, KeyError, ValueError)
+UNREADABLE = (InvalidRecordError, KeyError, ValueError)
+"""What `Source.find` raises of a record that the sink rejects."""
 
 
 @dataclass(slots=True)
@@ -167,7 +168,7 @@ async def read_source(
         for record in records:
             try:
                 source_offset, table = source.find(record)
-            except _ERRORS:
+            except UNREADABLE:
                 continue
             count += 1
             if count <= WINDOW_RECORDS and start > 0:
@@ -198,6 +199,6 @@ async def first_source_offset(kafka: KafkaSettings, read: Input) -> int | None:
             for record in records:
                 try:
                     return source.find(record)[0]
-                except _ERRORS:
+                except UNREADABLE:
                     continue
     return None

@@ -68,6 +68,16 @@ def _read_table(clickhouse: ClickHouse, table: Table) -> Iterator[Shown]:
         )
 
 
+def kept(clickhouse: ClickHouse, log: int) -> dict[tuple[str, int], int]:
+    """Return by table and partition the position up to which rows were removed on purpose."""
+    rows = clickhouse.query(
+        "SELECT table_name, _partition, max(position) AS kept FROM _positions"
+        " WHERE _log = {log:UInt16} AND reason = {reason:String} GROUP BY table_name, _partition",
+        {"log": log, "reason": PositionReason.KEPT.value},
+    )
+    return {(str(row["table_name"]), int(row["_partition"])): int(row["kept"]) for row in rows}
+
+
 def show(servers: Servers) -> list[dict[str, Any]]:
     """Return each table, log and partition with its position and what the sink has committed of its topic."""
     topics = Topics(servers.kafka.topic_prefix)
@@ -108,7 +118,7 @@ def keep(servers: Servers, names: Sequence[str]) -> list[Shown]:
         raise OperateError(f"No such table: {', '.join(sorted(unknown))}. The sink writes {known}.")
     with servers.tables() as clickhouse:
         sink = ClickHouseSink(clickhouse)
-        kept = [shown for shown in read(clickhouse, tables) if shown.position >= 0]
-        for shown in kept:
+        found = [shown for shown in read(clickhouse, tables) if shown.position >= 0]
+        for shown in found:
             sink.note_position(shown.table, shown.log, shown.partition, shown.position, PositionReason.KEPT)
-    return kept
+    return found

@@ -7,6 +7,7 @@ Only the windows whose figures differ are read offset by offset.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import mul
 from typing import NamedTuple, Self
 
 WINDOW = 1 << 16
@@ -28,12 +29,14 @@ class Figures(NamedTuple):
     squares: int
 
 
-def _figures_of_byte(byte: int) -> tuple[int, int, int]:
-    bits = [bit for bit in range(8) if byte >> bit & 1]
-    return len(bits), sum(bits), sum(bit * bit for bit in bits)
+def _of_bits(value: Callable[[int], int]) -> bytes:
+    """Return the sum of *value* over the bits of each byte."""
+    return bytes(sum(value(bit) for bit in range(8) if byte >> bit & 1) for byte in range(256))
 
 
-_OF_BYTE = tuple(map(_figures_of_byte, range(256)))
+_COUNTS, _TOTALS, _SQUARES = _of_bits(lambda _: 1), _of_bits(lambda bit: bit), _of_bits(lambda bit: bit * bit)
+_PLACES = range(_BYTES)
+_PLACES_SQUARED = tuple(place * place for place in _PLACES)
 _NONE = Figures(0, 0, 0)
 
 
@@ -93,6 +96,11 @@ class SourceOffsets:
         if (window := self._windows.get(number)) is not None:
             window[place >> 3] &= ~(1 << (place & 7))
 
+    def forget_below(self, offset: int) -> None:
+        """Remove the windows that end below *offset*."""
+        for number in [number for number in self._windows if (number + 1) * WINDOW <= offset]:
+            del self._windows[number]
+
     def __contains__(self, offset: int) -> bool:
         number, place = divmod(offset, WINDOW)
         window = self._windows.get(number)
@@ -122,14 +130,17 @@ class SourceOffsets:
         if window is None:
             return _NONE
         base = number * WINDOW
-        count = total = squares = 0
-        for place, byte in enumerate(window):
-            if byte:
-                bits, bit_total, bit_squares = _OF_BYTE[byte]
-                first = base + 8 * place
-                count += bits
-                total += bits * first + bit_total
-                squares += bits * first * first + 2 * first * bit_total + bit_squares
+        # With offset = base + 8 * place + bit, each sum over the bits follows from sums over the bytes.
+        counts, totals = window.translate(_COUNTS), window.translate(_TOTALS)
+        count, of_places = sum(counts), sum(map(mul, counts, _PLACES))
+        of_bits, of_both = sum(totals), sum(map(mul, totals, _PLACES))
+        total = base * count + 8 * of_places + of_bits
+        squares = (
+            base * (2 * total - base * count)
+            + 64 * sum(map(mul, counts, _PLACES_SQUARED))
+            + 16 * of_both
+            + sum(window.translate(_SQUARES))
+        )
         return Figures(count, total % _MODULUS, squares % _MODULUS)
 
     def differing_windows(self, others: Mapping[int, Figures]) -> list[int]:

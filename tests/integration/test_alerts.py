@@ -11,11 +11,13 @@ from time import monotonic
 import pytest
 from ruamel.yaml import YAML
 
-from schemas.metrics import PROCESSES, Kind
+from schemas.metrics import Kind
 from tests.support import grafana_dashboard
+from tests.support.exported_metrics import PROCESSES
 from tests.support.local_stack import Stack
 from tests.support.prometheus import RULES, Prometheus
-from tests.support.services import eventually, running
+from tests.support.repeated_audit import repeated_audit
+from tests.support.services import eventually, free_port, running
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 
@@ -34,11 +36,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    first = int(stack.environ["SEQUENCE_LOCAL_METRICS_PORT"])
-    made = Prometheus(tmp_path_factory.mktemp("prometheus") / "server", [stack.gateway, *range(first, first + 3)])
-    with running(made.service):
+    first, of_audit = int(stack.environ["SEQUENCE_LOCAL_METRICS_PORT"]), free_port()
+    ports = [stack.gateway, *range(first, first + 3), of_audit]
+    made = Prometheus(tmp_path_factory.mktemp("prometheus") / "server", ports)
+    with repeated_audit(stack.environ, tmp_path_factory.mktemp("audit") / "log", of_audit), running(made.service):
         eventually(
-            lambda: made.query("sum(up)") != [] and made.query("sum(up)")[0]["value"][1] == "4", "4 targets are up"
+            lambda: made.query("sum(up)") != [] and made.query("sum(up)")[0]["value"][1] == "5", "5 targets are up"
         )
         yield made
 

@@ -147,6 +147,26 @@ CHARTS: dict[str, list[Chart]] = {
             {"{{topic}}": "max by (topic) (sequence_sink_waiting)"},
         ),
     ],
+    "Audit": [
+        Chart(
+            "Missing and unexpected",
+            "Items of the last hour that do not add up. `sequence audit` has their source offsets.",
+            "short",
+            {
+                "missing of {{topic}}": "max by (topic) (sequence_audit_missing_items)",
+                "unexpected of {{topic}}": "max by (topic) (sequence_audit_unexpected_rows)",
+            },
+        ),
+        Chart(
+            "Last audit",
+            "Age of the last complete audit, and how long it took.",
+            "s",
+            {
+                "age {{instance}}": "time() - sequence_audit_completed_timestamp_seconds",
+                "duration {{instance}}": "sequence_audit_duration_seconds",
+            },
+        ),
+    ],
     "Processes": [
         Chart(
             "CPU", "Cores.", "short", {"{{instance}}": f'rate(process_cpu_seconds_total{{job=~"sequence.*"}}{_RATE})'}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from schemas import metrics
+from schemas.audit_metrics import AUDIT
 from schemas.metrics import Metric
 from tests.support.documents import ROOT
 
@@ -23,6 +24,7 @@ the probes, and [Alerts](operations.md#alerts) what to watch.
 - [Workers](#workers)
 - [Dedupe and persons](#dedupe-and-persons)
 - [Sink](#sink)
+- [Audit](#audit)
 - [Process](#process)
 - [Lag](#lag)
 - [Clocks](#clocks)
@@ -67,9 +69,16 @@ These workers have local state. It caches their output log, the changelog.
 
 {sink}
 
+## Audit
+
+`sequence audit --watch` exports these metrics; see [Repeat the audit](operations.md#repeat-the-audit). The label
+`topic` is the topic that has the records.
+
+{audit}
+
 ## Process
 
-Gateways and workers export the metrics of their process and of Python's garbage collector as well, among them:
+Gateways, workers and audits export the metrics of their process and of Python's garbage collector as well, among them:
 
 | Metric | Type | Labels | Unit | Meaning |
 | --- | --- | --- | --- | --- |
@@ -130,6 +139,7 @@ def page() -> str:
         worker=_table(metrics.WORKER),
         state=_table(metrics.STATE),
         sink=_table(metrics.SINK),
+        audit=_table(AUDIT),
     )
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from schemas.metrics import PROCESSES, Kind
+from schemas.metrics import Kind
 from tests.support.documents import ROOT, page
+from tests.support.exported_metrics import PROCESSES
 from tests.support.prometheus import RULES, program
 
 TESTS = ROOT / "tests" / "alerts" / "alerts_test.yml"

@@ -23,7 +23,6 @@ from processors.clickhouse.errors import MigrationError
 from processors.engine import errors as engine_errors
 from processors.engine.exit import exit_code
 from processors.rejected import RejectionCode
-from schemas.metrics import PROCESSES
 from schemas.settings import declarations
 from schemas.topics import Topics
 from tests.benchmarks.command import COMPARISONS
@@ -32,6 +31,7 @@ from tests.faults.invariants import COUNTS, Figures
 from tests.faults.run import NAMES
 from tests.support import messages, metrics_page
 from tests.support.documents import PAGES, README, ROOT, Request, page, quoted
+from tests.support.exported_metrics import PROCESSES
 
 HTTP, CONSUMERS, OPERATIONS = page("docs/http.md"), page("docs/consumers.md"), page("docs/operations.md")
 FAULTS, BENCHMARKS = page("docs/faults.md"), page("docs/benchmarks.md")
@@ -158,7 +158,9 @@ def test_metric_in_the_text_exists() -> None:
     declared = {metric.name for of_process in PROCESSES.values() for metric in of_process}
     pages = [document for document in PAGES if str(document) != "CHANGELOG.md"]
     names = {
-        name for document in pages for name in re.findall(r"`(sequence_(?:gateway|worker|sink)_\w+)", document.prose)
+        name
+        for document in pages
+        for name in re.findall(r"`(sequence_(?:gateway|worker|sink|audit)_\w+)", document.prose)
     }
 
     assert names == declared

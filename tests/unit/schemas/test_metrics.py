@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
+from deploy.operate.audit_metrics import AuditMetrics
 from gateway.metrics import GatewayMetrics
 from processors.engine.metrics import WorkerMetrics
-from schemas.metrics import PROCESSES, Kind, Metric
+from schemas.metrics import Kind, Metric
+from tests.support.exported_metrics import PROCESSES
 
 DECLARED = sorted({metric for of_process in PROCESSES.values() for metric in of_process}, key=lambda each: each.name)
 EVERY_METRIC = pytest.mark.parametrize("metric", DECLARED, ids=lambda metric: metric.name)
@@ -16,7 +18,9 @@ RESERVED = {"le", "quantile", "instance", "job"}
 
 def registry(process: str) -> CollectorRegistry:
     """Return the registry of a new *process*."""
-    return GatewayMetrics().registry if process == "gateway" else WorkerMetrics(process).registry
+    if process == "gateway":
+        return GatewayMetrics().registry
+    return AuditMetrics(0.0).registry if process == "audit" else WorkerMetrics(process).registry
 
 
 @pytest.mark.parametrize("process", PROCESSES)
