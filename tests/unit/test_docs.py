@@ -78,11 +78,12 @@ def test_name_in_a_recipe_exists() -> None:
     assert set(mentioned) - {"noqa", "v2"} <= words  # the suppression, and an example of a next version
 
 
-def test_changelog_begins_with_this_version() -> None:
+def test_changelog_has_what_follows_and_then_this_version_with_its_date() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    versions = re.findall(r"^## \[([^\]]+)\]", CHANGELOG.text, re.MULTILINE)
+    versions = re.findall(r"^## (.+)$", CHANGELOG.text, re.MULTILINE)
 
-    assert versions[0] == version
+    assert versions[0] == "[Unreleased]"
+    assert re.fullmatch(rf"\[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d", versions[1])
 
 
 # Names that the text uses.
