@@ -1,0 +1,86 @@
+// What a view shows while it has no data: loading, nothing there, an error with a way to try again.
+
+import { element, fill, prose } from "./dom.js";
+
+/** Return the place of what loads; it appears after a moment, so that fast replies do not flicker. */
+export function loading(text = "Loading…") {
+  return element("p", { class: "state loading", role: "status" }, text);
+}
+
+/** Return what is shown where nothing is there: a title and sentences with what to do. */
+export function empty(title, ...hints) {
+  return element(
+    "div",
+    { class: "state", data: { state: "empty" } },
+    element("h2", {}, title),
+    hints.map((hint) => (typeof hint === "string" ? element("p", {}, prose(hint)) : hint)),
+  );
+}
+
+/** Return an error with its code and a button that tries again. */
+export function failed(error, again) {
+  return element(
+    "div",
+    { class: "state failed", role: "alert", data: { state: "error" } },
+    element("h2", {}, titleOf(error)),
+    element("p", {}, error.status ? prose(error.message) : "It may be restarting. The page tries again by itself."),
+    error.status ? element("p", { class: "muted" }, `${error.status} ${error.code}`) : null,
+    again ? element("button", { type: "button", on: { click: again } }, "Try again") : null,
+  );
+}
+
+function titleOf({ status }) {
+  if (!status) return "The console does not answer.";
+  return status < 500 ? "The console rejected the request." : "The console cannot answer now.";
+}
+
+/** Return a note above data, for example that a search ended early. */
+export function note(text, kind = "note") {
+  return element("p", { class: `callout ${kind}` }, prose(text));
+}
+
+/**
+ * Show in `root` what `load` returns, as `show(value)` makes it; errors with a button.
+ *
+ * Returns whether it was loaded. An aborted `signal` leaves `root` as it is.
+ */
+export async function load(root, loader, show, signal) {
+  const again = () => load(root, loader, show, signal);
+  fill(root, loading());
+  try {
+    const value = await loader();
+    if (signal.aborted) return false;
+    fill(root, show(value));
+    return true;
+  } catch (error) {
+    if (signal.aborted) return false;
+    if (error.status === undefined) throw error;
+    fill(root, failed(error, again));
+    return false;
+  }
+}
+
+/**
+ * Run `work` now and every `seconds`, while the page is visible, until `signal` is aborted.
+ *
+ * A run ends before the next begins. `work` handles its errors itself.
+ */
+export function poll(work, seconds, signal) {
+  let timer = null;
+  let isRunning = false;
+  const run = async () => {
+    clearTimeout(timer);
+    if (isRunning || signal.aborted || document.hidden) return;
+    isRunning = true;
+    try {
+      await work();
+    } finally {
+      isRunning = false;
+      if (!signal.aborted && !document.hidden) timer = setTimeout(run, seconds * 1000);
+    }
+  };
+  document.addEventListener("visibilitychange", run, { signal });
+  signal.addEventListener("abort", () => clearTimeout(timer));
+  run();
+  return run;
+}

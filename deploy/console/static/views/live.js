@@ -1,0 +1,319 @@
+// Live items: the newest on top, and a panel for one item.
+//
+// A stream brings new items. Each time it opens, what was received before is loaded and shown below what it brings.
+// While the list is paused, new items wait; those that do not fit are counted and shown as a gap.
+
+import { get } from "../api.js";
+import { element, fill } from "../dom.js";
+import { ItemsTable, keyOf } from "../items.js";
+import { LiveStream } from "../live_stream.js";
+import { ItemPanel } from "../panel.js";
+import { focusRows } from "../rows.js";
+import { empty, failed, loading, note } from "../states.js";
+import { count, counted, parseExact, time } from "../text.js";
+import { LiveBar } from "./live_bar.js";
+
+const SHOWN_ITEMS = 500;
+const KNOWN_ITEMS = 2000;
+const FIRST_ITEMS = 100;
+const RENDER_MILLISECONDS = 400;
+const HIDDEN_MILLISECONDS = 15000;
+const FILTER = ["project", "verdict", "event", "userId", "search"];
+
+export const title = "Live";
+
+/** Show the view in `root`. */
+export function mount(root, context) {
+  const view = new LiveView(root, context);
+  const rows = () => view.focusRows();
+  return { keys: { p: () => view.togglePause(), f: () => view.bar.focus(), j: rows, ArrowDown: rows }, escape: () => view.escape() };
+}
+
+class LiveView {
+  constructor(root, context) {
+    this._context = context;
+    this._paused = { byUser: false, bySelection: false, byPointer: false, byOlder: false };
+    this.bar = new LiveBar(this._filter, {
+      onSearch: (filter) => this._search(filter),
+      onPause: () => this.togglePause(),
+      signal: context.signal,
+    });
+    this._panel = new ItemPanel(context.panel, { onClose: () => this._closed() });
+    this._table = new ItemsTable({
+      limit: SHOWN_ITEMS,
+      hasProject: context.isOperator && !this._filter.project,
+      label: "Items, the newest first",
+      onOpen: (item, row) => this._open(item, row),
+      onMove: (item, row) => this._panel.isOpen && this._open(item, row),
+    });
+    this._problem = element("div");
+    this._below = element("div", { class: "below" });
+    fill(root, element("h1", { class: "offscreen" }, "Live items"), this.bar.node, this._problem, this._table.node, this._below);
+    this._watchPage();
+    this._begin();
+  }
+
+  /** Pause, or resume whatever paused the list. */
+  togglePause() {
+    if (this._isPaused) {
+      this._panel.close();
+      if (this._table.body.contains(document.activeElement)) document.activeElement.blur();
+      for (const reason of Object.keys(this._paused)) this._paused[reason] = false;
+    } else {
+      this._paused.byUser = true;
+    }
+    this._render();
+  }
+
+  /** Focus a row; return whether there is one. */
+  focusRows() {
+    return focusRows(this._table.body);
+  }
+
+  /** Close the panel, or leave the rows; return whether there was anything to leave. */
+  escape() {
+    const isAtRow = this._table.body.contains(document.activeElement);
+    if (this._panel.isOpen) this._panel.close();
+    else if (isAtRow) document.activeElement.blur();
+    else return false;
+    return true;
+  }
+
+  get _isPaused() {
+    return Object.values(this._paused).some(Boolean);
+  }
+
+  get _filter() {
+    return Object.fromEntries(FILTER.map((name) => [name, this._context.route.query.get(name) ?? ""]));
+  }
+
+  _search(filter) {
+    if (this._context.signal.aborted) return;
+    this._context.setQuery(filter);
+    this._begin();
+  }
+
+  /** Begin with an empty list and a new stream. */
+  _begin() {
+    this._stream?.stop();
+    this._panel.close();
+    for (const reason of Object.keys(this._paused)) this._paused[reason] = false;
+    this._pending = [];
+    this._skipped = 0;
+    this._page = null;
+    this._next = null;
+    this._newest = null;
+    this._known = new Set();
+    this._table.clear();
+    fill(this._problem);
+    fill(this._below, loading("Loading the newest items…"));
+    const stream = new LiveStream(this._filter, {
+      onState: (name, detail) => stream === this._stream && this._changed(name, detail),
+      onEvent: (name, data) => stream === this._stream && this._received(name, data),
+    });
+    this._stream = stream;
+    stream.start();
+  }
+
+  _changed(name, detail) {
+    this._streamState = name;
+    this._detail = detail;
+    if (name === "open") this._load();
+    if (name === "failed") {
+      fill(this._problem, failed(detail.error, () => this._begin()));
+      if (!this._table.size) fill(this._below);
+    }
+    if (name === "waiting") this._retryAt = Date.now() + detail.seconds * 1000;
+    if (name !== "open") this.bar.showRates(null);
+    this._showState();
+  }
+
+  _received(name, data) {
+    if (name === "rates") this.bar.showRates(JSON.parse(data));
+    if (name !== "item" && name !== "skipped") return;
+    if (name === "item") this._pending.push(parseExact(data));
+    else this._skipped += JSON.parse(data).count;
+    if (this._pending.length > SHOWN_ITEMS) {
+      this._skipped += this._pending.length - SHOWN_ITEMS;
+      this._pending = this._pending.slice(-SHOWN_ITEMS);
+    }
+    this._schedule();
+  }
+
+  /** Load what was received before the stream was open. */
+  async _load() {
+    const stream = this._stream;
+    this._isLoading = true;
+    try {
+      const page = await get("api/events", { ...this._filter, limit: FIRST_ITEMS }, { signal: this._context.signal, exact: true });
+      if (stream === this._stream) this._page = page;
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (error.status === undefined) throw error;
+      if (stream === this._stream) fill(this._problem, failed(error, () => this._load()));
+    }
+    if (stream !== this._stream) return;
+    this._isLoading = false;
+    this._render();
+  }
+
+  _schedule() {
+    this._rendering ??= setTimeout(() => {
+      this._rendering = null;
+      this._render();
+    }, RENDER_MILLISECONDS);
+  }
+
+  _render() {
+    if (this._context.signal.aborted) return;
+    if (!this._isPaused && !this._isLoading && !document.hidden) {
+      if (this._page) this._showPage(this._page);
+      this._page = null;
+      if (this._skipped) this._table.interrupt(`${counted(this._skipped, "item")} not shown: they arrived faster than they can be shown.`);
+      this._skipped = 0;
+      this._add(this._pending.reverse());
+      this._pending = [];
+      this._showBelow();
+    }
+    this._showState();
+  }
+
+  _showPage(page) {
+    const streamed = new Set(this._pending.map(keyOf));
+    const unseen = page.items.filter((item) => !this._known.has(keyOf(item)) && !streamed.has(keyOf(item)));
+    if (this._newest === null) this._next = page.next;
+    else if (unseen.length === page.items.length && page.next !== null) this._table.interrupt(gap(this._newest, unseen));
+    this._add(unseen);
+    fill(this._problem, page.isComplete === false && page.message ? note(page.message) : null);
+  }
+
+  _add(items) {
+    if (!items.length) return;
+    for (const item of items) this._known.add(keyOf(item));
+    if (this._known.size > KNOWN_ITEMS) this._known = new Set([...this._known].slice(-KNOWN_ITEMS / 2));
+    this._newest = items[0].receivedAt;
+    this._table.prepend(items);
+  }
+
+  _showBelow() {
+    if (!this._table.size) {
+      const { project: _, ...filter } = this._filter;
+      fill(this._below, Object.values(filter).some(Boolean) ? this._nothing() : empty("No items yet.", "Items appear here as they arrive. `sequence up` prints a command that sends one."));
+    } else if (this._table.size >= SHOWN_ITEMS) {
+      fill(this._below, element("p", { class: "muted" }, `The newest ${count(SHOWN_ITEMS)} items are shown. Use the filters to find older ones.`));
+    } else {
+      fill(this._below, this._next ? element("button", { type: "button", on: { click: () => this._older() } }, "Load older items") : null);
+    }
+  }
+
+  _nothing() {
+    const clear = element("button", { type: "button", on: { click: () => this.bar.clear() } }, "Clear the filters");
+    return empty("No item matches.", "New items that match appear here as they arrive.", clear);
+  }
+
+  async _older() {
+    const stream = this._stream;
+    this._paused.byOlder = true;
+    this._showState();
+    fill(this._below, loading());
+    const limit = Math.min(FIRST_ITEMS, SHOWN_ITEMS - this._table.size);
+    try {
+      const page = await get("api/events", { ...this._filter, limit, before: this._next }, { signal: this._context.signal, exact: true });
+      if (stream !== this._stream) return;
+      this._table.append(page.items);
+      this._next = page.next;
+      this._showBelow();
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (error.status === undefined) throw error;
+      fill(this._below, failed(error, () => this._older()));
+    }
+  }
+
+  _open(item, row) {
+    this._paused.bySelection = true;
+    this._opened = row;
+    this._table.mark(row);
+    this._panel.open(item);
+    this._showState();
+  }
+
+  _closed() {
+    this._table.mark(null);
+    if (this._opened?.isConnected) this._opened.focus({ preventScroll: true });
+    else this._select(false);
+    this._opened = null;
+  }
+
+  _select(isSelected) {
+    this._paused.bySelection = isSelected;
+    this._showState();
+    if (!isSelected) this._schedule();
+  }
+
+  _watchPage() {
+    const { signal } = this._context;
+    const { body } = this._table;
+    body.addEventListener("focusin", () => this._select(true));
+    body.addEventListener("focusout", ({ relatedTarget }) => {
+      if (!body.contains(relatedTarget) && !this._panel.isOpen) this._select(false);
+    });
+    // A row stays where it is between press and release, so that a click opens the row that was pressed.
+    body.addEventListener("pointerdown", () => (this._paused.byPointer = true));
+    for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => this._release(), { signal });
+    document.addEventListener("visibilitychange", () => this._turned(), { signal });
+    addEventListener("online", () => this._stream.retry(), { signal });
+    // A page that the browser keeps for the way back holds no stream.
+    addEventListener("pagehide", () => this._stream.stop(), { signal });
+    addEventListener("pageshow", () => this._turned(), { signal });
+    const counting = setInterval(() => this._streamState === "waiting" && this._showState(), 1000);
+    signal.addEventListener("abort", () => {
+      clearInterval(counting);
+      clearTimeout(this._leaving);
+      clearTimeout(this._rendering);
+      this._stream.stop();
+      this._panel.close();
+    });
+  }
+
+  _release() {
+    if (!this._paused.byPointer) return;
+    this._paused.byPointer = false;
+    this._schedule();
+  }
+
+  /** A page in the background leaves the stream; when it is shown again it loads what it missed. */
+  _turned() {
+    clearTimeout(this._leaving);
+    if (document.hidden) {
+      this._leaving = setTimeout(() => this._stream.stop(), HIDDEN_MILLISECONDS);
+    } else {
+      if (this._streamState === "stopped") this._stream.start();
+      this._schedule();
+    }
+  }
+
+  _showState() {
+    const [kind, text, why = ""] = this._describe();
+    this.bar.showState({ kind, text, why, isPaused: this._isPaused });
+  }
+
+  _describe() {
+    if (this._streamState === "failed") return ["broken", "Not connected"];
+    if (this._streamState === "waiting") {
+      const seconds = Math.max(0, Math.ceil((this._retryAt - Date.now()) / 1000));
+      return ["broken", `${this._detail.error?.status ? this._detail.error.message : "Connection lost."} Trying again in ${seconds} s`];
+    }
+    if (this._isPaused) {
+      const { byUser, bySelection, byOlder } = this._paused;
+      const why = byUser ? "" : byOlder ? "Older items are shown" : bySelection ? "A row is selected" : "";
+      return ["paused", `Paused, ${count(this._pending.length + this._skipped)} new`, why];
+    }
+    return this._streamState === "open" ? ["open", "Live"] : ["connecting", "Connecting…"];
+  }
+}
+
+function gap(newest, unseen) {
+  const oldest = unseen.at(-1);
+  return ["Items between ", time(newest), " and ", oldest ? time(oldest.receivedAt) : "now", " are not shown here."];
+}
