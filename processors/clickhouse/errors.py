@@ -8,7 +8,8 @@ ClickHouseError          a statement failed; `fault` says what its code means
 │   └── LeaseEndedError   another worker may own the partitions: nothing was written
 ├── RejectedRowsError    a value cannot be parsed or converted
 └── MigrationError       the tables differ from the migration files: a person must act
-    └── OutdatedTablesError  they were created by an older version
+    ├── OutdatedTablesError  they were created by an older version
+    └── FunctionError     the tables are right, but a SQL function is another one or cannot be created
 """
 
 from __future__ import annotations
@@ -76,3 +77,7 @@ class MigrationError(ClickHouseError):
 
 class OutdatedTablesError(MigrationError):
     """The tables were created by an older version, whose files have been replaced."""
+
+
+class FunctionError(MigrationError):
+    """A SQL function of the migration files is another one on the server, or cannot be created."""

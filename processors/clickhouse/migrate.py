@@ -2,7 +2,7 @@
 
 Each file is applied once and recorded with its SHA-256. If a file has changed since, the tables are those of an older
 version: `deploy.operate.rebuild` replaces them. Every statement is idempotent, so an interrupted migration can be run
-again.
+again. SQL functions are no part of the database: `processors.clickhouse.functions` compares them each time.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import orjson
 from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_fixed
 
 import schemas.clickhouse
+from processors.clickhouse import functions
 from processors.clickhouse.client import ClickHouse, server_url
 from processors.clickhouse.errors import (
     CertificateError,
@@ -80,7 +81,8 @@ def migrate(settings: ClickHouseSettings, migrations: list[Migration] | None = N
     """Create the database if it is missing, apply the files that are not applied yet, and return their names.
 
     Raises `OutdatedTablesError` if an applied file has changed, `MigrationError` if one is missing, `UnavailableError`
-    if ClickHouse does not answer within 30 s.
+    if ClickHouse does not answer within 30 s. Raises `FunctionError` after all files are applied, if a SQL function of
+    them cannot be created.
     """
     wanted = read_migrations() if migrations is None else migrations
     _create_database(settings)
@@ -93,6 +95,7 @@ def migrate(settings: ClickHouseSettings, migrations: list[Migration] | None = N
         )
         for migration in missing:
             _apply(clickhouse, migration)
+        functions.ensure(clickhouse, (statement for migration in wanted for statement in migration.statements))
         return [migration.name for migration in missing]
     finally:
         clickhouse.close()
@@ -136,6 +139,8 @@ def _check(wanted: list[Migration], applied: dict[str, str]) -> None:
 
 def _apply(clickhouse: ClickHouse, migration: Migration) -> None:
     for statement in migration.statements:
+        if functions.name_of(statement) is not None:
+            continue
         try:
             clickhouse.execute(statement)
         except UnavailableError:

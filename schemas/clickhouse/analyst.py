@@ -8,9 +8,20 @@ from types import MappingProxyType
 LIMITS: Mapping[str, int] = MappingProxyType({"max_execution_time": 300, "max_memory_usage": 4_000_000_000})
 """Seconds and bytes that a query of an analyst may use. A query may set less, but neither more nor 0, no limit."""
 
-READING: Mapping[str, int] = MappingProxyType({"json_type_escape_dots_in_keys": 1})
-"""Settings by which a query returns JSON as it was sent: the sink writes with this one, so the path of `utm.source` is
-`utm%2Esource`, and a reader without it would get that as the name. A query may set others."""
+READING: Mapping[str, int] = MappingProxyType(
+    {
+        # The sink writes with this one, so the path of `utm.source` is `utm%2Esource`. A reader without it would get
+        # that as the name.
+        "json_type_escape_dots_in_keys": 1,
+        # GROUP BY, DISTINCT and PARTITION BY take a property. ORDER BY would sort by type first, so it stays refused.
+        "allow_suspicious_types_in_group_by": 1,
+        # A function or a comparison that cannot take the type of a value returns NULL for its row. By default one text
+        # among numbers ends `properties.price > 10` for everybody.
+        "dynamic_throw_on_type_mismatch": 0,
+        "variant_throw_on_type_mismatch": 0,
+    }
+)
+"""Settings with which an analyst reads properties of any type, and as they were sent. A query may set others."""
 
 _TABLES = ("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays")
 

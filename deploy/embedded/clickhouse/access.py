@@ -108,10 +108,11 @@ def check_read(normalized: str, parameters: Mapping[str, str], user: str) -> Non
             f"{user}: Cannot execute query in readonly mode: use SELECT, SHOW, DESCRIBE, EXPLAIN, EXISTS, or SET for a "
             "setting.",
         )
-    for before, token in pairwise([None, *tokens]):
-        if token is not None and _name(token.text) in _FORBIDDEN_FUNCTIONS and not _is_part_of_name(before):
+    for before, token, after in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False):
+        is_function = _name(token.text) in _FORBIDDEN_FUNCTIONS and not _is_part_of_name(before)
+        if is_function and not _is_format(before, after):
             raise _forbidden(user, token.text)
-        if before and token and (before.word, token.word) in _FORBIDDEN_CLAUSES:
+        if before and (before.word, token.word) in _FORBIDDEN_CLAUSES:
             clause = f"{before.text} {token.text}".upper()
             raise QueryError(497, f"{user}: Not enough privileges: {clause} is not allowed.")
     for parameter in _identifiers(tokens):
@@ -132,6 +133,11 @@ def _is_no_setting(name: str) -> bool:
 def _is_part_of_name(before: Token | None) -> bool:
     """Return whether a name after *before* is the rest of a longer one: the path `properties.file`."""
     return before is not None and before.text in {".", "^"}
+
+
+def _is_format(before: Token | None, after: Token | None) -> bool:
+    """Return whether a name between the two is that of the output format: `FORMAT ArrowStream`."""
+    return before is not None and before.word == "format" and (after is None or after.word == "settings")
 
 
 def _name(text: str) -> str:

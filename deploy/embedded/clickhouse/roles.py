@@ -38,7 +38,7 @@ _ALLOWED_SETTINGS = frozenset(
     | {"enable_analyzer", "allow_experimental_analyzer", "enable_json_type", "allow_experimental_json_type"}
     | {"enable_dynamic_type", "allow_experimental_dynamic_type", "enable_variant_type", "enable_time_time64_type"}
     | {"allow_experimental_variant_type", "allow_suspicious_low_cardinality_types"}
-    | {"allow_suspicious_types_in_group_by", "allow_suspicious_types_in_order_by"}
+    | {"allow_suspicious_types_in_order_by"}
     # Text of the result, beside every `output_format_`.
     | {"date_time_input_format", "date_time_output_format", "bool_true_representation", "bool_false_representation"}
     | {"format_csv_delimiter", "format_csv_null_representation", "format_tsv_null_representation"}

@@ -57,6 +57,7 @@ def test_request_of_a_program_is_accepted(host: str) -> None:
         *("SELECT 1 INTO OUTFILE 'x'", "EXPLAIN INSERT INTO t FROM INFILE 'x'", "SELECT 1 PARALLEL WITH DROP TABLE t"),
         *("DROP TABLE t", "KILL QUERY WHERE 1", "", "(DROP TABLE t)", "SET ROLE writer", "SET param_f = 'file'"),
         *("SET max_threads = 1, profile = 'default'", "SET TRANSACTION SNAPSHOT 1", "SET"),
+        *("SELECT * FROM arrowstream('x') AS format", "SELECT format ArrowStream('x')"),
     ],
 )
 def test_statement_beyond_the_tables_is_rejected(normalized: str) -> None:
@@ -72,6 +73,7 @@ def test_statement_beyond_the_tables_is_rejected(normalized: str) -> None:
         *("SELECT 'file(', t.file, properties.file FROM t", "WITH 1 AS x SELECT x / 2", "SHOW TABLES", "(SELECT 1)"),
         *("SELECT format('{}', a), url FROM {t:Identifier}", "SET max_threads = 1, join_use_nulls = 1"),
         *("EXPLAIN SELECT 1 SETTINGS max_threads = 1", "SELECT profile = 'x' FROM t"),
+        *("SELECT 1 FORMAT ArrowStream", "SELECT 1 FORMAT ArrowStream SETTINGS max_threads = 1"),
     ],
 )
 def test_statement_that_reads_tables_is_accepted(normalized: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from deploy.embedded.clickhouse.roles import configuration, is_allowed
+from schemas.clickhouse.analyst import READING
 
 TEXT = configuration("sequence", ["max_threads", "format_schema", "new"], ["one", "processes", "new_log"])["users.xml"]
 
@@ -23,9 +24,11 @@ def test_analyst_may_read_the_tables_of_the_database_only() -> None:
     assert granted == [f"sequence.{table}" for table in tables]
 
 
-def test_every_user_reads_names_with_dots_as_they_were_sent() -> None:
-    assert "<profiles><default><json_type_escape_dots_in_keys>1</json_type_escape_dots_in_keys>\n</default>" in TEXT
-    assert is_allowed("json_type_escape_dots_in_keys")
+def test_every_user_reads_properties_of_any_type_and_may_change_how() -> None:
+    [default] = re.findall(r"<profiles><default>(.*?)</default>", TEXT, re.DOTALL)
+    assert dict(re.findall(r"<(\w+)>(\w+)</", default)) == {name: str(value) for name, value in READING.items()}
+    assert "json_type_escape_dots_in_keys" in READING
+    assert all(map(is_allowed, READING))
 
 
 def test_settings_of_the_output_are_allowed_except_for_the_name_of_a_file() -> None:

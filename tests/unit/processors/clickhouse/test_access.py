@@ -15,12 +15,13 @@ def test_analyst_is_granted_the_tables_only() -> None:
     assert grants == [f"GRANT SELECT ON shop.{table} TO analyst" for table in tables]
 
 
-def test_limits_of_the_analyst_are_pinned_and_names_with_dots_are_read_as_sent() -> None:
+def test_limits_of_the_analyst_are_pinned_and_properties_of_any_type_are_read() -> None:
     [update] = [statement for statement in STATEMENTS if statement.startswith("ALTER USER")]
 
     assert update.endswith(
         " SETTINGS readonly = 2 CONST, max_execution_time = 300 MIN 1 MAX 300, "
-        "max_memory_usage = 4000000000 MIN 1 MAX 4000000000, json_type_escape_dots_in_keys = 1"
+        "max_memory_usage = 4000000000 MIN 1 MAX 4000000000, json_type_escape_dots_in_keys = 1, "
+        "allow_suspicious_types_in_group_by = 1, dynamic_throw_on_type_mismatch = 0, variant_throw_on_type_mismatch = 0"
     )
 
 
