@@ -14,6 +14,7 @@ from __future__ import annotations
 import click
 
 from deploy.commands.audit import audit_command
+from deploy.commands.console import console
 from deploy.commands.doctor import doctor_command
 from deploy.commands.positions import positions
 from deploy.commands.projects import project, token
@@ -28,7 +29,7 @@ from deploy.known_settings import warn_of_unknown_variables
 from deploy.logging import silence_clients
 from deploy.open_files import open_standard_streams, raise_limit
 
-_SERVICES = (up, gateway, worker)
+_SERVICES = (up, gateway, worker, console)
 _COMMANDS = (
     *(*_SERVICES, status_command, doctor_command, trace_command, sql_command),
     *(topics, tables, positions, audit_command, rejected, project, token),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from deploy.console.settings import ConsoleSettings
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.logging import LogSettings
 from deploy.operate.probe_settings import ProbeSettings
@@ -31,6 +32,7 @@ class AllSettings:
     embedded_clickhouse: EmbeddedClickHouseSettings = field(default_factory=EmbeddedClickHouseSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
     topics: TopicSettings = field(default_factory=TopicSettings)
     analyst: AnalystSettings = field(default_factory=AnalystSettings)
     logs: LogSettings = field(default_factory=LogSettings)

@@ -19,10 +19,12 @@ from deploy.settings import LocalSettings
 from gateway.errors import ProjectExistsError, TokenExistsError
 from gateway.projects.admin import create_project, create_token
 from gateway.settings import GatewaySettings
+from schemas.projects import Scope
 from schemas.settings import ClickHouseSettings, KafkaSettings
 
 PROJECT = "dev"
 TOKEN_FILE = "dev-token"  # noqa: S105  # the name of a file
+OPERATE_TOKEN_FILE = "operate-token"  # noqa: S105  # as above
 
 _EXAMPLE = (
     '{"batch":[{"type":"identify","userId":"ada","traits":{"plan":"pro"}},'
@@ -44,11 +46,20 @@ async def development_token(kafka: KafkaSettings, file: Path) -> str:
     """
     with contextlib.suppress(ProjectExistsError):
         await create_project(kafka, PROJECT, "Development")
+    return await _kept_token(kafka, file, PROJECT, "write")
+
+
+async def operate_token(kafka: KafkaSettings, file: Path) -> str:
+    """Return the token that opens the console for all projects, which is stored in *file*; create it when missing."""
+    return await _kept_token(kafka, file, "", "operate")
+
+
+async def _kept_token(kafka: KafkaSettings, file: Path, project_id: str, scope: Scope) -> str:
     if stored := secret_files.read(file):
         with contextlib.suppress(TokenExistsError):
-            await create_token(kafka, PROJECT, token=stored)
+            await create_token(kafka, project_id, token=stored, scope=scope)
         return stored
-    token = await create_token(kafka, PROJECT)
+    token = await create_token(kafka, project_id, scope=scope)
     secret_files.write(file, token)
     return token
 
@@ -108,3 +119,8 @@ def quickstart(commands: Commands, gateway: GatewaySettings) -> str:
         f"Send events:\n\n  {' '.join(post)}\n\n"
         f"Query them:\n\n  {commands.sql} {shlex.quote(_QUERY)}\n"
     )
+
+
+def console_lines(url: str, token_file: Path) -> str:
+    """Return the text about the console: its address, and the command that shows the token which opens it."""
+    return f"Console: {url}/\n\nShow the token that opens it:\n\n  cat {_path(token_file)}\n"

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.console.settings import ConsoleSettings
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.embedded.kafka import Broker, jars_directory
 from deploy.embedded.kafka_causes import kafka_cause
@@ -39,6 +40,7 @@ class StackSettings:
     embedded_clickhouse: EmbeddedClickHouseSettings = field(default_factory=EmbeddedClickHouseSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
 
 
 _SECRET_VARIABLES = frozenset(
@@ -80,6 +82,7 @@ class Services:
         )
 
         self._metrics_ports = self._choose_metrics_ports()
+        self.console_url = f"http://{HOST}:{settings.console.port or free_ports(1)[0]}"
 
     def _choose_metrics_ports(self) -> dict[str, int]:
         """Return the port of each worker, by name: consecutive ones, or free ones if the setting is 0."""
@@ -113,6 +116,7 @@ class Services:
             Port(settings.embedded_clickhouse.port, "clickhouse", "SEQUENCE_LOCAL_CLICKHOUSE_PORT"),
             *gateways,
             *(Port(port, name, "SEQUENCE_LOCAL_METRICS_PORT") for name, port in self._metrics_ports.items()),
+            Port(int(self.console_url.rpartition(":")[2]), "console", "SEQUENCE_CONSOLE_PORT"),
         ]
 
     def kafka(self) -> Service:
@@ -146,6 +150,31 @@ class Services:
         """Return the workers of each kind."""
         numbers = range(1, self.settings.local.workers + 1)
         return [self._worker(kind, number) for kind in WORKERS for number in numbers]
+
+    def console(self) -> Service:
+        """Return the console. It finds ClickHouse and the password of `analyst` by the state directory.
+
+        However it ends, it is started again, and the stack runs on.
+        """
+        environ = {name: value for name, value in self._environ.items() if not name.startswith("SEQUENCE_CLICKHOUSE_")}
+        own = {
+            "SEQUENCE_CLICKHOUSE_DATABASE": self.clickhouse_settings.database,
+            "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(self.settings.embedded_clickhouse.port),
+            "SEQUENCE_CONSOLE_HOST": HOST,
+            "SEQUENCE_CONSOLE_PORT": self.console_url.rpartition(":")[2],
+            "SEQUENCE_CONSOLE_TEST_SERVICE": "true",
+        }
+        return Service(
+            "console",
+            lambda: [*_PYTHON, "-m", "deploy.cli", "console"],
+            {**environ, **own},
+            HttpProbe(f"{self.console_url}/health/live"),
+            f"{self.console_url}/",
+            needs=("kafka",),
+            ready_timeout_seconds=30.0,
+            is_waiting=lambda _: True,
+            waiting_seconds=0.0,
+        )
 
     def worker_directory(self, name: str) -> Path:
         """Return the directory of worker *name*'s local state."""

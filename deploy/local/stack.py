@@ -20,8 +20,17 @@ import click
 
 from deploy import topics
 from deploy.embedded import kafka, kafka_jars
+from deploy.errors import ServiceError
 from deploy.local import lost_tables, parent_death, passwords, ports, preflight, state_lock
-from deploy.local.quickstart import TOKEN_FILE, development_token, local_commands, quickstart
+from deploy.local.quickstart import (
+    OPERATE_TOKEN_FILE,
+    TOKEN_FILE,
+    console_lines,
+    development_token,
+    local_commands,
+    operate_token,
+    quickstart,
+)
 from deploy.local.services import Services, StackSettings, without_secrets
 from deploy.local.supervisor import RuntimeDirs, Supervisor
 from deploy.open_files import raise_limit
@@ -30,7 +39,7 @@ from processors.clickhouse import migrate
 from processors.clickhouse.errors import OutdatedTablesError, UnavailableError
 from schemas.settings import ClickHouseSettings, load
 
-STOP_ORDER = (("gateway",), ("dedupe", "persons", "sink"), ("clickhouse",), ("kafka",))
+STOP_ORDER = (("console", "gateway"), ("dedupe", "persons", "sink"), ("clickhouse",), ("kafka",))
 _REBUILD_POLL_SECONDS = 1.0
 
 
@@ -108,17 +117,28 @@ async def _start(services: Services, supervisor: Supervisor, environ: Mapping[st
         _say("ClickHouse has no tables. The sink loads all events that Kafka still has.")
     token_file = services.state / TOKEN_FILE
     await development_token(services.kafka_settings, token_file)
+    await operate_token(services.kafka_settings, services.state / OPERATE_TOKEN_FILE)
     sinks = [worker for worker in services.workers() if worker.name.startswith("sink-")]
     others = [worker for worker in services.workers() if not worker.name.startswith("sink-")]
     await supervisor.start(*services.gateways(), *others, *(sinks if outdated is None else ()))
+    await _start_console(services, supervisor)
     _say(f"Ready after {monotonic() - began:.1f} s. Press Ctrl-C to stop.")
     _say("Metrics of gateways and workers: /metrics at the addresses above.\n")
     _say(quickstart(local_commands(token_file, environ), services.settings.gateway))
+    _say(console_lines(services.console_url, services.state / OPERATE_TOKEN_FILE))
     if outdated is not None:
         _say(f"{outdated} Until then the sink does not run, and events wait in Kafka.")
         await _wait_for_rebuilt_tables(services.clickhouse_settings)
         await supervisor.start(*sinks)
         _say("The tables are those of this version. The sink runs.")
+
+
+async def _start_console(services: Services, supervisor: Supervisor) -> None:
+    """Start the console. The stack runs without it while it cannot start."""
+    try:
+        await supervisor.start(services.console())
+    except ServiceError as error:
+        _say(f"The console does not run. {error}")
 
 
 def _migrate(settings: ClickHouseSettings) -> str | None:

@@ -51,6 +51,8 @@ class Service:
     """Finds in the lines of its output why it ended."""
     is_waiting: Callable[[Failure], bool] = lambda _: False
     """Returns whether a person can act on a failure while the rest of the stack runs."""
+    waiting_seconds: float = WAITING_SECONDS
+    """Least time before the next start of a service that waits for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class SupervisedService:
             delay_seconds = backoff.delay_seconds
             if self.service.is_waiting(failure):
                 self.waiting.set()
-                delay_seconds = WAITING_SECONDS
+                delay_seconds = max(delay_seconds, self.service.waiting_seconds)
             elif not was_ready and (failure.is_final or backoff.exceeds_start_limit):
                 times = f" {backoff.failures} times" if backoff.failures > 1 else ""
                 raise ServiceError(f"{name} failed to start{times} ({failure.ending}). {self._why(failure)}")

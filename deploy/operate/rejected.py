@@ -90,11 +90,6 @@ def groups(clickhouse: ClickHouse, selection: Selection, limit: int) -> list[dic
 
 def _group(row: Mapping[str, Any], selection: Selection) -> dict[str, Any]:
     message, value, event, content, message_id = row["example"]
-    conditions = [
-        f"{name} = {_literal(row[name])}" for name in ("stage", "table_name", "field") if row[name] or name == "field"
-    ]
-    where = " AND ".join([*([f"({selection.where})"] if selection.where.strip() else []), *conditions])
-    chosen = Selection(where, row["project_id"], row["code"], selection.since)
     return {
         "projectId": row["project_id"],
         "stage": row["stage"],
@@ -111,6 +106,18 @@ def _group(row: Mapping[str, Any], selection: Selection) -> dict[str, Any]:
             "messageId": message_id or None,
             "content": content,
         },
+        **commands(row, selection),
+    }
+
+
+def commands(row: Mapping[str, Any], selection: Selection) -> dict[str, str]:
+    """Return the commands that show the items of a group of *selection*, and that send them again, by their names."""
+    conditions = [
+        f"{name} = {_literal(row[name])}" for name in ("stage", "table_name", "field") if row[name] or name == "field"
+    ]
+    where = " AND ".join([*([f"({selection.where})"] if selection.where.strip() else []), *conditions])
+    chosen = Selection(where, row["project_id"], row["code"], selection.since)
+    return {
         "show": f"sequence rejected show {chosen.arguments}",
         "replay": f"sequence rejected replay {chosen.arguments} --set . --dry-run",
     }

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from deploy import sql
 from deploy.errors import OperateError, SqlError
 from deploy.operate.server_faults import clickhouse_fault
-from deploy.settings import LocalSettings
+from deploy.settings import LocalSettings, load_kafka
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import UnavailableError
 from schemas.denials import denial
@@ -81,6 +81,19 @@ def find(environ: Mapping[str, str]) -> Servers:
         ClickHouseSettings(target.url.rstrip("/"), target.user, target.password, database=load_database(others)),
         is_local=True,
     )
+
+
+def find_reading(environ: Mapping[str, str]) -> Servers:
+    """Return the servers of `find`, with the login `analyst`, who can only read; raises as `find` does."""
+    is_local = not environ.get(_URL)
+    target = sql.choose_target(environ, write=False)
+    clickhouse = replace(
+        load(ClickHouseSettings, {name: value for name, value in environ.items() if not is_local or name != _URL}),
+        url=target.url.rstrip("/"),
+        username=target.user,
+        password=target.password,
+    )
+    return Servers(load_kafka(environ), clickhouse, is_local=is_local)
 
 
 def load_database(environ: Mapping[str, str]) -> str:

@@ -16,8 +16,8 @@ from deploy.settings import LocalSettings, state_directory
 from gateway.settings import GatewaySettings
 from schemas.settings import load
 
-_ALWAYS = ("kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1")
-_ORDER = ("kafka", "clickhouse", "gateway", "dedupe", "persons", "sink")
+_ALWAYS = ("kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1", "console")
+_ORDER = ("kafka", "clickhouse", "gateway", "dedupe", "persons", "sink", "console")
 _TAIL_BYTES = 128 * 1024
 
 

@@ -42,6 +42,7 @@ class BenchCluster:
             "SEQUENCE_PARTITIONS": str(PARTITIONS),
             # All candidates exist at the same time.
             "SEQUENCE_LOCAL_METRICS_PORT": "0",
+            "SEQUENCE_CONSOLE_PORT": "0",
             "SEQUENCE_LOCAL_CLICKHOUSE_PASSWORD": secrets.token_hex(16),
             "SEQUENCE_LOCAL_ANALYST_PASSWORD": secrets.token_hex(16),
             # The load generator uses plain HTTP.

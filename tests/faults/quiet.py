@@ -61,6 +61,7 @@ class QuietStack:
             "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(port + 1),
             "SEQUENCE_GATEWAY_PORT": str(port + 2),
             "SEQUENCE_LOCAL_METRICS_PORT": str(free_ports(3 * each)),
+            "SEQUENCE_CONSOLE_PORT": "0",
             "SEQUENCE_LOCAL_GATEWAYS": str(each),
             "SEQUENCE_LOCAL_WORKERS": str(each),
             **(environ or {}),

@@ -57,6 +57,7 @@ class Stack:
             "SEQUENCE_LOCAL_KAFKA_PORT": str(kafka_port),
             "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(clickhouse_port),
             "SEQUENCE_LOCAL_METRICS_PORT": str(free_ports(3 * each)),
+            "SEQUENCE_CONSOLE_PORT": "0",
             "SEQUENCE_LOCAL_GATEWAYS": str(each),
             "SEQUENCE_LOCAL_WORKERS": str(each),
             "SEQUENCE_WORKER_SESSION_SECONDS": "6",

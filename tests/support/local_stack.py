@@ -25,6 +25,7 @@ class Stack:
         self.state = directory / "state"
         self.output = directory / "output"
         self.gateway = free_port()
+        self.console = free_port()
         self.environ = {
             **os.environ,
             "SEQUENCE_STATE_DIR": str(self.state),
@@ -32,6 +33,7 @@ class Stack:
             "SEQUENCE_LOCAL_KAFKA_PORT": str(free_port()),
             "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(free_port()),
             "SEQUENCE_LOCAL_METRICS_PORT": str(free_ports(3)),
+            "SEQUENCE_CONSOLE_PORT": str(self.console),
         }
         self.process: subprocess.Popen[bytes] | None = None
 

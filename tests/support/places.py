@@ -101,6 +101,7 @@ class Stack:
             "SEQUENCE_LOCAL_KAFKA_PORT": str(self.kafka),
             "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(self.clickhouse),
             "SEQUENCE_LOCAL_METRICS_PORT": str(self.metrics),
+            "SEQUENCE_CONSOLE_PORT": "0",
             **changes,
         }
 

@@ -167,7 +167,7 @@ def test_processes_of_a_stack_have_pid_start_and_last_warning(tmp_path: Path) ->
     )
     found = {each.name: each for each in status_local.processes(tmp_path)}
 
-    assert list(found) == ["kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1", "sink-2"]
+    assert list(found) == ["kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1", "sink-2", "console"]
     assert found["sink-1"].pid == os.getpid()
     assert found["sink-1"].started_at is not None
     assert (found["sink-1"].last_warning, found["sink-1"].last_warning_at) == (

@@ -1,0 +1,239 @@
+"""The handlers of `/api/`: who asks, what is asked, and the answer as JSON."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from deploy.console import event_search, parameters, persons, rejections
+from deploy.console.access import Access, Viewer
+from deploy.console.errors import BusyError, ParameterError
+from deploy.console.event_search import Page
+from deploy.console.items import Item
+from deploy.console.live import Live
+from deploy.console.live_stream import LiveSender
+from deploy.console.rates import RateCache
+from deploy.console.rejections import Group
+from deploy.console.sampler import Sampler
+from deploy.console.search_sql import Match, Window
+from deploy.console.session import COOKIE, SECONDS
+from deploy.console.tables import LimitedClickHouse, LimitError, Tables
+from deploy.console.traces import Traces
+from deploy.operate import trace_result
+from gateway.http.responses import json_response
+from schemas.projects import digest
+from schemas.times import END, SECOND
+
+_MATCH = ("project", "userId", "event", "verdict", "search")
+_DEFAULT_LIMIT, _MOST = 100, 500
+_ID_CHARACTERS = 512
+
+_encode = msgspec.json.Encoder().encode
+_T = TypeVar("_T")
+
+
+class _Login(msgspec.Struct, forbid_unknown_fields=True):
+    token: str
+
+
+class _PageReply(msgspec.Struct, rename="camel"):
+    items: list[Item]
+    next: str | None
+    is_complete: bool
+    message: str | None = None
+
+
+class _Groups(msgspec.Struct):
+    groups: list[Group]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the handlers ask."""
+
+    access: Access
+    tables: Tables
+    live: Live
+    sender: LiveSender
+    sampler: Sampler
+    rates: RateCache
+    traces: Traces
+
+
+class Api:
+    """The handlers."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of the API."""
+        return [
+            web.post("/api/session", self.log_in),
+            web.delete("/api/session", self.log_out),
+            web.get("/api/session", self.session, allow_head=False),
+            web.get("/api/events", self.events, allow_head=False),
+            web.get("/api/live", self.live, allow_head=False),
+            web.get("/api/rates", self.rates, allow_head=False),
+            web.get("/api/rejected", self.rejected, allow_head=False),
+            web.get("/api/persons/{userId}", self.person, allow_head=False),
+            web.get("/api/trace", self.trace, allow_head=False),
+            web.get("/api/trace/{messageId}", self.trace, allow_head=False),
+            web.get("/api/status", self.status, allow_head=False),
+        ]
+
+    async def log_in(self, request: web.Request) -> web.Response:
+        """Exchange a token for the cookie of a session."""
+        parameters.read(request.query, ())
+        if request.content_type != "application/json":
+            raise ParameterError('Send the token as JSON: {"token": …}, with `Content-Type: application/json`.')
+        try:
+            login = msgspec.json.decode(await request.read(), type=_Login)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ParameterError(f'The body must be {{"token": …}}: {error}.') from error
+        access = self._parts.access
+        viewer = access.of_digest(digest(login.token.strip()))
+        response = self._session(viewer)
+        response.set_cookie(
+            COOKIE,
+            access.sessions.sign(viewer.token_digest, time.time()),
+            max_age=SECONDS,
+            path="/",
+            httponly=True,
+            samesite="Strict",
+            secure=_is_https(request),
+        )
+        return response
+
+    async def log_out(self, request: web.Request) -> web.Response:
+        """Remove the cookie."""
+        parameters.read(request.query, ())
+        response = json_response(b"{}")
+        response.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict", secure=_is_https(request))
+        return response
+
+    async def session(self, request: web.Request) -> web.Response:
+        """Answer who asks."""
+        parameters.read(request.query, ())
+        return self._session(self._parts.access.viewer(request))
+
+    def _session(self, viewer: Viewer) -> web.Response:
+        projects = [{"id": each.id, "name": each.name} for each in self._parts.access.projects(viewer)]
+        content = {
+            "scope": viewer.scope,
+            "projectId": viewer.project_id,
+            "projects": projects,
+            "version": version("sequence-events"),
+        }
+        return json_response(_encode(content))
+
+    async def events(self, request: web.Request) -> web.Response:
+        """Answer with the newest items."""
+        found, match, _ = self._asked(request, (*_MATCH, "since", "until", "limit", "before"))
+        limit = parameters.read_limit(found, _DEFAULT_LIMIT, _MOST)
+        window = _window(found)
+        page: Page = await self._query(lambda clickhouse: event_search.search(clickhouse, match, window, limit))
+        return json_response(_encode(_PageReply(list(page.items), page.next, page.is_complete, page.message)))
+
+    async def live(self, request: web.Request) -> web.StreamResponse:
+        """Send items as they arrive, until the page is closed."""
+        _, match, viewer = self._asked(request, _MATCH)
+        return await self._parts.sender.send(request, self._parts.live.open(viewer, match))
+
+    async def rates(self, request: web.Request) -> web.Response:
+        """Answer with items a second."""
+        found, match, _ = self._asked(request, ("project", "since"))
+        now = time.time_ns() // 1000
+        since = parameters.read_time(found, "since", now)
+        seconds = 3600 if since is None else (now - since) // SECOND
+        return json_response(_encode(await self._parts.rates.rates(match.project_id, seconds)))
+
+    async def rejected(self, request: web.Request) -> web.Response:
+        """Answer with groups of rejected items."""
+        found, match, _ = self._asked(request, ("project", "since"))
+        now = time.time_ns() // 1000
+        since = parameters.read_time(found, "since", now)
+        at = datetime.fromtimestamp((now - 24 * 3600 * SECOND if since is None else since) / SECOND, UTC)
+        groups = await self._query(lambda clickhouse: rejections.groups(clickhouse, match.project_id, at))
+        return json_response(_encode(_Groups(list(groups))))
+
+    async def person(self, request: web.Request) -> web.Response:
+        """Answer with a person."""
+        _, match, viewer = self._asked(request, ("project",))
+        user_id = _identifier(request.match_info["userId"], "userId")
+        known = [each.id for each in self._parts.access.projects(viewer)]
+        projects = known if match.project_id is None else [match.project_id]
+        window = Window(0, _now() + SECOND)
+        person = await self._query(lambda clickhouse: persons.find(clickhouse, projects, user_id, window))
+        return json_response(_encode(person))
+
+    async def trace(self, request: web.Request) -> web.Response:
+        """Answer with what became of a messageId."""
+        in_path = request.match_info.get("messageId")
+        names = ("project",) if in_path is not None else ("project", "messageId")
+        found, match, _ = self._asked(request, names)
+        message_id = _identifier(in_path or found.get("messageId", ""), "messageId")
+        trace = await self._parts.traces.find(message_id, match.project_id)
+        return json_response(_encode(trace_result.describe(trace)))
+
+    async def status(self, request: web.Request) -> web.Response:
+        """Answer with the state of the parts."""
+        parameters.read(request.query, ())
+        self._parts.access.viewer(request).require_operator("The state of the parts concerns all projects.")
+        return json_response(_encode(self._parts.sampler.status()))
+
+    def _asked(self, request: web.Request, names: tuple[str, ...]) -> tuple[dict[str, str], Match, Viewer]:
+        """Return the parameters, what they match in the projects of the viewer, and the viewer."""
+        viewer = self._parts.access.viewer(request)
+        found = parameters.read(request.query, names)
+        project_id = self._parts.access.project(viewer, found.get("project", ""))
+        match = Match(
+            project_id, found.get("userId"), found.get("event"), parameters.read_verdict(found), found.get("search")
+        )
+        return found, match, viewer
+
+    async def _query(self, work: Callable[[LimitedClickHouse], _T]) -> _T:
+        try:
+            return await self._parts.tables.run(work)
+        except LimitError as error:
+            what = "memory" if error.is_memory else "time"
+            raise BusyError(
+                "busy",
+                f"The query needs more {what} than one of the console may take. Narrow it with project or since.",
+            ) from error
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+def _window(found: dict[str, str]) -> Window:
+    now = _now()
+    start = parameters.read_time(found, "since", now) or 0
+    until = parameters.read_time(found, "until", now)
+    # Clocks of gateways may be a little ahead.
+    end = min(END, now + 3600 * SECOND if until is None else until)
+    before = event_search.decode_cursor(found["before"]) if "before" in found else None
+    if before is not None:
+        end = min(end, before.time + 1)
+    if start >= end:
+        raise ParameterError("since: must be before until.")
+    return Window(start, end, before)
+
+
+def _identifier(text: str, name: str) -> str:
+    if not text or len(text) > _ID_CHARACTERS or not text.isprintable():
+        raise ParameterError(f"{name}: must be 1 to {_ID_CHARACTERS} printable characters.")
+    return text
+
+
+def _is_https(request: web.Request) -> bool:
+    """Return whether the browser uses TLS. A client can only set more for itself."""
+    return request.scheme == "https" or request.headers.get("X-Forwarded-Proto", "").lower() == "https"

@@ -1,0 +1,104 @@
+"""Assembles the console: which parts an application has, and in which order they start and close."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from aiohttp import web
+
+from deploy.console.access import Access
+from deploy.console.api import Api, Parts
+from deploy.console.errors import BusyError
+from deploy.console.follow import FollowedProjects
+from deploy.console.live import Live
+from deploy.console.live_stream import LiveSender
+from deploy.console.metrics import ConsoleMetrics
+from deploy.console.middleware import Guard
+from deploy.console.origin import host_names
+from deploy.console.rates import RateCache
+from deploy.console.sampler import Sampler
+from deploy.console.session import Sessions
+from deploy.console.settings import ConsoleSettings
+from deploy.console.static_files import StaticFiles
+from deploy.console.tables import Tables
+from deploy.console.traces import Traces
+from deploy.operate.servers import Servers
+from gateway.http.responses import HEADERS, json_response
+
+_BODY_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a console is about: the servers, with the login that only reads, and the local stack if they are its own."""
+
+    servers: Servers
+    state: Path | None
+    environ: Mapping[str, str]
+
+
+def create_app(settings: ConsoleSettings, place: Place) -> web.Application:
+    """Return the console on the servers of *place*."""
+    servers = place.servers
+    metrics = ConsoleMetrics()
+    projects = FollowedProjects(servers.kafka, metrics)
+    access = Access(projects, Sessions(servers.clickhouse.password))
+    tables = Tables(servers.clickhouse, metrics)
+    live = Live(servers.kafka, settings.live_streams, metrics)
+    sampler = Sampler(servers, metrics, place.environ, place.state)
+    traces = Traces(servers, metrics)
+    sender = LiveSender(live, access, metrics)
+    api = Api(Parts(access, tables, live, sender, sampler, RateCache(tables, sampler), traces))
+    guard = Guard(host_names(settings.allowed_hosts), metrics)
+    app = web.Application(middlewares=[guard.middleware], client_max_size=_BODY_BYTES)
+    app.on_response_prepare.append(guard.add_headers)
+    app.add_routes(api.routes())
+    app.add_routes(_health(projects, metrics))
+    app.router.add_get("/{path:.*}", StaticFiles().handle)
+
+    async def start_and_close(_: web.Application) -> AsyncIterator[None]:
+        running = [asyncio.create_task(work(), name=work.__qualname__) for work in (projects.run, sampler.run)]
+        yield
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        tables.close()
+        traces.close()
+
+    async def end_streams(_: web.Application) -> None:
+        live.close_all()
+
+    app.cleanup_ctx.append(start_and_close)
+    app.on_shutdown.append(end_streams)
+    return app
+
+
+def _health(projects: FollowedProjects, metrics: ConsoleMetrics) -> list[web.RouteDef]:
+    document = files("schemas").joinpath("console.openapi.json").read_bytes()
+
+    async def live(_: web.Request) -> web.Response:
+        return json_response(b'{"status":"alive"}')
+
+    async def ready(_: web.Request) -> web.Response:
+        if projects.table is None:
+            raise BusyError("starting", "The console has not read the tokens from Kafka yet.")
+        projects.check()
+        return json_response(b'{"status":"ready"}')
+
+    async def show_metrics(_: web.Request) -> web.Response:
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8", **HEADERS}
+        return web.Response(body=metrics.render(), headers=headers)
+
+    async def openapi(_: web.Request) -> web.Response:
+        return json_response(document)
+
+    return [
+        web.get("/health/live", live),
+        web.get("/health/ready", ready),
+        web.get("/metrics", show_metrics),
+        web.get("/openapi.json", openapi),
+    ]
