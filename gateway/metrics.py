@@ -37,6 +37,8 @@ class GatewayMetrics:
         )
         self.accepted_items = self._counter(metrics.GATEWAY_ACCEPTED_ITEMS)
         self.rejected_items = self._counter(metrics.GATEWAY_REJECTED_ITEMS)
+        self._project_items = self._counter(metrics.GATEWAY_PROJECT_ITEMS)
+        self._of_projects: dict[str, tuple[Counter, Counter]] = {}
         self.warnings = self._counter(metrics.GATEWAY_WARNINGS)
         self.body_bytes = self._counter(metrics.GATEWAY_BODY_BYTES)
         self.overloaded_requests = self._counter(metrics.GATEWAY_OVERLOADED_REQUESTS)
@@ -54,6 +56,17 @@ class GatewayMetrics:
         self.registry.register(_ClockOffset(self.clock))
         self.requests_ok = self.requests.labels("200")
         self._show_zero()
+
+    def count_items(self, project: str, accepted: int, rejected: int) -> None:
+        """Count the items of a request of *project*. Both series appear with its first request, so that they grow."""
+        counters = self._of_projects.get(project)
+        if counters is None:
+            items = self._project_items
+            counters = self._of_projects[project] = items.labels(project, "accepted"), items.labels(project, "rejected")
+        if accepted:
+            counters[0].inc(accepted)
+        if rejected:
+            counters[1].inc(rejected)
 
     def watch_in_flight_bytes(self, read: Callable[[], float]) -> None:
         """Publish the value of *read* at each scrape."""

@@ -65,6 +65,9 @@ GATEWAY_REQUEST_SECONDS = _histogram(
 )
 GATEWAY_ACCEPTED_ITEMS = _counter("sequence_gateway_accepted_items_total", "items", "Items acknowledged by Kafka")
 GATEWAY_REJECTED_ITEMS = _counter("sequence_gateway_rejected_items_total", "items", "Items rejected, by code", "code")
+GATEWAY_PROJECT_ITEMS = _counter(
+    "sequence_gateway_project_items_total", "items", "Items `accepted` and `rejected`, by project", "project", "verdict"
+)
 GATEWAY_WARNINGS = _counter(
     "sequence_gateway_warnings_total",
     "warnings",

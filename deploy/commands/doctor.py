@@ -65,12 +65,14 @@ def doctor_command(  # an argument for each option
 
 
 def _examine(found: Servers, gateways: Sequence[str], state: Path | None, *, as_json: bool) -> None:
-    from deploy.operate import doctor
+    from deploy.operate import doctor, status_processes
     from deploy.operate.doctor_result import describe, worst
     from deploy.operate.status import Asked
     from schemas.settings import TopicSettings, load
 
-    report = doctor.examine(Asked(found, gateways, state), load(TopicSettings, os.environ))
+    workers = {} if state is None else status_processes.workers(os.environ)
+    asked = Asked(found, gateways, state, workers=workers)
+    report = doctor.examine(asked, load(TopicSettings, os.environ))
     click.echo(json.dumps(describe(report), indent=2, ensure_ascii=False) if as_json else "\n".join(lines(report)))
     level = worst(report.findings)
     if level is not None:

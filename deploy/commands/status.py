@@ -67,13 +67,14 @@ def status_command(gateways: tuple[str, ...], max_lag: int, *, watch: bool, as_j
     Fields of --json: at, seconds, kafka, clickhouse, missingTopics, stages, rates,
     gateways, processes, lastRejection, findings.
     """  # noqa: D301  # \b keeps click from wrapping the list
-    from deploy.operate import servers, status_local
+    from deploy.operate import servers, status_local, status_processes
     from deploy.operate.status import Asked
 
     found = servers.find(os.environ)
     state = status_local.directory(os.environ) if found.is_local else None
     own_gateways = [] if state is None else status_local.gateways(state, os.environ)
-    asked = Asked(found, gateways or own_gateways, state, float(max_lag))
+    own_workers = {} if state is None else status_processes.workers(os.environ)
+    asked = Asked(found, gateways or own_gateways, state, float(max_lag), own_workers)
     try:
         last = asyncio.run(_watch(asked, as_json=as_json) if watch else _once(asked, as_json=as_json))
     except KeyboardInterrupt:
@@ -152,7 +153,7 @@ def lines(found: Status) -> Iterator[str]:
     if found.processes:
         yield ""
         rows = [_process(each, found.at) for each in found.processes]
-        yield listing.table(["PROCESS", "PID", "UP", "RESTARTS", "LAST WARNING"], rows)
+        yield listing.table(["PROCESS", "PID", "STATE", "UP", "RESTARTS", "LAST WARNING"], rows)
     yield ""
     if not found.findings:
         yield "Nothing is wrong."
@@ -176,7 +177,7 @@ def _process(each: Process, now: str) -> list[str]:
     shown = warning if len(warning) <= _SHOWN_CHARACTERS else f"{warning[:_SHOWN_CHARACTERS]} …"
     age = f"{span(_seconds(now) - _seconds(each.last_warning_at))} ago: " if each.last_warning_at else ""
     pid = "down" if each.pid is None else str(each.pid)
-    return [each.name, pid, up, str(each.restarts), f"{age}{shown}"]
+    return [each.name, pid, each.state or "-", up, str(each.restarts), f"{age}{shown}"]
 
 
 def _seconds(time: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
 
@@ -42,7 +42,8 @@ async def _examine(asked: Asked, topics: TopicSettings) -> Report:
         found, clickhouse_ahead = await asyncio.to_thread(_tables, asked.servers)
         checks += found
     if status.kafka.is_up:
-        checks += await _kafka(asked.servers, topics, clickhouse_ahead, has_tables=status.clickhouse.is_up)
+        ahead = {each.url: each.clock_seconds for each in status.gateways if each.clock_seconds is not None}
+        checks += await _kafka(asked.servers, topics, _Clocks(clickhouse_ahead, ahead), status)
     return Report(at=status.at, checks=checks)
 
 
@@ -63,9 +64,14 @@ def _tables(servers: Servers) -> tuple[list[Check], float | None]:
             return found, None
 
 
-async def _kafka(
-    servers: Servers, topics: TopicSettings, clickhouse_ahead: float | None, *, has_tables: bool
-) -> list[Check]:
+class _Clocks(NamedTuple):
+    """By how many seconds clocks are ahead of this machine's."""
+
+    clickhouse: float | None
+    gateways: Mapping[str, float]
+
+
+async def _kafka(servers: Servers, topics: TopicSettings, ahead: _Clocks, status: Status) -> list[Check]:
     names = Topics(servers.kafka.topic_prefix)
     declared = declared_topics.declared(servers.kafka, topics)
     try:
@@ -82,9 +88,9 @@ async def _kafka(
     checks = [
         doctor_kafka.topics(declared, existing, settings),
         doctor_kafka.retention(stages, settings, now),
-        doctor_kafka.clocks(items, clickhouse_ahead, now),
+        doctor_kafka.clocks(items, ahead.clickhouse, ahead.gateways, now),
     ]
-    if has_tables and names.items in existing:
+    if status.clickhouse.is_up and names.items in existing:
         identity = LogIdentity(cluster, names.prefix, VERSION, len(existing[names.items]))
         checks.append(await asyncio.to_thread(_positions, servers, identity, stages))
     return checks

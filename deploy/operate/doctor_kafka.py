@@ -147,10 +147,13 @@ async def newest_items(reader: KafkaReader, names: Topics, described: Described)
     return list((await reader.first_records(newest, monotonic() + _RECORDS_SECONDS)).values())
 
 
-def clocks(items: Sequence[Any], clickhouse_ahead: float | None, now: float) -> Check:
-    """Return the check of clocks: broker and gateway by the newest items, ClickHouse and broker against this machine.
+def clocks(
+    items: Sequence[Any], clickhouse_ahead: float | None, gateways_ahead: Mapping[str, float], now: float
+) -> Check:
+    """Return the check of clocks: broker and gateway by the newest items, and each server against this machine.
 
-    *items* are records of `items.v1`, *clickhouse_ahead* is how many seconds ClickHouse's clock is ahead of *now*.
+    *items* are records of `items.v1`, *clickhouse_ahead* is how many seconds ClickHouse's clock is ahead of *now*, and
+    *gateways_ahead* the same of each gateway, to a second.
     """
     findings: list[Finding] = []
     about = []
@@ -166,6 +169,9 @@ def clocks(items: Sequence[Any], clickhouse_ahead: float | None, now: float) -> 
     ahead = max((record.timestamp / 1000 - now for record in items), default=0.0)
     if ahead > AHEAD_SECONDS:
         findings += _difference("the broker", "this machine", ahead)
+    for url, seconds in gateways_ahead.items():
+        if abs(seconds) > AHEAD_SECONDS:
+            findings += _difference(f"the gateway {url}", "this machine", seconds)
     if clickhouse_ahead is not None:
         about.append(f"ClickHouse is {clickhouse_ahead:+.1f} s from this machine")
         if abs(clickhouse_ahead) > AHEAD_SECONDS:

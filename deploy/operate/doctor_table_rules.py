@@ -14,6 +14,9 @@ OLDEST_VERSION = (26, 8)
 MANY_NAMES = 2_000
 MANY_PARTS, TOO_MANY_PARTS = 300, 1_000
 """Active parts of one partition of a table. From 1,000 on ClickHouse delays INSERTs."""
+REJECTED_MINUTES = 15
+_FEW_REJECTED = 10
+"""Fewer rejected items of a project are not reported."""
 _LOG_BYTES = GIB
 _SETTING = re.compile(r"(\w+)\s*=\s*('[^']*'|[\w.]+)")
 _TABLE = re.compile(r"^CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
@@ -152,3 +155,20 @@ def rolled_back(lags: Sequence[tuple[str, int, int, int]]) -> Check:
         for table, partition, position, committed in lags
     ]
     return Check(name="positions", about=f"{len(lags)} below the last commit", findings=findings)
+
+
+def rejected_projects(counts: Mapping[str, tuple[int, int, str]]) -> Iterator[Finding]:
+    """Yield a finding for each project of which gateways reject more items than they accept.
+
+    *counts* has rejected items, accepted items and the most frequent code, by project.
+    """
+    for project, (rejected, accepted, code) in counts.items():
+        if rejected >= _FEW_REJECTED and rejected > accepted:
+            yield Finding(
+                level="warning",
+                check="rejections",
+                what=f"Of project {project}, {rejected} of {rejected + accepted} items were rejected in the last "
+                f"{REJECTED_MINUTES} minutes, mostly with {code}.",
+                why="Its producer sends items that are not valid, often since its last release.",
+                remedy=f"Run `sequence rejected list --project {project}`. Correct the producer, and replay the items.",
+            )

@@ -12,7 +12,7 @@ from processors.clickhouse import migrate
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.codes import summary
 from processors.clickhouse.errors import ClickHouseError, MigrationError, OutdatedTablesError
-from schemas.clickhouse import TABLES
+from schemas.clickhouse import DUPLICATES, EVENTS, IDENTIFIES, TABLES
 from schemas.settings import ClickHouseSettings
 
 _SAMPLE_SECONDS = 3
@@ -31,6 +31,7 @@ def checks(settings: ClickHouseSettings, clickhouse: ClickHouse) -> list[Check]:
         "views": _views,
         "log tables": _log_tables,
         "properties": _properties,
+        "rejections": _rejections,
     }
     found = []
     for name, ask in asked.items():
@@ -190,3 +191,23 @@ def _properties(clickhouse: ClickHouse) -> Check:
     project, (most, _) = max(counts.items(), key=lambda item: item[1][0], default=("", (0, "")))
     about = f"at most {most} names of properties in a day" + (f", in project {project}" if project else "")
     return Check(name="properties", about=about, findings=list(rules.many_names(counts)))
+
+
+def _rejections(clickhouse: ClickHouse) -> Check:
+    recent = f"received_at > now() - INTERVAL {rules.REJECTED_MINUTES} MINUTE"
+    accepted = " UNION ALL ".join(
+        f"SELECT project_id, 0 AS rejected, count() AS accepted, '' AS code FROM {table.name}"  # noqa: S608  # our own names
+        f" WHERE {recent} GROUP BY project_id"
+        for table in (EVENTS, IDENTIFIES, DUPLICATES)
+    )
+    rows = clickhouse.query(
+        "SELECT project_id, sum(rejected) AS rejected, sum(accepted) AS accepted, max(code) AS code FROM ("  # noqa: S608  # our own names
+        "SELECT project_id, count() AS rejected, 0 AS accepted, topK(1)(code)[1] AS code FROM rejected"
+        f" WHERE stage = 'gateway' AND {recent} GROUP BY project_id"
+        f" UNION ALL {accepted}) GROUP BY project_id HAVING sum(rejected) > 0"
+        f" SETTINGS max_execution_time = {_SAMPLE_SECONDS}, timeout_overflow_mode = 'break'"
+    )
+    counts = {str(row["project_id"]): (int(row["rejected"]), int(row["accepted"]), str(row["code"])) for row in rows}
+    total = sum(rejected for rejected, _, _ in counts.values())
+    about = f"{total} items in {rules.REJECTED_MINUTES} minutes, of {len(counts)} projects"
+    return Check(name="rejections", about=about, findings=list(rules.rejected_projects(counts)))

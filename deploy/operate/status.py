@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +18,8 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from deploy.errors import OperateError
-from deploy.operate import kafka_reader, lag, status_local
+from deploy.operate import kafka_reader, lag, status_local, status_processes
+from deploy.operate.finding import in_order
 from deploy.operate.kafka_reader import KafkaReader
 from deploy.operate.lag import StageLag
 from deploy.operate.server_faults import clickhouse_fault, kafka_fault
@@ -25,6 +27,7 @@ from deploy.operate.servers import Servers
 from deploy.operate.status_result import (
     Gateway,
     LastRejection,
+    PartitionLag,
     Rates,
     Server,
     Stage,
@@ -57,6 +60,8 @@ class Asked:
     state: Path | None = None
     """State directory of the local stack, if the servers are its own."""
     max_lag_seconds: float = 60.0
+    workers: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of the workers of the local stack, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,10 @@ class Watch:
         )
         if self._samples:
             self._add_sample(status)
+        await status_processes.ask(status.processes, self.asked.workers)
         is_local = self.asked.state is not None
-        status.findings = judge(status, max_lag_seconds=self.asked.max_lag_seconds, is_local=is_local)
+        found = judge(status, max_lag_seconds=self.asked.max_lag_seconds, is_local=is_local)
+        status.findings = in_order([*found, *status_processes.judge(status)])
         return status
 
     def _add_sample(self, status: Status) -> None:
@@ -192,6 +199,19 @@ def _stage(each: StageLag, processed: float | None, topics: Topics, now: float) 
         lag_records=each.records(),
         lag_seconds=None if seconds is None else round(seconds, 1),
         processed_per_second=processed,
+        partitions=len(each.inputs),
+        behind=[
+            PartitionLag(
+                topic=topic.removeprefix(f"{topics.prefix}."),
+                partition=partition,
+                lag_records=read.lag,
+                lag_seconds=None
+                if (at := each.oldest_ms.get((topic, partition))) is None
+                else round(now - at / 1000, 1),
+            )
+            for (topic, partition), read in each.inputs.items()
+            if read.lag > 0
+        ],
     )
 
 
@@ -219,26 +239,42 @@ def _ask_clickhouse(servers: Servers) -> Server:
     address = server_url(servers.clickhouse).without_login
     try:
         with servers.tables() as clickhouse:
-            (row,) = clickhouse.query("SELECT version() AS version, uptime() AS uptime")
+            began = time.monotonic()
+            (row,) = clickhouse.query("SELECT version() AS version")
+            seconds = round(time.monotonic() - began, 3)
     except ClickHouseError as error:
         return Server(
             name="ClickHouse", address=address, is_up=False, about=clickhouse_fault(servers.clickhouse, error)
         )
-    return Server(name="ClickHouse", address=address, is_up=True, about=f"version {row['version']}")
+    return Server(name="ClickHouse", address=address, is_up=True, about=f"version {row['version']}", seconds=seconds)
 
 
 async def _ask_gateway(url: str) -> Gateway:
-    timeout = aiohttp.ClientTimeout(total=_GATEWAY_SECONDS)
+    timeout, asked_at = aiohttp.ClientTimeout(total=_GATEWAY_SECONDS), time.time()
     try:
         # The certificate names the public host. The request has no secret.
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.get(f"{url.rstrip('/')}/health/ready", ssl=False) as response,
         ):
-            text = await response.text(errors="replace")
-            return Gateway(url=url, is_ready=response.status == 200, about="" if response.status == 200 else _why(text))
+            text, is_ready = await response.text(errors="replace"), response.status == 200
+            return Gateway(
+                url=url,
+                is_ready=is_ready,
+                about="" if is_ready else _why(text),
+                clock_seconds=_ahead(response.headers.get("Date", ""), (asked_at + time.time()) / 2),
+            )
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return Gateway(url=url, is_ready=False, about=f"it does not answer ({type(error).__name__}).")
+
+
+def _ahead(date: str, now: float) -> float | None:
+    """Return how many seconds the clock that wrote the header *date* is ahead of *now*, None if it wrote none."""
+    try:
+        # The header has whole seconds, rounded down.
+        return round(parsedate_to_datetime(date).timestamp() + 0.5 - now, 1)
+    except ValueError:
+        return None
 
 
 def _why(text: str) -> str:

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from deploy.operate.finding import Finding, in_order
-from schemas.times import parse_time
 
-MANY_RESTARTS = 2
-"""Restarts that are reported while the last one is recent."""
-RECENT_SECONDS = 600.0
+SLOW_SECONDS = 2.0
+"""Time above which the answer of ClickHouse to a trivial query is reported."""
 CATCHING_UP = 1.05
 """A stage that processes this many times what arrives catches up."""
 
@@ -24,6 +22,8 @@ class Server(msgspec.Struct, kw_only=True, rename="camel"):
     is_up: bool
     about: str = ""
     """Version and size, or why it does not answer."""
+    seconds: float | None = None
+    """Time that its answer took, if that is measured."""
 
 
 class TopicLag(msgspec.Struct, kw_only=True, rename="camel"):
@@ -33,6 +33,15 @@ class TopicLag(msgspec.Struct, kw_only=True, rename="camel"):
     lag_records: int
     lag_seconds: float | None
     """Age of the oldest of them by the broker's time; None if it could not be read."""
+
+
+class PartitionLag(msgspec.Struct, kw_only=True, rename="camel"):
+    """What a stage has not processed of a partition."""
+
+    topic: str
+    partition: int
+    lag_records: int
+    lag_seconds: float | None
 
 
 class Stage(msgspec.Struct, kw_only=True, rename="camel"):
@@ -49,6 +58,10 @@ class Stage(msgspec.Struct, kw_only=True, rename="camel"):
     lag_seconds: float | None
     processed_per_second: float | None
     """Records of all its topics."""
+    partitions: int = 0
+    """Number of partitions of its topics."""
+    behind: list[PartitionLag] = []
+    """Those with records that are not processed."""
 
 
 class Rates(msgspec.Struct, kw_only=True, rename="camel"):
@@ -69,6 +82,8 @@ class Gateway(msgspec.Struct, kw_only=True, rename="camel"):
     is_ready: bool
     about: str = ""
     """Why it is not ready."""
+    clock_seconds: float | None = None
+    """By how much its clock is ahead of this machine's, to a second; None if it does not tell."""
 
 
 class Process(msgspec.Struct, kw_only=True, rename="camel"):
@@ -88,6 +103,10 @@ class Process(msgspec.Struct, kw_only=True, rename="camel"):
     last_warning_at: str | None = None
     log: str = ""
     """The log file."""
+    state: str | None = None
+    """`ready`, `suspended`, `no answer`, or a status of a worker's `/health/ready`; None if it was not asked."""
+    about: str = ""
+    """Why it is not ready."""
 
 
 class LastRejection(msgspec.Struct, kw_only=True, rename="camel"):
@@ -120,7 +139,7 @@ class Status(msgspec.Struct, kw_only=True, rename="camel"):
 
 def judge(status: Status, *, max_lag_seconds: float, is_local: bool) -> list[Finding]:
     """Return what is wrong with *status*, errors first."""
-    findings = [*_servers(status, is_local=is_local), *_topics(status), *_gateways(status), *_processes(status)]
+    findings = [*_servers(status, is_local=is_local), *_topics(status), *_gateways(status)]
     for stage in status.stages:
         findings += _stage(stage, status, max_lag_seconds, is_local=is_local)
     return in_order(findings)
@@ -143,6 +162,16 @@ def _servers(status: Status, *, is_local: bool) -> Iterator[Finding]:
                 else f"Start {server.name}, or correct its address: "
                 f"{'SEQUENCE_KAFKA_SERVERS' if server.name == 'Kafka' else 'SEQUENCE_CLICKHOUSE_URL'}.",
             )
+
+    seconds = status.clickhouse.seconds
+    if status.clickhouse.is_up and seconds is not None and seconds > SLOW_SECONDS:
+        yield Finding(
+            level="warning",
+            check="ClickHouse",
+            what=f"ClickHouse at {status.clickhouse.address} took {seconds:.1f} s for a query that reads nothing.",
+            why="It is overloaded, or lacks CPU, memory or disk. INSERTs and queries wait as long.",
+            remedy="Look at its running queries, merges and materialized views, and at the load of its machine.",
+        )
 
 
 def _topics(status: Status) -> Iterator[Finding]:
@@ -168,32 +197,6 @@ def _gateways(status: Status) -> Iterator[Finding]:
             )
 
 
-def _processes(status: Status) -> Iterator[Finding]:
-    for process in status.processes:
-        ended = f" It last ended at {process.restarted_at}: it {process.restarted_because}" if process.restarts else ""
-        if process.pid is None:
-            yield Finding(
-                level="error",
-                check=process.name,
-                what=f"The process {process.name} of the local stack does not run.{ended}",
-                why="`sequence up` starts it again; a process that ends again and again has a cause.",
-                remedy=f"Read {process.log}.",
-            )
-        elif process.restarts >= MANY_RESTARTS and _age(status.at, process.restarted_at) < RECENT_SECONDS:
-            yield Finding(
-                level="warning",
-                check=process.name,
-                what=f"{process.name} was restarted {process.restarts} times.{ended}",
-                why="No item is lost, but what it had begun is done again each time.",
-                remedy=f"Correct the cause. Read {process.log}.",
-            )
-
-
-def _age(now: str, then: str | None) -> float:
-    """Return the seconds between two times, as records have them."""
-    return 0.0 if then is None else (parse_time(now) - parse_time(then)) / 1e6
-
-
 def _stage(stage: Stage, status: Status, max_lag_seconds: float, *, is_local: bool) -> Iterator[Finding]:
     start = _log_of(status, f"{stage.name}-1") if is_local else f"Start `sequence worker {stage.name}`."
     if stage.members == 0:
@@ -216,10 +219,20 @@ def _stage(stage: Stage, status: Status, max_lag_seconds: float, *, is_local: bo
         yield Finding(
             level="warning",
             check=stage.name,
-            what=f"{stage.name} is {span(stage.lag_seconds)} behind: {stage.lag_records} records.",
+            what=f"{stage.name} is {span(stage.lag_seconds)} behind{_where(stage, max_lag_seconds)}.",
             why="Events become visible that much later.",
             remedy=_catch_up(stage, status, is_local=is_local),
         )
+
+
+def _where(stage: Stage, max_lag_seconds: float) -> str:
+    """Return which partitions of *stage* are behind if they are not most of them, and the records."""
+    late = [each for each in stage.behind if each.lag_seconds is None or each.lag_seconds > max_lag_seconds]
+    if not 0 < len(late) <= stage.partitions // 2:
+        return f": {stage.lag_records} records"
+    names = ", ".join(f"{each.topic}[{each.partition}]" for each in late)
+    records = sum(each.lag_records for each in late)
+    return f" in {names}: {records} records. The other {stage.partitions - len(late)} partitions are not"
 
 
 def _catch_up(stage: Stage, status: Status, *, is_local: bool) -> str:

@@ -191,6 +191,7 @@ class IngestHandler:
         self._metrics.accepted_items.inc(published.accepted)
         for code, count in published.rejected.items():
             self._metrics.rejected_items.labels(code).inc(count)
+        self._metrics.count_items(published.project_id, published.accepted, sum(published.rejected.values()))
         for code, count in published.warnings.items():
             self._metrics.warnings.labels(published.project_id, code).inc(count)
         self._metrics.request_seconds.observe(seconds)

@@ -255,6 +255,8 @@ async def test_metrics_count_requests_and_items(gateway: Served) -> None:
     assert 'sequence_gateway_requests_total{status="400"} 1.0' in metrics
     assert "sequence_gateway_accepted_items_total 1.0" in metrics
     assert 'sequence_gateway_rejected_items_total{code="unsupported_type"} 1.0' in metrics
+    for verdict in ("accepted", "rejected"):
+        assert f'sequence_gateway_project_items_total{{project="dev",verdict="{verdict}"}} 1.0' in metrics
     assert "sequence_gateway_in_flight_bytes 0.0" in metrics
 
 

@@ -46,8 +46,8 @@ scrape_configs:
       - targets: ["127.0.0.1:8080", "127.0.0.1:9464", "127.0.0.1:9465", "127.0.0.1:9466"]
 ```
 
-Metrics contain no content of events and no tokens. The labels of `sequence_gateway_warnings_total` contain the IDs of
-projects.
+Metrics contain no content of events and no tokens. The labels of `sequence_gateway_project_items_total` and
+`sequence_gateway_warnings_total` contain the IDs of projects.
 
 ## Gateway
 

@@ -128,24 +128,24 @@ RECEIVED = 1_767_225_601.0
     ("delay", "expected"), [(0.02, []), (-30.0, ["warning"]), (90.0, ["warning"]), (-7200.0, ["error"])]
 )
 def test_clocks_of_broker_and_gateway_are_compared_by_the_newest_items(delay: float, expected: list[str]) -> None:
-    check = doctor_kafka.clocks([Read(1000 * (RECEIVED + delay))], 0.0, NOW)
+    check = doctor_kafka.clocks([Read(1000 * (RECEIVED + delay))], 0.0, {}, NOW)
 
     assert levels(check.findings) == expected
 
 
 @pytest.mark.parametrize(("ahead", "expected"), [(0.3, []), (-5.0, ["warning"]), (4000.0, ["error"])])
 def test_clock_of_clickhouse_is_compared(ahead: float, expected: list[str]) -> None:
-    assert levels(doctor_kafka.clocks([], ahead, NOW).findings) == expected
+    assert levels(doctor_kafka.clocks([], ahead, {}, NOW).findings) == expected
 
 
 def test_record_that_is_no_item_does_not_count_for_the_clock_of_a_gateway() -> None:
     old = Read(1000 * (RECEIVED - 2 * DAY), b"no item")
 
-    assert levels(doctor_kafka.clocks([old, Read(1000 * (RECEIVED - 30.0))], 0.0, NOW).findings) == ["warning"]
+    assert levels(doctor_kafka.clocks([old, Read(1000 * (RECEIVED - 30.0))], 0.0, {}, NOW).findings) == ["warning"]
 
 
 def test_clock_that_is_behind_the_newest_record_is_reported() -> None:
-    (finding,) = doctor_kafka.clocks([Read(1000 * (NOW + 10), b"no item")], None, NOW).findings
+    (finding,) = doctor_kafka.clocks([Read(1000 * (NOW + 10), b"no item")], None, {}, NOW).findings
 
     assert finding.what == "The clock of the broker is 10 s ahead of that of this machine."
 
@@ -280,3 +280,25 @@ def test_probe_of_a_deployment_needs_a_gateway_and_a_token() -> None:
     assert (without_gateway.exit_code, without_token.exit_code) == (2, 2)
     assert "--gateway http://127.0.0.1:8080" in without_gateway.output
     assert "SEQUENCE_PROBE_TOKEN: must be set to a write token of the project" in without_token.output
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"), [(0.9, []), (30.0, ["warning"]), (-30.0, ["warning"]), (7200.0, ["error"])]
+)
+def test_clock_of_a_gateway_is_compared_with_this_machine(ahead: float, expected: list[str]) -> None:
+    findings = doctor_kafka.clocks([], None, {"http://g:8080": ahead, "http://h:8080": 0.0}, NOW).findings
+
+    assert levels(findings) == expected
+    assert all("the gateway http://g:8080" in finding.what for finding in findings)
+
+
+def test_project_of_which_most_items_are_rejected_is_reported() -> None:
+    counts = {
+        "shop": (40, 2, "event_required"),
+        "noisy": (500, 9000, "item_too_large"),
+        "tried": (9, 0, "invalid_type"),
+    }
+    (finding,) = doctor_table_rules.rejected_projects(counts)
+
+    assert "Of project shop, 40 of 42 items" in finding.what
+    assert "event_required" in finding.what

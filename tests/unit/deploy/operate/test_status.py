@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +14,23 @@ import pytest
 
 from deploy.commands.status import lines
 from deploy.local import restarts
-from deploy.operate import status_local
+from deploy.operate import status_local, status_processes
 from deploy.operate.finding import Finding
 from deploy.operate.kafka_reader import Members
 from deploy.operate.lag import StageLag
 from deploy.operate.offsets import Input
-from deploy.operate.status_result import Gateway, Process, Rates, Server, Stage, Status, judge, rates, span
+from deploy.operate.status_result import (
+    Gateway,
+    PartitionLag,
+    Process,
+    Rates,
+    Server,
+    Stage,
+    Status,
+    judge,
+    rates,
+    span,
+)
 
 
 def stage(name: str = "sink", **fields: Any) -> Stage:
@@ -48,6 +63,7 @@ def status(**fields: Any) -> Status:
 
 def judged(found: Status, *, is_local: bool = False) -> list[Finding]:
     found.findings = judge(found, max_lag_seconds=60.0, is_local=is_local)
+    found.findings += status_processes.judge(found)
     assert all(each.what and each.why and each.remedy for each in found.findings)
     return found.findings
 
@@ -226,3 +242,61 @@ def test_gateways_of_a_stack_are_on_consecutive_ports(tmp_path: Path) -> None:
         "http://127.0.0.1:9000",
         "http://127.0.0.1:9001",
     ]
+
+
+@pytest.mark.parametrize(
+    ("state", "started_at", "expected"),
+    [
+        ("ready", "2026-01-01T00:00:00Z", []),
+        (None, "2026-01-01T00:00:00Z", []),
+        ("suspended", "2026-01-01T00:00:00Z", ["error"]),
+        ("no answer", "2026-01-01T00:00:00Z", ["error"]),
+        ("no answer", "2026-01-01T00:09:50Z", []),
+        ("stalled", "2026-01-01T00:00:00Z", ["warning"]),
+        ("recovering", "2026-01-01T00:09:50Z", []),
+    ],
+)
+def test_process_that_hangs_or_is_not_ready_is_reported(
+    state: str | None, started_at: str, expected: list[str]
+) -> None:
+    process = Process(name="sink-1", pid=7, started_at=started_at, state=state, about="A batch takes long.", log="l")
+    found = judged(status(processes=[process]))
+
+    assert [each.level for each in found] == expected
+    assert all("sink-1" in each.what for each in found)
+
+
+def test_suspended_process_is_recognised() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        os.kill(child.pid, signal.SIGSTOP)
+        os.waitpid(child.pid, os.WUNTRACED)
+        process = Process(name="sink-1", pid=child.pid, started_at=None)
+        asyncio.run(status_processes.ask([process], {}))
+        assert process.state == "suspended"
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_workers_are_on_consecutive_ports() -> None:
+    environ = {"SEQUENCE_LOCAL_METRICS_PORT": "9000", "SEQUENCE_LOCAL_WORKERS": "2"}
+
+    assert list(status_processes.workers(environ).items())[2] == ("persons-1", "http://127.0.0.1:9002")
+    assert status_processes.workers({"SEQUENCE_LOCAL_METRICS_PORT": "0"}) == {}
+
+
+def test_slow_clickhouse_is_reported() -> None:
+    server = Server(name="ClickHouse", address="http://c:8123", is_up=True, about="version 26.9", seconds=5.94)
+
+    assert "took 5.9 s" in only(status(clickhouse=server)).what
+
+
+def test_partition_that_is_behind_alone_is_named() -> None:
+    behind = [
+        PartitionLag(topic="items.v1", partition=1, lag_records=300, lag_seconds=90.0),
+        PartitionLag(topic="items.v1", partition=2, lag_records=4, lag_seconds=0.4),
+    ]
+    late = stage("dedupe", lag_records=304, lag_seconds=90.0, partitions=4, behind=behind)
+
+    assert "dedupe is 90 s behind in items.v1[1]: 300 records." in only(status(stages=[late])).what
