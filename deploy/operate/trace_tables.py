@@ -8,6 +8,7 @@ from typing import Any
 
 from deploy.operate.trace_result import Facts, First, Occurrence, Place, Rejected
 from processors.clickhouse.client import ClickHouse
+from processors.clickhouse.errors import ClickHouseError
 from processors.sink.logs import ClickHouseLogs, RegisteredLog
 from schemas.items import ItemWarning
 
@@ -22,6 +23,7 @@ _COLUMNS = {
         *("rejected_at", "request_id", "source_topic", "source_partition", "source_offset"),
     ),
 }
+_DENIED = 497
 _MOST_ROWS = 10_000
 """Rows of a table that are shown."""
 
@@ -64,11 +66,16 @@ def _written(clickhouse: ClickHouse, rows: Mapping[str, Sequence[Row]]) -> dict[
     parts = sorted({str(row["_part"]) for found in rows.values() for row in found})
     if not parts:
         return {}
-    found = clickhouse.query(
-        "SELECT table, name, toString(toDateTime64(modification_time, 0, 'UTC')) AS written FROM system.parts"
-        " WHERE database = currentDatabase() AND has({parts:Array(String)}, name)",
-        {"parts": parts},
-    )
+    try:
+        found = clickhouse.query(
+            "SELECT table, name, toString(toDateTime64(modification_time, 0, 'UTC')) AS written FROM system.parts"
+            " WHERE database = currentDatabase() AND has({parts:Array(String)}, name)",
+            {"parts": parts},
+        )
+    except ClickHouseError as error:
+        if error.code != _DENIED:
+            raise
+        return {}  # `analyst` may not read this table on a server.
     return {(row["table"], row["name"]): _time(row["written"]) for row in found}
 
 

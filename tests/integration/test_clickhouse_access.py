@@ -135,10 +135,10 @@ def test_analyst_can_read_tables(analyst: ClickHouseHttp, sql: str, answer: str)
     assert analyst.query(sql, param_t="events") == answer
 
 
-@pytest.mark.parametrize("table", ["processes", "parts", "errors", "server_settings", "disks", "user_query_log"])
+@pytest.mark.parametrize("table", ["processes", "errors", "server_settings", "disks", "user_query_log"])
 def test_analyst_sees_no_rows_of_other_system_tables(analyst: ClickHouseHttp, url: str, table: str) -> None:
     assert analyst.query(f"SELECT count() FROM system.{table}") == "0"  # noqa: S608
-    if table in {"processes", "parts", "server_settings", "disks"}:
+    if table in {"processes", "server_settings", "disks"}:
         assert ClickHouseHttp(url).query(f"SELECT count() > 0 FROM system.{table}") == "1"  # noqa: S608
 
 

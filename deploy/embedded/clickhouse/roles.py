@@ -56,10 +56,10 @@ _MAX_THREADS = 64
 _VISIBLE_SYSTEM_TABLES = frozenset(
     {"aggregate_function_combinators", "build_options", "clusters", "collations", "columns", "current_roles"}
     | {"data_skipping_indices", "data_type_families", "databases", "dictionaries", "enabled_roles", "formats"}
-    | {"functions", "keywords", "numbers", "numbers_mt", "one", "primes", "settings", "statements", "table_engines"}
-    | {"table_functions", "tables", "time_zones", "zeros", "zeros_mt"}
+    | {"functions", "keywords", "numbers", "numbers_mt", "one", "parts", "primes", "settings", "statements"}
+    | {"table_engines", "table_functions", "tables", "time_zones", "zeros", "zeros_mt"}
 )
-"""What BI tools read to list tables, columns, functions and settings."""
+"""What BI tools read to list tables, columns, functions and settings, and `sequence trace` when a row was written."""
 
 
 class Role(StrEnum):

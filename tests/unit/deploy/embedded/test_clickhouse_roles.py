@@ -20,8 +20,8 @@ def test_system_table_that_is_not_listed_has_no_rows() -> None:
 
 def test_analyst_may_read_the_tables_of_the_database_only() -> None:
     granted = re.findall(r"GRANT SELECT ON (\S+)</query>", TEXT)
-    tables = ("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays")
-    assert granted == [f"sequence.{table}" for table in tables]
+    names = ("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays", "_logs")
+    assert granted == [f"sequence.{table}" for table in names]
 
 
 def test_every_user_reads_properties_of_any_type_and_may_change_how() -> None:

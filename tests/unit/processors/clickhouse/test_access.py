@@ -11,8 +11,8 @@ STATEMENTS = statements(ClickHouseSettings(database="shop"), "it's a secret")
 def test_analyst_is_granted_the_tables_only() -> None:
     grants = [statement for statement in STATEMENTS if statement.startswith("GRANT")]
 
-    tables = ("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays")
-    assert grants == [f"GRANT SELECT ON shop.{table} TO analyst" for table in tables]
+    names = ("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays", "_logs")
+    assert grants == [f"GRANT SELECT ON shop.{table} TO analyst" for table in names]
 
 
 def test_limits_of_the_analyst_are_pinned_and_properties_of_any_type_are_read() -> None:
