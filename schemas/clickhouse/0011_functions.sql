@@ -36,7 +36,7 @@ CREATE FUNCTION IF NOT EXISTS bool AS x -> multiIf(
 CREATE FUNCTION IF NOT EXISTS at AS x -> multiIf(
     match(
         toString(x),
-        '^(19|2[0-2])[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]+)?)?( ?(Z|UTC|[+-](0[0-9]|1[0-4]):?[0-5][0-9]))?)?$'
+        '^(19|2[0-2])[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]+)?)?( ?(Z|UTC|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?))?)?$'
     ), parseDateTime64BestEffortOrNull(toString(x), 6, 'UTC'),
     toDecimal128OrNull(toString(x), 9) BETWEEN 100000000 AND 9999999999,
         accurateCastOrNull(toDecimal128OrNull(toString(x), 9), 'DateTime64(6, ''UTC'')'),
