@@ -36,7 +36,7 @@ from deploy.local.supervisor import RuntimeDirs, Supervisor
 from deploy.open_files import raise_limit
 from deploy.settings import cache_directory, state_directory
 from processors.clickhouse import migrate
-from processors.clickhouse.errors import OutdatedTablesError, UnavailableError
+from processors.clickhouse.errors import FunctionError, OutdatedTablesError, UnavailableError
 from schemas.settings import ClickHouseSettings, load
 
 STOP_ORDER = (("console", "gateway"), ("dedupe", "persons", "sink"), ("clickhouse",), ("kafka",))
@@ -147,6 +147,9 @@ def _migrate(settings: ClickHouseSettings) -> str | None:
         migrate.migrate(settings)
     except OutdatedTablesError as error:
         return str(error)
+    except FunctionError as error:
+        # The tables are migrated, and the function can be dropped only while the server runs.
+        _say(str(error))
     return None
 
 

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.cli import main
+from deploy.local import stack
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import FunctionError
 from processors.clickhouse.migrate import Migration, migrate, pending, read_migrations
@@ -143,6 +144,20 @@ def test_command_names_the_function_and_ends_with_an_error(
     finally:
         client.query("DROP FUNCTION num")
     assert CliRunner().invoke(main, ["tables", "migrate"]).exit_code == 0
+
+
+def test_local_stack_starts_with_another_function_and_says_so(
+    settings: ClickHouseSettings, client: ClickHouseHttp, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.query("CREATE OR REPLACE FUNCTION num AS x -> 5")
+    try:
+        assert stack._migrate(settings) is None
+        assert "ClickHouse has another function num" in capsys.readouterr().out
+        assert pending(settings) == []
+    finally:
+        client.query("DROP FUNCTION num")
+    assert stack._migrate(settings) is None
+    assert capsys.readouterr().out == ""
 
 
 def test_analyst_uses_functions_without_a_grant_and_changes_none(
