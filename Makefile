@@ -59,10 +59,12 @@ lint: $(STAMP)
 	$(BIN)/deptry tests --ignore DEP002,DEP004
 	$(BIN)/python -m tests.support.inspection secrets
 
-LOCK := uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+RESOLVE := uv pip compile -q --universal --no-emit-index-url --no-header --python-version 3.11
+LOCK := $(RESOLVE) --generate-hashes
 
 lock:
 	$(LOCK) --extra local --group dev pyproject.toml -o requirements.lock
+	$(RESOLVE) --no-annotate -c requirements.lock --extra local pyproject.toml -o constraints.txt
 	$(LOCK) --no-annotate -c requirements.lock pyproject.toml -o deploy/docker/runtime.lock
 	$(LOCK) --no-annotate -c requirements.lock --group image -o deploy/docker/build.lock
 	$(LOCK) --no-annotate --group sdk -o tests/sdk/python/requirements.lock
