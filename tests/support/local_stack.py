@@ -17,6 +17,8 @@ import psutil
 from deploy.local.passwords import ANALYST_FILE, WRITER_FILE
 from tests.support.services import eventually, free_port, free_ports
 
+PROGRAM: tuple[str, ...] = (sys.executable, "-m", "deploy.cli")
+
 
 class Stack:
     """One `sequence up` with its own state directory and ports."""
@@ -36,10 +38,13 @@ class Stack:
             "SEQUENCE_CONSOLE_PORT": str(self.console),
         }
         self.process: subprocess.Popen[bytes] | None = None
+        self.program = PROGRAM
+        self.cwd: Path | None = None
+        """Where the user is; None is where the tests run."""
 
     def start(self) -> None:
         with self.output.open("wb") as output:
-            self.process = up(self.environ, output)
+            self.process = up(self.environ, output, self.program, self.cwd)
         try:
             eventually(lambda: self.said("Query them:") or not self.is_up(), "the stack is ready", within_seconds=100)
             assert self.is_up(), self.output.read_text()
@@ -83,29 +88,39 @@ class Stack:
 
     def post(self, event: str) -> Any:
         """Send one track with the command to paste, under another event name."""
-        words = pasted(f"printf '%s\\0' {self.line('Send events:')}").split("\0")[:-1]
+        words = self.paste(f"printf '%s\\0' {self.line('Send events:')}").split("\0")[:-1]
         return json.loads(curl([word.replace("Order Completed", event) for word in words]))
 
     def rows(self, event: str) -> list[list[str]]:
         """The rows of *event*, with the command to paste."""
-        rows = [line.split("\t") for line in pasted(self.line("Query them:")).splitlines()]
+        rows = [line.split("\t") for line in self.paste(self.line("Query them:")).splitlines()]
         return [row for row in rows if row[0] == event]
 
+    def paste(self, line: str) -> str:
+        """What *line* prints where the user is."""
+        return pasted(line, self.cwd)
 
-def up(environ: dict[str, str], output: Any) -> subprocess.Popen[bytes]:
+
+def up(
+    environ: dict[str, str],
+    output: Any,
+    program: tuple[str, ...] = PROGRAM,
+    cwd: Path | None = None,
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "deploy.cli", "up", "--parent", str(os.getpid())],
+        [*program, "up", "--parent", str(os.getpid())],
         env=environ,
+        cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
     )
 
 
-def pasted(line: str) -> str:
-    """Return what *line* prints in another shell, which has none of the stack's settings."""
+def pasted(line: str, cwd: Path | None = None) -> str:
+    """Return what *line* prints in another shell in *cwd*, which has none of the stack's settings."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SEQUENCE_")}
-    done = subprocess.run(["/bin/sh", "-c", line], env=environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(["/bin/sh", "-c", line], env=environ, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
