@@ -19,8 +19,17 @@ from processors.workers import WORKERS
 from schemas.addresses import http_url
 from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from tests.support.clickhouse_http import ClickHouseHttp
-from tests.support.containers import COMPOSE_FILE, DOCKERFILE, ROOT, health_command, service_command, services
+from tests.support.containers import (
+    COMPOSE_FILE,
+    DOCKERFILE,
+    ROOT,
+    health_command,
+    labels,
+    service_command,
+    services,
+)
 from tests.support.image import Image, build
+from tests.support.release import build_sdist, unpack
 from tests.support.services import Service, docker_answers, embedded_kafka, eventually, free_port, running
 
 BATCH = [
@@ -30,8 +39,15 @@ BATCH = [
 
 
 @pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    return build(tmp_path_factory.mktemp("image"))
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree of the source distribution, from which a release builds the image."""
+    directory = tmp_path_factory.mktemp("sources")
+    return unpack(build_sdist(directory, ROOT, 1_700_000_000), directory)
+
+
+@pytest.fixture(scope="session")
+def image(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Image:
+    return build(tmp_path_factory.mktemp("image"), sources)
 
 
 @pytest.fixture
@@ -191,11 +207,11 @@ def test_image_has_no_development_or_local_package(image: Image, module: str) ->
 
 
 @pytest.mark.timeout(1200)
-def test_image_builds_and_shows_its_version(image: Image) -> None:
+def test_image_builds_and_shows_its_version(image: Image, sources: Path) -> None:
     if docker_answers():
         for command in (
             ["docker", "compose", "--file", str(COMPOSE_FILE), "config", "--quiet"],
-            ["docker", "build", "--file", str(DOCKERFILE), "--tag", "sequence-events:test", str(ROOT)],
+            ["docker", "build", "--file", str(DOCKERFILE), "--tag", "sequence-events:test", str(sources)],
         ):
             subprocess.run(command, check=True, timeout=1000)
         done = subprocess.run(
@@ -205,4 +221,10 @@ def test_image_builds_and_shows_its_version(image: Image) -> None:
         done = image.run(["sequence", "--version"], image.environ("gateway", {}))
 
     assert done.returncode == 0, done.stderr
-    assert "0.1.0" in done.stdout
+    assert labels()["org.opencontainers.image.version"] in done.stdout
+
+
+def test_image_has_the_notices(image: Image) -> None:
+    [licences] = image.site.glob("sequence_events-*.dist-info/licenses")
+
+    assert {path.name for path in licences.iterdir()} >= {"LICENSE", "THIRD-PARTY.md"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,11 @@ def instructions(name: str) -> list[str]:
 def image_environment() -> dict[str, str]:
     """Return the variables that the image sets: the last ENV instruction."""
     return dict(pair.split("=", 1) for pair in instructions("ENV")[-1].split())
+
+
+def labels() -> dict[str, str]:
+    """Return the labels of the image."""
+    return dict(word.split("=", 1) for value in instructions("LABEL") for word in shlex.split(value))
 
 
 def service_command(service: str) -> list[str]:

@@ -46,11 +46,11 @@ class Image:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=self.site)
 
 
-def build(directory: Path) -> Image:
-    """Build the image below *directory*."""
+def build(directory: Path, root: Path = ROOT) -> Image:
+    """Build the image of the tree *root* below *directory*."""
     image = Image(directory / "site")
     image.site.mkdir(parents=True)
-    with zipfile.ZipFile(_wheel(directory)) as wheel:
+    with zipfile.ZipFile(_wheel(directory, root)) as wheel:
         wheel.extractall(image.site)
     for line in re.findall(r"(?m)^([a-zA-Z0-9][^\\\n]+)", RUNTIME_LOCK.read_text()):
         requirement = Requirement(line)
@@ -65,14 +65,14 @@ def build_context(root: Path) -> set[str]:
     return {file for file in exclude_paths(str(root), patterns) if (root / file).is_file()}
 
 
-def _wheel(directory: Path) -> Path:
-    """Build the project's wheel from the files that the Dockerfile copies and .dockerignore lets through."""
+def _wheel(directory: Path, root: Path) -> Path:
+    """Build the wheel of the tree *root* from the files that the Dockerfile copies and .dockerignore lets through."""
     context = directory / "context"
     copied = tuple(f"{word}/" for value in instructions("COPY") for word in value.split()[:-1])
-    for file in build_context(ROOT):
+    for file in build_context(root):
         if f"{file}/".startswith(copied):
             (context / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / file, context / file)
+            shutil.copyfile(root / file, context / file)
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(directory)]
     done = subprocess.run(command, cwd=context, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr

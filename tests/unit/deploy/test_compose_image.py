@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.containers import DOCKERFILE, ROOT, instructions
+from tests.support.containers import DOCKERFILE, ROOT, instructions, labels
 from tests.support.image import build_context
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -67,6 +67,11 @@ def test_pip_checks_the_hash_of_every_download() -> None:
     steps = [step for value in instructions("RUN") for step in value.split(" && ") if step.startswith("pip ")]
 
     assert ["--require-hashes" in step for step in steps if "--no-deps" not in step] == [True, True]
+
+
+def test_label_of_the_image_names_the_version_and_the_licence() -> None:
+    assert labels()["org.opencontainers.image.version"] == PROJECT["project"]["version"]
+    assert labels()["org.opencontainers.image.licenses"] == PROJECT["project"]["license"]
 
 
 def test_image_sets_user_health_check_and_entry_point_after_its_files() -> None:
