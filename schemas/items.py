@@ -63,6 +63,8 @@ class ItemFields(msgspec.Struct, frozen=True, tag_field="type", rename="camel", 
     integrations: msgspec.Raw = EMPTY_OBJECT
     warnings: tuple[ItemWarning, ...] = ()
     """What the gateway changed in the item."""
+    token_id: str = ""
+    """ID of the token that sent it, as `sequence token list` shows it; of items since version 0.1.0."""
 
 
 class Track(ItemFields, frozen=True, kw_only=True, tag="track", gc=False):
@@ -108,3 +110,5 @@ class Rejection(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     """Replaces `content` if the bytes are not UTF-8 or are nearly all control characters."""
     truncated: bool = False
     """The content was longer than `REJECTED_CONTENT_LIMIT_BYTES` and is cut there."""
+    token_id: str | None = None
+    """ID of the token that sent it; of rejections by the gateway only."""

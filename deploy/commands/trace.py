@@ -40,7 +40,7 @@ def trace_command(message_id: str, project_id: str | None, seconds: float, *, as
     \b
     Fields of --json: messageId, projectId, occurrences, tables, topics, notes.
     Of occurrences: projectId, receivedAt, type, event, userId, warnings, verdict,
-    possibleTokens, log, partition, offset, dedupe, first, sameContent, output,
+    tokenId, possibleTokens, log, partition, offset, dedupe, first, sameContent, output,
     persons, row, table, visibleBy, waiting, rejected.
     """  # noqa: D301  # \b keeps click from wrapping the list
     from deploy.operate import servers, trace
@@ -82,7 +82,7 @@ def _occurrence(each: Occurrence) -> Iterator[str]:
     yield _line("Item", f"{named} of user {each.user_id}" if each.user_id else named)
     yield _line("Project", each.project_id)
     if each.possible_tokens:
-        shown = ", ".join(f"{token.id} ({token.hint})" for token in each.possible_tokens)
+        shown = ", ".join(f"{token.id} ({token.hint})" if token.hint else token.id for token in each.possible_tokens)
         one_of = "" if len(each.possible_tokens) == 1 else "one of "
         yield _line("Token", f"{one_of}{shown}")
     for warning in each.warnings:

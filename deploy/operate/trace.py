@@ -172,10 +172,13 @@ def _occurrences(known: _Known) -> list[Occurrence]:
 
 
 def _name_tokens(occurrences: Iterable[Occurrence], projects: ProjectTable) -> None:
-    """Name the tokens that each item may have been sent with."""
+    """Name the token that each item was sent with, or those that it may have been sent with."""
+    hints = {token.id: token.hint for token in projects.tokens.values()}
     for each in occurrences:
-        received = parse_time(each.received_at)
-        each.possible_tokens = _tokens(projects, each.project_id, received)
+        if each.token_id:
+            each.possible_tokens = (Token(id=each.token_id, hint=hints.get(each.token_id, "")),)
+        else:
+            each.possible_tokens = _tokens(projects, each.project_id, parse_time(each.received_at))
 
 
 def _tokens(projects: ProjectTable, project_id: str, received: int) -> tuple[Token, ...]:

@@ -170,6 +170,7 @@ def _add_rejection(facts: Facts, record: Any, records: Records) -> None:
         type=_text(content.type),
         event=_text(content.event),
         user_id=_text(content.userId or content.user_id),
+        token_id=found.token_id or "",
     )
     facts.reject(rejected, otherwise)
 
@@ -192,6 +193,7 @@ def _occurrence(item: Item, partition: int, offset: int) -> Occurrence:
         type="identify" if isinstance(item, Identify) else "track",
         event=item.event if isinstance(item, Track) else "",
         user_id=item.user_id,
+        token_id=item.token_id,
         warnings=item.warnings,
         partition=partition,
         offset=offset,

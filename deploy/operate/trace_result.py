@@ -66,10 +66,11 @@ class Waiting(_Json, frozen=True, kw_only=True):
 
 
 class Token(_Json, frozen=True, kw_only=True):
-    """A token that was valid when the item was received."""
+    """A write token."""
 
     id: str
     hint: str
+    """Empty if the token is not known."""
 
 
 Dedupe = Literal["waiting", "unique", "duplicate", "rejected", "unknown"]
@@ -88,8 +89,10 @@ class Occurrence(msgspec.Struct, rename="camel", kw_only=True):
     warnings: tuple[ItemWarning, ...] = ()
     verdict: Literal["accepted", "rejected"] = "accepted"
     """Of the gateway."""
+    token_id: str = ""
+    """ID of the token that sent it; empty for items of earlier versions."""
     possible_tokens: tuple[Token, ...] = ()
-    """Write tokens of the project that were valid. Records do not carry the token, so that one alone is certain."""
+    """The token that sent it. Without `token_id`, those of the project that were valid when it was received."""
     log: int | None = None
     """Row of `_logs`; None if it is not known."""
     partition: int | None = None

@@ -15,12 +15,14 @@ from schemas.items import ItemWarning
 Row = Mapping[str, Any]
 _PLACE = ("_log", "_partition", "_origin", "_part")
 _COLUMNS = {
-    "events": ("project_id", "'track' AS type", "event", "user_id", "received_at", "_warnings"),
-    "identifies": ("project_id", "'identify' AS type", "'' AS event", "user_id", "received_at", "_warnings"),
-    "duplicates": ("project_id", "type", "event", "user_id", "received_at", "first_origin", "same_content"),
+    "events": ("project_id", "'track' AS type", "event", "user_id", "received_at", "_warnings", "_token"),
+    "identifies": ("project_id", "'identify' AS type", "'' AS event", "user_id", "received_at", "_warnings", "_token"),
+    "duplicates": (
+        *("project_id", "type", "event", "user_id", "received_at", "first_origin", "same_content", "_token"),
+    ),
     "rejected": (
         *("project_id", "stage", "code", "field", "message", "type", "event", "user_id", "received_at"),
-        *("rejected_at", "request_id", "source_topic", "source_partition", "source_offset"),
+        *("rejected_at", "request_id", "source_topic", "source_partition", "source_offset", "_token"),
     ),
 }
 _DENIED = 497
@@ -120,6 +122,7 @@ def _occurrence(row: Row, partition: int | None = None, offset: int | None = Non
         type=row["type"],
         event=row["event"],
         user_id=row["user_id"],
+        token_id=row["_token"],
         warnings=_warnings(row.get("_warnings", ())),
         partition=partition,
         offset=offset,

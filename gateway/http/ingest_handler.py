@@ -30,6 +30,7 @@ from gateway.kafka.publisher import Publisher
 from gateway.metrics import GatewayMetrics
 from gateway.projects.auth import agree, read_token
 from gateway.projects.registry import ProjectSource
+from gateway.projects.table import Grant
 from gateway.settings import GatewaySettings
 from schemas.items import Rejection
 from schemas.projects import Project
@@ -58,7 +59,7 @@ class IngestRequest(NamedTuple):
 class Received(NamedTuple):
     """A request whose body has arrived."""
 
-    project: Project
+    grant: Grant
     body: bytes
     header_token: str | None
     reservation: Reservation
@@ -132,47 +133,50 @@ class IngestHandler:
         if token is None:
             token, body = await self._unauthenticated.receive(request)
         # Before the body is read or parsed, so that rejecting a flood is cheap.
-        project, reservation = self._admit(token)
+        grant, reservation = self._admit(token)
         try:
             if body is None:
                 body = await read_body(request, self._body_limits, reservation)
             else:
                 reservation.reserve(len(body))
             await self.throttle.next_tick(len(body))
-            received = Received(project, body, header_token, reservation)
+            received = Received(grant, body, header_token, reservation)
             verbose = request.query_string == "" or request.query.get("verbose") != "0"
             said = IngestRequest(item_type, verbose, request[REQUEST_ID])
             if len(body) <= _LARGE_BODY_BYTES:
                 return self.publish(received, said)
-            return await self._slow_bodies[project.id].run(partial(self.publish, received, said))
+            return await self._slow_bodies[grant.project.id].run(partial(self.publish, received, said))
         except BaseException:
             reservation.release()
             raise
 
     def receive(self, token: str, body: bytes) -> Received:
         """Return the request with *token* in its headers and *body*, within the limits of its project."""
-        project, reservation = self._admit(token)
+        grant, reservation = self._admit(token)
         try:
             reservation.reserve(len(body))
         except OverloadedError:
             reservation.release()
             raise
-        return Received(project, body, token, reservation)
+        return Received(grant, body, token, reservation)
 
     def publish(self, received: Received, request: IngestRequest) -> Published:
         """Validate the body and hand its records to the publisher. On errors, the caller releases the reservation."""
-        project, body, header_token, reservation = received
+        grant, body, header_token, reservation = received
         reservation.check_share()
         received_at = time.time_ns() // 1000
         self._metrics.body_bytes.inc(len(body))
         envelope = parse_envelope(body, item_type=request.item_type, limits=self._limits)
         if header_token is None or envelope.write_key is not None:
-            project = self._authenticate(agree(header_token, envelope.write_key))
-        self._spend_rate(project, envelope.count)
-        result = validate_items(envelope, project_id=project.id, received_at=received_at, limits=self._limits)
+            grant = self._authenticate(agree(header_token, envelope.write_key))
+        project_id = grant.project.id
+        self._spend_rate(grant.project, envelope.count)
+        result = validate_items(
+            envelope, project_id=project_id, received_at=received_at, token_id=grant.token_id, limits=self._limits
+        )
         reply = batch_reply(result, verbose=request.verbose, request_id=request.request_id)
         charged_before = self._budget.reserved_bytes
-        acknowledged = self._publisher.publish(self._records(project.id, result, received_at, request.request_id))
+        acknowledged = self._publisher.publish(self._records(grant, result, received_at, request.request_id))
         # The publisher charges the bytes of the records before it returns.
         reservation.cover(self._budget.reserved_bytes - charged_before)
         reservation.release_memory()
@@ -181,7 +185,7 @@ class IngestHandler:
             accepted=len(result.accepted),
             rejected=Counter(rejected.code for rejected in result.rejected) if result.rejected else {},
             warnings=_warnings(result) if result.has_warnings else {},
-            project_id=project.id,
+            project_id=project_id,
             acknowledged=acknowledged,
             reservation=reservation,
         )
@@ -196,10 +200,10 @@ class IngestHandler:
             self._metrics.warnings.labels(published.project_id, code).inc(count)
         self._metrics.request_seconds.observe(seconds)
 
-    def _admit(self, token: str | None) -> tuple[Project, Reservation]:
-        project = self._authenticate(token)
-        self._check_rate(project)
-        return project, Reservation(self._budget, self._shares, project.id)
+    def _admit(self, token: str | None) -> tuple[Grant, Reservation]:
+        grant = self._authenticate(token)
+        self._check_rate(grant.project)
+        return grant, Reservation(self._budget, self._shares, grant.project.id)
 
     def _check_rate(self, project: Project) -> None:
         if (rate := project.rate()) is not None:
@@ -209,23 +213,23 @@ class IngestHandler:
         if (rate := project.rate()) is not None:
             self._rates.spend(project.id, rate, count, time.monotonic())
 
-    def _authenticate(self, token: str | None) -> Project:
-        project = self._projects.find_and_record_use(token) if token else None
-        if project is None:
+    def _authenticate(self, token: str | None) -> Grant:
+        grant = self._projects.find_and_record_use(token) if token else None
+        if grant is None:
             raise UnauthorizedError
-        if project.disabled:
+        if grant.project.disabled:
             raise ProjectDisabledError
-        return project
+        return grant
 
     def _records(
-        self, project_id: str, result: BatchResult, received_at: int, request_id: str
+        self, grant: Grant, result: BatchResult, received_at: int, request_id: str
     ) -> dict[str, list[KeyValue]]:
         """Return the records of accepted and rejected items: a reply reports only what is stored durably."""
-        records = {self._items_topic: keyed_items(project_id, result.accepted)}
+        records = {self._items_topic: keyed_items(grant.project.id, result.accepted)}
         if result.rejected:
             rejected_at = format_time(received_at)
             records[self._rejected_topic] = [
-                _rejection(project_id, item, rejected_at, request_id) for item in result.rejected
+                _rejection(grant, item, rejected_at, request_id) for item in result.rejected
             ]
         return records
 
@@ -239,9 +243,10 @@ def project_share(settings: GatewaySettings) -> int:
     return max(settings.in_flight_limit_bytes // 2, settings.wire_limit_bytes + settings.body_limit_bytes)
 
 
-def _rejection(project_id: str, item: RejectedItem, rejected_at: str, request_id: str) -> KeyValue:
+def _rejection(grant: Grant, item: RejectedItem, rejected_at: str, request_id: str) -> KeyValue:
     rejection = Rejection(
-        project_id, "gateway", item.code, item.message, rejected_at, item.field, item.message_id, request_id
-    )
+        grant.project.id, "gateway", item.code, item.message, rejected_at, item.field, item.message_id, request_id,
+        token_id=grant.token_id,
+    )  # fmt: skip
     record = rejection_record(rejection, item.content)
     return record.key, record.value

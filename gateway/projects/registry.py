@@ -19,10 +19,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from gateway.errors import StartError, UnavailableError, describe
 from gateway.kafka.aiokafka_private import close
 from gateway.kafka.producer import require_topics
-from gateway.projects.table import ProjectTable
+from gateway.projects.table import Grant, ProjectTable
 from schemas.denials import denial
 from schemas.log_throttle import Outage
-from schemas.projects import Deployment, InvalidEntryError, Project
+from schemas.projects import Deployment, InvalidEntryError
 from schemas.settings import KafkaSettings, kafka_arguments
 from schemas.topics import VERSION, Topics
 
@@ -39,8 +39,8 @@ class ProjectSource(Protocol):
     async def start(self) -> None:
         """Load every project and token; raise `StartError` if that is not possible."""
 
-    def find_and_record_use(self, token: str) -> Project | None:
-        """Return the project of a valid *token* and record its use; None if it is unknown, revoked or expired."""
+    def find_and_record_use(self, token: str) -> Grant | None:
+        """Return what a valid *token* permits and record its use; None if it is unknown, revoked or expired."""
 
     def pop_unrecorded_uses(self, day: str) -> list[str]:
         """Return the digests of tokens used since the last call whose use on *day* is not recorded."""
@@ -93,8 +93,8 @@ class ProjectRegistry:
         # The task closes the consumer, but a task that is cancelled before its first step never runs.
         await asyncio.sleep(0)
 
-    def find_and_record_use(self, token: str) -> Project | None:
-        """Return the project of a valid *token* and record its use."""
+    def find_and_record_use(self, token: str) -> Grant | None:
+        """Return what a valid *token* permits and record its use."""
         return self._table.find_and_record_use(token, time.time_ns() // 1000)
 
     def pop_unrecorded_uses(self, day: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from schemas.projects import (
     Burst,
@@ -23,6 +23,13 @@ from schemas.projects import (
 )
 
 _T = TypeVar("_T", bound=Entry)
+
+
+class Grant(NamedTuple):
+    """What a valid token permits."""
+
+    project: Project
+    token_id: str
 
 
 class ProjectTable:
@@ -70,8 +77,8 @@ class ProjectTable:
         created = next(iter(self._all(TokenCreation, token_digest)), None)
         return None if created is None or created.expires_at is None else created.expires_at - created.created_at
 
-    def find_and_record_use(self, token: str, now: int, scope: Scope = "write") -> Project | None:
-        """Return the project that *token* authorizes for *scope* at *now*, and record the token as used.
+    def find_and_record_use(self, token: str, now: int, scope: Scope = "write") -> Grant | None:
+        """Return what *token* permits for *scope* at *now*, and record the token as used.
 
         Returns None for a token that is unknown, revoked, expired or of another scope. The lookup is by SHA-256, so its
         duration reveals nothing about existing tokens.
@@ -81,7 +88,8 @@ class ProjectTable:
         if known is None or known.scope != scope or not known.is_valid(now):
             return None
         self._seen.add(token_digest)
-        return self.projects.get(known.project_id)
+        project = self.projects.get(known.project_id)
+        return None if project is None else Grant(project, known.id)
 
     def find(self, token_digest: str, now: int) -> Token | None:
         """Return the token with the digest, of any scope; None if it is unknown, revoked or expired at *now*."""

@@ -40,7 +40,7 @@ def duplicate_rows(records: Iterable[SourceRecord], log: int, partition: int) ->
         rows.append(
             DuplicateRow(
                 item.project_id, item.message_id, kind, event, item.user_id, item.received_at, first_offset,
-                same_content, content, log, partition, source_offset,
+                same_content, content, item.token_id, log, partition, source_offset,
             )
         )  # fmt: skip
     return rows, rejected

@@ -55,11 +55,15 @@ def _row(record: SourceRecord, log_id: int, partition: int) -> RejectedRow:
     content = rejection.content_base64 if base64 else rejection.content
     members = {} if base64 else _read_members(content or "")
     is_row = rejection.table is not None
-    user_id, message_id, received_at = (
-        ("user_id", "message_id", "received_at") if is_row else ("userId", "messageId", "receivedAt")
+    user_id, message_id, received_at, token_id = (
+        ("user_id", "message_id", "received_at", "token_id")
+        if is_row
+        else ("userId", "messageId", "receivedAt", "tokenId")
     )
-    # What a producer says to the gateway about the time of receipt means nothing.
-    received = None if rejection.stage == _GATEWAY else _time(_text(members, received_at))
+    # What a producer says to the gateway about the time of receipt and its token means nothing.
+    by_gateway = rejection.stage == _GATEWAY
+    received = None if by_gateway else _time(_text(members, received_at))
+    token = rejection.token_id or ("" if by_gateway else _text(members, token_id))
     is_placed = None not in (rejection.source_topic, rejection.source_partition, rejection.source_offset)
     return RejectedRow(
         rejection.project_id, rejection.stage, rejection.code, rejection.field or "",
@@ -70,7 +74,7 @@ def _row(record: SourceRecord, log_id: int, partition: int) -> RejectedRow:
         (rejection.source_topic or "") if is_placed else REJECTED.topic,
         (rejection.source_partition or 0) if is_placed else partition,
         (rejection.source_offset or 0) if is_placed else record.offset,
-        log_id, partition, record.offset,
+        token, log_id, partition, record.offset,
     )  # fmt: skip
 
 

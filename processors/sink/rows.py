@@ -44,6 +44,7 @@ class ItemRow(msgspec.Struct, array_like=True, gc=False):
     context: str
     integrations: str
     warnings: Sequence[ItemWarning]
+    token_id: str
     log: int
     partition: int
     source_offset: int
@@ -90,6 +91,7 @@ class DuplicateRow(msgspec.Struct, array_like=True, gc=False):
     first_offset: int
     same_content: bool | None
     content: str
+    token_id: str
     log: int
     partition: int
     source_offset: int
@@ -118,6 +120,7 @@ class RejectedRow(msgspec.Struct, array_like=True, gc=False):
     source_topic: str
     rejected_partition: int
     rejected_offset: int
+    token_id: str
     log: int
     partition: int
     source_offset: int
@@ -195,7 +198,7 @@ def item_rows(records: Iterable[SourceRecord], log: int, partition: int) -> Rows
                 EventRow(
                     item.project_id, item.message_id, item.user_id, item.timestamp, item.received_at,
                     item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations,
-                    item.warnings, log, partition, source_offset, item.event, item.properties,
+                    item.warnings, item.token_id, log, partition, source_offset, item.event, item.properties,
                     null_keys(item.properties),
                 )
             )  # fmt: skip
@@ -204,7 +207,7 @@ def item_rows(records: Iterable[SourceRecord], log: int, partition: int) -> Rows
                 IdentifyRow(
                     item.project_id, item.message_id, item.user_id, item.timestamp, item.received_at,
                     item.original_timestamp, item.sent_at, item.anonymous_id, context, integrations,
-                    item.warnings, log, partition, source_offset, item.traits, null_keys(item.traits),
+                    item.warnings, item.token_id, log, partition, source_offset, item.traits, null_keys(item.traits),
                 )
             )  # fmt: skip
     return rows

@@ -112,7 +112,7 @@ class NamedRows:
         value = msgspec.Raw(orjson.dumps(self._object(kind)))
         common = (
             "bench", f"m-{offset:012d}", f"user-{self._chance.randrange(50_000)}", "2026-01-31T12:00:00.000000Z",
-            "2026-01-31T12:00:01.000000Z", None, None, None, "{}", "{}", (), 1, 0, offset,
+            "2026-01-31T12:00:01.000000Z", None, None, None, "{}", "{}", (), "", 1, 0, offset,
         )  # fmt: skip
         if self.shape == "traits":
             return IdentifyRow(*common, value, null_keys(value))

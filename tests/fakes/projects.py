@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from gateway.errors import UnavailableError
-from gateway.projects.table import ProjectTable
+from gateway.projects.table import Grant, ProjectTable
 from schemas.projects import (
     Burst,
     Disabled,
@@ -41,8 +41,8 @@ class MemoryProjects:
     async def start(self) -> None:
         """Do nothing: memory is always available."""
 
-    def find_and_record_use(self, token: str) -> Project | None:
-        """Return the project of a valid *token* and record its use."""
+    def find_and_record_use(self, token: str) -> Grant | None:
+        """Return what a valid *token* permits and record its use."""
         return self.table.find_and_record_use(token, time.time_ns() // 1000)
 
     def pop_unrecorded_uses(self, day: str) -> list[str]:

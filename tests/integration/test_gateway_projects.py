@@ -68,8 +68,9 @@ async def test_new_token_is_valid_within_a_second(settings: KafkaSettings, regis
 
     await within(1, lambda: registry.find_and_record_use(token) is not None)
 
-    project = registry.find_and_record_use(token)
-    assert project is not None
+    grant = registry.find_and_record_use(token)
+    assert grant is not None
+    project = grant.project
     assert (project.id, project.name) == ("dev", "Development")
 
 

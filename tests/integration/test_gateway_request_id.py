@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.settings import GatewaySettings
-from tests.integration.served import BEARER, REJECTED, Answer, Served, serving, track
+from schemas.projects import digest
+from tests.integration.served import BEARER, ITEMS, REJECTED, TOKEN, Answer, Served, serving, track
 
 HEADER = "X-Request-Id"
 
@@ -75,6 +76,15 @@ async def test_rejected_items_have_the_id_of_their_request(gateway: Served, give
     request_id = answer.headers[HEADER]
     assert (request_id == given) == kept
     assert [item["requestId"] for item in gateway.written(REJECTED)] == [request_id] * 2
+
+
+async def test_records_name_the_token_of_their_request(gateway: Served) -> None:
+    await gateway.post("/b", {"batch": [track(), 7]}, headers=BEARER)
+    await gateway.post("/b", {"batch": [track(), 7], "writeKey": TOKEN}, headers={})
+
+    token_id = digest(TOKEN)[:16]
+    assert [item["tokenId"] for item in gateway.written(ITEMS)] == [token_id] * 2
+    assert [item["tokenId"] for item in gateway.written(REJECTED)] == [token_id] * 2
 
 
 async def test_unexpected_error_is_logged_with_the_id(

@@ -280,4 +280,5 @@ def test_example_items_are_read_as_sent(client: ClickHouse) -> None:
         assert json.loads(row["context"]) == item.get("context", {})
         assert json.loads(row["integrations"]) == item.get("integrations", {})
         assert row["_warnings"] == [{"sent": "", **warning} for warning in item.get("warnings", [])]
+        assert row["_token"] == item.get("tokenId", "")
         assert row["values"] == visible(item.get("properties", item.get("traits", {})))

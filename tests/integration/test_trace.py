@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,20 +13,24 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec import structs
 
 from deploy.cli import main
 from deploy.operate import offsets
 from gateway.projects.admin import create_project, create_token
 from processors.clickhouse.client import ClickHouse
 from schemas.items import Rejection
+from schemas.projects import digest
 from schemas.records import Record, duplicate_headers, encode_item, item_key, item_record, rejection_record
 from schemas.settings import ClickHouseSettings, environment
+from schemas.times import format_time
 from tests.support import logs
 from tests.support.records import track
 from tests.support.services import eventually
 from tests.support.sink_pipeline import Pipeline
 
 PROJECT = "p"
+TOKEN_ID = "0123456789abcdef"
 
 
 def sequence(pipeline: Pipeline, *arguments: str, clickhouse: ClickHouseSettings | None = None) -> Result:
@@ -113,7 +118,8 @@ def test_duplicate_names_its_first_item_before_and_after_its_row(written: Pipeli
 
 def test_rejected_item_says_why_and_where_its_content_lies(project: Pipeline) -> None:
     rejection = Rejection(
-        PROJECT, "gateway", "user_id_required", "It is required.", "2026-01-01T00:00:00.000000Z", "userId", "bad"
+        *(PROJECT, "gateway", "user_id_required", "It is required.", "2026-01-01T00:00:00.000000Z", "userId", "bad"),
+        token_id=TOKEN_ID,
     )
     logs.write(project.kafka, project.topics.rejected, [rejection_record(rejection, b'{"type":"track"}')])
     (found,) = traced(project, "bad")
@@ -122,6 +128,22 @@ def test_rejected_item_says_why_and_where_its_content_lies(project: Pipeline) ->
         *("rejected", "user_id_required", "userId"),
     )
     assert found["rejected"]["place"]["topic"] == "rejected.v1"
+    assert (found["tokenId"], found["possibleTokens"]) == (TOKEN_ID, [{"id": TOKEN_ID, "hint": ""}])
+
+
+def test_item_names_the_token_that_sent_it(project: Pipeline) -> None:
+    token = asyncio.run(create_token(project.kafka, PROJECT))
+    token_id = digest(token)[:16]
+    now = format_time(time.time_ns() // 1000)
+    for message_id, sent_with in (("known", token_id), ("unknown", "")):
+        item = structs.replace(track(message_id), received_at=now, token_id=sent_with)
+        logs.write(project.kafka, project.topics.items, [item_record(item)])
+    (named,), (unnamed,) = traced(project, "known"), traced(project, "unknown")
+    assert [each["id"] for each in named["possibleTokens"]] == [named["tokenId"]] == [token_id]
+    assert re.search(rf"^ +Token +{token_id} \(seq_p_", sequence(project, "trace", "known").output, re.MULTILINE)
+    # Both tokens of the project may have sent an item of an earlier version.
+    assert (unnamed["tokenId"], len(unnamed["possibleTokens"])) == ("", 2)
+    assert "one of" in sequence(project, "trace", "unknown").output
 
 
 def test_deleted_row_is_missing_in_its_table(written: Pipeline) -> None:

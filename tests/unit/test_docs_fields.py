@@ -22,7 +22,7 @@ HTTP, SQL, CONSUMERS = page("docs/http.md"), page("docs/sql.md"), page("docs/con
 OPENAPI = json.loads((ROOT / "schemas" / "openapi.json").read_text())["components"]["schemas"]
 TABLES_TEST = (ROOT / "tests" / "integration" / "test_tables.py").read_text()
 
-COLUMNS = {"warnings": "_warnings"}
+COLUMNS = {"warnings": "_warnings", "token_id": "_token"}
 """Columns whose name is not that of their field."""
 FIELDS = {
     field.encode_name: COLUMNS.get(field.name, field.name)
@@ -32,7 +32,7 @@ FIELDS = {
 """The column of each field of an item on `items.v1`."""
 COMMON = {field.encode_name: COLUMNS.get(field.name, field.name) for field in msgspec.structs.fields(ItemFields)}
 """The same, of the fields that both types have."""
-GIVEN = {"projectId", "receivedAt", "originalTimestamp", "warnings"}
+GIVEN = {"projectId", "receivedAt", "originalTimestamp", "warnings", "tokenId"}
 """Fields that the gateway sets."""
 SENT = FIELDS.keys() - GIVEN
 
@@ -101,17 +101,12 @@ def test_items_and_rows_have_one_order() -> None:
         kept = next(name for name, _ in table.columns if name.endswith("_null_keys"))
         renamed = {**COLUMNS, "log": "_log", "partition": "_partition", "source_offset": "_origin", "null_keys": kept}
         assert [renamed.get(name, name) for name in row.__struct_fields__] == [name for name, _ in table.columns]
-    renamed = {"first_offset": "first_origin", "log": "_log", "partition": "_partition", "source_offset": "_origin"}
+    placed = {"token_id": "_token", "log": "_log", "partition": "_partition", "source_offset": "_origin"}
+    renamed = {**placed, "first_offset": "first_origin"}
     assert [renamed.get(name, name) for name in DuplicateRow.__struct_fields__] == [
         name for name, _ in DUPLICATES.columns
     ]
-    renamed = {
-        "rejected_partition": "source_partition",
-        "rejected_offset": "source_offset",
-        "log": "_log",
-        "partition": "_partition",
-        "source_offset": "_origin",
-    }
+    renamed = {**placed, "rejected_partition": "source_partition", "rejected_offset": "source_offset"}
     assert [renamed.get(name, name) for name in RejectedRow.__struct_fields__] == [name for name, _ in REJECTED.columns]
     assert [name for name, _ in EVENTS.columns][: len(COMMON)] == list(COMMON.values())
 

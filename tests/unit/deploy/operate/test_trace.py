@@ -54,7 +54,7 @@ def records(committed: int = 0, **found: Read) -> Records:
 
 
 def row(table: str, offset: int, **columns: Any) -> Rows:
-    common = {"project_id": "p", "type": "track", "event": "Clicked", "user_id": "u", "received_at": TIME}
+    common = {"project_id": "p", "type": "track", "event": "Clicked", "user_id": "u", "received_at": TIME, "_token": ""}
     place = {"_log": 1, "_partition": 0, "_origin": offset, "_part": "all_1_1_0"}
     return Rows({table: [{**common, **place, **columns}]}, {(table, "all_1_1_0"): "2026-01-01T00:00:02Z"})
 

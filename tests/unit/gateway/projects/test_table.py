@@ -44,7 +44,7 @@ def test_valid_token_authorizes_its_project() -> None:
     found = table_with(token).find_and_record_use(token, NOW)
 
     assert found is not None
-    assert found.id == "dev"
+    assert (found.project.id, found.token_id) == ("dev", digest(token)[:16])
 
 
 def test_unknown_token_authorizes_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import structs
 
 from processors.engine.membership import GroupMembership
 from processors.engine.stage import InputOffsets, RecordBatch
@@ -43,7 +44,10 @@ async def started(sink: MemorySink, outputs: MemoryOutputs) -> DuplicatesStage:
 
 
 def test_duplicates_become_these_rows() -> None:
-    item, person = track("m", properties=b'{"a":"\\u00e9"}'), identify("i")
+    item, person = (
+        structs.replace(track("m", properties=b'{"a":"\\u00e9"}'), token_id="0123456789abcdef"),
+        identify("i"),
+    )
     records = [
         duplicate_read(0, item, 9, 4, same=False),
         duplicate_read(1, person, 11, 2, same=True),
@@ -66,6 +70,7 @@ def test_duplicates_become_these_rows() -> None:
         "first_origin": 4,
         "same_content": False,
         "content": encode_item(item).decode(),
+        "_token": "0123456789abcdef",
         "_log": 7,
         "_partition": 3,
         "_origin": 9,

@@ -25,7 +25,10 @@ from tests.support.records import SlimRecord, track
 from tests.unit.processors.sink.faults import MEMORY, with_row
 
 AT = "2026-01-01T00:00:09.000000Z"
-GATEWAY = Rejection("p", "gateway", "event_required", "`event` is required.", AT, "event", None, "request-1")
+TOKEN = "0123456789abcdef"
+GATEWAY = Rejection(
+    "p", "gateway", "event_required", "`event` is required.", AT, "event", None, "request-1", token_id=TOKEN
+)
 WORKER = Rejection(
     "p", "persons", "person_too_large", "Too large.", AT, None, "m", None, None, "items.v1", 5, 40
 )  # fmt: skip
@@ -65,7 +68,10 @@ def batch(*records: SourceRecord) -> RecordBatch:
 
 
 def test_rejection_by_the_gateway_becomes_this_row() -> None:
-    content = b'{"type":"track","event":{"a":1},"userId":42,"messageId":"m\\u00e9","receivedAt":"1999-01-01T00:00:00Z"}'
+    content = (
+        b'{"type":"track","event":{"a":1},"userId":42,"messageId":"m\\u00e9","receivedAt":"1999-01-01T00:00:00Z",'
+        b'"tokenId":"claimed"}'
+    )
 
     assert rows_of(read(9, GATEWAY, content)) == [
         {
@@ -89,6 +95,7 @@ def test_rejection_by_the_gateway_becomes_this_row() -> None:
             "source_topic": "rejected.v1",
             "source_partition": 3,
             "source_offset": 9,
+            "_token": TOKEN,
             "_log": 7,
             "_partition": 3,
             "_origin": 9,
@@ -97,7 +104,7 @@ def test_rejection_by_the_gateway_becomes_this_row() -> None:
 
 
 def test_rejection_by_a_worker_has_its_source_and_the_time_of_receipt() -> None:
-    item = track("m", user_id="ada")
+    item = msgspec.structs.replace(track("m", user_id="ada"), token_id=TOKEN)
     [row] = rows_of(read(9, WORKER, encode_item(item)))
 
     assert (row["source_topic"], row["source_partition"], row["source_offset"], row["_origin"]) == (
@@ -107,7 +114,7 @@ def test_rejection_by_a_worker_has_its_source_and_the_time_of_receipt() -> None:
         9,
     )
     assert (row["received_at"], row["rejected_at"]) == (item.received_at, AT)
-    assert (row["user_id"], row["event"], row["type"]) == ("ada", "Clicked", "track")
+    assert (row["user_id"], row["event"], row["type"], row["_token"]) == ("ada", "Clicked", "track", TOKEN)
 
 
 def test_rejected_row_has_its_table_column_and_value() -> None:

@@ -30,6 +30,7 @@ CONTEXT: dict[str, Any] = {
     "context": Raw(b'{"ip":"::1"}'),
     "integrations": Raw(b'{"All":true}'),
     "warnings": (ItemWarning("number_as_id", "userId"),),
+    "token_id": "0123456789abcdef",
 }
 
 
@@ -70,6 +71,7 @@ def test_track_becomes_this_row() -> None:
             "context": '{"ip":"::1"}',
             "integrations": '{"All":true}',
             "_warnings": [{"code": "number_as_id", "field": "userId"}],
+            "_token": "0123456789abcdef",
             "_log": 1,
             "_partition": 3,
             "_origin": 123,
@@ -91,6 +93,7 @@ def test_identify_becomes_this_row() -> None:
             "context": '{"ip":"::1"}',
             "integrations": '{"All":true}',
             "_warnings": [{"code": "number_as_id", "field": "userId"}],
+            "_token": "0123456789abcdef",
             "_log": 1,
             "_partition": 3,
             "_origin": 123,
