@@ -196,18 +196,20 @@ def _properties(clickhouse: ClickHouse) -> Check:
 def _rejections(clickhouse: ClickHouse) -> Check:
     recent = f"received_at > now() - INTERVAL {rules.REJECTED_MINUTES} MINUTE"
     accepted = " UNION ALL ".join(
-        f"SELECT project_id, 0 AS rejected, count() AS accepted, '' AS code FROM {table.name}"  # noqa: S608  # our own names
+        f"SELECT project_id, 0 AS failed, count() AS passed, '' AS code FROM {table.name}"  # noqa: S608  # our own names
         f" WHERE {recent} GROUP BY project_id"
         for table in (EVENTS, IDENTIFIES, DUPLICATES)
     )
     rows = clickhouse.query(
-        "SELECT project_id, sum(rejected) AS rejected, sum(accepted) AS accepted, max(code) AS code FROM ("  # noqa: S608  # our own names
-        "SELECT project_id, count() AS rejected, 0 AS accepted, topK(1)(code)[1] AS code FROM rejected"
+        "SELECT project_id, sum(failed) AS rejected, sum(passed) AS accepted, max(code) AS frequent FROM ("  # noqa: S608  # our own names
+        "SELECT project_id, count() AS failed, 0 AS passed, topK(1)(code)[1] AS code FROM rejected"
         f" WHERE stage = 'gateway' AND {recent} GROUP BY project_id"
-        f" UNION ALL {accepted}) GROUP BY project_id HAVING sum(rejected) > 0"
+        f" UNION ALL {accepted}) GROUP BY project_id HAVING rejected > 0"
         f" SETTINGS max_execution_time = {_SAMPLE_SECONDS}, timeout_overflow_mode = 'break'"
     )
-    counts = {str(row["project_id"]): (int(row["rejected"]), int(row["accepted"]), str(row["code"])) for row in rows}
+    counts = {
+        str(row["project_id"]): (int(row["rejected"]), int(row["accepted"]), str(row["frequent"])) for row in rows
+    }
     total = sum(rejected for rejected, _, _ in counts.values())
     about = f"{total} items in {rules.REJECTED_MINUTES} minutes, of {len(counts)} projects"
     return Check(name="rejections", about=about, findings=list(rules.rejected_projects(counts)))

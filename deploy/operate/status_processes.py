@@ -115,9 +115,9 @@ def _unready(process: Process, now: str) -> Iterator[Finding]:
         yield Finding(
             level="error",
             check=process.name,
-            what=f"The process {process.name} ({process.pid}) hangs: {process.about}",
+            what=f"The process {process.name} ({process.pid}) hangs or does not get ready: {process.about}",
             why="Other workers of its kind take its partitions over, if there are any. Nothing is lost.",
-            remedy=f"Read {process.log}, and end it: `kill -9 {process.pid}`. `sequence up` starts it again.",
+            remedy=f"Read {process.log}. If it hangs, end it: `kill -9 {process.pid}`. `sequence up` starts it again.",
         )
     elif process.state not in (None, "ready", NO_ANSWER) and _age(now, process.started_at) > _STARTING_SECONDS:
         yield Finding(
