@@ -10,7 +10,7 @@ PYTEST := $(BIN)/pytest -q -n $(PYTEST_WORKERS) --no-loadscope-reorder
 PRODUCT := gateway processors schemas deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test sdk faults hostile bench lint format lock
+.PHONY: help run check test sdk faults hostile bench lint format lock release
 
 help:
 	@echo "make run      start the whole pipeline on this machine"
@@ -23,6 +23,7 @@ help:
 	@echo "make lint     check style, types, imports and secrets"
 	@echo "make format   format the code and apply safe fixes"
 	@echo "make lock     update the lock files after a change of dependencies; needs uv"
+	@echo "make release  build the files of a release into dist"
 
 run: $(STAMP)
 	@exec $(BIN)/sequence up --parent $$PPID
@@ -68,6 +69,9 @@ lock:
 	$(LOCK) --no-annotate -c requirements.lock pyproject.toml -o deploy/docker/runtime.lock
 	$(LOCK) --no-annotate -c requirements.lock --group image -o deploy/docker/build.lock
 	$(LOCK) --no-annotate --group sdk -o tests/sdk/python/requirements.lock
+
+release: $(STAMP)
+	$(BIN)/python -m tests.support.release dist
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -90,9 +90,8 @@ def problems(root: Path) -> list[str]:
     """Return a sentence for each reason not to release the tree *root*."""
     found = []
     if changed := _git(root, "status", "--porcelain").splitlines():
-        found.append(
-            f"{len(changed)} files differ from the commit, the first is {changed[0][3:]}. Commit or remove them."
-        )
+        others = f" and {len(changed) - 1} other files" if len(changed) > 1 else ""
+        found.append(f"Not committed: {changed[0][3:]}{others}. Commit or remove {'them' if others else 'it'}.")
     version = _version(root)
     unreleased, latest = _latest(root)
     if re.search(r"^- ", unreleased, re.MULTILINE):
