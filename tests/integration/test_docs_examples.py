@@ -1,6 +1,6 @@
 """The examples of the documentation run as they are shown, apart from addresses, on a real broker and ClickHouse.
 
-Consumers: `test_consumer_examples.py`.
+Consumers: `test_consumer_examples.py`. Statements of docs/sql.md: `test_sql_page.py`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ _DUPLICATE = {"message_id": "order-1", "type": "track", "event": "Order Complete
 ROWS["duplicates"] = _DUPLICATE | {name: ITEM[name] for name in ("project_id", "user_id", "received_at")}
 _REJECTION: dict[str, object] = {"project_id": PROJECT, "stage": "gateway", "code": "event_required", "field": "event"}
 ROWS["rejected"] = _REJECTION | dict.fromkeys(("received_at", "rejected_at"), TIME)
-QUERIES = [source for document in PAGES for source in document.blocks("sql")]
+QUERIES = [source for document in PAGES if document != SQL for source in document.blocks("sql")]
+"""Statements of all pages but docs/sql.md, which `test_sql_page` runs."""
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +193,7 @@ def test_query_by_curl_is_answered(tables: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_query_of_a_recipe_is_answered_for_the_analyst(tables: str, query: str) -> None:
+def test_query_of_a_page_is_answered_for_the_analyst(tables: str, query: str) -> None:
     url = f"http://127.0.0.1:{urlsplit(tables).port}"
     login = ("analyst", services.ANALYST_PASSWORD)
     response = requests.post(url, params={"database": "sequence"}, data=query.encode(), auth=login, timeout=30)
