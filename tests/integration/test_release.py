@@ -31,7 +31,10 @@ PACKAGES = ("gateway/", "processors/", "schemas/", "deploy/")
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    return build(tmp_path_factory.mktemp("dist"), ROOT, EPOCH)
+    # A relative directory, as `make release` has it.
+    directory = Path(os.path.relpath(tmp_path_factory.mktemp("dist")))
+    release = build(directory, ROOT, EPOCH)
+    return Release(release.sdist.absolute(), release.wheel.absolute())
 
 
 @pytest.fixture(scope="module")

@@ -119,7 +119,7 @@ def _latest(root: Path) -> tuple[str, str]:
 
 
 def _hatchling(target: str, root: Path, directory: Path, epoch: int) -> Path:
-    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(directory)]
+    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(directory.absolute())]
     environ = os.environ | {"SOURCE_DATE_EPOCH": str(epoch)}
     done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:
