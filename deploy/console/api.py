@@ -83,9 +83,11 @@ class Api:
             web.get("/api/live", self.live, allow_head=False),
             web.get("/api/rates", self.rates, allow_head=False),
             web.get("/api/rejected", self.rejected, allow_head=False),
-            web.get("/api/persons/{userId}", self.person, allow_head=False),
+            web.get("/api/persons", self.person, allow_head=False),
+            # A name of any characters: those of the default pattern are fewer. A slash is written %2F.
+            web.get("/api/persons/{userId:[^/]+}", self.person, allow_head=False),
             web.get("/api/trace", self.trace, allow_head=False),
-            web.get("/api/trace/{messageId}", self.trace, allow_head=False),
+            web.get("/api/trace/{messageId:[^/]+}", self.trace, allow_head=False),
             web.get("/api/status", self.status, allow_head=False),
         ]
 
@@ -96,7 +98,7 @@ class Api:
             raise ParameterError('Send the token as JSON: {"token": …}, with `Content-Type: application/json`.')
         try:
             login = msgspec.json.decode(await request.read(), type=_Login)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, web.HTTPRequestEntityTooLarge) as error:
             raise ParameterError(f'The body must be {{"token": …}}: {error}.') from error
         access = self._parts.access
         viewer = access.of_digest(digest(login.token.strip()))
@@ -139,7 +141,9 @@ class Api:
         found, match, _ = self._asked(request, (*_MATCH, "since", "until", "limit", "before"))
         limit = parameters.read_limit(found, _DEFAULT_LIMIT, _MOST)
         window = _window(found)
-        page: Page = await self._query(lambda clickhouse: event_search.search(clickhouse, match, window, limit))
+        page: Page = await self._query(
+            lambda clickhouse: event_search.search(clickhouse, match, window, limit), is_search=match.search is not None
+        )
         return json_response(_encode(_PageReply(list(page.items), page.next, page.is_complete, page.message)))
 
     async def live(self, request: web.Request) -> web.StreamResponse:
@@ -166,8 +170,8 @@ class Api:
 
     async def person(self, request: web.Request) -> web.Response:
         """Answer with a person."""
-        _, match, viewer = self._asked(request, ("project",))
-        user_id = _identifier(request.match_info["userId"], "userId")
+        found, match, viewer = self._asked(request, _names(request, "userId"))
+        user_id = _identifier(request, found, "userId")
         known = [each.id for each in self._parts.access.projects(viewer)]
         projects = known if match.project_id is None else [match.project_id]
         window = Window(0, _now() + SECOND)
@@ -176,10 +180,8 @@ class Api:
 
     async def trace(self, request: web.Request) -> web.Response:
         """Answer with what became of a messageId."""
-        in_path = request.match_info.get("messageId")
-        names = ("project",) if in_path is not None else ("project", "messageId")
-        found, match, _ = self._asked(request, names)
-        message_id = _identifier(in_path or found.get("messageId", ""), "messageId")
+        found, match, _ = self._asked(request, _names(request, "messageId"))
+        message_id = _identifier(request, found, "messageId")
         trace = await self._parts.traces.find(message_id, match.project_id)
         return json_response(_encode(trace_result.describe(trace)))
 
@@ -199,9 +201,9 @@ class Api:
         )
         return found, match, viewer
 
-    async def _query(self, work: Callable[[LimitedClickHouse], _T]) -> _T:
+    async def _query(self, work: Callable[[LimitedClickHouse], _T], *, is_search: bool = False) -> _T:
         try:
-            return await self._parts.tables.run(work)
+            return await self._parts.tables.run(work, is_search=is_search)
         except LimitError as error:
             what = "memory" if error.is_memory else "time"
             raise BusyError(
@@ -228,7 +230,13 @@ def _window(found: dict[str, str]) -> Window:
     return Window(start, end, before)
 
 
-def _identifier(text: str, name: str) -> str:
+def _names(request: web.Request, name: str) -> tuple[str, ...]:
+    """Return the parameters of an endpoint whose subject *name* is in the path or a parameter."""
+    return ("project",) if name in request.match_info else ("project", name)
+
+
+def _identifier(request: web.Request, found: dict[str, str], name: str) -> str:
+    text = request.match_info.get(name) or found.get(name, "")
     if not text or len(text) > _ID_CHARACTERS or not text.isprintable():
         raise ParameterError(f"{name}: must be 1 to {_ID_CHARACTERS} printable characters.")
     return text

@@ -13,7 +13,7 @@ from aiohttp import web
 from deploy.console.access import Access
 from deploy.console.api import Api, Parts
 from deploy.console.errors import BusyError
-from deploy.console.follow import FollowedProjects
+from deploy.console.follow import FollowedProjects, ProjectSource
 from deploy.console.live import Live
 from deploy.console.live_stream import LiveSender
 from deploy.console.metrics import ConsoleMetrics
@@ -25,6 +25,8 @@ from deploy.console.session import Sessions
 from deploy.console.settings import ConsoleSettings
 from deploy.console.static_files import StaticFiles
 from deploy.console.tables import Tables
+from deploy.console.tail import Tail
+from deploy.console.test_service import TestService
 from deploy.console.traces import Traces
 from deploy.operate.servers import Servers
 from gateway.http.responses import HEADERS, json_response
@@ -43,12 +45,18 @@ class Place:
 
 def create_app(settings: ConsoleSettings, place: Place) -> web.Application:
     """Return the console on the servers of *place*."""
-    servers = place.servers
     metrics = ConsoleMetrics()
-    projects = FollowedProjects(servers.kafka, metrics)
+    return assemble(settings, place, FollowedProjects(place.servers.kafka, metrics), metrics)
+
+
+def assemble(
+    settings: ConsoleSettings, place: Place, projects: ProjectSource, metrics: ConsoleMetrics
+) -> web.Application:
+    """Return the console with the tokens of *projects*; the application starts and closes its parts."""
+    servers = place.servers
     access = Access(projects, Sessions(servers.clickhouse.password))
     tables = Tables(servers.clickhouse, metrics)
-    live = Live(servers.kafka, settings.live_streams, metrics)
+    live = Live(settings.live_streams, metrics, lambda audience: Tail(servers.kafka, audience, metrics))
     sampler = Sampler(servers, metrics, place.environ, place.state)
     traces = Traces(servers, metrics)
     sender = LiveSender(live, access, metrics)
@@ -57,6 +65,7 @@ def create_app(settings: ConsoleSettings, place: Place) -> web.Application:
     app = web.Application(middlewares=[guard.middleware], client_max_size=_BODY_BYTES)
     app.on_response_prepare.append(guard.add_headers)
     app.add_routes(api.routes())
+    app.add_routes(TestService(servers.kafka, access, is_on=settings.test_service).routes())
     app.add_routes(_health(projects, metrics))
     app.router.add_get("/{path:.*}", StaticFiles().handle)
 
@@ -77,7 +86,7 @@ def create_app(settings: ConsoleSettings, place: Place) -> web.Application:
     return app
 
 
-def _health(projects: FollowedProjects, metrics: ConsoleMetrics) -> list[web.RouteDef]:
+def _health(projects: ProjectSource, metrics: ConsoleMetrics) -> list[web.RouteDef]:
     document = files("schemas").joinpath("console.openapi.json").read_bytes()
 
     async def live(_: web.Request) -> web.Response:

@@ -24,7 +24,7 @@ from deploy.console.search_sql import Cursor, Match, Window
 from deploy.console.tables import QUERY_SECONDS, LimitedClickHouse, LimitError
 from schemas.times import SECOND, format_time
 
-WINDOWS_SECONDS = (120, 3600, 86_400, 30 * 86_400)
+WINDOWS_SECONDS = (120, 3600, 6 * 3600, 86_400, 7 * 86_400, 30 * 86_400)
 """Ends of the windows before the end of the asked time; one more reaches to its beginning."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from typing import Protocol
 
 from deploy.console.metrics import ConsoleMetrics
 from gateway.errors import GatewayError
@@ -17,6 +18,20 @@ log = logging.getLogger(__name__)
 
 _LOAD_SECONDS = 15.0
 _RETRY_SECONDS = 2.0
+
+
+class ProjectSource(Protocol):
+    """Projects and tokens."""
+
+    @property
+    def table(self) -> ProjectTable | None:
+        """The table as it is now; None until it was read."""
+
+    async def run(self) -> None:
+        """Follow changes until the task is cancelled."""
+
+    def check(self) -> None:
+        """Raise `UnavailableError` while changes may be missed."""
 
 
 class FollowedProjects:

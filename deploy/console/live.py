@@ -11,8 +11,10 @@ import contextlib
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import msgspec
 
@@ -21,9 +23,8 @@ from deploy.console.errors import BusyError
 from deploy.console.items import Item
 from deploy.console.metrics import ConsoleMetrics
 from deploy.console.search_sql import Match
-from deploy.console.tail import Arrivals, Audience, Tail
+from deploy.console.tail import Arrivals, Audience
 from schemas.records import INVALID_ITEM
-from schemas.settings import KafkaSettings
 from schemas.times import format_time
 
 QUEUE_ITEMS = 200
@@ -140,13 +141,20 @@ def matches(match: Match, item: LiveItem) -> bool:
     return match.search is None or match.search.lower() in item.searched
 
 
+class Reader(Protocol):
+    """Reads for an audience."""
+
+    async def run(self) -> None:
+        """Read until the task is cancelled."""
+
+
 class Live(Audience):
     """The open streams. The reader of Kafka runs while there is one."""
 
-    def __init__(self, kafka: KafkaSettings, most: int, metrics: ConsoleMetrics) -> None:
+    def __init__(self, most: int, metrics: ConsoleMetrics, reader: Callable[[Audience], Reader]) -> None:
         self._most = most
         self._metrics = metrics
-        self._tail = Tail(kafka, self, metrics)
+        self._reader = reader(self)
         self._streams: set[Stream] = set()
         self._running: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -164,7 +172,7 @@ class Live(Audience):
         stream = Stream(viewer, match)
         self._streams.add(stream)
         if self._running is None:
-            self._running = asyncio.create_task(self._tail.run(), name="tail")
+            self._running = asyncio.create_task(self._reader.run(), name="tail")
         return stream
 
     def close(self, stream: Stream) -> None:

@@ -18,7 +18,7 @@ _RANKS = {"identifies": 3, "events": 2, "duplicates": 1, "rejected": 0}
 _VERDICTS = {"accepted": ("events", "identifies"), "duplicate": ("duplicates",), "rejected": ("rejected",)}
 _FIELDS = (
     "'\"messageId\":', toJSONString(message_id), ',\"userId\":', toJSONString(user_id), ',\"anonymousId\":',"
-    ' toJSONString(anonymous_id), \',"timestamp":"\', toString(timestamp), \'","context":\', context'
+    " toJSONString(ifNull(anonymous_id, '')), ',\"timestamp\":\"', toString(timestamp), '\",\"context\":', context"
 )
 _SEARCHED = {
     "events": (
@@ -56,7 +56,7 @@ class Cursor(NamedTuple):
     """By its table; -1 is below every item of the time."""
     log: Annotated[int, Meta(ge=0, lt=2**16)] = 0
     partition: Annotated[int, Meta(ge=0, lt=2**32)] = 0
-    origin: Annotated[int, Meta(ge=0, lt=2**63)] = 0
+    origin: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
 
     @staticmethod
     def before(time: int) -> Cursor:

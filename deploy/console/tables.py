@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -24,6 +24,8 @@ from schemas.settings import ClickHouseSettings
 log = logging.getLogger(__name__)
 
 THREADS = 4
+SEARCHES = 1
+"""Searches of text among them. One that finds nothing reads whole rows until its time is over, on a core of its own."""
 WAIT_SECONDS = 5.0
 """How long a request waits for a thread."""
 QUERY_SECONDS = 5.0
@@ -71,23 +73,33 @@ class Tables:
         self._connection = LimitedClickHouse(settings)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="tables")
         self._slots = asyncio.Semaphore(THREADS)
+        self._searches = asyncio.Semaphore(SEARCHES)
 
-    async def run(self, work: Callable[[LimitedClickHouse], _T]) -> _T:
+    async def run(self, work: Callable[[LimitedClickHouse], _T], *, is_search: bool = False) -> _T:
         """Return what *work* returns, in a thread; a request that is cancelled keeps its thread until the end."""
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._slots.acquire()
-        except TimeoutError:
-            self._metrics.refused.labels("busy").inc()
-            raise BusyError(
-                "busy", f"{THREADS} queries of the console are running. Try again, or narrow the time of your queries."
-            ) from None
+        slots = [self._searches, self._slots] if is_search else [self._slots]
+        await self._acquire(slots)
         running = asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work)
-        running.add_done_callback(lambda _: self._slots.release())
+        running.add_done_callback(lambda _: _release(slots))
         try:
             return await asyncio.shield(running)
         except ClickHouseError as error:
             raise self._unavailable(error) from error
+
+    async def _acquire(self, slots: Sequence[asyncio.Semaphore]) -> None:
+        taken: list[asyncio.Semaphore] = []
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                for slot in slots:
+                    await slot.acquire()
+                    taken.append(slot)
+        except BaseException as error:
+            _release(taken)
+            if not isinstance(error, TimeoutError):
+                raise
+            self._metrics.refused.labels("busy").inc()
+            what = "Another search is" if len(slots) > 1 else f"{THREADS} queries of the console are"
+            raise BusyError("busy", f"{what} running. Try again, or narrow the time that you ask about.") from None
 
     def _timed(self, work: Callable[[LimitedClickHouse], _T]) -> _T:
         began = time.monotonic()
@@ -104,3 +116,8 @@ class Tables:
         """Disconnect once the running queries have ended; the process does not wait for them."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._connection.close()
+
+
+def _release(slots: Sequence[asyncio.Semaphore]) -> None:
+    for slot in slots:
+        slot.release()

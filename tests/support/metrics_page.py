@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from schemas import metrics
 from schemas.audit_metrics import AUDIT
+from schemas.console_metrics import CONSOLE
 from schemas.metrics import Metric
 from tests.support.documents import ROOT
 
@@ -15,9 +16,9 @@ COMMAND = ".venv/bin/python -m tests.support.metrics_page"
 _TEXT = """\
 # Metrics
 
-Every gateway and every worker serves its metrics at `/metrics`, in Prometheus's text format. This page lists them. It
-is made from `schemas/metrics.py`; [Health and metrics](operations.md#health-and-metrics) describes the addresses and
-the probes, and [Alerts](operations.md#alerts) what to watch.
+Gateways, workers and the console serve their metrics at `/metrics`, in Prometheus's text format. This page lists
+them. It is made from `schemas/metrics.py`; [Health and metrics](operations.md#health-and-metrics) describes the
+addresses and the probes, and [Alerts](operations.md#alerts) what to watch.
 
 - [Scrape](#scrape)
 - [Gateway](#gateway)
@@ -25,6 +26,7 @@ the probes, and [Alerts](operations.md#alerts) what to watch.
 - [Dedupe and persons](#dedupe-and-persons)
 - [Sink](#sink)
 - [Audit](#audit)
+- [Console](#console)
 - [Process](#process)
 - [Lag](#lag)
 - [Clocks](#clocks)
@@ -76,9 +78,15 @@ These workers have local state. It caches their output log, the changelog.
 
 {audit}
 
+## Console
+
+`sequence console` exports these metrics at its own port.
+
+{console}
+
 ## Process
 
-Gateways, workers and audits export the metrics of their process and of Python's garbage collector as well, among them:
+Each process exports metrics of itself and of Python's garbage collector as well, among them:
 
 | Metric | Type | Labels | Unit | Meaning |
 | --- | --- | --- | --- | --- |
@@ -140,6 +148,7 @@ def page() -> str:
         state=_table(metrics.STATE),
         sink=_table(metrics.SINK),
         audit=_table(AUDIT),
+        console=_table(CONSOLE),
     )
 
 

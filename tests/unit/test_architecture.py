@@ -73,11 +73,11 @@ PURE = (
     "gateway/projects/auth.py",
     "gateway/projects/changes.py",
     "gateway/projects/table.py",
+    *(f"deploy/console/{name}.py" for name in ("items", "parameters", "search_sql", "session")),
     "deploy/embedded/clickhouse/roles.py",
     "deploy/embedded/clickhouse/statements.py",
     "deploy/embedded/kafka_causes.py",
-    "deploy/failure.py",
-    "deploy/local/backoff.py",
+    *("deploy/failure.py", "deploy/local/backoff.py"),
     *(f"deploy/operate/{name}.py" for name in ("doctor_result", "doctor_table_rules", "finding", "status_result")),
     "deploy/operate/trace_result.py",
 )

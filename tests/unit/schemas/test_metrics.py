@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
+from deploy.console.metrics import ConsoleMetrics
 from deploy.operate.audit_metrics import AuditMetrics
 from gateway.metrics import GatewayMetrics
 from processors.engine.metrics import WorkerMetrics
@@ -20,6 +21,8 @@ def registry(process: str) -> CollectorRegistry:
     """Return the registry of a new *process*."""
     if process == "gateway":
         return GatewayMetrics().registry
+    if process == "console":
+        return ConsoleMetrics().registry
     return AuditMetrics(0.0).registry if process == "audit" else WorkerMetrics(process).registry
 
 
