@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tests.faults.alert_faults import MACHINE, SERVERS
+from tests.faults.alerting import UNREPORTED, reporting
 from tests.faults.checkpoints import in_turn
 from tests.faults.clock_faults import CLOCKS, with_clocks
 from tests.faults.data_faults import filling_disk, losing_responses_of_joint_inserts, small_disk
@@ -18,6 +20,7 @@ from tests.faults.process_faults import (
     resuming_late,
 )
 from tests.faults.scenarios import FEW
+from tests.faults.small_machine import with_disk_and_clock
 from tests.faults.storage_faults import deleting, deleting_one_block, restoring, restoring_unnoticed
 from tests.faults.trial import Scenario, Step
 from tests.faults.view_faults import ALWAYS, throwing
@@ -97,5 +100,14 @@ CONTROLS = [
         ("doubled",),
         SEQUENCE_TEST_STOP_AT="inserting:40",
         SEQUENCE_TEST_SUSPENDED="1",
+    ),
+    # Nothing is injected, and nothing is reported: neither alerts nor commands always speak.
+    Scenario(
+        "without-faults",
+        0,
+        reporting((*SERVERS, *MACHINE), injected=False),
+        rate=FEW,
+        before=with_disk_and_clock,
+        must_violate=(UNREPORTED,),
     ),
 ]

@@ -54,7 +54,8 @@ def run_scenario(scenario: Scenario, directory: Path) -> Result:
             errors += limits.exceeded()
     finally:
         if scenario.before is not None:
-            subprocess.run(["umount", str(stack.state / "workers")], check=False)
+            for mounted in (stack.state / "workers", stack.state):
+                subprocess.run(["umount", "--quiet", str(mounted)], check=False)
     return Result(
         scenario.name,
         seconds=time.monotonic() - began,

@@ -5,21 +5,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from gateway.http import ingest_handler
 from gateway.kafka import publisher
+from processors.dedupe.stage import DedupeStage
 from processors.engine import failpoints
 from processors.engine.fetch_epochs import FetchEpochs
+from processors.engine.stage import RecordBatch
 from processors.sink.insert import ClickHouseSink
 from tests.faults.mutants import MUTANTS, Patch
 from tests.faults.shifted_clocks import ShiftedTime
-from tests.faults.worker import CLOCKS, KILL_AT, LOSE, STOP_AT, WITHOUT
+from tests.faults.worker import CLOCKS, KILL_AT, LOSE, STOP_AT, STUCK, WITHOUT
 
 POINTS = frozenset({"decided", "produced", "applied", "inserted", "processed"})
 INSERTING = "inserting"
@@ -49,11 +52,24 @@ def arm(environ: Mapping[str, str], patch: Patch) -> None:
         patch(publisher, "time", ShiftedTime(Path(directory) / "broker"))
         patch(ingest_handler, "time", ShiftedTime(Path(directory) / "gateway"))
         log.warning("TEST: the clocks of this gateway are those in %s", directory)
+    if file := environ.get(STUCK):
+        patch(DedupeStage, "process", _sticking(DedupeStage.process, Path(file)))
     if mechanism := environ.get(WITHOUT):
         if mechanism not in MUTANTS:
             raise ValueError(f"{WITHOUT}: no such mutant: {mechanism}")
         MUTANTS[mechanism](patch)
         log.warning("TEST: this worker runs without %s and loses or doubles events", mechanism)
+
+
+def _sticking(
+    process: Callable[[DedupeStage, RecordBatch], Awaitable[None]], file: Path
+) -> Callable[[DedupeStage, RecordBatch], Awaitable[None]]:
+    async def waits(self: DedupeStage, batch: RecordBatch) -> None:
+        while file.exists() and batch.partition == int(file.read_text()):  # noqa: ASYNC110, ASYNC240  # a file has no event
+            await asyncio.sleep(0.2)
+        await process(self, batch)
+
+    return waits
 
 
 def _signalling(signals: Mapping[str, tuple[signal.Signals, int]]) -> Callable[[str], None]:

@@ -53,14 +53,17 @@ class QuietStack:
         self.state = directory / "state"
         self._output = directory / "output"
         port = free_ports(2 + each)
-        self._gateways = [f"http://127.0.0.1:{port + 2 + number}" for number in range(each)]
-        self._environ = {
+        metrics_port = free_ports(3 * each)
+        self.metrics_ports = [*range(port + 2, port + 2 + each), *range(metrics_port, metrics_port + 3 * each)]
+        """Ports of gateways and workers."""
+        self.gateways = [f"http://127.0.0.1:{port + 2 + number}" for number in range(each)]
+        self.environ = {
             **os.environ,
             "SEQUENCE_STATE_DIR": str(self.state),
             "SEQUENCE_LOCAL_KAFKA_PORT": str(port),
             "SEQUENCE_LOCAL_CLICKHOUSE_PORT": str(port + 1),
             "SEQUENCE_GATEWAY_PORT": str(port + 2),
-            "SEQUENCE_LOCAL_METRICS_PORT": str(free_ports(3 * each)),
+            "SEQUENCE_LOCAL_METRICS_PORT": str(metrics_port),
             "SEQUENCE_CONSOLE_PORT": "0",
             "SEQUENCE_LOCAL_GATEWAYS": str(each),
             "SEQUENCE_LOCAL_WORKERS": str(each),
@@ -73,7 +76,7 @@ class QuietStack:
         command = [sys.executable, "-m", "deploy.cli", "up", "--parent", str(os.getpid())]
         with self._output.open("wb") as output:
             process = subprocess.Popen(
-                command, env=self._environ, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command, env=self.environ, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
         try:
             eventually(lambda: READY in self.said() or process.poll() is not None, "ready", within_seconds=150)
@@ -84,6 +87,11 @@ class QuietStack:
             code = process.wait(90)
         assert code == 0, self.said()
 
+    @property
+    def token(self) -> str:
+        """The development token."""
+        return (self.state / "dev-token").read_text().strip()
+
     def said(self) -> str:
         """Return what `sequence up` printed."""
         return self._output.read_text(errors="replace")
@@ -91,7 +99,7 @@ class QuietStack:
     def send(self, seconds: float, seed: int) -> None:
         """Send valid items at a low rate for *seconds*; each must get a final status."""
         ledger = Ledger(seed, invalid_share=0.0)
-        client = Client(self._gateways, (self.state / "dev-token").read_text().strip(), ledger)
+        client = Client(self.gateways, self.token, ledger)
         client.start(rate=ITEMS_PER_SECOND)
         threading.Event().wait(seconds)
         client.stop()

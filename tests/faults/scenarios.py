@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.faults.alert_faults import MACHINE, SERVERS
+from tests.faults.alerting import reporting
 from tests.faults.checkpoints import in_turn
 from tests.faults.clock_faults import CLOCKS, with_clocks
 from tests.faults.data_faults import (
@@ -38,6 +40,7 @@ from tests.faults.process_faults import (
 )
 from tests.faults.random_faults import compare_source_offsets, random_sequence
 from tests.faults.recovery_time import measuring_takeover
+from tests.faults.small_machine import with_disk_and_clock
 from tests.faults.storage_faults import DELETIONS, DELETIONS_FOR_GOOD, STORAGE
 from tests.faults.trial import Scenario
 from tests.faults.up import CLICKHOUSE_FILES
@@ -130,6 +133,8 @@ SCENARIOS = [
         fill_within_seconds=120,
         afterwards=compare_source_offsets,
     ),
+    Scenario("alerts-of-servers", len(SERVERS), reporting(SERVERS), rate=FEW, alone=True),
+    Scenario("alerts-of-machine", len(MACHINE), reporting(MACHINE), rate=FEW, before=with_disk_and_clock, alone=True),
     Scenario("many-names", 1, many_names(20), rate=1_500, alone=True),
     Scenario("many-names-few-files", 1, many_names(20), rate=800, environ={CLICKHOUSE_FILES: "1024"}),
     Scenario("takeover", 2, measuring_takeover, environ={"SEQUENCE_WORKER_SESSION_SECONDS": "10"}, alone=True),

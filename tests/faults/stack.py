@@ -115,6 +115,12 @@ class Stack:
         for table in TABLES:
             self.query(f"ALTER TABLE {table} MODIFY SETTING {NO_MERGES}")
 
+    def allow_merges(self) -> None:
+        """Let parts be merged as in a deployment. Merges may hide surplus rows from the checks."""
+        names = ", ".join(setting.partition(" = ")[0].strip() for setting in NO_MERGES.split(", "))
+        for table in TABLES:
+            self.query(f"ALTER TABLE {table} RESET SETTING {names}")
+
     def merge(self) -> None:
         """Merge the parts of each table without surplus rows: a deletion in hundreds of small parts takes minutes."""
         for table in TABLES:
@@ -245,6 +251,30 @@ class Stack:
             check=False,
             timeout=120,
         )
+
+    def local_command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `sequence` with *arguments* as on the machine of the local stack; it may fail."""
+        return subprocess.run(
+            [sys.executable, "-m", "deploy.cli", *arguments],
+            env=self.local_environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    @property
+    def local_environ(self) -> Mapping[str, str]:
+        """The variables of the stack itself."""
+        return self._environ
+
+    @property
+    def metrics_ports(self) -> list[int]:
+        """The ports with metrics: those of the gateways and of the workers."""
+        first = int(self._environ["SEQUENCE_LOCAL_METRICS_PORT"])
+        gateways = [self._gateway_port + number for number in range(self._each)]
+        return [*gateways, *range(first, first + 3 * self._each)]
 
     def kills(self) -> int:
         """Return how often the supervisor restarted a service after SIGKILL."""

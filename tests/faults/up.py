@@ -12,6 +12,7 @@ from deploy.local.services import Services
 from deploy.local.stack import up
 from deploy.local.supervisor import Service
 from tests.faults import held
+from tests.faults.small_machine import PRELOADED, preloaded
 from tests.faults.worker import CLOCKS, WITHOUT, command
 
 OF_GATEWAYS = frozenset({"partitions"})
@@ -34,6 +35,8 @@ class FaultServices(Services):
     def gateways(self) -> list[Service]:
         """Return the gateways, with the clocks of the test if there are any, mutated if the mutant is of gateways."""
         services = super().gateways()
+        if file := os.environ.get(PRELOADED):
+            services[0] = replace(services[0], environ={**services[0].environ, **preloaded(file)})
         is_under_test = bool(os.environ.get(CLOCKS)) or os.environ.get(WITHOUT) in OF_GATEWAYS
         return [_under_test(service) for service in services] if is_under_test else services
 

@@ -23,7 +23,9 @@ SUSPENDED = "SEQUENCE_TEST_SUSPENDED"
 """Set: the monotonic clock stands still while the process is stopped."""
 CLOCKS = "SEQUENCE_TEST_CLOCKS"
 """Directory with the clocks of a gateway; see `tests.faults.shifted_clocks`."""
-VARIABLES = frozenset({KILL_AT, STOP_AT, LOSE, WITHOUT, SUSPENDED, CLOCKS})
+STUCK = "SEQUENCE_TEST_STUCK"
+"""File with the number of a partition whose batches dedupe does not finish while the file exists."""
+VARIABLES = frozenset({KILL_AT, STOP_AT, LOSE, WITHOUT, SUSPENDED, CLOCKS, STUCK})
 
 
 def command(kind: str, environ: Mapping[str, str]) -> list[str]:

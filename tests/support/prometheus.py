@@ -21,7 +21,7 @@ MISSING = "{} is missing: install Debian's package `prometheus`"
 _direct = build_opener(ProxyHandler({}))
 
 _CONFIGURATION = """\
-global: {{scrape_interval: 2s, evaluation_interval: 2s}}
+global: {{scrape_interval: {interval}s, evaluation_interval: {interval}s}}
 rule_files: [{rules}]
 scrape_configs:
   - job_name: sequence
@@ -41,11 +41,11 @@ def program(name: str) -> str:
 class Prometheus:
     """Prometheus on a port of its own."""
 
-    def __init__(self, directory: Path, ports: Sequence[int]) -> None:
+    def __init__(self, directory: Path, ports: Sequence[int], interval_seconds: int = 2) -> None:
         directory.mkdir()
         configuration = directory / "prometheus.yml"
         targets = json.dumps([f"127.0.0.1:{port}" for port in ports])
-        configuration.write_text(_CONFIGURATION.format(rules=RULES, targets=targets))
+        configuration.write_text(_CONFIGURATION.format(rules=RULES, targets=targets, interval=interval_seconds))
         self._url = f"http://127.0.0.1:{free_port()}"
         command = [
             program("prometheus"),

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from faust.types import TP
 
 import processors
+from processors.dedupe.stage import DedupeStage
 from processors.engine import failpoints
 from processors.engine.fetch_epochs import FetchEpochs
 from tests.faults.interruptions import POINTS, arm
-from tests.faults.worker import KILL_AT, LOSE, STOP_AT, VARIABLES, WITHOUT, command
+from tests.faults.worker import KILL_AT, LOSE, STOP_AT, STUCK, VARIABLES, WITHOUT, command
 from tests.support.records import SlimRecord
 
 ITEMS = TP("items", 0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the interruption needs of a batch."""
+
+    partition: int
 
 
 @pytest.fixture
@@ -73,3 +83,29 @@ def test_worker_runs_through_the_test_entry_point_only_if_asked(variable: str) -
     product = [sys.executable, "-m", "deploy.cli", "worker", "dedupe"]
     assert command("dedupe", {}) == command("dedupe", {variable: ""}) == product
     assert command("dedupe", {variable: "x"}) == [sys.executable, "-m", "tests.faults.worker", "worker", "dedupe"]
+
+
+def test_batches_of_one_partition_are_stuck_while_the_file_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processed: list[int] = []
+
+    async def process(self: object, batch: Batch) -> None:
+        del self
+        processed.append(batch.partition)
+
+    monkeypatch.setattr(DedupeStage, "process", process)
+    file = tmp_path / "stuck"
+    file.write_text("1")
+    arm({STUCK: str(file)}, monkeypatch.setattr)
+
+    async def both() -> None:
+        stuck = asyncio.ensure_future(DedupeStage.process(None, Batch(1)))  # type: ignore[arg-type]  # all that it uses
+        await DedupeStage.process(None, Batch(2))  # type: ignore[arg-type]
+        assert processed == [2]
+        file.unlink()
+        await stuck
+
+    asyncio.run(both())
+
+    assert processed == [2, 1]
