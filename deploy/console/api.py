@@ -33,7 +33,6 @@ from schemas.times import END, SECOND
 
 _MATCH = ("project", "userId", "event", "verdict", "search")
 _DEFAULT_LIMIT, _MOST = 100, 500
-_ID_CHARACTERS = 512
 
 _encode = msgspec.json.Encoder().encode
 _T = TypeVar("_T")
@@ -236,10 +235,10 @@ def _names(request: web.Request, name: str) -> tuple[str, ...]:
 
 
 def _identifier(request: web.Request, found: dict[str, str], name: str) -> str:
-    text = request.match_info.get(name) or found.get(name, "")
-    if not text or len(text) > _ID_CHARACTERS or not text.isprintable():
-        raise ParameterError(f"{name}: must be 1 to {_ID_CHARACTERS} printable characters.")
-    return text
+    value = request.match_info.get(name) or found.get(name, "")
+    if not value:
+        raise ParameterError(f"{name}: must not be empty.")
+    return parameters.checked(name, value)
 
 
 def _is_https(request: web.Request) -> bool:

@@ -55,9 +55,11 @@ class _Search:
         return self.deadline - time.monotonic()
 
 
-def search(clickhouse: LimitedClickHouse, match: Match, window: Window, limit: int) -> Page:
-    """Return at most *limit* of the newest items that *match* in *window*. It takes `QUERY_SECONDS` at most."""
-    state = _Search(time.monotonic() + QUERY_SECONDS, reached=window.end)
+def search(
+    clickhouse: LimitedClickHouse, match: Match, window: Window, limit: int, seconds: float = QUERY_SECONDS
+) -> Page:
+    """Return at most *limit* of the newest items that *match* in *window*. It searches for about *seconds*."""
+    state = _Search(time.monotonic() + seconds, reached=window.end)
     tables = search_sql.tables(match)
     for part in _windows(window):
         if state.found >= limit or not tables:

@@ -29,10 +29,16 @@ def read(query: MultiMapping[str], names: Collection[str]) -> dict[str, str]:
             raise ParameterError(f"Unknown parameter {name[:64]!r}. Use {', '.join(names) or 'none'}.")
         if name in found:
             raise ParameterError(f"The parameter {name} is given more than once.")
-        if len(value) > MAX_CHARACTERS or not value.isprintable():
-            raise ParameterError(f"{name}: must be at most {MAX_CHARACTERS} printable characters.")
-        found[name] = value
+        found[name] = checked(name, value)
     return {name: value for name, value in found.items() if value}
+
+
+def checked(name: str, value: str) -> str:
+    """Return *value*; raise `ParameterError` if it is too long, or has a character that no stored text has."""
+    is_text = "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+    if len(value) > MAX_CHARACTERS or not is_text:
+        raise ParameterError(f"{name}: must be at most {MAX_CHARACTERS} characters of Unicode, without U+0000.")
+    return value
 
 
 def read_time(found: Mapping[str, str], name: str, now: int) -> int | None:

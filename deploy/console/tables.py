@@ -54,7 +54,7 @@ class LimitedClickHouse(ClickHouse):
         """Return the rows of *sql*, which may take *seconds*; raises `LimitError`."""
         limits = (
             f"max_execution_time = {max(1, math.ceil(seconds))}, max_memory_usage = {MEMORY_BYTES}, max_threads = 1, "
-            f"max_result_rows = {MAX_ROWS}, max_block_size = 8192"
+            f"max_result_rows = {MAX_ROWS}, max_block_size = 8192, output_format_json_escape_forward_slashes = 0"
         )
         try:
             return super().query(f"{sql} SETTINGS {limits}", parameters)
