@@ -66,4 +66,12 @@ def times(micros: int) -> dict[str, str]:
     return {**at(micros), "timestamp": at(micros)["received_at"]}
 
 
-__all__ = ["SECOND", "WARNING", "Rows", "at", "times"]
+def add_one_of_each(rows: Rows, micros: int, name: str = "") -> None:
+    """Add an item of each table that was received at *micros*; *name* makes its messageId unique."""
+    rows.add("events", [{**times(micros), "message_id": f"e{name}", "properties": {"n": 1}, "_warnings": [WARNING]}])
+    rows.add("identifies", [{**times(micros), "message_id": f"i{name}", "traits": {"n": 1}, "traits_null_keys": ["x"]}])
+    rows.add("duplicates", [{**at(micros), "message_id": f"d{name}"}])
+    rows.add("rejected", [{**at(micros), "rejected_at": at(micros)["received_at"], "message_id": f"r{name}"}])
+
+
+__all__ = ["SECOND", "WARNING", "Rows", "add_one_of_each", "at", "times"]
