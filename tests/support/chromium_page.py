@@ -74,15 +74,14 @@ class ChromiumPage:
             raise PageError(f"{script}: {_exception(result['exceptionDetails'])}")
         return result["result"].get("value")
 
-    def wait_for(self, condition: str, within_seconds: float = _WAIT_SECONDS) -> Any:
-        """Wait until the script *condition* has a truthy value, and return it."""
+    def wait_for(self, condition: str, within_seconds: float = _WAIT_SECONDS) -> None:
+        """Wait until the script *condition* has a value that JavaScript takes as true."""
         deadline = monotonic() + within_seconds
-        while not (value := self.evaluate(condition)):
+        while not self.evaluate(f"!!({condition})"):
             if monotonic() > deadline:
                 shown = self.evaluate("document.body.innerText")
                 raise PageError(f"not within {within_seconds:g} s: {condition}\n{shown}\n{self.faults}")
             sleep(0.05)
-        return value
 
     def wait_for_text(self, text: str, selector: str = "body", within_seconds: float = _WAIT_SECONDS) -> None:
         """Wait until an element of *selector* shows *text*."""

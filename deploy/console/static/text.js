@@ -31,6 +31,12 @@ function escaped(character) {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
+/** Return `text` as an argument that a POSIX shell takes as it is. */
+export function shellQuoted(text) {
+  const shown = /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  return text.startsWith("-") ? `-- ${shown}` : shown;
+}
+
 /**
  * Parse `text` and keep the digits of numbers that JavaScript cannot represent or would print in another form.
  *

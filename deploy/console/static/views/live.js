@@ -5,7 +5,8 @@
 
 import { get } from "../api.js";
 import { element, fill } from "../dom.js";
-import { ItemsTable, keyOf } from "../items.js";
+import { ItemsTable } from "../items.js";
+import { LiveQueue } from "../live_queue.js";
 import { LiveStream } from "../live_stream.js";
 import { ItemPanel } from "../panel.js";
 import { focusRows } from "../rows.js";
@@ -14,7 +15,6 @@ import { count, counted, parseExact, time } from "../text.js";
 import { LiveBar } from "./live_bar.js";
 
 const SHOWN_ITEMS = 500;
-const KNOWN_ITEMS = 2000;
 const FIRST_ITEMS = 100;
 const RENDER_MILLISECONDS = 400;
 const HIDDEN_MILLISECONDS = 15000;
@@ -98,12 +98,7 @@ class LiveView {
     this._stream?.stop();
     this._panel.close();
     for (const reason of Object.keys(this._paused)) this._paused[reason] = false;
-    this._pending = [];
-    this._skipped = 0;
-    this._page = null;
-    this._next = null;
-    this._newest = null;
-    this._known = new Set();
+    this._queue = new LiveQueue(SHOWN_ITEMS);
     this._table.clear();
     fill(this._problem);
     fill(this._below, loading("Loading the newest items…"));
@@ -130,14 +125,9 @@ class LiveView {
 
   _received(name, data) {
     if (name === "rates") this.bar.showRates(JSON.parse(data));
-    if (name !== "item" && name !== "skipped") return;
-    if (name === "item") this._pending.push(parseExact(data));
-    else this._skipped += JSON.parse(data).count;
-    if (this._pending.length > SHOWN_ITEMS) {
-      this._skipped += this._pending.length - SHOWN_ITEMS;
-      this._pending = this._pending.slice(-SHOWN_ITEMS);
-    }
-    this._schedule();
+    else if (name === "item") this._queue.add(parseExact(data));
+    else if (name === "skipped") this._queue.skip(JSON.parse(data));
+    if (name === "item" || name === "skipped") this._schedule();
   }
 
   /** Load what was received before the stream was open. */
@@ -146,7 +136,9 @@ class LiveView {
     this._isLoading = true;
     try {
       const page = await get("api/events", { ...this._filter, limit: FIRST_ITEMS }, { signal: this._context.signal, exact: true });
-      if (stream === this._stream) this._page = page;
+      if (stream !== this._stream) return;
+      this._queue.load(page);
+      fill(this._problem, page.isComplete === false && page.message ? note(page.message) : null);
     } catch (error) {
       if (error.name === "AbortError") return;
       if (error.status === undefined) throw error;
@@ -167,32 +159,13 @@ class LiveView {
   _render() {
     if (this._context.signal.aborted) return;
     if (!this._isPaused && !this._isLoading && !document.hidden) {
-      if (this._page) this._showPage(this._page);
-      this._page = null;
-      if (this._skipped) this._table.interrupt(`${counted(this._skipped, "item")} not shown: they arrived faster than they can be shown.`);
-      this._skipped = 0;
-      this._add(this._pending.reverse());
-      this._pending = [];
+      for (const { items, ...gap } of this._queue.take()) {
+        if (items) this._table.prepend(items);
+        else this._table.interrupt(textOf(gap));
+      }
       this._showBelow();
     }
     this._showState();
-  }
-
-  _showPage(page) {
-    const streamed = new Set(this._pending.map(keyOf));
-    const unseen = page.items.filter((item) => !this._known.has(keyOf(item)) && !streamed.has(keyOf(item)));
-    if (this._newest === null) this._next = page.next;
-    else if (unseen.length === page.items.length && page.next !== null) this._table.interrupt(gap(this._newest, unseen));
-    this._add(unseen);
-    fill(this._problem, page.isComplete === false && page.message ? note(page.message) : null);
-  }
-
-  _add(items) {
-    if (!items.length) return;
-    for (const item of items) this._known.add(keyOf(item));
-    if (this._known.size > KNOWN_ITEMS) this._known = new Set([...this._known].slice(-KNOWN_ITEMS / 2));
-    this._newest = items[0].receivedAt;
-    this._table.prepend(items);
   }
 
   _showBelow() {
@@ -202,13 +175,15 @@ class LiveView {
     } else if (this._table.size >= SHOWN_ITEMS) {
       fill(this._below, element("p", { class: "muted" }, `The newest ${count(SHOWN_ITEMS)} items are shown. Use the filters to find older ones.`));
     } else {
-      fill(this._below, this._next ? element("button", { type: "button", on: { click: () => this._older() } }, "Load older items") : null);
+      fill(this._below, this._queue.next ? element("button", { type: "button", on: { click: () => this._older() } }, "Load older items") : null);
     }
   }
 
   _nothing() {
     const clear = element("button", { type: "button", on: { click: () => this.bar.clear() } }, "Clear the filters");
-    return empty("No item matches.", "New items that match appear here as they arrive.", clear);
+    const further = element("button", { type: "button", on: { click: () => this._older() } }, "Search older items");
+    const buttons = element("p", { class: "buttons" }, this._queue.next ? further : null, clear);
+    return empty("No item matches.", "New items that match appear here as they arrive.", buttons);
   }
 
   async _older() {
@@ -218,10 +193,10 @@ class LiveView {
     fill(this._below, loading());
     const limit = Math.min(FIRST_ITEMS, SHOWN_ITEMS - this._table.size);
     try {
-      const page = await get("api/events", { ...this._filter, limit, before: this._next }, { signal: this._context.signal, exact: true });
+      const page = await get("api/events", { ...this._filter, limit, before: this._queue.next }, { signal: this._context.signal, exact: true });
       if (stream !== this._stream) return;
       this._table.append(page.items);
-      this._next = page.next;
+      this._queue.next = page.next;
       this._showBelow();
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -307,13 +282,13 @@ class LiveView {
     if (this._isPaused) {
       const { byUser, bySelection, byOlder } = this._paused;
       const why = byUser ? "" : byOlder ? "Older items are shown" : bySelection ? "A row is selected" : "";
-      return ["paused", `Paused, ${count(this._pending.length + this._skipped)} new`, why];
+      return ["paused", `Paused, ${count(this._queue.size)} new`, why];
     }
     return this._streamState === "open" ? ["open", "Live"] : ["connecting", "Connecting…"];
   }
 }
 
-function gap(newest, unseen) {
-  const oldest = unseen.at(-1);
-  return ["Items between ", time(newest), " and ", oldest ? time(oldest.receivedAt) : "now", " are not shown here."];
+function textOf({ skipped, isEstimate, after, before }) {
+  if (skipped) return `${isEstimate ? "About " : ""}${counted(skipped, "item")} not shown: more arrive than can be shown.`;
+  return ["Items between ", time(after), " and ", time(before), " are not shown here."];
 }

@@ -43,7 +43,7 @@ function status(found) {
 }
 
 function findings(list, at) {
-  const when = element("span", { class: "muted" }, "checked ", time(at, "clock"));
+  const when = element("span", { class: "muted" }, "Checked ", time(at, "clock"));
   if (!list.length) return element("p", { class: "callout good", role: "status" }, element("strong", {}, "Nothing is wrong. "), when);
   return element(
     "section",

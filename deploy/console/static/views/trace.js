@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { command, copyButton, element, fill } from "../dom.js";
 import { empty, failed, loading } from "../states.js";
-import { cell, counted } from "../text.js";
+import { cell, counted, shellQuoted } from "../text.js";
 import { isWaiting, searched, timeline } from "../timeline.js";
 
 const SECONDS = 2;
@@ -43,17 +43,14 @@ export function mount(root, { route, signal, isOperator }) {
 
 function unknown(found, isOperator) {
   const scope = isOperator && !found.projectId ? "" : ` of project ${found.projectId ?? "this token"}`;
+  const isCut = found.topics.some((each) => !each.isComplete);
+  const longer = [element("h3", {}, "Search longer on the command line"), command(`sequence trace --seconds 60 ${shellQuoted(found.messageId)}`)];
   return element(
     "div",
     {},
     element("h2", {}, `No item${scope} with this messageId was found.`),
     element("p", { class: "muted" }, "Check the messageId and the project. An item that was not answered with 200 was not stored."),
     element("section", {}, element("h3", {}, "Searched"), searched(found)),
-    element("section", {}, element("h3", {}, "Search longer on the command line"), command(`sequence trace ${quoted(found.messageId)} --seconds 60`)),
+    isCut ? element("section", {}, longer) : null,
   );
-}
-
-/** Return `text` as a POSIX shell takes it. */
-function quoted(text) {
-  return /^[\w@%+=:,./-]+$/.test(text) && !text.startsWith("-") ? text : `-- '${text.replaceAll("'", "'\\''")}'`;
 }

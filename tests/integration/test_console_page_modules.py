@@ -1,0 +1,106 @@
+"""Modules of the console's page in Chromium, served without a console: what they compute from values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from deploy.console.static_files import StaticFiles
+from tests.support.chromium_page import ChromiumPage, chromium_page
+from tests.support.proxy_servers import HttpServer
+
+
+class PageFiles(HttpServer):
+    """The files of the page."""
+
+    METHOD = "GET"
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        return await StaticFiles().handle(request)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromiumPage]:
+    """The page, which has no session."""
+    with PageFiles() as served, chromium_page(tmp_path_factory.mktemp("profile")) as page:
+        page.open(f"http://127.0.0.1:{served.port}/")
+        yield page
+
+
+QUEUE = """import(new URL("live_queue.js", document.baseURI)).then(({ LiveQueue }) => {
+    const item = (offset) => ({ projectId: "p", receivedAt: `t${offset}`, verdict: "accepted", partition: 0, offset });
+    const items = (steps) => steps.map((step) => step.items?.map(({ offset }) => offset) ?? step);
+    const queue = new LiveQueue(3);
+    ACTIONS
+})"""
+
+
+@pytest.mark.parametrize(
+    ("actions", "shown"),
+    [
+        (
+            "queue.load({ items: [item(2), item(1)], next: null }); queue.add(item(2)); queue.add(item(3));",
+            [[1], [3, 2]],
+        ),
+        ("for (const n of [1, 2, 3, 4]) queue.add(item(n));", [{"skipped": 1, "isEstimate": False}, [4, 3, 2]]),
+        ("queue.skip({ count: 9, isEstimate: true }); queue.add(item(1));", [{"skipped": 9, "isEstimate": True}, [1]]),
+        ("queue.add(item(1)); queue.take(); queue.load({ items: [item(2), item(1)], next: 'c' });", [[2]]),
+        (
+            "queue.add(item(1)); queue.take(); queue.load({ items: [item(9), item(8)], next: 'c' });",
+            [{"after": "t1", "before": "t8"}, [9, 8]],
+        ),
+    ],
+)
+def test_queue_shows_each_item_once_and_names_what_is_left_out(page: ChromiumPage, actions: str, shown: Any) -> None:
+    assert page.evaluate(QUEUE.replace("ACTIONS", f"{actions} return items(queue.take());")) == shown
+
+
+EVENTS = 'event: item\r\ndata: {"a":\r\ndata: 1}\r\n\r\n: comment\n\nevent: rates\ndata: 2\n\nevent: none\n\ndata:3\n\n'
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1_000])
+def test_stream_is_split_into_events_wherever_it_is_cut(page: ChromiumPage, size: int) -> None:
+    parts = [EVENTS[start : start + size] for start in range(0, len(EVENTS), size)]
+    found: Any = page.evaluate(
+        f"""import(new URL("live_stream.js", document.baseURI)).then(({{ EventParser }}) => {{
+            const found = [];
+            const parser = new EventParser((name, data) => found.push([name, data]));
+            for (const part of {json.dumps(parts)}) parser.add(part);
+            return found;
+        }})"""
+    )
+
+    assert found == [["item", '{"a":\n1}'], ["rates", "2"], ["message", "3"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["9007199254740993", "1.0", "1e400", '{"a":[0.10,-0,1E5]}', '{"__proto__":{"b":1}}', '"\\u202e\\ud83d\\ude00"'],
+)
+def test_json_is_shown_with_the_digits_that_were_sent(page: ChromiumPage, text: str) -> None:
+    shown = page.evaluate(
+        'import(new URL("text.js", document.baseURI))'
+        f".then(({{ compact, parseExact }}) => compact(parseExact({json.dumps(text)})))"
+    )
+
+    assert shown == (text if "\\ud83d" not in text else '"\\u202e😀"')
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"), [("order-1", "order-1"), ("it's $1", "'it'\\''s $1'"), ("-x", "-- -x"), ("", "''")]
+)
+def test_argument_of_a_command_is_quoted_for_a_shell(page: ChromiumPage, text: str, quoted: str) -> None:
+    script = (
+        f'import(new URL("text.js", document.baseURI)).then(({{ shellQuoted }}) => shellQuoted({json.dumps(text)}))'
+    )
+
+    assert page.evaluate(script) == quoted
+
+
+def test_every_file_of_the_page_is_served(page: ChromiumPage) -> None:
+    for path in StaticFiles().paths:
+        assert page.evaluate(f"fetch({json.dumps(path)}).then((response) => response.status)") == 200, path
