@@ -15,6 +15,7 @@ from deploy.console.errors import ParameterError, UnknownError
 from deploy.console.items import Item
 from deploy.console.test_service_items import Wanted
 from deploy.console.test_service_log import Log
+from gateway.errors import MethodNotAllowedError
 from gateway.http.responses import json_response
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
@@ -56,6 +57,7 @@ class TestService:
             web.get("/test/accepted", self.accepted, allow_head=False),
             web.get("/test/rejected", self.rejected, allow_head=False),
             web.post("/test/reset", self.reset),
+            web.get("/test/reset", self.refuse_get, allow_head=False),
         ]
 
     async def accepted(self, request: web.Request) -> web.Response:
@@ -77,6 +79,10 @@ class TestService:
         project_id, _ = self._asked(request, ("project",))
         await self._log.reset(project_id)
         return json_response(_encode(Found(0, [])))
+
+    async def refuse_get(self, _: web.Request) -> web.Response:
+        """Say that a reset is no GET, which it is elsewhere: a browser or a proxy may send a GET by itself."""
+        raise MethodNotAllowedError("Send POST to /test/reset. A GET changes nothing.", ("POST",))
 
     def _asked(self, request: web.Request, names: tuple[str, ...]) -> tuple[str, dict[str, str]]:
         """Return the project of the request and its parameters."""
