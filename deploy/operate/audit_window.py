@@ -101,11 +101,12 @@ class WindowAudit:
             asked = _Asked(topics, len(described.get(topics.items, ())))
             processed = await reader.inputs(f"{topics.prefix}-dedupe", asked.keys(topics.items))
             shown, kept = await asyncio.to_thread(self._positions, log)
-            await self._read_new(reader, asked, log, now)
+            begun = await self._read_new(reader, asked, log, now)
             spans = await self._spans(reader, asked, now)
         for key, read in processed.items():
             done = read.committed or 0
-            is_behind = any(self._tails[topic, key[1]].leaves_out for topic in (topics.events, topics.duplicates))
+            # If more arrives within the safe time than a round reads, nothing would be left to compare.
+            is_behind = any((topic, key[1]) in begun for topic in (topics.events, topics.duplicates))
             spans[key] = Span(spans[key].first, done if is_behind else min(spans[key].end, done))
         return Known(log, topics, now - self.window_seconds, spans, self._tails, self._rejections, shown, kept)
 
@@ -129,19 +130,24 @@ class WindowAudit:
             spans[key] = Span(max(first, end - MOST_ITEMS // asked.partitions), end)
         return spans
 
-    async def _read_new(self, reader: KafkaReader, asked: _Asked, log: int, now: float) -> None:
-        """Read what each topic has beyond what was read."""
+    async def _read_new(self, reader: KafkaReader, asked: _Asked, log: int, now: float) -> set[Key]:
+        """Read what each topic has beyond what was read; return the partitions of which it left records out."""
         keys = asked.keys(asked.topics.events, asked.topics.duplicates, asked.topics.rejected)
         bounds = await reader.bounds(keys)
         started = await reader.offsets_at(dict.fromkeys(keys, _ms(now - self.window_seconds - _MARGIN_SECONDS)))
+        begun = set()
         for key in keys:
             start, end = bounds[key]
             tail = self._tails.get(key)
             most = max(1, MOST_RECORDS // asked.partitions)
             if tail is None or not start <= tail.following <= end or end - tail.following > most:
                 begin = end if (at := started[key]) is None else at
-                self._start(key, max(begin, end - most), leaves_out=end - begin > most, now=now)
+                leaves_out = end - begin > most
+                self._start(key, max(begin, end - most), leaves_out=leaves_out, now=now)
+                if leaves_out:
+                    begun.add(key)
         await self._scan(reader, (Range(*key, self._tails[key].following, bounds[key][1]) for key in keys), log)
+        return begun
 
     def _start(self, key: Key, following: int, *, leaves_out: bool, now: float) -> None:
         (source,) = [source for source in SOURCES if key[0].endswith(f".{source.topic}")]

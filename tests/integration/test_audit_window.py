@@ -139,3 +139,14 @@ def test_round_beyond_the_limit_compares_the_newest_items(
     delete(pipeline, "events", "message_id = 'm379'")
     assert sum(check(audit).missing.values()) == 1
     assert worker.running
+
+
+def test_safe_time_holds_again_after_a_round_beyond_the_limit(
+    pipeline: Pipeline, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_window, "MOST_RECORDS", 4 * 30)
+    monkeypatch.setattr("deploy.operate.audit_tail.WINDOW_RECORDS", 10)
+    audit = window_audit(pipeline, safe_seconds=3000.0)
+
+    assert [check(audit).items > 0, check(audit).items > 0] == [True, False]
+    assert worker.running
