@@ -31,6 +31,7 @@ from deploy.console.traces import Traces
 from deploy.operate.servers import Servers
 from gateway.http.responses import HEADERS, json_response
 
+LIVE = web.AppKey("LIVE", Live)
 _BODY_BYTES = 16 * 1024
 
 
@@ -63,6 +64,7 @@ def assemble(
     api = Api(Parts(access, tables, live, sender, sampler, RateCache(tables, sampler), traces))
     guard = Guard(host_names(settings.allowed_hosts), metrics)
     app = web.Application(middlewares=[guard.middleware], client_max_size=_BODY_BYTES)
+    app[LIVE] = live
     app.on_response_prepare.append(guard.add_headers)
     app.add_routes(api.routes())
     app.add_routes(TestService(servers.kafka, access, is_on=settings.test_service).routes())

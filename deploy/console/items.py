@@ -135,6 +135,7 @@ def item_of_row(row: Mapping[str, Any]) -> Track | Identify:
         "anonymous_id": row["anonymous_id"],
         "context": _object(row["shown_context"]),
         "integrations": _object(row["shown_integrations"]),
+        "token_id": row["_token"],
         "warnings": tuple(ItemWarning(each["code"], each["field"], each["sent"]) for each in row["_warnings"]),
     }
     content = with_nulls(row["body"], row["null_keys"])

@@ -28,6 +28,10 @@ _STATE = (
     "SELECT project_id, toJSONString(traits) AS body, traits_null_keys AS null_keys, first_seen, last_seen FROM persons"
     " WHERE user_id = {user:String} AND project_id IN ({projects:Array(String)}) LIMIT 10"
 )
+_PROJECTS = (
+    "SELECT DISTINCT project_id FROM identifies WHERE user_id = {user:String}"
+    " AND project_id IN ({projects:Array(String)}) LIMIT 10"
+)
 _IDENTIFIES = (
     "SELECT message_id, timestamp, whole AS body, null_keys FROM (SELECT message_id, timestamp,"
     " toJSONString(traits) AS whole, traits_null_keys AS null_keys, sum(length(whole)) OVER (ORDER BY timestamp DESC,"
@@ -69,16 +73,17 @@ class ShownPerson(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 def find(clickhouse: LimitedClickHouse, project_ids: Sequence[str], user_id: str, window: Window) -> ShownPerson:
     """Return the person of the user in one of *project_ids*; raises `UnknownError`, `ParameterError`, `LimitError`."""
-    states = clickhouse.query(_STATE, {"user": user_id, "projects": list(project_ids)})
-    if len(states) > 1:
-        names = ", ".join(sorted(state["project_id"] for state in states))
+    asked = {"user": user_id, "projects": list(project_ids)}
+    states = clickhouse.query(_STATE, asked)
+    # The sink may have written the identify and not yet the state.
+    found = states or clickhouse.query(_PROJECTS, asked)
+    if len(found) > 1:
+        names = ", ".join(sorted(each["project_id"] for each in found))
         raise ParameterError(f"project: several projects have this user: {names}. Name one of them.")
-    if not states and len(project_ids) != 1:
+    if not found:
         raise _unknown(user_id)
-    project_id = states[0]["project_id"] if states else project_ids[0]
+    project_id = found[0]["project_id"]
     identifies, is_complete = _identifies(clickhouse, project_id, user_id)
-    if not states and not identifies:
-        raise _unknown(user_id)
     person = _folded(identifies)
     state = states[0] if states else None
     traits = _traits(person, state, {kept_id(each.message_id): each.message_id for each in identifies})

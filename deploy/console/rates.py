@@ -60,12 +60,14 @@ class RateCache:
         if not 10 <= seconds <= MOST_SECONDS:
             raise ParameterError("since: must be between 10 seconds and 24 hours ago.")
         key = (project_id, seconds)
-        async with self._locks.setdefault(key, asyncio.Lock()):
-            counts = self._counts.get(key)
-            if counts is None or time.monotonic() >= counts.expires_at:
-                counts = await self._count(project_id, seconds)
-                self._counts[key] = counts
-        self._forget()
+        try:
+            async with self._locks.setdefault(key, asyncio.Lock()):
+                counts = self._counts.get(key)
+                if counts is None or time.monotonic() >= counts.expires_at:
+                    counts = await self._count(project_id, seconds)
+                    self._counts[key] = counts
+        finally:
+            self._forget(key)
         step = _step(seconds)
         lag = lag_at(self.sampler.samples, counts.times, step)
         return Rates(
@@ -90,8 +92,10 @@ class RateCache:
             found[row["verdict"]][(int(row["at"]) - times.start) // step] = round(int(row["items"]) / step, 2)
         return _Counts(times, found, time.monotonic() + max(_CACHED_SECONDS, _SHARE * took))
 
-    def _forget(self) -> None:
-        """Drop the oldest answers beyond the most that are kept."""
+    def _forget(self, asked: tuple[str | None, int]) -> None:
+        """Drop the lock of a question without an answer, and the oldest answers beyond the most that are kept."""
+        if asked not in self._counts:
+            self._locks.pop(asked, None)
         while len(self._counts) > _MOST_ANSWERS:
             key = next(iter(self._counts))
             del self._counts[key]

@@ -33,7 +33,8 @@ _SEARCHED = {
 _ITEM = (
     "project_id, message_id, user_id, timestamp, received_at, original_timestamp, sent_at, anonymous_id,"
     f" leftUTF8(context, {CONTENT_CHARACTERS}) AS shown_context,"
-    f" leftUTF8(integrations, {CONTENT_CHARACTERS}) AS shown_integrations, _warnings, _log, _partition, _origin"
+    f" leftUTF8(integrations, {CONTENT_CHARACTERS}) AS shown_integrations, _warnings, _token, _log,"
+    " _partition, _origin"
 )
 _SHOWN = {
     "events": f"'track' AS kind, event, {_ITEM}, properties_null_keys AS null_keys, toJSONString(properties) AS whole",

@@ -19,6 +19,7 @@ from deploy.console.metrics import ConsoleMetrics
 from deploy.operate.server_faults import clickhouse_fault
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import ClickHouseError
+from schemas.log_throttle import Outage
 from schemas.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Tables:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="tables")
         self._slots = asyncio.Semaphore(THREADS)
         self._searches = asyncio.Semaphore(SEARCHES)
+        self._outage = Outage()
 
     async def run(self, work: Callable[[LimitedClickHouse], _T], *, is_search: bool = False) -> _T:
         """Return what *work* returns, in a thread; a request that is cancelled keeps its thread until the end."""
@@ -82,9 +84,11 @@ class Tables:
         running = asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work)
         running.add_done_callback(lambda _: _release(slots))
         try:
-            return await asyncio.shield(running)
+            result = await asyncio.shield(running)
         except ClickHouseError as error:
             raise self._unavailable(error) from error
+        self._outage.succeeded(time.monotonic())
+        return result
 
     async def _acquire(self, slots: Sequence[asyncio.Semaphore]) -> None:
         taken: list[asyncio.Semaphore] = []
@@ -109,8 +113,13 @@ class Tables:
             self._metrics.query_seconds.observe(time.monotonic() - began)
 
     def _unavailable(self, error: ClickHouseError) -> BusyError:
-        log.debug("a query failed", exc_info=error)
-        return BusyError("clickhouse_unavailable", clickhouse_fault(self._settings, error))
+        """Return the error to answer. Only the log has the address: readers of a project need not know it."""
+        if self._outage.failed(time.monotonic(), error.code) is not None:
+            log.warning("a page asked in vain: %s", clickhouse_fault(self._settings, error))
+        return BusyError(
+            "clickhouse_unavailable",
+            "ClickHouse does not answer, or refuses the query. The log of the console and `sequence status` say why.",
+        )
 
     def close(self) -> None:
         """Disconnect once the running queries have ended; the process does not wait for them."""

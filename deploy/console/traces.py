@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from deploy.console.errors import BusyError, UnknownError
@@ -11,6 +12,8 @@ from deploy.errors import OperateError
 from deploy.operate import trace
 from deploy.operate.servers import Servers
 from deploy.operate.trace_result import Trace
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 2
 """Traces at a time: one of a messageId that no table has reads Kafka for seconds."""
@@ -42,7 +45,11 @@ class Traces:
         except OperateError as error:
             if str(error).startswith("There is no project"):
                 raise UnknownError("project_unknown", str(error)) from error
-            raise BusyError("kafka_unavailable", str(error)) from error
+            log.warning("a trace was asked in vain: %s", error)
+            raise BusyError(
+                "kafka_unavailable",
+                "Kafka and ClickHouse do not answer. The log of the console and `sequence status` say why.",
+            ) from error
 
     def close(self) -> None:
         """Do not wait for traces that run: each ends by itself within seconds."""

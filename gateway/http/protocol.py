@@ -287,6 +287,7 @@ class GatewayRunner(web.AppRunner):
             head_timeout_seconds=self._head_timeout_seconds,
             connection_limit=allowed_connections(self._connection_limit),
             direct=self._direct,
+            handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001  # passed on unchanged
         )
 

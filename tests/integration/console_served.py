@@ -51,6 +51,7 @@ class Console:
     session: aiohttp.ClientSession
     projects: ConsoleProjects
     metrics: ConsoleMetrics
+    app: web.Application
 
     async def get(
         self, path: str, token: str | None = None, *, method: str = "GET", data: Any = None, **headers: str
@@ -87,6 +88,6 @@ async def console(servers: Servers = NOWHERE, settings: ConsoleSettings | None =
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            yield Console(runner.addresses[0][1], session, projects, metrics)
+            yield Console(runner.addresses[0][1], session, projects, metrics, app)
     finally:
         await runner.cleanup()

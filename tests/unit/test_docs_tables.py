@@ -160,7 +160,7 @@ def test_metric_in_the_text_exists() -> None:
     names = {
         name
         for document in pages
-        for name in re.findall(r"`(sequence_(?:gateway|worker|sink|audit)_\w+)", document.prose)
+        for name in re.findall(r"`(sequence_(?:gateway|worker|sink|audit|console)_\w+)", document.prose)
     }
 
     assert names == declared

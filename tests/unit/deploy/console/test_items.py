@@ -37,6 +37,7 @@ ROW = {
     "null_keys": ["coupon", "address.zip"],
     "body": '{"price":42.5,"address":{"city":"Rome"}}',
     "is_cut": 0,
+    "_token": "0123456789abcdef",
 }
 
 
