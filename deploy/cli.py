@@ -14,6 +14,7 @@ from __future__ import annotations
 import click
 
 from deploy.commands.audit import audit_command
+from deploy.commands.catalog import catalog
 from deploy.commands.console import console
 from deploy.commands.doctor import doctor_command
 from deploy.commands.positions import positions
@@ -31,7 +32,7 @@ from deploy.open_files import open_standard_streams, raise_limit
 
 _SERVICES = (up, gateway, worker, console)
 _COMMANDS = (
-    *(*_SERVICES, status_command, doctor_command, trace_command, sql_command),
+    *(*_SERVICES, status_command, doctor_command, trace_command, sql_command, catalog),
     *(topics, tables, positions, audit_command, rejected, project, token),
 )
 _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2]

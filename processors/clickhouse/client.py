@@ -57,8 +57,11 @@ class ClickHouse:
     Raises `SettingsError` if the file of CA certificates cannot be read, or if the proxy is not an HTTP proxy.
     """
 
-    def __init__(self, settings: ClickHouseSettings, *, database: str | None = None) -> None:
+    def __init__(
+        self, settings: ClickHouseSettings, *, database: str | None = None, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
         self._settings = settings
+        self._answer_seconds = answer_seconds
         self._url = server_url(settings)
         self.database = settings.database if database is None else database
         # With a pool of its own, the driver does not read the proxy from the environment.
@@ -73,9 +76,17 @@ class ClickHouse:
 
     def execute(self, sql: str, body: bytes | None = None, settings: Mapping[str, Any] | None = None) -> int:
         """Run *sql* with *body* as its input and return the number of rows written. It is sent at most once."""
+        return self.execute_counted(sql, body, settings)[1]
+
+    def execute_counted(
+        self, sql: str, body: bytes | None = None, settings: Mapping[str, Any] | None = None
+    ) -> tuple[int, int]:
+        """Run *sql* as `execute` does, and return the numbers of rows read and written."""
         with _translated_errors(self._url.without_login, self._settings.username):
             summary = self._connected().command(sql, data=body, settings=dict(settings or {}))
-        return summary.written_rows if isinstance(summary, QuerySummary) else 0
+        if not isinstance(summary, QuerySummary):
+            return 0, 0
+        return int(summary.summary.get("read_rows", 0)), summary.written_rows
 
     def discard(self, sql: str, settings: Mapping[str, Any] | None = None) -> None:
         """Run the SELECT *sql* and leave its result in the server."""
@@ -106,7 +117,7 @@ class ClickHouse:
                 password=self._settings.password,
                 database=self.database,
                 connect_timeout=CONNECT_SECONDS,
-                send_receive_timeout=ANSWER_SECONDS,
+                send_receive_timeout=self._answer_seconds,
                 autogenerate_session_id=False,
                 query_limit=0,
                 pool_mgr=self._pool,

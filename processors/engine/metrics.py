@@ -15,7 +15,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from schemas import metrics
+from schemas import catalog_metrics, metrics
 from schemas.metrics import Kind, Metric
 
 # A second series for each counter, with the time of its creation: the start of the process tells as much.
@@ -45,8 +45,14 @@ class WorkerMetrics:
         self.insert_rows = self._histogram(metrics.SINK_INSERT_ROWS)
         self.insert_retries = self._counter(metrics.SINK_INSERT_RETRIES)
         self.halved_blocks = self._counter(metrics.SINK_HALVED_BLOCKS)
-        views = metrics.SINK_FAILING_VIEWS
-        self.failing_views = Gauge(views.name, views.about, views.labels, registry=self._registry_of(views))
+        self.failing_views = self._gauge(metrics.SINK_FAILING_VIEWS)
+        self.catalog_lag_offsets = self._gauge(catalog_metrics.LAG_OFFSETS)
+        self.catalog_lag_seconds = self._gauge(catalog_metrics.LAG_SECONDS)
+        self.catalog_pass_seconds = self._histogram(catalog_metrics.PASS_SECONDS)
+        self.catalog_read_rows = self._counter(catalog_metrics.READ_ROWS)
+        self.catalog_counted_offsets = self._counter(catalog_metrics.COUNTED_OFFSETS)
+        self.catalog_failed_passes = self._counter(catalog_metrics.FAILED_PASSES)
+        self.catalog_skipped_offsets = self._counter(catalog_metrics.SKIPPED_OFFSETS)
         self.visible_seconds = CountedHistogram(metrics.SINK_VISIBLE_SECONDS)
         if metrics.SINK_VISIBLE_SECONDS in self._exported:
             self.registry.register(self.visible_seconds)
@@ -71,6 +77,9 @@ class WorkerMetrics:
 
     def _counter(self, metric: Metric) -> Counter:
         return Counter(metric.name, metric.about, metric.labels, registry=self._registry_of(metric))
+
+    def _gauge(self, metric: Metric) -> Gauge:
+        return Gauge(metric.name, metric.about, metric.labels, registry=self._registry_of(metric))
 
     def _histogram(self, metric: Metric) -> Histogram:
         return Histogram(

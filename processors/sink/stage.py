@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from processors.clickhouse.client import ClickHouse
-from processors.engine.stage import RecordBatch, Stage
+from processors.engine.stage import AssignedOffsets, InputOffsets, Membership, RecordBatch, Stage
 from processors.rejected_topic import RejectedTopic
 from processors.settings import WorkerSettings
 from processors.sink.assignment import Assignment, SinkLog
+from processors.sink.catalog import Catalog, catalog
 from processors.sink.duplicates import DuplicatesStage
 from processors.sink.insert import ClickHouseSink, Sink
 from processors.sink.lease import ServerLease, SinkLease
@@ -41,6 +42,30 @@ class EventsStage(TableStage):
         writers = [self._events, self._identifies]
         finder = SourceOffsetFinder(topics.events, topics.items, sink_log.reader)
         super().__init__(topics.events, writers, rejected, Assignment(topics.events, writers, sink_log, finder), lease)
+        self._catalog: Catalog | None = None
+
+    def keep_catalog(self, kept: Catalog) -> None:
+        """Keep *kept* while this worker has partition 0, from `start` on."""
+        self._catalog = kept
+
+    async def start(self, membership: Membership) -> None:
+        """Start the lease that INSERTs carry, and the catalogue."""
+        await super().start(membership)
+        if self._catalog is not None:
+            self._catalog.start()
+
+    async def assigned(self, inputs: Mapping[int, InputOffsets]) -> AssignedOffsets:
+        """Return where each partition starts: the positions of the tables tell."""
+        offsets = await super().assigned(inputs)
+        if self._catalog is not None:
+            self._catalog.set_owner(counts=0 in inputs)
+        return offsets
+
+    async def stop(self) -> None:
+        """End the lease and the catalogue."""
+        if self._catalog is not None:
+            self._catalog.stop()
+        await super().stop()
 
     async def _write(self, batch: RecordBatch, on_refused: Callable[[], None]) -> None:
         rows = await asyncio.to_thread(item_rows, batch.records, self._events.log, batch.partition)
@@ -91,4 +116,5 @@ def stages(
     rejections = RejectedStage(topics, sink, rejected, sink_log, lease)
     for stage in (events, persons, duplicates, rejections):
         stage.check_views(ViewCheck(for_checks, rejected.metrics))
+    events.keep_catalog(catalog(settings.clickhouse, lease, rejected.metrics))
     return [events, persons, duplicates, rejections]

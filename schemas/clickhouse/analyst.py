@@ -23,7 +23,10 @@ READING: Mapping[str, int] = MappingProxyType(
 )
 """Settings with which an analyst reads properties of any type, and as they were sent. A query may set others."""
 
-_TABLES = ("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays", "_logs")
+_TABLES = (
+    *("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays", "_logs"),
+    *("catalog", "catalog_counts"),
+)
 
 
 def readable_tables(database: str) -> list[str]:

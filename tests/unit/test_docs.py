@@ -125,11 +125,11 @@ def test_contributing_describes_every_make_target() -> None:
 
 
 def leaf_commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
-    """Yield every command of *group* that is no group, with its words."""
+    """Yield every command of *group* that does something by itself, with its words."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from leaf_commands(command, (*path, name))
-        else:
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             yield " ".join((*path, name)), command
 
 
