@@ -25,6 +25,7 @@ from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.errors import SqlError
 from deploy.local import passwords, state_lock
 from deploy.settings import LocalSettings, state_directory
+from deploy.sql_advice import advice
 from processors.clickhouse.client import server_url
 from processors.clickhouse.proxy import Proxy, proxy_for
 from processors.settings import AnalystSettings
@@ -211,7 +212,7 @@ def _failure(target: Target, response: aiohttp.ClientResponse, text: str) -> str
             f"{target.url} answered with status {response.status} and not as ClickHouse does: "
             f"{text.strip()[:_SHOWN_CHARACTERS]!r}. {target.if_unreachable}"
         )
-    return text.strip()
+    return "\n".join(filter(None, [text.strip(), advice(text)]))
 
 
 @contextmanager

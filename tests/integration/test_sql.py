@@ -58,6 +58,23 @@ def refusal(environ: dict[str, str], *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
+    ("statement", "advice"),
+    [
+        ("SELECT max(properties.price) FROM events", "max needs values of one type: max(num(properties.price)). str, "),
+        ("SELECT 1 FROM events ORDER BY properties.price", "ORDER BY needs values of one type: ORDER BY num("),
+        ("SELECT windowFunnel(9)(timestamp, event = 'a') FROM events", "windowFunnel takes a time in seconds: "),
+        ("SELECT nullIf(properties.plan, 'pro') FROM events", "Give the property a type: nullIf(str(properties.plan)"),
+        ("SELECT has(properties.items, 'a') FROM events", "Read an array of a property with JSONExtractArrayRaw("),
+        ("SELECT countIf(properties.first) FROM events", "A condition is a boolean: WHERE bool(properties.first)."),
+        ("SELECT no_such_column FROM events", ""),
+    ],
+)
+def test_message_about_a_property_ends_with_what_to_type(stack: dict[str, str], statement: str, advice: str) -> None:
+    lines = refusal(stack, statement).splitlines()
+    assert (lines[0][:6], lines[-1].startswith(advice or "Code: ")) == ("Code: ", True)
+
+
+@pytest.mark.parametrize(
     ("arguments", "answer"),
     [
         (("SELECT 1 AS one, 'größe 😀' AS text, [1, 2] AS list, NULL",), "1\tgröße 😀\t[1,2]\t\\N\n"),

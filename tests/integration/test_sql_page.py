@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deploy.sql_advice import advice
 from processors.clickhouse.migrate import migrate
 from schemas.clickhouse.analyst import READING
 from tests.support import services, shop
@@ -214,7 +215,9 @@ def test_functions_return_what_the_table_shows(writer: ClickHouseHttp, made: str
 def test_refused_statement_has_its_code_and_works_as_written(analyst: ClickHouseHttp, row: list[str]) -> None:
     refused, code, instead = row
 
-    assert analyst.send(quoted(refused)[0]).code == int(code)
+    reply = analyst.send(quoted(refused)[0])
+    assert reply.code == int(code)
+    assert advice(reply.text)
     assert analyst.query(quoted(instead)[0])
 
 
@@ -229,7 +232,9 @@ def test_statement_ends_with_the_codes_shown_at_values_of_other_types(
     found: set[int | None] = set()
     for text in KINDS.values():
         put_one(writer, made, "code", text)
-        found.add(writer.send(quoted(typed)[0], database=made).code)
+        reply = writer.send(quoted(typed)[0], database=made)
+        found.add(reply.code)
+        assert (advice(reply.text) != "") == (reply.code is not None)
         assert writer.send(quoted(instead)[0], database=made).status == 200
 
     assert found - {None} == {int(code) for code in codes.split(", ")}
