@@ -21,7 +21,7 @@ const AGING_MILLISECONDS = 10000;
 const AGAIN_MILLISECONDS = 2000;
 
 const nodes = Object.fromEntries(
-  ["lookup", "message-id", "account", "project", "scope", "zone", "show-help", "sign-out", "views", "connection", "view", "panel", "help"].map((id) => [id, document.getElementById(id)]),
+  ["lookup", "message-id", "account", "project", "scope", "zone", "show-help", "sign-out", "views", "connection", "view", "panel", "help", "skip"].map((id) => [id, document.getElementById(id)]),
 );
 
 let session = null;
@@ -156,6 +156,10 @@ nodes.lookup.addEventListener("submit", (event) => {
   navigate(fragment("trace", [messageId], { project: projectOfRoute() }));
 });
 nodes.project.addEventListener("change", chooseProject);
+nodes.skip.addEventListener("click", (event) => {
+  event.preventDefault(); // The fragment is the address of a view.
+  nodes.view.focus();
+});
 nodes.zone.addEventListener("click", () => {
   setLocalZone(!isLocalZone());
   showZone();

@@ -99,7 +99,7 @@ function dedupe(each) {
 function row(each) {
   const table = element("code", {}, each.table ?? "the table");
   if (each.row === "visible") {
-    const by = each.visibleBy ? [" by ", time(each.visibleBy, "exact"), latency(each)] : [];
+    const by = each.visibleBy ? [" by ", time(each.visibleBy, "exact")] : [];
     return ["visible in ", table, ...by];
   }
   if (each.row === "waiting") return prose(`not visible yet${ahead(each, "sink")}`);
@@ -107,12 +107,6 @@ function row(each) {
     return ["not in ", table, ...prose(", although the sink has processed it. It was deleted, or run `sequence audit`.")];
   }
   return each.row;
-}
-
-function latency(each) {
-  const seconds = (Date.parse(each.visibleBy) - Date.parse(each.receivedAt)) / 1000;
-  // Merges write parts anew, so that a long time says nothing about the sink.
-  return seconds >= 0 && seconds < 60 ? element("span", { class: "muted" }, ` (${span(seconds)} after it was received)`) : "";
 }
 
 function ahead({ waiting }, stage) {

@@ -4,7 +4,7 @@ import { announce, element, fill, icon } from "../dom.js";
 import { rate } from "../text.js";
 
 const TYPING_MILLISECONDS = 350;
-const LABELS = { event: "Event", userId: "User", search: "Text in the JSON" };
+const LABELS = { event: "Event name", userId: "User ID", search: "Text in the JSON" };
 const VERDICTS = ["accepted", "duplicate", "rejected"];
 
 /** The bar. `onSearch(filter)` follows a change of the filter, `onPause()` the button. */
@@ -19,7 +19,7 @@ export class LiveBar {
     );
     this._verdict.value = filter.verdict;
     this._pause = element("button", { type: "button", class: "pause", on: { click: onPause } });
-    this._state = element("span", { class: "live-state", role: "status" });
+    this._state = element("span", { class: "live-state" });
     this._rates = Object.fromEntries(VERDICTS.map((name) => [name, element("b", {}, "–")]));
     this.node = element("div", { class: "toolbar" }, this._form(), this._strip());
     signal.addEventListener("abort", () => clearTimeout(this._typing));
@@ -44,6 +44,7 @@ export class LiveBar {
 
   /** Show the state of the stream: `kind` for its colour, `why` as its tooltip; and whether the list is paused. */
   showState({ kind, text, why, isPaused }) {
+    if (kind === "broken" && !this._state.classList.contains(kind)) announce(text);
     this._state.className = `live-state ${kind}`;
     this._state.title = why || text;
     if (this._state.textContent !== text) this._state.textContent = text;
