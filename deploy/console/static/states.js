@@ -63,17 +63,19 @@ export async function load(root, loader, show, signal) {
 /**
  * Run `work` now and every `seconds`, while the page is visible, until `signal` is aborted.
  *
- * A run ends before the next begins. `work` handles its errors itself.
+ * A run ends before the next begins. `work` handles its errors itself. While somebody marks text, it waits.
  */
 export function poll(work, seconds, signal) {
   let timer = null;
   let isRunning = false;
+  let hasRun = false;
   const run = async () => {
     clearTimeout(timer);
     if (isRunning || signal.aborted || document.hidden) return;
     isRunning = true;
     try {
-      await work();
+      if (!isMarking() || !hasRun) await work();
+      hasRun = true;
     } finally {
       isRunning = false;
       if (!signal.aborted && !document.hidden) timer = setTimeout(run, seconds * 1000);
@@ -83,4 +85,10 @@ export function poll(work, seconds, signal) {
   signal.addEventListener("abort", () => clearTimeout(timer));
   run();
   return run;
+}
+
+/** Whether text of the view is marked, perhaps to be copied: it should stay as it is. */
+function isMarking() {
+  const selection = getSelection();
+  return !selection.isCollapsed && document.getElementById("view").contains(selection.anchorNode);
 }

@@ -33,7 +33,7 @@ export function mount(root, context) {
     onMove: (item, row) => panel.isOpen && (table.mark(row), panel.open(item)),
   });
   context.signal.addEventListener("abort", () => panel.close());
-  const loader = () => get(`api/persons/${encodeURIComponent(userId)}`, { project }, { signal: context.signal, exact: true }).catch((error) => {
+  const loader = () => get("api/persons", { userId, project }, { signal: context.signal, exact: true }).catch((error) => {
     if (error.code === "person_unknown") return null;
     throw error;
   });
