@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _WATCH_SECONDS = 1.0
 _CLEAR = "\x1b[H\x1b[J"
 _SHOWN_CHARACTERS = 100
+WELL = "Every part runs and keeps up. `sequence doctor` checks disks, clocks, settings and rejected items."
 
 
 def _check_urls(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -156,7 +157,7 @@ def lines(found: Status) -> Iterator[str]:
         yield listing.table(["PROCESS", "PID", "STATE", "UP", "RESTARTS", "LAST WARNING"], rows)
     yield ""
     if not found.findings:
-        yield "Nothing is wrong."
+        yield WELL
     for each in found.findings:
         yield from finding.lines(each)
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploy.cli import main
+from deploy.commands.status import WELL
 from tests.support.local_stack import Stack
 from tests.support.services import eventually
 
@@ -58,7 +59,7 @@ def test_probe_refuses_a_token_of_another_project(stack: Stack) -> None:
 
 def test_healthy_stack_has_no_findings(stack: Stack) -> None:
     result = sequence(stack, "status")
-    assert (result.exit_code, result.output.splitlines()[-1]) == (0, "Nothing is wrong."), result.output
+    assert (result.exit_code, result.output.splitlines()[-1]) == (0, WELL), result.output
     for process in ("kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1"):
         assert f"\n{process} " in result.output
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from deploy.commands.status import lines
+from deploy.commands.status import WELL, lines
 from deploy.local import restarts
 from deploy.operate import status_local, status_processes
 from deploy.operate.finding import Finding
@@ -77,7 +77,7 @@ def test_healthy_pipeline_has_no_findings() -> None:
     healthy = status(gateways=[Gateway(url="http://g:8080", is_ready=True)])
 
     assert judged(healthy) == []
-    assert list(lines(healthy))[-1] == "Nothing is wrong."
+    assert list(lines(healthy))[-1] == WELL
 
 
 @pytest.mark.parametrize(
