@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 THREADS = 4
 SEARCHES = 1
 """Searches of text among them. One that finds nothing reads whole rows until its time is over, on a core of its own."""
+PAUSE = 0.5
+"""After a search, no other begins for this share of the time that it took."""
 WAIT_SECONDS = 5.0
 """How long a request waits for a thread."""
 QUERY_SECONDS = 5.0
@@ -81,8 +83,18 @@ class Tables:
         """Return what *work* returns, in a thread; a request that is cancelled keeps its thread until the end."""
         slots = [self._searches, self._slots] if is_search else [self._slots]
         await self._acquire(slots)
-        running = asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work)
-        running.add_done_callback(lambda _: _release(slots))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        running = loop.run_in_executor(self._threads, self._timed, work)
+
+        def release(done: asyncio.Future[_T]) -> None:
+            self._slots.release()
+            if is_search:
+                loop.call_later(PAUSE * (loop.time() - began), self._searches.release)
+            if not done.cancelled():
+                done.exception()  # Nobody else asks for it if the request was cancelled.
+
+        running.add_done_callback(release)
         try:
             result = await asyncio.shield(running)
         except ClickHouseError as error:
@@ -98,7 +110,8 @@ class Tables:
                     await slot.acquire()
                     taken.append(slot)
         except BaseException as error:
-            _release(taken)
+            for slot in taken:
+                slot.release()
             if not isinstance(error, TimeoutError):
                 raise
             self._metrics.refused.labels("busy").inc()
@@ -125,8 +138,3 @@ class Tables:
         """Disconnect once the running queries have ended; the process does not wait for them."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._connection.close()
-
-
-def _release(slots: Sequence[asyncio.Semaphore]) -> None:
-    for slot in slots:
-        slot.release()

@@ -39,7 +39,7 @@ class Traces:
             raise BusyError("busy", f"{AT_ONCE} other traces are running. Try again in a few seconds.") from None
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(self._threads, trace.trace, self._servers, message_id, project_id)
-        running.add_done_callback(lambda _: self._slots.release())
+        running.add_done_callback(self._release)
         try:
             return await asyncio.shield(running)
         except OperateError as error:
@@ -50,6 +50,11 @@ class Traces:
                 "kafka_unavailable",
                 "Kafka and ClickHouse do not answer. The log of the console and `sequence status` say why.",
             ) from error
+
+    def _release(self, done: asyncio.Future[Trace]) -> None:
+        self._slots.release()
+        if not done.cancelled():
+            done.exception()  # Nobody else asks for it if the request was cancelled.
 
     def close(self) -> None:
         """Do not wait for traces that run: each ends by itself within seconds."""
