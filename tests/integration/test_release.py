@@ -14,8 +14,10 @@ import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from deploy.settings import LocalSettings, cache_directory
 from tests.support.documents import ROOT, Page
@@ -167,9 +169,22 @@ def test_wheel_runs_the_whole_pipeline_in_an_empty_environment(installation: Ins
 
     stack.start()
     assert stack.post("Released")["accepted"] == 2
+    assert console(stack, "test/accepted?project=dev&event=Released")["count"] == 1
+    assert console(stack, "openapi.json")["info"]["title"] == "Sequence console"
     eventually(lambda: len(stack.rows("Released")) == 1, "the event is in ClickHouse")
     assert [path.name for path in installation.work.iterdir()] == [".sequence"]
     assert stack.send(signal.SIGTERM) == 0
+
+
+def console(stack: Stack, path: str) -> Any:
+    """Return what the console of *stack* answers to an operator."""
+    assert stack.cwd is not None
+    token = (stack.cwd / stack.state / "operate-token").read_text().strip()
+    reply = requests.get(
+        f"http://127.0.0.1:{stack.console}/{path}", headers={"Authorization": f"Bearer {token}"}, timeout=20
+    )
+    assert reply.status_code == 200, reply.text
+    return reply.json()
 
 
 def gateway_without_the_extra(installation: Installation) -> str:
