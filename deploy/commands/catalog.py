@@ -59,10 +59,11 @@ def catalog(context: click.Context, project_id: str, event: str | None, *, trait
     from deploy import listing
     from deploy.errors import ArgumentError
     from deploy.operate import catalog as operate
+    from deploy.operate import servers
 
     if traits and event is not None:
         raise ArgumentError("--event and --traits exclude each other: traits belong to no event.")
-    found, uncounted = operate.read(os.environ, project_id, event, traits=traits)
+    found, uncounted = operate.read(servers.find(os.environ), project_id, event, traits=traits)
     shows_paths = traits or event is not None
     if as_json:
         click.echo(
@@ -74,7 +75,7 @@ def catalog(context: click.Context, project_id: str, event: str | None, *, trait
         described = [each.describe() for each in found]
         listing.show(described, _EVENTS, as_json=False, empty="The catalogue is empty: no row has been counted.")
     if uncounted:
-        click.echo(f"The newest {uncounted:,} source offsets are not counted yet.", err=True)
+        click.echo(f"{uncounted:,} source offsets are not counted yet.", err=True)
 
 
 @catalog.command("rebuild")

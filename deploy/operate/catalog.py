@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from deploy.errors import ArgumentError
 from deploy.operate.catalog_result import Event, entry, events
-from deploy.operate.servers import Servers, reading
+from deploy.operate.servers import Servers
 from processors.clickhouse.client import ClickHouse
 from processors.sink.catalog_ranges import offsets, pending
 from processors.sink.catalog_statement import SOURCES
@@ -15,7 +13,7 @@ from processors.sink.catalog_store import ClickHouseCatalog
 _COLUMNS = "project_id, kind, event, path, type, count, first_seen, last_seen"
 
 
-def read(environ: Mapping[str, str], project_id: str, event: str | None, *, traits: bool) -> tuple[list[Event], int]:
+def read(servers: Servers, project_id: str, event: str | None, *, traits: bool) -> tuple[list[Event], int]:
     """Return the events of *project_id*, of all projects if empty, and how many source offsets are not counted yet.
 
     With *event* that event alone, with *traits* the traits alone. Raises `ArgumentError` if there is none.
@@ -26,7 +24,7 @@ def read(environ: Mapping[str, str], project_id: str, event: str | None, *, trai
         "kind = 'trait'": traits,
     }
     where = " AND ".join(condition for condition, is_given in conditions.items() if is_given) or "1"
-    with reading(environ) as clickhouse:
+    with servers.tables() as clickhouse:
         rows = clickhouse.query(
             f"SELECT {_COLUMNS} FROM catalog WHERE {where}",  # noqa: S608  # our own names
             {"project": project_id, "event": event or ""},
@@ -41,7 +39,10 @@ def read(environ: Mapping[str, str], project_id: str, event: str | None, *, trai
                 f"No event {event!r}{of_project} has been counted. Names are case-sensitive; `sequence catalog` shows "
                 f"all.{wait}"
             )
-        raise ArgumentError(f"The catalogue has nothing{of_project}. `sequence project list` shows all projects.{wait}")
+        what = "traits" if traits else "events"
+        raise ArgumentError(
+            f"The catalogue has no {what}{of_project}. `sequence project list` shows all projects.{wait}"
+        )
     return found, uncounted
 
 
