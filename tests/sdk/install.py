@@ -106,17 +106,22 @@ def python_sdk() -> Sdk:
     return Sdk("python", directory, (str(directory / "bin" / "python"),), program="send.py")
 
 
-def node_sdk() -> Sdk:
-    """Return the libraries for Node and for browsers."""
+def node_packages(name: str, lock: Path) -> Path:
+    """Return the directory with the packages of *lock* of npm, under *name* in the cache."""
 
     def install(directory: Path) -> None:
         directory.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(NODE_LOCK.with_name(name), directory)
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(lock.with_name(file), directory)
         command = [str(NODE), str(NPM), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         subprocess.run(command, cwd=directory, check=True, capture_output=True)
 
-    directory = _installed("node", NODE_LOCK, install)
+    return _installed(name, lock, install)
+
+
+def node_sdk() -> Sdk:
+    """Return the libraries for Node and for browsers."""
+    directory = node_packages("node", NODE_LOCK)
     environ = {"SDK_DIRECTORY": str(directory), "NODE_PATH": str(directory / "node_modules")}
     return Sdk("node", directory, (str(NODE),), environ, "send.mjs")
 
