@@ -11,7 +11,19 @@ from time import monotonic
 
 from deploy.embedded import kafka_jars
 from deploy.local import ports, state_lock
-from tests.benchmarks import baseline, dedupe, end_to_end, gateway, names, persons, recovery, results, sink
+from tests.benchmarks import (
+    baseline,
+    console,
+    dedupe,
+    end_to_end,
+    functions,
+    gateway,
+    names,
+    persons,
+    recovery,
+    results,
+    sink,
+)
 from tests.benchmarks.cluster import BenchCluster
 from tests.benchmarks.errors import BenchError
 from tests.benchmarks.plan import Plan
@@ -28,8 +40,10 @@ COMPARISONS: Mapping[str, Compare] = {
     "persons": persons.compare,
     "sink": sink.compare,
     "names": names.compare,
+    "functions": functions.compare,
     "recovery": recovery.compare,
     "end-to-end": end_to_end.compare,
+    "console": console.compare,
 }
 """Comparisons by name, as `--only` selects them."""
 

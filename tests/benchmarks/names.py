@@ -72,7 +72,7 @@ class Storage:
         return f"JSONExtractString({_arguments(path)})" if self.kind == "String" else f"toString({path})"
 
     def number(self, path: str) -> str:
-        """Return the expression for *path* as a number, which the docs recommend."""
+        """Return the expression for *path* as a number."""
         return (
             f"JSONExtractFloat({_arguments(path)})" if self.kind == "String" else f"toFloat64OrNull(toString({path}))"
         )

@@ -31,6 +31,8 @@ class Plan:
     """Numbers of property names of the comparison by names."""
     named_rows: int = 100_000
     """Rows of each candidate and shape of that comparison."""
+    queried_rows: int = 5_000_000
+    """Rows that the comparison of functions reads."""
     peers: Mapping[str, str] = field(default_factory=dict)
     """Commands of other dedupe implementations, by name."""
 
@@ -45,5 +47,6 @@ QUICK = Plan(
     batches=(1, 100),
     names=(60, 6_000),
     named_rows=40_000,
+    queried_rows=500_000,
 )
 """A run of a few minutes that shows whether something broke."""

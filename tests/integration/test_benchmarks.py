@@ -9,6 +9,7 @@ import pytest
 from tests.benchmarks import results
 from tests.benchmarks.command import COMPARISONS, run
 from tests.benchmarks.errors import BenchError
+from tests.benchmarks.functions import QUERIES
 from tests.benchmarks.names import STORAGES
 from tests.benchmarks.plan import Plan
 from tests.support.services import free_ports
@@ -25,6 +26,7 @@ SMALL = Plan(
     latency_seconds=3,
     names=(60,),
     named_rows=1_000,
+    queried_rows=1_000,
 )
 
 
@@ -40,6 +42,11 @@ def environ(directory: Path) -> dict[str, str]:
     [
         ("recovery", ["0 entries", "1,000 entries"]),
         pytest.param("names", [storage.name for storage in STORAGES], marks=pytest.mark.bench),
+        pytest.param(
+            "functions",
+            [name for candidates in QUERIES.values() for name in candidates],
+            marks=pytest.mark.bench,
+        ),
         pytest.param(
             "gateway",
             ["an aiohttp handler with `send` per item", "one gateway", "two gateways"],
