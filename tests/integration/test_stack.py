@@ -21,7 +21,7 @@ from tests.support.local_stack import Stack, pasted
 from tests.support.marks import in_make_faults
 from tests.support.services import alive, eventually
 
-SERVICES = {"kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1"}
+SERVICES = {"kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1", "console"}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def stack_event(stack: Stack) -> str:
 def test_no_secret_is_in_a_command_line_a_log_or_the_output(stack: Stack) -> None:
     wait_for_event(stack, stack_event(stack))
     found = stack.secrets()
-    assert len(set(found.values())) == 3
+    assert len(set(found.values())) == 4
     assert leaks(stack) == set()
 
     planted = stack.state / "logs" / "planted.log"
@@ -111,7 +111,7 @@ def leaks(stack: Stack, *others: int) -> set[tuple[str, str]]:
     [
         ("clickhouse", {WRITER_FILE, ANALYST_FILE}),
         ("sink-1", {WRITER_FILE}),
-        *((name, set[str]()) for name in ("kafka", "gateway-1", "dedupe-1", "persons-1")),
+        *((name, set[str]()) for name in ("kafka", "gateway-1", "dedupe-1", "persons-1", "console")),
     ],
 )
 def test_process_has_only_the_secrets_that_it_needs(stack: Stack, service: str, needed: set[str]) -> None:

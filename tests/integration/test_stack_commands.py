@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploy.cli import main
-from deploy.local.quickstart import development_token
+from deploy.local.quickstart import development_token, operate_token
 from gateway.projects.admin import list_tokens, revoke_token
 from schemas.settings import KafkaSettings, environment
 from schemas.topics import Topics
@@ -101,6 +101,18 @@ async def test_development_token_is_created_once(kafka_settings: KafkaSettings, 
     assert first == second == file.read_text().strip()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(await list_tokens(kafka_settings, "dev")) == 1
+
+
+async def test_token_of_the_console_is_created_once(
+    kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    assert topics.prefix == kafka_settings.topic_prefix
+    file = tmp_path / "operate-token"
+    tokens = [await operate_token(kafka_settings, file) for _ in range(2)]
+
+    assert tokens == [file.read_text().strip()] * 2
+    (known,) = await list_tokens(kafka_settings)
+    assert (known.scope, known.project_id, known.is_valid(0)) == ("operate", "", True)
 
 
 async def test_revoked_development_token_stays_revoked(

@@ -15,6 +15,8 @@ from tests.support.services import clickhouse_answers, embedded_clickhouse, runn
 
 pytestmark = pytest.mark.services
 
+SERVICES = {"kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1", "console"}
+
 
 @pytest.mark.timeout(240)
 def test_healthy_stack_logs_no_warning_and_only_json_when_asked(tmp_path: Path) -> None:
@@ -25,7 +27,7 @@ def test_healthy_stack_logs_no_warning_and_only_json_when_asked(tmp_path: Path) 
     logs = stack.logs(hours=1.0)
 
     assert [log for log in logs if log.severe] == []
-    assert {log.part for log in logs} == {"kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1"}
+    assert {log.part for log in logs} == SERVICES
     for path in (tmp_path / "state" / "logs").glob("*.log"):
         for line in path.read_text().splitlines():
             assert json.loads(line).keys() >= {"time", "level", "logger", "message"}

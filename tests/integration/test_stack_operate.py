@@ -60,7 +60,7 @@ def test_probe_refuses_a_token_of_another_project(stack: Stack) -> None:
 def test_healthy_stack_has_no_findings(stack: Stack) -> None:
     result = sequence(stack, "status")
     assert (result.exit_code, result.output.splitlines()[-1]) == (0, WELL), result.output
-    for process in ("kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1"):
+    for process in ("kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1", "console"):
         assert f"\n{process} " in result.output
 
     report = json.loads(sequence(stack, "doctor", "--json").stdout)

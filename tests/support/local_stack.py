@@ -83,8 +83,9 @@ class Stack:
         return found[1]
 
     def secrets(self) -> dict[str, str]:
-        """The development token and the passwords, by the names of their files."""
-        return {name: (self.state / name).read_text().strip() for name in ("dev-token", WRITER_FILE, ANALYST_FILE)}
+        """The tokens and the passwords, by the names of their files."""
+        names = ("dev-token", "operate-token", WRITER_FILE, ANALYST_FILE)
+        return {name: (self.state / name).read_text().strip() for name in names}
 
     def post(self, event: str) -> Any:
         """Send one track with the command to paste, under another event name."""

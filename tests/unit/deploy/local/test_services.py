@@ -29,13 +29,14 @@ NEEDED: dict[str, set[str]] = {
     "dedupe-1": set(),
     "persons-1": set(),
     "sink-1": {"writers-secret"},
+    "console": set(),
 }
 
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_service_gets_only_the_secrets_that_it_needs(tmp_path: Path, name: str) -> None:
     services = Services({**SECRETS, "SEQUENCE_STATE_DIR": str(tmp_path), "PATH": "/usr/bin"})
-    found = [services.kafka(), services.clickhouse(), *services.gateways(), *services.workers()]
+    found = [services.kafka(), services.clickhouse(), *services.gateways(), *services.workers(), services.console()]
     assert {service.name for service in found} == NEEDED.keys()
 
     (service,) = (service for service in found if service.name == name)
