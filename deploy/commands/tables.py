@@ -32,8 +32,9 @@ def tables() -> None:
 def tables_migrate() -> None:
     """Apply pending migrations to ClickHouse.
 
-    Creates or updates the read-only user `analyst` if SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD is set. Prints the name of
-    each migration applied. Fails if the tables were created by an older version; see `sequence tables rebuild`.
+    Creates the SQL functions num, str, bool and at if they are missing, and fails if the server has others of these
+    names. Creates or updates the read-only user `analyst` if SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD is set. Prints the
+    name of each migration applied. Fails if the tables were created by an older version; see `sequence tables rebuild`.
     """
     from processors.clickhouse.access import ensure
     from processors.clickhouse.migrate import migrate
