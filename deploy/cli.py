@@ -26,13 +26,14 @@ from deploy.commands.status import status_command
 from deploy.commands.tables import tables
 from deploy.commands.topics import topics
 from deploy.commands.trace import trace_command
+from deploy.commands.views import views
 from deploy.known_settings import warn_of_unknown_variables
 from deploy.logging import silence_clients
 from deploy.open_files import open_standard_streams, raise_limit
 
 _SERVICES = (up, gateway, worker, console)
 _COMMANDS = (
-    *(*_SERVICES, status_command, doctor_command, trace_command, sql_command, catalog),
+    *(*_SERVICES, status_command, doctor_command, trace_command, sql_command, catalog, views),
     *(topics, tables, positions, audit_command, rejected, project, token),
 )
 _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2]

@@ -1,4 +1,4 @@
-"""The Prometheus metrics of the catalogue, which the sink exports: part of `schemas.metrics`."""
+"""The Prometheus metrics of the catalogue and of typed views, which the sink exports: part of `schemas.metrics`."""
 
 from __future__ import annotations
 
@@ -49,6 +49,15 @@ SKIPPED_OFFSETS = _counter(
     "sequence_sink_catalog_skipped_offsets_total",
     "source offsets",
     "Source offsets whose rows ClickHouse could not count, by kind",
+)
+VIEWS_MADE = Metric(
+    "sequence_sink_typed_views_made_total", Kind.COUNTER, "views", "Typed views that were created or replaced"
+)
+VIEWS_FAILED = Metric(
+    "sequence_sink_typed_views_failed_total",
+    Kind.COUNTER,
+    "attempts",
+    "Attempts to make typed views that failed and are repeated",
 )
 
 CATALOG = tuple(metric for metric in list(globals().values()) if isinstance(metric, Metric))

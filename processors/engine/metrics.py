@@ -53,6 +53,8 @@ class WorkerMetrics:
         self.catalog_counted_offsets = self._counter(catalog_metrics.COUNTED_OFFSETS)
         self.catalog_failed_passes = self._counter(catalog_metrics.FAILED_PASSES)
         self.catalog_skipped_offsets = self._counter(catalog_metrics.SKIPPED_OFFSETS)
+        self.typed_views_made = self._counter(catalog_metrics.VIEWS_MADE)
+        self.typed_views_failed = self._counter(catalog_metrics.VIEWS_FAILED)
         self.visible_seconds = CountedHistogram(metrics.SINK_VISIBLE_SECONDS)
         if metrics.SINK_VISIBLE_SECONDS in self._exported:
             self.registry.register(self.visible_seconds)

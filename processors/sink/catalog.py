@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
+from typing import Protocol
 
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.codes import summary
@@ -22,6 +23,7 @@ from processors.sink.catalog_counter import Counter, Done, Lag
 from processors.sink.catalog_statement import SOURCES
 from processors.sink.catalog_store import PASS_SECONDS, CatalogStore, ClickHouseCatalog
 from processors.sink.lease import Lease
+from processors.typed_views.keeper import view_keeper
 from schemas.log_throttle import Outage, Throttle
 from schemas.settings import ClickHouseSettings
 
@@ -136,11 +138,21 @@ class CountedTable:
         )
 
 
-class Catalog:
-    """Counts the tables in a thread while this worker is the one that counts."""
+class CatalogTask(Protocol):
+    """Something that the thread of the catalogue does. Methods raise nothing."""
 
-    def __init__(self, tables: Sequence[CountedTable]) -> None:
-        self._tables = tables
+    def run(self, now: float) -> None:
+        """Do it if it is time."""
+
+    def forget(self) -> None:
+        """Know nothing, because another worker does it."""
+
+
+class Catalog:
+    """Counts the tables and makes typed views in a thread, while this worker is the one that does so."""
+
+    def __init__(self, tasks: Sequence[CatalogTask]) -> None:
+        self._tasks = tasks
         self._changed = threading.Condition()
         self._counts = False
         self._stopping = False
@@ -167,12 +179,12 @@ class Catalog:
     def _run(self) -> None:
         while self._wait_until_owner():
             while self._is_owner():
-                for table in self._tables:
-                    table.run(monotonic())
+                for task in self._tasks:
+                    task.run(monotonic())
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopping or not self._counts, LOOK_SECONDS)
-            for table in self._tables:
-                table.forget()
+            for task in self._tasks:
+                task.forget()
 
     def _wait_until_owner(self) -> bool:
         with self._changed:
@@ -185,7 +197,8 @@ class Catalog:
 
 
 def catalog(settings: ClickHouseSettings, lease: Lease, metrics: WorkerMetrics) -> Catalog:
-    """Return the catalogue of the database of *settings*."""
+    """Return the catalogue of the database of *settings*, and its typed views."""
     clickhouse = ClickHouse(settings, answer_seconds=PASS_SECONDS + 10)
     store: CatalogStore = ClickHouseCatalog(clickhouse)
-    return Catalog([CountedTable(Counter(source, store, lease), metrics) for source in SOURCES])
+    counted = [CountedTable(Counter(source, store, lease), metrics) for source in SOURCES]
+    return Catalog([*counted, view_keeper(settings, metrics)])

@@ -30,5 +30,8 @@ _TABLES = (
 
 
 def readable_tables(database: str) -> list[str]:
-    """Return the tables and views of *database* that an analyst may read, as ClickHouse names them."""
-    return [f"{database}.{table}" for table in _TABLES]
+    """Return the tables and views that an analyst may read, as ClickHouse names them: of *database* and of projects.
+
+    The databases of typed views begin with *database* and `_`.
+    """
+    return [*(f"{database}.{table}" for table in _TABLES), f"{database}_*.*"]

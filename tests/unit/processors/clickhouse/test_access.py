@@ -11,9 +11,12 @@ STATEMENTS = statements(ClickHouseSettings(database="shop"), "it's a secret")
 def test_analyst_is_granted_the_tables_only() -> None:
     grants = [statement for statement in STATEMENTS if statement.startswith("GRANT")]
 
-    names = ("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays", "_logs")
-    names = (*names, "catalog", "catalog_counts")
-    assert grants == [f"GRANT SELECT ON shop.{table} TO analyst" for table in names]
+    names = [
+        *("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays", "_logs"),
+        *("catalog", "catalog_counts"),
+    ]
+    granted = [*(f"shop.{table}" for table in names), "shop_*.*"]
+    assert grants == [f"GRANT SELECT ON {table} TO analyst" for table in granted]
 
 
 def test_limits_of_the_analyst_are_pinned_and_properties_of_any_type_are_read() -> None:

@@ -1,0 +1,92 @@
+"""`sequence views`: lists typed views and their columns, and applies declarations of types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from deploy.errors import ArgumentError
+from deploy.operate.view_declarations import Change, Declared, changes
+from processors.clickhouse.client import ClickHouse
+from processors.typed_views.naming import database_name, view_name
+from processors.typed_views.refresh import Refreshed, ViewRefresher
+from processors.typed_views.store import Types, ViewStore, is_ours
+
+
+@dataclass(frozen=True, slots=True)
+class ListedView:
+    """A typed view."""
+
+    project_id: str
+    database: str
+    name: str
+    columns: Sequence[tuple[str, str]]
+    """Name and type in ClickHouse of each column."""
+    types: Types
+    """Of the columns of the project's views."""
+
+
+def listed(clickhouse: ClickHouse, project_id: str | None) -> list[ListedView]:
+    """Return the views of *project_id*, of all projects if it is None."""
+    store = ViewStore(clickhouse)
+    found = []
+    for project in _projects(store, project_id):
+        database = database_name(store.base, project)
+        names = sorted(name for name, comment in store.views(database).items() if is_ours(comment))
+        columns = _columns(clickhouse, database)
+        types = store.types(project)
+        found += [ListedView(project, database, name, columns.get(name, ()), types) for name in names]
+    return found
+
+
+def shown(clickhouse: ClickHouse, project_id: str, name: str) -> ListedView:
+    """Return the view *name* of *project_id*, or that of the event *name*; raises `ArgumentError`."""
+    views = {view.name: view for view in listed(clickhouse, project_id)}
+    found = views.get(name) or views.get(view_name(name))
+    if found is None:
+        raise ArgumentError(f"Project {project_id} has no view {name}. `sequence views list` shows all.")
+    return found
+
+
+def pending_changes(clickhouse: ClickHouse, declared: Mapping[str, Declared]) -> dict[str, list[Change]]:
+    """Return by project what applying *declared* changes; raises `ArgumentError` for a project without events."""
+    store = ViewStore(clickhouse)
+    known = store.shapes()
+    if unknown := sorted(declared.keys() - known.keys()):
+        raise ArgumentError(f"No event of {', '.join(unknown)} has been counted. `sequence project list` shows all.")
+    return {project: changes(store.types(project).declared, after) for project, after in declared.items()}
+
+
+def apply(clickhouse: ClickHouse, pending: Mapping[str, Sequence[Change]]) -> list[Refreshed]:
+    """Store *pending* and make the views of the projects anew where they differ."""
+    store = ViewStore(clickhouse)
+    for project, of_project in pending.items():
+        for view in {change.view for change in of_project}:
+            types = {change.column: change.after or "" for change in of_project if change.view == view}
+            store.set_types(project, view, types, declared=True)
+    shapes, refresher = store.shapes(), ViewRefresher(store)
+    return [refresher.refresh_project(project, shapes[project]) for project in pending]
+
+
+def refresh(clickhouse: ClickHouse) -> list[Refreshed]:
+    """Make the views of all projects where they differ from the catalogue, as the sink does."""
+    return ViewRefresher(ViewStore(clickhouse)).refresh()
+
+
+def _projects(store: ViewStore, project_id: str | None) -> list[str]:
+    known = sorted(store.shapes())
+    if project_id is None:
+        return known
+    if project_id not in known:
+        raise ArgumentError(f"No event of {project_id} has been counted. `sequence project list` shows all projects.")
+    return [project_id]
+
+
+def _columns(clickhouse: ClickHouse, database: str) -> dict[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in clickhouse.query(
+        "SELECT table, name, type FROM system.columns WHERE database = {database:String} ORDER BY table, position",
+        {"database": database},
+    ):
+        found.setdefault(row["table"], []).append((row["name"], row["type"]))
+    return found

@@ -1,0 +1,132 @@
+"""Makes the typed views of every project from the catalogue, and again when it has new events, paths or types.
+
+Only definitions are written: no row is copied or changed. A view of the same name that somebody else has made stays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from processors.clickhouse.errors import ClickHouseError
+from processors.typed_views import statements
+from processors.typed_views.columns import Column, columns
+from processors.typed_views.naming import IDENTIFIES, TRACKS, USERS, VIEWS, database_name, views_of
+from processors.typed_views.store import EVENT, TRAIT, Types, ViewStore, is_ours
+
+ACCESS_DENIED = 497
+log = logging.getLogger(__name__)
+
+_Shape = Mapping[tuple[str, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view as it should be."""
+
+    name: str
+    select: str
+    columns: Sequence[Column] = ()
+    """Columns for properties or traits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh has changed in one database."""
+
+    database: str
+    made: list[str] = field(default_factory=list)
+    """Views that were created or replaced."""
+    foreign: list[str] = field(default_factory=list)
+    """Names that somebody else's views have."""
+
+
+class ViewRefresher:
+    """Keeps the views of all projects. For one thread."""
+
+    def __init__(self, store: ViewStore) -> None:
+        self._store = store
+        self._shapes: dict[str, _Shape] = {}
+        """Of the projects whose views are as the catalogue was then."""
+
+    def forget(self) -> None:
+        """Compare every view at the next refresh."""
+        self._shapes.clear()
+
+    def refresh(self) -> list[Refreshed]:
+        """Create and replace views where the catalogue has changed; raises `ClickHouseError`.
+
+        A project whose views cannot be made does not keep those of others from being made: its error is raised last.
+        """
+        done, errors = [], []
+        for project_id, shape in self._store.shapes().items():
+            before = self._shapes.get(project_id)
+            if shape == before:
+                continue
+            try:
+                done.append(self.refresh_project(project_id, shape, before))
+            except ClickHouseError as error:
+                errors.append(error)
+            else:
+                self._shapes[project_id] = shape
+        if errors:
+            raise errors[0]
+        return done
+
+    def refresh_project(self, project_id: str, shape: _Shape, before: _Shape | None = None) -> Refreshed:
+        """Create and replace the views of *project_id* whose lines differ between two states of the catalogue."""
+        database = database_name(self._store.base, project_id)
+        done = Refreshed(database)
+        existing = self._store.views(database)
+        if not existing:
+            self._store.create_database(database)
+        types = self._store.types(project_id)
+        for view in _wanted(self._store, project_id, types, shape, before):
+            statement, comment = statements.create_view(database, view.name, view.select)
+            if existing.get(view.name) == comment:
+                continue
+            if view.name in existing and not is_ours(existing[view.name]):
+                done.foreign.append(view.name)
+                continue
+            self._keep_types(project_id, view, types)
+            self._store.create_view(statement)
+            done.made.append(view.name)
+        return done
+
+    def _keep_types(self, project_id: str, view: View, types: Types) -> None:
+        name = USERS if view.name in VIEWS else view.name
+        kept = types.chosen.get(name, {})
+        new = {each.name: each.type for each in view.columns if not each.declared and kept.get(each.name) != each.type}
+        if new:
+            self._store.set_types(project_id, name, new, declared=False)
+
+
+def _wanted(store: ViewStore, project_id: str, types: Types, shape: _Shape, before: _Shape | None) -> Iterator[View]:
+    """Yield the views that may have changed, those that every project has first."""
+    changed = {key for key, value in shape.items() if before is None or before.get(key) != value}
+    if before is None:
+        yield View(TRACKS, statements.tracks_view(store.base, project_id))
+    if before is None or any(kind == TRAIT for kind, _ in changed):
+        seen = store.seen(project_id, TRAIT, [""])
+        for name, reserved in ((IDENTIFIES, statements.IDENTIFY_COLUMNS), (USERS, statements.USER_COLUMNS)):
+            typed = columns(
+                seen, reserved=reserved, prefix="trait", earlier=types.chosen.get(USERS, {}),
+                declared=types.declared.get(USERS, {}),
+            )  # fmt: skip
+            make = statements.identifies_view if name == IDENTIFIES else statements.users_view
+            yield View(name, make(store.base, project_id, typed), typed)
+    for name, events in _changed_views(shape, changed):
+        typed = columns(
+            store.seen(project_id, EVENT, events), reserved=statements.EVENT_COLUMNS, prefix="property",
+            earlier=types.chosen.get(name, {}), declared=types.declared.get(name, {}),
+        )  # fmt: skip
+        yield View(name, statements.event_view(store.base, project_id, name, events, typed), typed)
+
+
+def _changed_views(shape: _Shape, changed: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield each view that has an event of *changed*, with all events of the catalogue that it shows."""
+    events = {event for kind, event in changed if kind == EVENT}
+    for name, of_view in views_of(event for kind, event in shape if kind == EVENT).items():
+        if not events.isdisjoint(of_view):
+            yield name, of_view

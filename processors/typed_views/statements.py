@@ -1,0 +1,164 @@
+"""The statements of views. Pure.
+
+A path of JSON is read as the subcolumn of its type where that is all that the column has, since ClickHouse reads it
+without looking at the type of each row. Other columns use the functions `num`, `str`, `bool` and `at`, whose bodies
+ClickHouse copies into the view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from types import MappingProxyType
+
+from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, TEXT, Column
+
+MARK = "Made by Sequence events from the catalogue. Version "
+"""Beginning of the comment of every view. A view without it belongs to somebody else and stays as it is."""
+
+_CONTEXT: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "context_ip": ("ip",),
+        "context_locale": ("locale",),
+        "context_timezone": ("timezone",),
+        "context_user_agent": ("userAgent",),
+        **{f"context_page_{name}": ("page", name) for name in ("url", "path", "referrer", "search", "title")},
+        **{f"context_campaign_{name}": ("campaign", name) for name in ("name", "source", "medium", "term", "content")},
+        **{f"context_library_{name}": ("library", name) for name in ("name", "version")},
+        **{f"context_app_{name}": ("app", name) for name in ("name", "version", "build")},
+        **{f"context_device_{name}": ("device", name) for name in ("id", "manufacturer", "model", "type")},
+        **{f"context_os_{name}": ("os", name) for name in ("name", "version")},
+    }
+)
+"""Fields of Segment's common `context`, each as text."""
+_ITEM = ("id", "received_at", "original_timestamp", "sent_at", "timestamp", "user_id", "anonymous_id")
+EVENT_COLUMNS = (*_ITEM, "event", "event_text", *_CONTEXT, "context", "properties")
+"""Columns of every view of an event that are no properties."""
+IDENTIFY_COLUMNS = (*_ITEM, *_CONTEXT, "context", "traits")
+USER_COLUMNS = ("id", "first_seen", "last_seen", "traits")
+
+
+def quoted(name: str) -> str:
+    """Return *name* as an identifier."""
+    return f"`{_escaped(name, '`')}`"
+
+
+def literal(text: str) -> str:
+    """Return *text* as a string."""
+    return "'" + _escaped(text, "'") + "'"
+
+
+def _escaped(text: str, quote: str) -> str:
+    # The parser ends a query at NUL.
+    return text.replace("\\", "\\\\").replace(quote, f"\\{quote}").replace("\0", "\\0")
+
+
+def event_view(base: str, project_id: str, name: str, events: Sequence[str], columns: Iterable[Column]) -> str:
+    """Return the SELECT of the view *name* of *events*."""
+    which = ", ".join(map(literal, events))
+    named = [*_item(), f"{literal(name)} AS event", "e.event AS event_text"]
+    return _select(
+        [*named, *_context(), *(_typed("e.properties", column) for column in columns), "e.properties AS properties"],
+        f"{quoted(base)}.events AS e WHERE e.project_id = {literal(project_id)} AND e.event IN ({which})",
+    )
+
+
+def tracks_view(base: str, project_id: str) -> str:
+    """Return the SELECT of the view of all events."""
+    named = [*_item(), f"{_snake_case('e.event')} AS event", "e.event AS event_text"]
+    return _select(
+        [*named, *_context(), "e.properties AS properties"],
+        f"{quoted(base)}.events AS e WHERE e.project_id = {literal(project_id)}",
+    )
+
+
+def identifies_view(base: str, project_id: str, columns: Iterable[Column]) -> str:
+    """Return the SELECT of the view of all identifies."""
+    return _select(
+        [*_item(), *_context(), *(_typed("e.traits", column) for column in columns), "e.traits AS traits"],
+        f"{quoted(base)}.identifies AS e WHERE e.project_id = {literal(project_id)}",
+    )
+
+
+def users_view(base: str, project_id: str, columns: Iterable[Column]) -> str:
+    """Return the SELECT of the view of all persons as they are now."""
+    return _select(
+        [
+            *("e.user_id AS id", "e.first_seen AS first_seen", "e.last_seen AS last_seen"),
+            *(_typed("e.traits", column) for column in columns),
+            "e.traits AS traits",
+        ],
+        f"{quoted(base)}.person_states AS e FINAL WHERE e.project_id = {literal(project_id)}",
+    )
+
+
+def create_view(database: str, name: str, select: str) -> tuple[str, str]:
+    """Return the statement that creates or replaces a view of *select*, and its comment, which names the version."""
+    comment = MARK + sha256(select.encode()).hexdigest()[:16]
+    return f"CREATE OR REPLACE VIEW {quoted(database)}.{quoted(name)} AS {select} COMMENT {literal(comment)}", comment
+
+
+def _select(expressions: Iterable[str], source: str) -> str:
+    return f"SELECT {', '.join(expressions)} FROM {source}"  # noqa: S608  # each name is quoted
+
+
+def _item() -> list[str]:
+    return ["e.message_id AS id", *(f"e.{name} AS {name}" for name in _ITEM[1:])]
+
+
+def _context() -> list[str]:
+    fields = [
+        f"nullIf(JSONExtractString(e.context, {', '.join(map(literal, path))}), '') AS {name}"
+        for name, path in _CONTEXT.items()
+    ]
+    return [*fields, "e.context AS context"]
+
+
+def _snake_case(column: str) -> str:
+    """Return the expression for `naming.snake_case` of *column*."""
+    words = f"replaceRegexpAll({column}, '([a-z0-9])([A-Z])', '\\\\1_\\\\2')"
+    words = f"replaceRegexpAll({words}, '([A-Z])([A-Z][a-z])', '\\\\1_\\\\2')"
+    words = f"lowerUTF8(trim(BOTH '_' FROM replaceRegexpAll({words}, '[^\\\\pL\\\\pN]+', '_')))"
+    return f"replaceRegexpOne({words}, '^([0-9])', '_\\\\1')"
+
+
+def _typed(json: str, column: Column) -> str:
+    values = [_value(f"{json}.{_path(path)}", column) for path in column.paths]
+    value = values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
+    return f"{value} AS {quoted(column.name)}"
+
+
+def _path(path: str) -> str:
+    return ".".join(map(quoted, path.split(".")))
+
+
+def _value(path: str, column: Column) -> str:
+    """Return the expression for the value at *path*; NULL where it is not of the column's type."""
+    if column.type in _DECLARED:
+        return _DECLARED[column.type].format(path)
+    if column.type.startswith("decimal"):
+        return f"accurateCastOrNull(str({path}), '{column.type.title()}')"
+    if column.type == TEXT:
+        return _text(path, column.kinds)
+    return (_DECLARED_ALIKE if column.declared else _INFERRED)[column.type].format(path)
+
+
+_INFERRED = {
+    INTEGER: "{0}.:Int64",
+    FLOAT: "coalesce({0}.:Float64, toFloat64({0}.:Int64))",
+    BOOLEAN: "{0}.:Bool",
+}
+_DECLARED_ALIKE = {
+    INTEGER: "coalesce({0}.:Int64, toInt64OrNull({0}.:String))",
+    FLOAT: "num({0})",
+    BOOLEAN: "bool({0})",
+}
+"""The same types, if they were declared: text that says a number or a boolean counts as well."""
+_DECLARED = {"time": "at({0})", "date": "toDate32(at({0}))"}
+
+
+def _text(path: str, kinds: frozenset[str]) -> str:
+    """Return the expression for text. `str` writes an array as JSON, but ClickHouse needs longest to read it."""
+    if kinds <= {TEXT}:
+        return f"{path}.:String"
+    return f"CAST({path}, 'Nullable(String)')" if kinds <= {TEXT, INTEGER, FLOAT, BOOLEAN} else f"str({path})"

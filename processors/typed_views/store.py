@@ -1,0 +1,104 @@
+"""What typed views need of ClickHouse: the catalogue, the types of columns, and the views that exist. Methods block."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from time import time_ns
+
+import msgspec
+
+from processors.clickhouse.client import ClickHouse
+from processors.typed_views.columns import Seen
+from processors.typed_views.statements import MARK, quoted
+
+EVENT, TRAIT = "event", "trait"
+"""Kinds of lines of the catalogue."""
+_DDL_SETTINGS = {"max_query_size": 16 * 1024 * 1024, "max_ast_elements": 1_000_000, "max_expanded_ast_elements": 10**8}
+"""A view may have a thousand columns."""
+
+Shapes = dict[str, dict[tuple[str, str], int]]
+"""By project, then by kind and event: a number that changes when a path or a type is new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The types of the columns of a project, by view and column."""
+
+    chosen: Mapping[str, Mapping[str, str]]
+    declared: Mapping[str, Mapping[str, str]]
+
+
+class ViewStore:
+    """The store, in the database of *clickhouse*."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+        self.base = clickhouse.database
+        """The database of the tables."""
+
+    def shapes(self) -> Shapes:
+        """Return what tells whether a view has to be made anew."""
+        found: defaultdict[str, dict[tuple[str, str], int]] = defaultdict(dict)
+        for row in self._clickhouse.query(
+            "SELECT project_id, kind, event, groupBitXor(cityHash64(path, type)) AS shape FROM catalog"
+            " GROUP BY project_id, kind, event"
+        ):
+            found[row["project_id"]][row["kind"], row["event"]] = int(row["shape"])
+        return found
+
+    def seen(self, project_id: str, kind: str, events: Iterable[str]) -> list[Seen]:
+        """Return the lines of the catalogue about paths of *events*."""
+        rows = self._clickhouse.query(
+            "SELECT path, type, sum(count) AS count FROM catalog WHERE project_id = {project:String}"
+            " AND kind = {kind:String} AND has({events:Array(String)}, event) AND type != '' GROUP BY path, type",
+            {"project": project_id, "kind": kind, "events": list(events)},
+        )
+        return [Seen(row["path"], row["type"], int(row["count"])) for row in rows]
+
+    def types(self, project_id: str) -> Types:
+        """Return the types of the columns of *project_id*."""
+        rows = self._clickhouse.query(
+            "SELECT view, column, is_declared, type FROM view_columns FINAL WHERE project_id = {project:String}"
+            " AND type != ''",
+            {"project": project_id},
+        )
+        chosen: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        declared: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        for row in rows:
+            (declared if row["is_declared"] else chosen)[row["view"]][row["column"]] = row["type"]
+        return Types(chosen, declared)
+
+    def set_types(self, project_id: str, view: str, types: Mapping[str, str], *, declared: bool) -> None:
+        """Store the types of columns; an empty one counts no more."""
+        version = time_ns()
+        lines = msgspec.json.Encoder().encode_lines(
+            [[project_id, view, column, declared, kind, version] for column, kind in types.items()]
+        )
+        self._clickhouse.execute(
+            "INSERT INTO view_columns (project_id, view, column, is_declared, type, _version)"
+            " FORMAT JSONCompactEachRow",
+            lines,
+            {"async_insert": 0, "wait_end_of_query": 1},
+        )
+
+    def views(self, database: str) -> dict[str, str]:
+        """Return the comment of each table and view in *database*."""
+        rows = self._clickhouse.query(
+            "SELECT name, comment FROM system.tables WHERE database = {database:String}", {"database": database}
+        )
+        return {row["name"]: row["comment"] for row in rows}
+
+    def create_database(self, name: str) -> None:
+        """Create database *name* if it is missing."""
+        self._clickhouse.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(name)}")
+
+    def create_view(self, statement: str) -> None:
+        """Run *statement*, which creates or replaces a view."""
+        self._clickhouse.execute(statement, settings=_DDL_SETTINGS)
+
+
+def is_ours(comment: str) -> bool:
+    """Return whether a view with *comment* was made here."""
+    return comment.startswith(MARK)

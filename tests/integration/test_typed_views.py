@@ -1,0 +1,290 @@
+"""Typed views on the real engine: made from the catalogue, and the same values as the raw tables."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from deploy.errors import ArgumentError
+from deploy.operate import typed_views
+from deploy.operate.view_declarations import parse
+from processors.clickhouse.client import ClickHouse
+from processors.clickhouse.errors import ClickHouseError
+from processors.clickhouse.migrate import migrate
+from processors.sink.catalog_counter import Counter
+from processors.sink.catalog_statement import SOURCES
+from processors.sink.catalog_store import ClickHouseCatalog
+from processors.sink.insert import ClickHouseSink
+from processors.sink.rows import Block, item_rows
+from processors.typed_views import statements
+from processors.typed_views.naming import database_name, snake_case, view_name
+from processors.typed_views.refresh import ViewRefresher
+from processors.typed_views.store import ViewStore
+from schemas.clickhouse import EVENTS, IDENTIFIES
+from schemas.items import Identify, Track
+from tests.contracts.sinks import valid_lease
+from tests.support import services
+from tests.support.records import event_read, identify, track
+
+
+class Warehouse:
+    """Tables with a catalogue, in a database of the test, and its views."""
+
+    def __init__(self, url: str) -> None:
+        made = services.clickhouse_settings(url, f"test_{secrets.token_hex(4)}")
+        migrate(made)
+        self.client = ClickHouse(made, answer_seconds=60)
+        self.sink = ClickHouseSink(self.client)
+        self.base = made.database
+        self.store = ViewStore(self.client)
+        self.refresher = ViewRefresher(self.store)
+        self._next = 0
+
+    def write(self, *items: Track | Identify) -> None:
+        """Write *items* and count them."""
+        records = [event_read(self._next + at, item, source_offset=self._next + at) for at, item in enumerate(items)]
+        self._next += len(items)
+        rows = item_rows(records, 1, 0)
+        assert rows.rejected == []
+        for table, of_table in ((EVENTS, rows.events), (IDENTIFIES, rows.identifies)):
+            if of_table:
+                self.sink.insert([Block(table, 0, of_table)], valid_lease)
+        for source in SOURCES:
+            counter = Counter(source, ClickHouseCatalog(self.client), valid_lease)
+            while (lag := counter.look()).ranges:
+                counter.count(lag)
+
+    def made(self) -> list[str]:
+        """Refresh and return the views that were made."""
+        return [name for done in self.refresher.refresh() for name in done.made]
+
+    def rows(self, sql: str, project: str = "p") -> list[dict[str, Any]]:
+        """Return the rows of *sql*, in which `{}` is the database of *project*."""
+        return self.client.query(sql.replace("{}", f"`{database_name(self.base, project)}`"))
+
+    def types(self, view: str, project: str = "p") -> dict[str, str]:
+        """Return the type of each column of *view*."""
+        rows = self.client.query(
+            "SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {view:String}",
+            {"database": database_name(self.base, project), "view": view},
+        )
+        return {row["name"]: row["type"] for row in rows}
+
+    def drop(self) -> None:
+        found = self.client.query(
+            f"SELECT name FROM system.databases WHERE startsWith(name, '{self.base}') ORDER BY name DESC"  # noqa: S608
+        )
+        for row in found:
+            self.client.execute(f"DROP DATABASE `{row['name']}`")
+        self.client.close()
+
+
+@pytest.fixture
+def warehouse(clickhouse: str) -> Iterator[Warehouse]:
+    made = Warehouse(clickhouse)
+    yield made
+    made.drop()
+
+
+def order(message_id: str, properties: object, project: str = "p") -> Track:
+    made = track(message_id, event="Order Completed", properties=json.dumps(properties).encode())
+    return structs.replace(made, project_id=project)
+
+
+def test_views_of_a_project_have_segments_names_and_types(warehouse: Warehouse) -> None:
+    warehouse.write(
+        order("m1", {"price": 42.5, "quantity": 2, "plan": "pro", "paid": True, "address": {"city": "Bern"}}),
+        order("m2", {"price": 7, "quantity": 1, "tags": ["a", "b"], "Order ID": "o-1", "utm.source": "x"}),
+        track("m3", event="Signed Up"),
+        identify("i1", traits=b'{"plan":"pro","age":42}'),
+    )
+
+    assert sorted(warehouse.made()) == ["identifies", "order_completed", "signed_up", "tracks", "users"]
+    types = warehouse.types("order_completed")
+    typed = {name: types[name] for name in types if name not in statements.EVENT_COLUMNS}
+    assert typed == {
+        "address_city": "Nullable(String)",
+        "order_id": "Nullable(String)",
+        "paid": "Nullable(Bool)",
+        "plan": "Nullable(String)",
+        "price": "Nullable(Float64)",
+        "quantity": "Nullable(Int64)",
+        "tags": "Nullable(String)",
+        "utm_source": "Nullable(String)",
+    }
+    named = {"event": "order_completed", "event_text": "Order Completed"}
+    columns = "id, event, event_text, price, quantity, plan, paid, address_city, tags, order_id, utm_source"
+    first, second = warehouse.rows(f"SELECT {columns} FROM {{}}.order_completed ORDER BY id")  # noqa: S608
+    assert first | named == first
+    assert second | named == second
+    assert [first[name] for name in typed] == ["Bern", None, True, "pro", 42.5, 2, None, None]
+    assert [second[name] for name in typed] == [None, "o-1", None, None, 7, 1, '["a","b"]', "x"]
+    assert warehouse.rows("SELECT event, count() AS n FROM {}.tracks GROUP BY event ORDER BY n DESC") == [
+        {"event": "order_completed", "n": 2},
+        {"event": "signed_up", "n": 1},
+    ]
+    assert warehouse.rows("SELECT user_id, plan, age FROM {}.identifies") == [
+        {"user_id": "u", "plan": "pro", "age": 42}
+    ]
+    assert warehouse.types("users")["age"] == "Nullable(Int64)"
+
+
+def test_only_changed_views_are_made_again(warehouse: Warehouse) -> None:
+    warehouse.write(order("m1", {"price": 1}), track("m2", event="Signed Up"))
+    warehouse.made()
+    assert warehouse.made() == []
+    warehouse.write(order("m3", {"price": 2}), track("m4", event="Signed Up"))
+    assert warehouse.made() == []
+    warehouse.write(order("m5", {"price": 2.5}))
+    assert warehouse.made() == ["order_completed"]
+    warehouse.write(track("m6", event="signedUp"))
+    assert warehouse.made() == ["signed_up"]
+    assert warehouse.rows("SELECT count() AS n FROM {}.signed_up") == [{"n": 3}]
+
+    # Another worker compares everything, and finds everything made.
+    warehouse.refresher.forget()
+    assert warehouse.made() == []
+
+
+def test_type_of_a_column_stays_and_other_values_are_null_there(warehouse: Warehouse) -> None:
+    warehouse.write(order("m1", {"price": 1}))
+    warehouse.made()
+    warehouse.write(*(order(f"t{number}", {"price": "much"}) for number in range(20)))
+    warehouse.made()
+    assert warehouse.types("order_completed")["price"] == "Nullable(Int64)"
+    assert warehouse.rows("SELECT sum(price) AS total, count() AS n FROM {}.order_completed") == [{"total": 1, "n": 21}]
+    assert warehouse.rows("SELECT count() AS n FROM {}.order_completed WHERE properties.price::String = 'much'") == [
+        {"n": 20}
+    ]
+    warehouse.write(order("m2", {"price": 1.5}))
+    warehouse.made()
+    assert warehouse.rows("SELECT sum(price) AS total FROM {}.order_completed") == [{"total": 2.5}]
+
+
+def test_data_of_one_project_is_in_no_view_of_another(warehouse: Warehouse) -> None:
+    projects = ["shop", "Shop", "my-shop", "my_shop"]
+    for number, project in enumerate(projects):
+        warehouse.write(order(f"m{number}", {"price": number}, project))
+    warehouse.made()
+    for number, project in enumerate(projects):
+        for view in ("order_completed", "tracks"):
+            assert warehouse.rows(f"SELECT id FROM {{}}.{view}", project) == [{"id": f"m{number}"}]  # noqa: S608
+
+
+def test_view_of_somebody_else_stays(warehouse: Warehouse) -> None:
+    database = database_name(warehouse.base, "p")
+    warehouse.client.execute(f"CREATE DATABASE {database}")
+    warehouse.client.execute(f"CREATE VIEW {database}.order_completed AS SELECT 1 AS mine")
+    warehouse.write(order("m1", {"price": 1}))
+
+    (done,) = warehouse.refresher.refresh()
+    assert (done.foreign, sorted(done.made)) == (["order_completed"], ["identifies", "tracks", "users"])
+    assert warehouse.rows("SELECT mine FROM {}.order_completed") == [{"mine": 1}]
+
+
+def test_project_that_fails_does_not_keep_others_from_their_views(warehouse: Warehouse) -> None:
+    # A database of this engine takes no view.
+    warehouse.client.execute(f"CREATE DATABASE {database_name(warehouse.base, 'a')} ENGINE = Dictionary")
+    for project in ("a", "b"):
+        warehouse.write(order(project, {"price": 1}, project))
+    with pytest.raises(ClickHouseError):
+        warehouse.refresher.refresh()
+    assert warehouse.rows("SELECT id FROM {}.order_completed", "b") == [{"id": "b"}]
+
+
+_NAMES = st.text(min_size=1, max_size=8) | st.sampled_from(
+    [
+        "select",
+        "from",
+        "`",
+        "\\",
+        "'",
+        '"',
+        "a.b",
+        "%2E",
+        "null",
+        "x\ty",
+        "注文",
+        "🎉",
+        "{x:String}",
+        "--",
+        "/*",
+        "a" * 255,
+    ]
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(event=_NAMES, names=st.lists(_NAMES, min_size=1, max_size=4, unique_by=snake_case))
+def test_any_name_is_readable(warehouse: Warehouse, event: str, names: list[str]) -> None:
+    message_id = secrets.token_hex(8)
+    properties = {name: f"value {at}" for at, name in enumerate(names)}
+    warehouse.write(track(message_id, event=event, properties=json.dumps(properties).encode()))
+    warehouse.made()
+    (row,) = warehouse.rows(
+        f"SELECT * EXCEPT properties FROM {{}}.{statements.quoted(view_name(event))} WHERE id = '{message_id}'"  # noqa: S608
+    )
+    assert row["event_text"] == event
+    missing = [value for name, value in properties.items() if all(name.split(".")) and value not in row.values()]
+    assert missing == []
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(name=st.text(max_size=12) | st.text("aA1_ -é", max_size=12))
+def test_event_of_tracks_is_the_name_of_its_view(warehouse: Warehouse, name: str) -> None:
+    expression = statements._snake_case(statements.literal(name))  # as the view has it
+    [row] = warehouse.client.query(f"SELECT {expression} AS name")
+    assert row["name"] == snake_case(name)
+
+
+def test_declared_types_count_before_the_chosen_ones(warehouse: Warehouse) -> None:
+    warehouse.write(
+        order("m1", {"price": 19.99, "day": "2026-01-31", "at": "2026-01-31T12:00:00Z", "count": "7", "ok": "true"}),
+        order("m2", {"price": "5.10", "day": 7, "at": "soon", "count": 8, "ok": False}),
+    )
+    warehouse.made()
+    text = """
+        [projects.p.events."Order Completed"]
+        price = "decimal(18, 2)"
+        day = "date"
+        at = "time"
+        count = "integer"
+        ok = "boolean"
+        coupon = "text"
+    """
+    pending = typed_views.pending_changes(warehouse.client, parse(text))
+    assert len(pending["p"]) == 6
+    (done,) = typed_views.apply(warehouse.client, pending)
+    assert done.made == ["order_completed"]
+    assert typed_views.pending_changes(warehouse.client, parse(text)) == {"p": []}
+
+    types = warehouse.types("order_completed")
+    assert {name: types[name] for name in ("price", "day", "at", "count", "ok")} == {
+        "price": "Nullable(Decimal(18, 2))",
+        "day": "Nullable(Date32)",
+        "at": "Nullable(DateTime64(6, 'UTC'))",
+        "count": "Nullable(Int64)",
+        "ok": "Nullable(Bool)",
+    }
+    rows = warehouse.rows("SELECT toString(price) AS price, day, at, count, ok FROM {}.order_completed ORDER BY id")
+    assert rows == [
+        {"price": "19.99", "day": "2026-01-31", "at": "2026-01-31 12:00:00.000000", "count": 7, "ok": True},
+        {"price": "5.1", "day": None, "at": None, "count": 8, "ok": False},
+    ]
+
+    # The file is complete: without a declaration the column has the type that was chosen for it.
+    pending = typed_views.pending_changes(warehouse.client, parse("[projects.p]"))
+    typed_views.apply(warehouse.client, pending)
+    assert warehouse.types("order_completed")["day"] == "Nullable(String)"
+
+
+def test_project_without_events_is_named(warehouse: Warehouse) -> None:
+    with pytest.raises(ArgumentError, match="No event of nobody has been counted"):
+        typed_views.pending_changes(warehouse.client, parse("[projects.nobody]"))
