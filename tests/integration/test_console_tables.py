@@ -176,6 +176,25 @@ def test_rejected_items_are_grouped_with_the_newest_as_example(rows: Rows, table
     assert rejections.groups(tables, "nobody", since) == []
 
 
+def test_item_that_a_worker_rejected_twice_is_shown_once(rows: Rows, tables: LimitedClickHouse) -> None:
+    common = {**at(NOW - SECOND), "rejected_at": at(NOW)["received_at"], "stage": "sink", "source_topic": "items.v1"}
+    for number in range(4):
+        source = {"source_partition": 0, "source_offset": number, "message_id": f"r{number}"}
+        rows.add("rejected", [{**common, **source} for _ in range(3)])
+    found, cursor = [], None
+    while True:
+        page = search(tables, Match(), Window(0, WHOLE.end if cursor is None else cursor.time + 1, cursor), 3)
+        found += ids(page)
+        if page.next is None:
+            break
+        cursor = decode_cursor(page.next)
+
+    assert set(found) == {"r0", "r1", "r2", "r3"}
+    assert ids(search(tables, Match(), WHOLE, 100)) == ["r3", "r2", "r1", "r0"]
+    (group,) = rejections.groups(tables, "dev", datetime.fromtimestamp(0, UTC))
+    assert group.count == 4
+
+
 def test_rates_count_items_of_each_verdict_in_steps(rows: Rows, tables: LimitedClickHouse) -> None:
     start = (NOW // SECOND - 100) // 10 * 10
     for second in (0, 1, 12):
