@@ -121,6 +121,8 @@ class Tail:
             except (KafkaError, OperateError, OSError) as error:
                 if self._outage.failed(time.monotonic(), type(error)) is not None:
                     log.warning("live items are not read: %s", kafka_fault(self._kafka, error))
+            except Exception:
+                log.exception("the reader of live items failed")
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _partitions(self) -> list[TopicPartition]:
