@@ -202,10 +202,15 @@ def test_query_of_a_page_is_answered_for_the_analyst(tables: str, query: str) ->
     assert ">= now()" in query or "_warnings" in query or response.text
 
 
-@pytest.mark.parametrize("table", ["events", "identifies", "Persons"])
-def test_columns_shown_are_those_of_the_table(tables: str, table: str) -> None:
-    title = table if table == "Persons" else f"`{table}`"
-    query = f"DESCRIBE TABLE sequence.{table.lower()} SETTINGS print_pretty_type_names = 0 FORMAT JSONEachRow"
+@pytest.mark.parametrize(
+    ("table", "title"),
+    [
+        *((name, f"`{name}`") for name in ("events", "identifies")),
+        *(("persons", "Persons"), ("person_history", "Persons in time")),
+    ],
+)
+def test_columns_shown_are_those_of_the_table(tables: str, table: str, title: str) -> None:
+    query = f"DESCRIBE TABLE sequence.{table} SETTINGS print_pretty_type_names = 0 FORMAT JSONEachRow"
     response = requests.post(tables, data=query.encode(), timeout=30)
     columns = [json.loads(line) for line in response.text.splitlines()]
 
