@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -20,9 +19,7 @@ from deploy.operate.probe import Probe, Timed
 from deploy.topic_admin import Refusal
 from processors.clickhouse.migrate import read_migrations
 from schemas.clickhouse import TABLES
-from schemas.records import encode_item
 from schemas.topics import Topic, Topics
-from tests.support.records import track
 
 NOW = 1_767_225_700.0
 """99 s after the items of the tests are received."""
@@ -111,43 +108,6 @@ def test_records_that_expired_unread_name_the_command_that_accepts_the_loss() ->
 def test_topic_that_is_compacted_or_kept_for_ever_expires_nothing() -> None:
     for config in ({"cleanup.policy": "compact", "retention.ms": "1"}, {"retention.ms": "-1"}):
         assert doctor_kafka.retention([sink(5, 0, DAY)], {"a.events.v1": config}, NOW).findings == []
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A record of `items.v1`, whose item was received at the time of `track`."""
-
-    timestamp: float
-    value: bytes | None = encode_item(track("m"))
-
-
-RECEIVED = 1_767_225_601.0
-
-
-@pytest.mark.parametrize(
-    ("delay", "expected"), [(0.02, []), (-30.0, ["warning"]), (90.0, ["warning"]), (-7200.0, ["error"])]
-)
-def test_clocks_of_broker_and_gateway_are_compared_by_the_newest_items(delay: float, expected: list[str]) -> None:
-    check = doctor_kafka.clocks([Read(1000 * (RECEIVED + delay))], 0.0, {}, NOW)
-
-    assert levels(check.findings) == expected
-
-
-@pytest.mark.parametrize(("ahead", "expected"), [(0.3, []), (-5.0, ["warning"]), (4000.0, ["error"])])
-def test_clock_of_clickhouse_is_compared(ahead: float, expected: list[str]) -> None:
-    assert levels(doctor_kafka.clocks([], ahead, {}, NOW).findings) == expected
-
-
-def test_record_that_is_no_item_does_not_count_for_the_clock_of_a_gateway() -> None:
-    old = Read(1000 * (RECEIVED - 2 * DAY), b"no item")
-
-    assert levels(doctor_kafka.clocks([old, Read(1000 * (RECEIVED - 30.0))], 0.0, {}, NOW).findings) == ["warning"]
-
-
-def test_clock_that_is_behind_the_newest_record_is_reported() -> None:
-    (finding,) = doctor_kafka.clocks([Read(1000 * (NOW + 10), b"no item")], None, {}, NOW).findings
-
-    assert finding.what == "The clock of the broker is 10 s ahead of that of this machine."
 
 
 @pytest.mark.parametrize(("text", "expected"), [("26.9.2.1", []), ("26.8.15.10", []), ("25.3.1.1", ["warning"])])
@@ -280,16 +240,6 @@ def test_probe_of_a_deployment_needs_a_gateway_and_a_token() -> None:
     assert (without_gateway.exit_code, without_token.exit_code) == (2, 2)
     assert "--gateway http://127.0.0.1:8080" in without_gateway.output
     assert "SEQUENCE_PROBE_TOKEN: must be set to a write token of the project" in without_token.output
-
-
-@pytest.mark.parametrize(
-    ("ahead", "expected"), [(0.9, []), (30.0, ["warning"]), (-30.0, ["warning"]), (7200.0, ["error"])]
-)
-def test_clock_of_a_gateway_is_compared_with_this_machine(ahead: float, expected: list[str]) -> None:
-    findings = doctor_kafka.clocks([], None, {"http://g:8080": ahead, "http://h:8080": 0.0}, NOW).findings
-
-    assert levels(findings) == expected
-    assert all("the gateway http://g:8080" in finding.what for finding in findings)
 
 
 def test_project_of_which_most_items_are_rejected_is_reported() -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -215,24 +211,6 @@ def test_restarts_of_a_process_are_counted_with_the_last_reason(tmp_path: Path) 
     restarts.note(tmp_path / "nowhere", "sink-1", "a full disk is no error")
 
 
-@pytest.mark.parametrize(
-    ("count", "at", "expected"),
-    [
-        (1, "2026-01-01T00:09:00Z", []),
-        (2, "2026-01-01T00:09:00Z", ["warning"]),
-        (9, "2025-12-31T23:00:00Z", []),
-    ],
-)
-def test_process_that_ended_repeatedly_of_late_is_a_warning(count: int, at: str, expected: list[str]) -> None:
-    process = Process(
-        name="sink-1", pid=7, started_at=at, restarts=count, restarted_at=at, restarted_because="exited with code 70."
-    )
-    found = judged(status(processes=[process]))
-
-    assert [each.level for each in found] == expected
-    assert all("It last ended at 2026-01-01T00:09:00Z: it exited with code 70." in each.what for each in found)
-
-
 def test_gateways_of_a_stack_are_on_consecutive_ports(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     for number in (1, 2):
@@ -242,48 +220,6 @@ def test_gateways_of_a_stack_are_on_consecutive_ports(tmp_path: Path) -> None:
         "http://127.0.0.1:9000",
         "http://127.0.0.1:9001",
     ]
-
-
-@pytest.mark.parametrize(
-    ("state", "started_at", "expected"),
-    [
-        ("ready", "2026-01-01T00:00:00Z", []),
-        (None, "2026-01-01T00:00:00Z", []),
-        ("suspended", "2026-01-01T00:00:00Z", ["error"]),
-        ("no answer", "2026-01-01T00:00:00Z", ["error"]),
-        ("no answer", "2026-01-01T00:09:50Z", []),
-        ("stalled", "2026-01-01T00:00:00Z", ["warning"]),
-        ("recovering", "2026-01-01T00:09:50Z", []),
-    ],
-)
-def test_process_that_hangs_or_is_not_ready_is_reported(
-    state: str | None, started_at: str, expected: list[str]
-) -> None:
-    process = Process(name="sink-1", pid=7, started_at=started_at, state=state, about="A batch takes long.", log="l")
-    found = judged(status(processes=[process]))
-
-    assert [each.level for each in found] == expected
-    assert all("sink-1" in each.what for each in found)
-
-
-def test_suspended_process_is_recognised() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    try:
-        os.kill(child.pid, signal.SIGSTOP)
-        os.waitpid(child.pid, os.WUNTRACED)
-        process = Process(name="sink-1", pid=child.pid, started_at=None)
-        asyncio.run(status_processes.ask([process], {}))
-        assert process.state == "suspended"
-    finally:
-        child.kill()
-        child.wait()
-
-
-def test_workers_are_on_consecutive_ports() -> None:
-    environ = {"SEQUENCE_LOCAL_METRICS_PORT": "9000", "SEQUENCE_LOCAL_WORKERS": "2"}
-
-    assert list(status_processes.workers(environ).items())[2] == ("persons-1", "http://127.0.0.1:9002")
-    assert status_processes.workers({"SEQUENCE_LOCAL_METRICS_PORT": "0"}) == {}
 
 
 def test_slow_clickhouse_is_reported() -> None:
