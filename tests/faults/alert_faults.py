@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import requests
 
-from tests.faults import shifted_clocks, small_machine
+from tests.faults import merges, shifted_clocks, small_machine
 from tests.faults.trial import Trial
 from tests.support.services import eventually
 
@@ -175,7 +175,7 @@ def deleted_row(trial: Trial) -> Iterator[None]:
         " WHERE received_at BETWEEN now() - INTERVAL 5 MINUTE AND now() - INTERVAL 1 MINUTE ORDER BY _origin LIMIT 500"
     )
     row = random.Random(trial.scenario.name).choice(rows)
-    stack.merge()
+    merges.merge(stack)
     stack.query(f"DELETE FROM events WHERE _partition = {row['_partition']} AND _origin = {row['_origin']}")  # noqa: S608  # numbers
     try:
         yield

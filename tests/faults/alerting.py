@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
 
+from tests.faults import merges
 from tests.faults.alert_faults import Reported
 from tests.faults.trial import Step, Trial
 from tests.support.prometheus import Prometheus
@@ -59,7 +60,7 @@ def reporting(faults: Sequence[Reported], *, injected: bool = True) -> Step:
     def inject(trial: Trial) -> None:
         trial.violations |= dict.fromkeys((UNREPORTED, UNSAID, WITHOUT_FAULT), 0)
         # `sequence doctor` counts parts.
-        trial.stack.allow_merges()
+        merges.allow(trial.stack)
         with _watched(trial) as prometheus:
             _require_silence(trial, prometheus, WELL_SECONDS)
             if not injected:

@@ -10,6 +10,7 @@ import time
 import traceback
 from datetime import UTC, datetime
 
+from tests.faults import merges
 from tests.faults.invariants import settled
 from tests.faults.trial import Step, Trial
 
@@ -47,7 +48,7 @@ def checkpoint(trial: Trial, name: str, *, fill_seconds: float = FILL_SECONDS) -
             trial.stack, trial.ledger, within_seconds=fill_seconds, idle_within_seconds=scenario.idle_within_seconds
         )
         if not any(figures.violations[name] for name in DOUBLED):
-            trial.stack.merge()
+            merges.merge(trial.stack)
     finally:
         trial.client.start(rate=scenario.rate)
     for violation, count in figures.violations.items():

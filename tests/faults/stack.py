@@ -20,21 +20,14 @@ import requests
 
 from deploy.local.passwords import WRITER_FILE
 from schemas.settings import KafkaSettings, environment
+from tests.faults import merges
 from tests.faults.log_lines import EXIT, KILLED, READY, RESTARTING
 from tests.faults.up import WORKERS_CLICKHOUSE, hold_file
 from tests.support.insert_proxy import InsertProxy
 from tests.support.services import alive, eventually, free_ports
 
-TABLES = ("events", "identifies", "person_states", "duplicates", "rejected")
-IDENTITY = dict.fromkeys(TABLES, "_partition, _origin") | dict.fromkeys(("events", "identifies"), "message_id")
-"""What only one row of a table may have."""
 START_SECONDS = 0.5
 """Time from the start of a service until its PID file exists."""
-NO_MERGES = (
-    "max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1, "
-    "parts_to_delay_insert = 100000, parts_to_throw_insert = 100000"
-)
-"""Parts are too large to be merged. There can be many of them."""
 
 
 class Stack:
@@ -98,7 +91,7 @@ class Stack:
                 within_seconds=120,
             )
             assert process.poll() is None, self.output.read_text()
-            self.stop_merges()
+            merges.stop(self)
         except BaseException:
             self.stop()
             raise
@@ -106,28 +99,6 @@ class Stack:
     def set_environ(self, environ: Mapping[str, str]) -> None:
         """Add *environ* to the variables of the services; before the start."""
         self._environ.update(environ)
-
-    def stop_merges(self) -> None:
-        """Stop merges, which could hide surplus rows from the checks, for as long as the tables exist.
-
-        `SYSTEM STOP MERGES` ends with the server and stops mutations as well.
-        """
-        for table in TABLES:
-            self.query(f"ALTER TABLE {table} MODIFY SETTING {NO_MERGES}")
-
-    def allow_merges(self) -> None:
-        """Let parts be merged as in a deployment. Merges may hide surplus rows from the checks."""
-        names = ", ".join(setting.partition(" = ")[0].strip() for setting in NO_MERGES.split(", "))
-        for table in TABLES:
-            self.query(f"ALTER TABLE {table} RESET SETTING {names}")
-
-    def merge(self) -> None:
-        """Merge the parts of each table without surplus rows: a deletion in hundreds of small parts takes minutes."""
-        for table in TABLES:
-            counts = f"count() AS rows, uniqExact({IDENTITY[table]}) AS unique"
-            counted = self.query(f"SELECT {counts} FROM {table}")[0]  # noqa: S608  # our own tables
-            if counted["rows"] == counted["unique"]:
-                self.query(f"OPTIMIZE TABLE {table} FINAL")
 
     def stop(self) -> None:
         """Stop the stack in order."""

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.faults import merges
+from tests.faults.merges import TABLES
 from tests.faults.row_deletions import (
     DELETED_WITHIN_SECONDS,
     ITEM_TABLES,
@@ -20,7 +22,7 @@ from tests.faults.row_deletions import (
     rows_of,
     stopped_sinks,
 )
-from tests.faults.stack import TABLES, Stack
+from tests.faults.stack import Stack
 from tests.faults.trial import Step, Trial
 from tests.support.services import eventually
 
@@ -92,7 +94,7 @@ def wiping(trial: Trial) -> None:
         stack.query("SELECT 1")
         migrated = stack.command("tables", "migrate")
         assert migrated.returncode == 0, migrated.stderr
-        stack.stop_merges()
+        merges.stop(stack)
     time.sleep(LOAD_SECONDS)
 
 
@@ -126,12 +128,12 @@ def deleting(kind: str, *, keep: bool) -> Step:
     def deletes(trial: Trial) -> None:
         stack, ledger = trial.stack, trial.ledger
         write_more(stack)
-        stack.merge()
+        merges.merge(stack)
         gone = 0
         for table in ITEM_TABLES:
             then: Then = "stay deleted" if keep else "may come back"
             gone += delete(stack, ledger, table, oldest(stack, table, 50), kind=kind, then=then)
-        stack.merge()
+        merges.merge(stack)
         with stopped_sinks(stack):
             for table in ITEM_TABLES:
                 then = "stay deleted" if keep else "come back"
