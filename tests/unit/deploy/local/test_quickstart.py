@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.docker.prepare import COMMANDS
-from deploy.local.quickstart import local_commands, quickstart
+from deploy.local.quickstart import console_lines, local_commands, quickstart
 from gateway.settings import GatewaySettings
 from tests.support.containers import services
 
@@ -148,3 +148,13 @@ def test_commands_of_compose_run_its_services() -> None:
         words = shlex.split(command)
         assert words[:4] == ["docker", "compose", "run", "--rm"]
         assert found[words[-1]]["profiles"] == ["tools"]
+
+
+def test_console_has_its_address_and_the_command_that_shows_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = console_lines("http://127.0.0.1:8090", tmp_path / "my state" / "operate-token")
+
+    assert text.splitlines()[0] == "Console: http://127.0.0.1:8090/"
+    assert text.splitlines()[-1] == "  cat 'my state/operate-token'"
