@@ -8,6 +8,7 @@ import { element, fill } from "../dom.js";
 import { ItemsTable } from "../items.js";
 import { LiveQueue } from "../live_queue.js";
 import { LiveStream } from "../live_stream.js";
+import { Pace } from "../pace.js";
 import { ItemPanel } from "../panel.js";
 import { focusRows } from "../rows.js";
 import { empty, failed, loading, note } from "../states.js";
@@ -16,7 +17,6 @@ import { LiveBar } from "./live_bar.js";
 
 const SHOWN_ITEMS = 500;
 const FIRST_ITEMS = 100;
-const RENDER_MILLISECONDS = 400;
 const HIDDEN_MILLISECONDS = 15000;
 const FILTER = ["project", "verdict", "event", "userId", "search"];
 
@@ -32,6 +32,7 @@ export function mount(root, context) {
 class LiveView {
   constructor(root, context) {
     this._context = context;
+    this._pace = new Pace(() => this._render());
     this._paused = { byUser: false, bySelection: false, byPointer: false, byOlder: false };
     this.bar = new LiveBar(this._filter, {
       onSearch: (filter) => this._search(filter),
@@ -127,7 +128,7 @@ class LiveView {
     if (name === "rates") this.bar.showRates(JSON.parse(data));
     else if (name === "item") this._queue.add(parseExact(data));
     else if (name === "skipped") this._queue.skip(JSON.parse(data));
-    if (name === "item" || name === "skipped") this._schedule();
+    if (name === "item" || name === "skipped") this._pace.soon();
   }
 
   /** Load what was received before the stream was open. */
@@ -147,13 +148,6 @@ class LiveView {
     if (stream !== this._stream) return;
     this._isLoading = false;
     this._render();
-  }
-
-  _schedule() {
-    this._rendering ??= setTimeout(() => {
-      this._rendering = null;
-      this._render();
-    }, RENDER_MILLISECONDS);
   }
 
   _render() {
@@ -223,7 +217,7 @@ class LiveView {
   _select(isSelected) {
     this._paused.bySelection = isSelected;
     this._showState();
-    if (!isSelected) this._schedule();
+    if (!isSelected) this._pace.soon();
   }
 
   _watchPage() {
@@ -245,7 +239,7 @@ class LiveView {
     signal.addEventListener("abort", () => {
       clearInterval(counting);
       clearTimeout(this._leaving);
-      clearTimeout(this._rendering);
+      this._pace.stop();
       this._stream.stop();
       this._panel.close();
     });
@@ -254,7 +248,7 @@ class LiveView {
   _release() {
     if (!this._paused.byPointer) return;
     this._paused.byPointer = false;
-    this._schedule();
+    this._pace.soon();
   }
 
   /** A page in the background leaves the stream; when it is shown again it loads what it missed. */
@@ -264,7 +258,7 @@ class LiveView {
       this._leaving = setTimeout(() => this._stream.stop(), HIDDEN_MILLISECONDS);
     } else {
       if (this._streamState === "stopped") this._stream.start();
-      this._schedule();
+      this._pace.soon();
     }
   }
 
