@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +29,8 @@ SHOP: Sequence[Fields] = (
     {"type": "track", "event": "Cart Updated", "properties": {"items": 2}},
 )
 """Items of a shop, the last four with a warning or a fault."""
+VERDICTS = {"accepted": 6, "duplicate": 2, "rejected": 3}
+"""What the console shows once `ConsoleStack.fill` has sent them."""
 
 MARKUP = "<img src=x onerror=hacked=1>"
 TURNED = "user-\u202egnp.exe"
@@ -71,9 +75,9 @@ class ConsoleStack(Stack):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def send_items(self, items: Sequence[Fields]) -> Any:
-        """Send *items* in one request with the development token, and return the reply."""
-        token = (self.state / "dev-token").read_text().strip()
+    def send_items(self, items: Sequence[Fields], token: str = "") -> Any:
+        """Send *items* in one request with *token*, by default the one of development, and return the reply."""
+        token = token or (self.state / "dev-token").read_text().strip()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         body = json.dumps({"batch": items}).encode()
         url = f"http://127.0.0.1:{self.gateway}/event/batch"
@@ -96,11 +100,53 @@ class ConsoleStack(Stack):
         numbered = [{**item, "messageId": f"shop-{number}"} for number, item in enumerate(SHOP)]
         self.send_items(numbered)
         self.send_items(numbered[1:3])
-        expected = {"accepted": 6, "duplicate": 2, "rejected": 3}
+        expected = dict(VERDICTS)
         eventually(lambda: self._counts() == expected, f"the console finds {expected}", within_seconds=60)
         return "shop-4"
 
     def _counts(self) -> dict[str, int]:
-        items = self.ask("api/events?limit=500")["items"]
+        items = self.ask("api/events?limit=500&project=dev")["items"]
         verdicts = [item["verdict"] for item in items if (item["messageId"] or "").startswith("shop-")]
         return {name: verdicts.count(name) for name in set(verdicts)}
+
+
+class Traffic:
+    """Sends items of another project, some of them twice or without an event, until the end of the block."""
+
+    _EVENTS = ("Product Viewed", "Product Added", "Cart Viewed", "Checkout Started", "Order Completed")
+    _SECONDS = 0.5
+
+    def __init__(self, stack: ConsoleStack) -> None:
+        stack.command("project", "create", "webshop")
+        self._token = stack.command("token", "create", "webshop").strip()
+        self._stack = stack
+        self._chance = random.Random(7)
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _send(self) -> None:
+        number = 0
+        while not self._end.wait(self._SECONDS):
+            number += 1
+            items = [self._item() for _ in range(self._chance.randint(1, 4 + number % 40 // 8))]
+            self._stack.send_items(items, self._token)
+            if number % 7 == 0:
+                self._stack.send_items(items[:1], self._token)
+
+    def _item(self) -> Fields:
+        chance = self._chance
+        item: dict[str, Any] = {
+            "type": "track",
+            "messageId": f"{chance.getrandbits(32):08x}-{chance.getrandbits(16):04x}",
+            "userId": f"user-{chance.randint(100, 999)}",
+            "event": chance.choice(self._EVENTS),
+            "properties": {"price": chance.randint(5, 90), "currency": "EUR"},
+        }
+        return item if chance.random() < 0.96 else {**item, "event": ""}
