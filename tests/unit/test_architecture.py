@@ -65,7 +65,7 @@ PURE = (
         f"processors/sink/{name}.py"
         for name in ("catalog_ranges", "catalog_statement", "null_keys", "row_ages", "rows")
     ),
-    *(f"processors/typed_views/{name}.py" for name in ("columns", "naming", "statements")),
+    *(f"processors/typed_views/{name}.py" for name in ("columns", "naming", "person_traits", "statements")),
     "gateway/admission.py",
     *("gateway/http/paths.py", "gateway/http/sender_budget.py", "gateway/http/time_share.py"),
     *(f"gateway/ingest/coerce/{name}.py" for name in ("ids", "objects", "paths", "times", "values")),

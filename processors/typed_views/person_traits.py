@@ -1,0 +1,51 @@
+"""The statement of `events_with_person`: every event with traits that its user had at the time of the event. Pure.
+
+The view has one ASOF JOIN, whatever the number of traits: its right side is the state of each user after each change of
+one of them. Nothing is copied, so an identify that arrives late changes the rows of older events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, Column
+from processors.typed_views.statements import literal, quoted
+
+MAX_TRAITS = 20
+_TYPED = {INTEGER: "toInt64OrNull({})", FLOAT: "num({})", BOOLEAN: "bool({})", "time": "at({})"}
+"""Expressions by the type of a column. Other types are text."""
+
+
+def events_with_person(base: str, project_id: str, traits: Sequence[Column]) -> str:
+    """Return a SELECT of every event of *project_id* with a column `person_<name>` for each of *traits*.
+
+    A column is NULL where the user did not have the trait at that time. Each of *traits* is a trait of the first level.
+    Raises `ValueError` for none or more than `MAX_TRAITS`.
+    """
+    if not 1 <= len(traits) <= MAX_TRAITS:
+        raise ValueError(f"{len(traits)} traits, but events_with_person has 1 to {MAX_TRAITS}")
+    names = {column.name: column.paths[0].replace("%2E", ".") for column in traits}
+    which = ", ".join(literal(name) for name in sorted(set(names.values())))
+    history = f"{quoted(base)}.person_history WHERE project_id = {literal(project_id)} AND trait IN ({which})"
+    # A value ends where the next one begins; of both at one time the value counts.
+    changes = (
+        "SELECT user_id, trait, time, argMax(change, is_value) AS change FROM ("  # noqa: S608  # each name is quoted
+        f"SELECT user_id, trait, valid_from AS time, tuple(toNullable(value)) AS change, 1 AS is_value FROM {history}"
+        " UNION ALL "
+        f"SELECT user_id, trait, assumeNotNull(valid_to), tuple(CAST(NULL, 'Nullable(String)')), 0 FROM {history}"
+        " AND valid_to IS NOT NULL) GROUP BY user_id, trait, time"
+    )
+    states = ", ".join(
+        f"(argMaxIf(change, time, trait = {literal(trait)}) OVER (PARTITION BY user_id ORDER BY time)).1"
+        f" AS {quoted(name)}"
+        for name, trait in names.items()
+    )
+    columns = ", ".join(
+        f"{_TYPED.get(column.type, '{}').format(f'p.{quoted(column.name)}')} AS {quoted(f'person_{column.name}')}"
+        for column in traits
+    )
+    return (
+        f"SELECT e.*, {columns} FROM {quoted(base)}.events AS e ASOF LEFT JOIN"  # noqa: S608  # each name is quoted
+        f" (SELECT user_id, time, {states} FROM ({changes})) AS p"
+        f" ON p.user_id = e.user_id AND p.time <= e.timestamp WHERE e.project_id = {literal(project_id)}"
+    )
