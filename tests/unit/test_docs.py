@@ -21,7 +21,7 @@ from tests.support.documents import PAGES, README, ROOT, Page, page
 CONTRIBUTING, CHANGELOG = page("CONTRIBUTING.md"), page("CHANGELOG.md")
 CONSUMERS, DELIVERY, OPERATIONS = page("docs/consumers.md"), page("docs/delivery.md"), page("docs/operations.md")
 
-TEST_SETTINGS = VARIABLES | {"SEQUENCE_TEST_KAFKA", "SEQUENCE_TEST_CLICKHOUSE"}
+TEST_SETTINGS = VARIABLES | {"SEQUENCE_TEST_KAFKA", "SEQUENCE_TEST_CLICKHOUSE", "SEQUENCE_TEST_SCREENSHOTS"}
 FOREIGN_CLASSES = {"ReplacingMergeTree"}
 EVERY_PAGE = pytest.mark.parametrize("document", PAGES, ids=str)
 
