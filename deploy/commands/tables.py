@@ -37,11 +37,18 @@ def tables_migrate() -> None:
     name of each migration applied. Fails if the tables were created by an older version; see `sequence tables rebuild`.
     """
     from processors.clickhouse.access import ensure
+    from processors.clickhouse.errors import FunctionError
     from processors.clickhouse.migrate import migrate
     from processors.settings import AnalystSettings
 
     settings, analyst = load_both(ClickHouseSettings, AnalystSettings)
-    applied = migrate(settings)
+    try:
+        applied = migrate(settings)
+    except FunctionError:
+        # The tables are migrated, so a changed password takes effect all the same.
+        if analyst.password:
+            ensure(settings, analyst.password)
+        raise
     if analyst.password:
         ensure(settings, analyst.password)
     click.echo("\n".join(applied) or "No migrations to apply.")

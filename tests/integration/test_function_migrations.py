@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
 from deploy.cli import main
 from deploy.local import stack
+from processors.clickhouse import functions as functions_module
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import FunctionError
 from processors.clickhouse.migrate import Migration, migrate, pending, read_migrations
@@ -158,6 +160,18 @@ def test_local_stack_starts_with_another_function_and_says_so(
         client.query("DROP FUNCTION num")
     assert stack._migrate(settings) is None
     assert capsys.readouterr().out == ""
+
+
+def test_user_who_may_not_create_functions_is_told_which_one(
+    settings: ClickHouseSettings, client: ClickHouseHttp, name: str
+) -> None:
+    reader = ClickHouse(
+        replace(settings, url=f"http://{client.netloc}", username="analyst", password=services.ANALYST_PASSWORD),
+        database="default",
+    )
+    with pytest.raises(FunctionError, match=f"The function {name} cannot be created: .*[Cc]annot execute query"):
+        functions_module.ensure(reader, file(1, name, "x -> x").statements)
+    reader.close()
 
 
 def test_analyst_uses_functions_without_a_grant_and_changes_none(
