@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import stat
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -213,38 +212,3 @@ def test_paused_kafka_and_clickhouse_are_named_and_pages_come_back(stack: Consol
     finally:
         os.kill(stack.pid("kafka"), signal.SIGCONT)
     eventually(lambda: ask(stack, "api/events", stack.operate_token)[0] == 200, "the console answers again")
-
-
-def test_client_that_never_reads_is_closed_and_costs_no_memory(stack: ConsoleStack) -> None:
-    # Each writes more than any socket buffer holds: the server's own memory would grow.
-    streams = [open_stream(stack, stack.operate_token) for _ in range(10)]
-    memory_before = resident_bytes(stack.pid("console"))
-    stop = threading.Event()
-    sender = threading.Thread(target=send_until, args=(stack, stop))
-    sender.start()
-    try:
-        eventually(lambda: open_streams(stack) == 0, "every stream is closed", within_seconds=120)
-    finally:
-        stop.set()
-        sender.join()
-    assert resident_bytes(stack.pid("console")) - memory_before < 100 * 1024 * 1024
-    for stream in streams:
-        stream.close()
-
-
-def send_until(stack: ConsoleStack, stop: threading.Event) -> None:
-    item = {"type": "track", "userId": "u", "event": "Large", "properties": {"text": "x" * 8000}}
-    while not stop.is_set():
-        stack.send_items([item] * 40)
-
-
-def open_streams(stack: ConsoleStack) -> float:
-    line = next(
-        line for line in stack.read("metrics").splitlines() if line.startswith("sequence_console_live_streams ")
-    )
-    return float(line.split()[1])
-
-
-def resident_bytes(pid: int) -> int:
-    with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123  # no path of ours
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
