@@ -8,6 +8,7 @@ logged, counted and repeated, and change nothing for the INSERTs of the sink.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -27,12 +28,12 @@ from processors.typed_views.keeper import view_keeper
 from schemas.log_throttle import Outage, Throttle
 from schemas.settings import ClickHouseSettings
 
-LOOK_SECONDS = 2.5
+LOOK_SECONDS = 4.0
 """Pause between two looks for new rows."""
-WAIT_SECONDS = 15.0
-"""How long rows wait until they are counted, however few they are."""
-ENOUGH_OFFSETS = 100_000
-"""So many source offsets are counted at once: the fixed cost of a pass is then small beside that of its rows."""
+PAUSE_SECONDS = 25.0
+"""Pause between two passes, however few the new rows are: a pass has a fixed cost."""
+ENOUGH_OFFSETS = 400_000
+"""So many source offsets are counted at once."""
 _PASSES_AT_ONCE = 10
 """After so many passes the other table is looked at, and whether this worker is to stop."""
 
@@ -50,6 +51,7 @@ class CountedTable:
         self._skips = Throttle()
         self._failed = 0
         self._behind_since: float | None = None
+        self._counted_at = -math.inf
         self._next = 0.0
 
     def run(self, now: float) -> None:
@@ -88,6 +90,7 @@ class CountedTable:
         if done is None:
             return True
         self._measure(done, monotonic() - began)
+        self._counted_at = now
         if done.offsets >= lag.offsets:
             self._behind_since = None
             self._note_lag(0, 0.0)
@@ -96,7 +99,9 @@ class CountedTable:
 
     def _is_time(self, lag: Lag, now: float) -> bool:
         waited = 0.0 if self._behind_since is None else now - self._behind_since
-        return lag.offsets >= ENOUGH_OFFSETS or waited >= WAIT_SECONDS
+        # The first rows after a pause are counted with those that follow at once.
+        is_due = waited >= LOOK_SECONDS and now - self._counted_at >= PAUSE_SECONDS
+        return lag.offsets >= ENOUGH_OFFSETS or is_due
 
     def _note(self, lag: Lag, now: float) -> None:
         if not lag.ranges:

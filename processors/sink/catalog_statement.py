@@ -23,6 +23,7 @@ MOVED = "the positions of the catalogue have moved"
 TOO_LATE = "the deadline of this pass has passed"
 
 _COLUMNS = "project_id, kind, event, path, type, _log, _partition, _generation, total, first, last, _position, _pass"
+_SEEN = "count() AS total, min(received_at) AS first, max(received_at) AS last"
 _TYPES = (
     "multiIf(type IN ('Int64', 'UInt64'), 'integer', type = 'Float64', 'float', type = 'Bool', 'boolean',"
     " startsWith(type, 'Array(') AND position(type, 'JSON') > 0, 'array of objects',"
@@ -171,20 +172,30 @@ def _counts(counted: Pass, rows: str) -> str:
 
 def _grouped(source: Source, rows: str) -> str:
     """Return the groups of *rows*: a group without a type is the event itself."""
-    seen = "count() AS total, min(received_at) AS first, max(received_at) AS last"
     event, column, table = source.event, source.column, source.table.name
-    paths = (
-        f"arrayConcat(CAST(JSONAllPathsWithTypes({column}), 'Array(Tuple(String, String))'),"
-        # A null in an array is not a null of its path: `list[]`, `items[].sku`. A name may contain `[]` as well.
-        f" arrayMap(key -> (key, 'null'), arrayFilter(key -> NOT arrayExists(parts -> has(JSONAllPaths({column}),"
+    of_column = (
+        f"SELECT project_id, {event} AS event, received_at, cityHash64(project_id, {event}) AS of_event,"  # noqa: S608  # our own names and numbers
+        f" CAST(JSONAllPathsWithTypes({column}), 'Array(Tuple(String, String))') AS paths FROM {table} PREWHERE {rows}"
+    )
+    plain_nulls = f"arrayFilter(key -> position(key, '[]') = 0, {column}_null_keys)"
+    # A null in an array is not a null of its path: `list[]`, `items[].sku`. But a name may contain `[]` as well.
+    of_a_name = (
+        f"position(key, '[]') > 0 AND NOT arrayExists(parts -> has(JSONAllPaths({column}),"
         " arrayStringConcat(arraySlice(splitByString('[]', key), 1, parts), '[]')),"
-        f" range(1, length(splitByString('[]', key)))), {column}_null_keys)))"
+        " range(1, length(splitByString('[]', key))))"
     )
     return (
-        f"SELECT project_id, {event} AS event, found.1 AS path, found.2 AS type, {seen} FROM {table}"  # noqa: S608  # our own names and numbers
-        f" ARRAY JOIN {paths} AS found PREWHERE {rows} GROUP BY project_id, event, path, type"
-        f" UNION ALL SELECT project_id, {event} AS event, '' AS path, '' AS type, {seen} FROM {table}"
-        f" PREWHERE {rows} GROUP BY project_id, event"
+        # Two hashes of 64 bits group a third faster than the four texts.
+        "SELECT any(project_id) AS project_id, any(event) AS event, any(found.1) AS path, any(found.2) AS type,"  # noqa: S608  # our own names and numbers
+        f" {_SEEN} FROM ({of_column}) ARRAY JOIN paths AS found GROUP BY of_event, cityHash64(found.1, found.2)"
+        # Without the JSON column: the events themselves, and nulls.
+        f" UNION ALL SELECT project_id, {event} AS event, found.1 AS path, found.2 AS type, {_SEEN} FROM {table}"
+        f" ARRAY JOIN arrayPushFront(arrayMap(key -> (key, 'null'), {plain_nulls}), ('', '')) AS found"
+        f" PREWHERE {rows} GROUP BY project_id, event, path, type"
+        f" UNION ALL SELECT project_id, {event} AS event, key AS path, 'null' AS type, {_SEEN} FROM {table}"
+        f" ARRAY JOIN arrayFilter(key -> {of_a_name}, {column}_null_keys) AS key"
+        f" PREWHERE ({rows}) AND arrayExists(key -> position(key, '[]') > 0, {column}_null_keys)"
+        " GROUP BY project_id, event, path, type"
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from processors.clickhouse.errors import ClickHouseError, UnavailableError
 from processors.engine.metrics import WorkerMetrics
-from processors.sink.catalog import ENOUGH_OFFSETS, LOOK_SECONDS, WAIT_SECONDS, Catalog, CountedTable
+from processors.sink.catalog import ENOUGH_OFFSETS, LOOK_SECONDS, PAUSE_SECONDS, Catalog, CountedTable
 from processors.sink.catalog_counter import Counter
 from processors.sink.catalog_ranges import Budget, first_of, offsets, pending
 from processors.sink.catalog_statement import SOURCES, Crowds, Pass, Range, insert, literal
@@ -37,18 +37,30 @@ class Case:
         return self.metrics.registry.get_sample_value(f"sequence_sink_catalog_{name}", {"kind": "event"})
 
 
-def test_few_rows_are_counted_after_a_wait() -> None:
+def test_first_rows_after_a_pause_are_counted_at_the_second_look() -> None:
     case = Case()
     case.write(0, 1)
     case.table.run(100.0)
     assert (case.memory.counts, case.value("lag_offsets")) == ({}, 2)
-    case.table.run(100.0 + WAIT_SECONDS - 1)
-    assert (case.memory.counts, case.value("lag_seconds")) == ({}, WAIT_SECONDS - 1)
-    case.table.run(100.0 + WAIT_SECONDS)
+    case.table.run(100.0 + LOOK_SECONDS)
 
     assert case.memory.counts == expected(case.memory.rows)
     assert [case.value(name) for name in ("lag_offsets", "lag_seconds", "counted_offsets_total")] == [0, 0, 2]
     assert case.value("pass_seconds_count") == 1
+
+
+def test_few_rows_are_counted_once_in_a_pause() -> None:
+    case = Case()
+    case.write(0)
+    case.table.run(100.0)
+    case.table.run(104.0)
+    case.write(1)
+    case.table.run(108.0)
+    case.table.run(104.0 + PAUSE_SECONDS - 1)
+    assert (len(case.faulty.counted), case.value("lag_seconds")) == (1, PAUSE_SECONDS - 5)
+    case.table.run(104.0 + PAUSE_SECONDS)
+
+    assert case.memory.counts == expected(case.memory.rows)
 
 
 def test_many_rows_are_counted_at_once() -> None:
