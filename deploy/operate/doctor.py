@@ -37,13 +37,15 @@ async def _examine(asked: Asked, topics: TopicSettings) -> Report:
     checks = [_parts(status)]
     if asked.state is not None:
         checks += [doctor_local.disk_of_state(asked.state), doctor_local.open_files(status.processes)]
-    clickhouse_ahead = None
-    if status.clickhouse.is_up:
+    clickhouse_ahead, has_tables = None, status.clickhouse.is_up
+    if has_tables:
         found, clickhouse_ahead = await asyncio.to_thread(_tables, asked.servers)
         checks += found
+        has_tables = all(check.name != doctor_table_rules.TOO_SLOW for check in found)
     if status.kafka.is_up:
         ahead = {each.url: each.clock_seconds for each in status.gateways if each.clock_seconds is not None}
-        checks += await _kafka(asked.servers, topics, _Clocks(clickhouse_ahead, ahead), status)
+        clocks = _Clocks(clickhouse_ahead, ahead)
+        checks += await _kafka(asked.servers, topics, clocks, has_tables=has_tables)
     return Report(at=status.at, checks=checks)
 
 
@@ -71,7 +73,7 @@ class _Clocks(NamedTuple):
     gateways: Mapping[str, float]
 
 
-async def _kafka(servers: Servers, topics: TopicSettings, ahead: _Clocks, status: Status) -> list[Check]:
+async def _kafka(servers: Servers, topics: TopicSettings, ahead: _Clocks, *, has_tables: bool) -> list[Check]:
     names = Topics(servers.kafka.topic_prefix)
     declared = declared_topics.declared(servers.kafka, topics)
     try:
@@ -90,7 +92,7 @@ async def _kafka(servers: Servers, topics: TopicSettings, ahead: _Clocks, status
         doctor_kafka.retention(stages, settings, now),
         doctor_kafka.clocks(items, ahead.clickhouse, ahead.gateways, now),
     ]
-    if status.clickhouse.is_up and names.items in existing:
+    if has_tables and names.items in existing:
         identity = LogIdentity(cluster, names.prefix, VERSION, len(existing[names.items]))
         checks.append(await asyncio.to_thread(_positions, servers, identity, stages))
     return checks

@@ -17,6 +17,8 @@ MANY_PARTS, TOO_MANY_PARTS = 300, 1_000
 REJECTED_MINUTES = 15
 _FEW_REJECTED = 10
 """Fewer rejected items of a project are not reported."""
+TOO_SLOW = "answers of ClickHouse"
+"""Name of the check that is there only if ClickHouse is too slow for the others."""
 _LOG_BYTES = GIB
 _SETTING = re.compile(r"(\w+)\s*=\s*('[^']*'|[\w.]+)")
 _TABLE = re.compile(r"^CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
@@ -172,3 +174,16 @@ def rejected_projects(counts: Mapping[str, tuple[int, int, str]]) -> Iterator[Fi
                 why="Its producer sends items that are not valid, often since its last release.",
                 remedy=f"Run `sequence rejected list --project {project}`. Correct the producer, and replay the items.",
             )
+
+
+def too_slow(address: str, seconds: float, late: Sequence[str]) -> Check:
+    """Return the check that has the names of those that were left out after *seconds*."""
+    finding = Finding(
+        level="warning",
+        check=TOO_SLOW,
+        what=f"ClickHouse at {address} took more than {seconds:g} s for the first checks. "
+        f"Not checked: {', '.join(late)}.",
+        why="It is overloaded, or lacks CPU, memory or disk. INSERTs and queries wait as long.",
+        remedy="Look at its running queries, merges and materialized views, and at the load of its machine.",
+    )
+    return Check(name=TOO_SLOW, about=f"{len(late)} checks were left out", findings=[finding])

@@ -9,19 +9,26 @@ from deploy.operate import doctor_table_rules as rules
 from deploy.operate.doctor_result import Check, disk, size, unchecked
 from deploy.operate.finding import Finding
 from processors.clickhouse import migrate
-from processors.clickhouse.client import ClickHouse
+from processors.clickhouse.client import ClickHouse, server_url
 from processors.clickhouse.codes import summary
 from processors.clickhouse.errors import ClickHouseError, MigrationError, OutdatedTablesError
 from schemas.clickhouse import DUPLICATES, EVENTS, IDENTIFIES, TABLES
 from schemas.settings import ClickHouseSettings
 
+PATIENCE_SECONDS = 20.0
+"""Time after which no check of ClickHouse begins. Usually all of them take a second."""
+_EXACT_SECONDS = 2.0
+"""Half of it is the error of the server's clock."""
 _SAMPLE_SECONDS = 3
 _TRIAL = {"max_execution_time": 2, "timeout_overflow_mode": "break", "max_memory_usage": 500_000_000, "max_threads": 1}
 Ask = Callable[[ClickHouse], Check]
 
 
 def checks(settings: ClickHouseSettings, clickhouse: ClickHouse) -> list[Check]:
-    """Return every check of the server. One that the user may not make is a finding and does not stop the others."""
+    """Return every check of the server. One that the user may not make is a finding and does not stop the others.
+
+    Those that have not begun after `PATIENCE_SECONDS` are left out, which is a finding as well.
+    """
     asked: dict[str, Ask] = {
         "version": _version,
         "disk": _disks,
@@ -33,20 +40,27 @@ def checks(settings: ClickHouseSettings, clickhouse: ClickHouse) -> list[Check]:
         "properties": _properties,
         "rejections": _rejections,
     }
-    found = []
+    found, late = [], []
+    began = time.monotonic()
     for name, ask in asked.items():
+        if time.monotonic() - began > PATIENCE_SECONDS:
+            late.append(name)
+            continue
         try:
             found.append(ask(clickhouse))
         except ClickHouseError as error:
             found.append(unchecked(name, summary(str(error))))
+    if late:
+        found.append(rules.too_slow(server_url(settings).without_login, PATIENCE_SECONDS, late))
     return found
 
 
-def ahead(clickhouse: ClickHouse) -> float:
-    """Return how many seconds the server's clock is ahead of this machine's."""
+def ahead(clickhouse: ClickHouse) -> float | None:
+    """Return how many seconds the server's clock is ahead of this machine's; None if its answer took too long."""
     before = time.time()
     shown = clickhouse.clock()
-    return shown - (before + time.time()) / 2
+    after = time.time()
+    return shown - (before + after) / 2 if after - before < _EXACT_SECONDS else None
 
 
 def _version(clickhouse: ClickHouse) -> Check:

@@ -252,3 +252,11 @@ def test_project_of_which_most_items_are_rejected_is_reported() -> None:
 
     assert "Of project shop, 40 of 42 items" in finding.what
     assert "event_required" in finding.what
+
+
+def test_checks_of_a_slow_clickhouse_that_were_left_out_are_named() -> None:
+    check = doctor_table_rules.too_slow("http://c:8123", 20.0, ["views", "properties"])
+
+    assert levels(check.findings) == ["warning"]
+    assert "http://c:8123" in check.findings[0].what
+    assert "Not checked: views, properties." in check.findings[0].what
