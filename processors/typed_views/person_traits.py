@@ -27,13 +27,12 @@ def events_with_person(base: str, project_id: str, traits: Sequence[Column]) -> 
     names = {column.name: column.paths[0].replace("%2E", ".") for column in traits}
     which = ", ".join(literal(name) for name in sorted(set(names.values())))
     history = f"{quoted(base)}.person_history WHERE project_id = {literal(project_id)} AND trait IN ({which})"
-    # A value ends where the next one begins; of both at one time the value counts.
+    # A value ends where the next one begins; of both at one time the value counts. Without an end there is none.
     changes = (
-        "SELECT user_id, trait, time, argMax(change, is_value) AS change FROM ("  # noqa: S608  # each name is quoted
-        f"SELECT user_id, trait, valid_from AS time, tuple(toNullable(value)) AS change, 1 AS is_value FROM {history}"
-        " UNION ALL "
-        f"SELECT user_id, trait, assumeNotNull(valid_to), tuple(CAST(NULL, 'Nullable(String)')), 0 FROM {history}"
-        " AND valid_to IS NOT NULL) GROUP BY user_id, trait, time"
+        "SELECT user_id, trait, c.1 AS time, argMax(c.2, c.3) AS change FROM (SELECT user_id, trait, arrayJoin(["  # noqa: S608
+        "(valid_from, tuple(toNullable(value)), 1),"
+        " (ifNull(valid_to, valid_from), tuple(CAST(NULL, 'Nullable(String)')), 0)"
+        f"]) AS c FROM {history}) GROUP BY user_id, trait, time"
     )
     states = ", ".join(
         f"(argMaxIf(change, time, trait = {literal(trait)}) OVER (PARTITION BY user_id ORDER BY time)).1"
