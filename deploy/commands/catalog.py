@@ -75,7 +75,7 @@ def catalog(context: click.Context, project_id: str, event: str | None, *, trait
         described = [each.describe() for each in found]
         listing.show(described, _EVENTS, as_json=False, empty="The catalogue is empty: no row has been counted.")
     if uncounted:
-        click.echo(f"{uncounted:,} source offsets are not counted yet.", err=True)
+        click.echo(f"Source offsets that are not counted yet: {uncounted:,}.", err=True)
 
 
 @catalog.command("rebuild")

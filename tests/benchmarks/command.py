@@ -13,6 +13,7 @@ from deploy.embedded import kafka_jars
 from deploy.local import ports, state_lock
 from tests.benchmarks import (
     baseline,
+    catalog,
     console,
     dedupe,
     end_to_end,
@@ -41,6 +42,7 @@ COMPARISONS: Mapping[str, Compare] = {
     "sink": sink.compare,
     "names": names.compare,
     "functions": functions.compare,
+    "catalog": catalog.compare,
     "recovery": recovery.compare,
     "end-to-end": end_to_end.compare,
     "console": console.compare,

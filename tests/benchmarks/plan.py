@@ -33,6 +33,8 @@ class Plan:
     """Rows of each candidate and shape of that comparison."""
     queried_rows: int = 5_000_000
     """Rows that the comparison of functions reads."""
+    counted_rows: int = 1_000_000
+    """Rows of each round that the comparison of the catalogue inserts and counts."""
     peers: Mapping[str, str] = field(default_factory=dict)
     """Commands of other dedupe implementations, by name."""
 
@@ -48,5 +50,6 @@ QUICK = Plan(
     names=(60, 6_000),
     named_rows=40_000,
     queried_rows=500_000,
+    counted_rows=400_000,
 )
 """A run of a few minutes that shows whether something broke."""

@@ -27,6 +27,7 @@ SMALL = Plan(
     names=(60,),
     named_rows=1_000,
     queried_rows=1_000,
+    counted_rows=20_000,
 )
 
 
@@ -45,6 +46,11 @@ def environ(directory: Path) -> dict[str, str]:
         pytest.param(
             "functions",
             [name for candidates in QUERIES.values() for name in candidates],
+            marks=pytest.mark.bench,
+        ),
+        pytest.param(
+            "catalog",
+            2 * ["INSERT", "pass", "without the catalogue", "with the catalogue"],
             marks=pytest.mark.bench,
         ),
         pytest.param(

@@ -153,3 +153,32 @@ async def test_cancelled_batch_waits_for_its_insert_and_starts_no_other() -> Non
     with pytest.raises(asyncio.CancelledError):
         await work
     assert (len(sink.rows["events"]), len(sink.rows["identifies"])) == (5, 0)
+
+
+class NotedCatalog:
+    """A catalogue that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str | bool] = []
+
+    def start(self) -> None:
+        self.told.append("start")
+
+    def set_owner(self, *, counts: bool) -> None:
+        self.told.append(counts)
+
+    def stop(self) -> None:
+        self.told.append("stop")
+
+
+async def test_worker_with_partition_0_keeps_the_catalogue() -> None:
+    sink, noted = MemorySink(), NotedCatalog()
+    topics = Topics()
+    stage = EventsStage(topics, sink, RejectedTopic(MemoryOutputs(), topics, "sink"), memory_log(sink), valid_lease)
+    stage.keep_catalog(noted)  # type: ignore[arg-type]  # it has the shape
+    await stage.start(GroupMembership(10.0, lambda: None))
+    for partitions in ([0, 1], [1], [0]):
+        await stage.assigned(dict.fromkeys(partitions, InputOffsets(0, 0)))
+    await stage.stop()
+
+    assert noted.told == ["start", True, False, True, "stop"]
