@@ -33,7 +33,7 @@ def snake_case(name: str) -> str:
     for end in _WORD_ENDS:
         name = end.sub(r"\1_\2", name)
     words = _SEPARATORS.sub("_", name).strip("_").lower()
-    return f"_{words}" if words[:1].isdigit() else words
+    return f"_{words}" if "0" <= words[:1] <= "9" else words
 
 
 def database_name(base: str, project_id: str) -> str:

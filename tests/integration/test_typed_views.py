@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -237,6 +237,7 @@ def test_any_name_is_readable(warehouse: Warehouse, event: str, names: list[str]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@example(name="²nd")
 @given(name=st.text(max_size=12) | st.text("aA1_ -é", max_size=12))
 def test_event_of_tracks_is_the_name_of_its_view(warehouse: Warehouse, name: str) -> None:
     expression = statements._snake_case(statements.literal(name))  # as the view has it
