@@ -19,6 +19,9 @@ READING: Mapping[str, int] = MappingProxyType(
         # among numbers ends `properties.price > 10` for everybody.
         "dynamic_throw_on_type_mismatch": 0,
         "variant_throw_on_type_mismatch": 0,
+        # Conditions filter in the order in which they are written. Otherwise ClickHouse compares a property with text
+        # before it filters by project and event, and a number of another project ends the query.
+        "allow_reorder_prewhere_conditions": 0,
     }
 )
 """Settings with which an analyst reads properties of any type, and as they were sent. A query may set others."""

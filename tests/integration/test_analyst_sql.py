@@ -164,6 +164,25 @@ def test_groups_are_the_values_with_their_types(analyst: ClickHouseHttp) -> None
     assert analyst.query("SELECT count() FROM (SELECT DISTINCT properties.x FROM events)") == str(len(KINDS) - 1)
 
 
+@pytest.mark.parametrize("rows", [20, 20_000])
+def test_value_of_another_project_or_event_ends_no_query(
+    writer: ClickHouseHttp, analyst: ClickHouseHttp, rows: int
+) -> None:
+    """The rows share granules. The control is ClickHouse's own order, which puts columns of the sorting key last."""
+    project = f"mine-{rows}"
+    writer.query(
+        "INSERT INTO sequence.events (project_id, event, user_id, message_id, properties, _origin)"  # noqa: S608
+        f" SELECT if(number % 4 < 2, '{project}', 'their-{rows}'), if(number % 2 = 0, 'A', 'B'), 'u', toString(number),"
+        f' if(number % 4 = 0, \'{{"code":"a7"}}\', \'{{"code":7}}\'), 100 + number FROM numbers({rows})'
+    )
+    query = f"SELECT count() FROM events WHERE project_id = '{project}' AND event = 'A' AND properties.code = 'a7'"  # noqa: S608
+
+    assert analyst.query(query) == str(rows // 4)
+    assert (
+        replace(analyst, settings={**analyst.settings, "allow_reorder_prewhere_conditions": "1"}).send(query).code == 53
+    )
+
+
 def test_path_beyond_the_columns_is_tested(writer: ClickHouseHttp) -> None:
     shared = writer.query("SELECT DISTINCT arrayJoin(JSONSharedDataPaths(properties)) FROM sequence.events").split()
 

@@ -25,7 +25,8 @@ def test_limits_of_the_analyst_are_pinned_and_properties_of_any_type_are_read() 
     assert update.endswith(
         " SETTINGS readonly = 2 CONST, max_execution_time = 300 MIN 1 MAX 300, "
         "max_memory_usage = 4000000000 MIN 1 MAX 4000000000, json_type_escape_dots_in_keys = 1, "
-        "allow_suspicious_types_in_group_by = 1, dynamic_throw_on_type_mismatch = 0, variant_throw_on_type_mismatch = 0"
+        "allow_suspicious_types_in_group_by = 1, dynamic_throw_on_type_mismatch = 0, "
+        "variant_throw_on_type_mismatch = 0, allow_reorder_prewhere_conditions = 0"
     )
 
 
