@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from processors.clickhouse.codes import FaultKind
-from processors.clickhouse.errors import ClickHouseError, RejectedRowsError
+from processors.clickhouse.errors import ClickHouseError, RejectedRowsError, TooLateError
 from processors.rejected import RejectionCode
 from processors.sink import attempts
 from processors.sink.attempts import Evidence, Step
@@ -188,6 +188,9 @@ class _Run:
     async def _next_step(self, piece: _Piece, error: ClickHouseError) -> Step:
         """Return what to do with *piece*, whose INSERT failed with *error* and which the table does not have."""
         kind = error.fault.kind
+        if isinstance(error, TooLateError) and len(piece.block.rows) == 1:
+            # Nothing was tried: ClickHouse, or the way to it, is slow. A larger block may be what takes long.
+            kind = FaultKind.UNAVAILABLE
         unparsable = kind is FaultKind.ROW and await self._is_unparsable(piece.block)
         if kind is not FaultKind.UNAVAILABLE and not unparsable:
             await self._note_refusal(piece, error)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processors.clickhouse.errors import ClickHouseError, LostAnswerError
+from processors.clickhouse.errors import ClickHouseError, LostAnswerError, TooLateError
 from processors.sink.attempts import BIG_ROW_BYTES, HALVE_AFTER
 from processors.sink.rows import Block, EventRow
 from schemas.clickhouse import EVENTS
@@ -97,6 +97,19 @@ async def test_small_row_waits_while_nothing_else_of_the_table_is_written(case: 
     await work
     assert case.rejected == [("engine_cannot_store", 0)]
     assert case.stored == [*row_positions(range(1, 8)), *row_positions(range(3), 1)]
+
+
+async def test_row_whose_insert_arrives_too_late_is_not_rejected(case: Case) -> None:
+    case.sink.fault = with_row(0, TooLateError("INSERT arrived after its deadline", 395))
+    work = asyncio.create_task(case.write(tracks(range(8))))
+    await case.write(tracks(range(3), 1), 1)
+    while len(case.sink.calls) < 200 and not case.rejected:  # noqa: ASYNC110  # the writer has tried for long
+        await asyncio.sleep(0)
+    assert case.rejected == []
+
+    case.sink.fault = lambda blocks: None  # noqa: ARG005
+    await work
+    assert (case.rejected, sorted(case.stored)) == ([], sorted([*row_positions(range(8)), *row_positions(range(3), 1)]))
 
 
 async def test_rows_of_another_worker_are_evidence_as_well(case: Case) -> None:
