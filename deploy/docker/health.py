@@ -1,4 +1,4 @@
-"""Health check of a container: exits with 0 when its gateway or worker is ready, otherwise with 1 and the reason.
+"""Health check of a container: exits with 0 when its process is ready, otherwise with 1 and the reason.
 
 It requests `/health/ready`, as a load balancer does: a gateway that is draining or has lost Kafka is unhealthy, and so
 is a worker that recovers or waits. Nothing restarts a container for that; a worker's watchdog exits a stuck process.
@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
+from deploy.console.settings import ConsoleSettings
 from gateway.settings import GatewaySettings
 from processors.settings import WorkerSettings
 from schemas.addresses import bare_host
@@ -33,7 +34,10 @@ class Endpoint:
 
 
 def endpoint(process: str, environ: Mapping[str, str]) -> Endpoint:
-    """Return the endpoint of *process*, `gateway` or `worker`, as *environ* configures it."""
+    """Return the endpoint of *process*, `gateway`, `worker` or `console`, as *environ* configures it."""
+    if process == "console":
+        console = load(ConsoleSettings, environ)
+        return Endpoint(host_to_connect(console.host), console.port)
     if process == "worker":
         worker = load(WorkerSettings, environ)
         return Endpoint(host_to_connect(worker.metrics_host), worker.metrics_port)
@@ -77,8 +81,8 @@ def _connection(at: Endpoint) -> HTTPConnection:
 
 def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Print the reason when the process that *arguments* name is not ready, and return the exit code."""
-    if list(arguments) not in (["gateway"], ["worker"]):
-        sys.stdout.write("usage: python -m deploy.docker.health gateway|worker\n")
+    if list(arguments) not in (["gateway"], ["worker"], ["console"]):
+        sys.stdout.write("usage: python -m deploy.docker.health gateway|worker|console\n")
         return 2
     try:
         reason = unready_reason(endpoint(arguments[0], environ))

@@ -13,11 +13,13 @@ from click import Group
 from click.testing import CliRunner
 
 from deploy.cli import main
+from deploy.console.settings import ConsoleSettings
 from deploy.docker.health import endpoint, host_to_connect
 from deploy.docker.prepare import PrepareSettings
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.embedded.kafka import VERSION, Broker
 from deploy.logging import LogSettings
+from deploy.operate import servers
 from deploy.settings import LocalSettings
 from gateway.settings import GatewaySettings
 from gateway.shutdown import LIMIT_SECONDS
@@ -44,7 +46,7 @@ SETTINGS: dict[str, type[Any]] = {
 }
 METRICS = {"prometheus", "grafana"}
 """Services of the profile `metrics`."""
-OTHERS = {"kafka", "clickhouse", "passwords", "sql", "token", *METRICS}
+OTHERS = {"kafka", "clickhouse", "passwords", "sql", "token", "console", *METRICS}
 KAFKA_ADDRESSES = {
     "advertised.listeners",
     "controller.quorum.voters",
@@ -74,7 +76,7 @@ def test_service_loads_its_environment_and_reads_every_variable(service: str) ->
     assert f"INSIDE://{settings.kafka.bootstrap_servers}," in listeners
 
 
-@pytest.mark.parametrize("service", ["gateway", *WORKERS])
+@pytest.mark.parametrize("service", ["gateway", "console", *WORKERS])
 def test_command_of_a_service_exists(service: str) -> None:
     program, *arguments = service_command(service)
     assert program == "sequence"
@@ -89,7 +91,7 @@ def test_command_of_a_service_exists(service: str) -> None:
 def test_interpolated_variables_have_the_defaults_of_the_settings() -> None:
     declared = {
         setting.variable: str(setting.default)
-        for cls in (PrepareSettings, GatewaySettings, WorkerSettings, LocalSettings, EmbeddedClickHouseSettings)
+        for cls in (*SETTINGS.values(), ConsoleSettings, LocalSettings, EmbeddedClickHouseSettings)
         for setting in declarations(cls)
     }
     generated = {"SEQUENCE_CLICKHOUSE_PASSWORD", "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD"}
@@ -99,7 +101,12 @@ def test_interpolated_variables_have_the_defaults_of_the_settings() -> None:
 
 
 def test_ports_are_published_on_loopback_and_shown_to_the_user() -> None:
-    changes = {"GATEWAY_PORT": "18080", "LOCAL_KAFKA_PORT": "19999", "LOCAL_CLICKHOUSE_PORT": "18123"}
+    changes = {
+        "GATEWAY_PORT": "18080",
+        "CONSOLE_PORT": "18090",
+        "LOCAL_KAFKA_PORT": "19999",
+        "LOCAL_CLICKHOUSE_PORT": "18123",
+    }
     found = services({f"SEQUENCE_{name}": value for name, value in changes.items()})
     shown = load(PrepareSettings, without_files(found["init"]["environment"]))
 
@@ -107,6 +114,7 @@ def test_ports_are_published_on_loopback_and_shown_to_the_user() -> None:
         "kafka": ["127.0.0.1:19999:9092"],
         "clickhouse": ["127.0.0.1:18123:8123"],
         "gateway": ["127.0.0.1:18080:8080"],
+        "console": ["127.0.0.1:18090:8090"],
         "prometheus": ["127.0.0.1:9090:9090"],
         "grafana": ["127.0.0.1:3000:3000"],
     }
@@ -120,7 +128,7 @@ def test_services_start_after_init_and_restart() -> None:
 
     assert set(found["init"]["depends_on"]) == {"kafka", "clickhouse"}
     assert all("test" in found[server]["healthcheck"] for server in found["init"]["depends_on"])
-    for name in ("gateway", *WORKERS):
+    for name in ("gateway", "console", *WORKERS):
         assert found[name]["depends_on"] == {"init": {"condition": "service_completed_successfully"}}
         assert found[name]["restart"] == "unless-stopped"
     grace_seconds = int(found["gateway"]["stop_grace_period"].removesuffix("s"))
@@ -191,3 +199,22 @@ def test_health_check_of_a_worker_asks_the_port_that_it_exposes(worker: str) -> 
 
     assert service["healthcheck"]["test"] == ["CMD", "python", "-m", "deploy.docker.health", "worker"]
     assert (at.host, [str(at.port)]) == ("127.0.0.1", service["expose"])
+
+
+def test_console_reads_as_the_analyst_and_is_asked_at_its_own_port() -> None:
+    service = services()["console"]
+    environ = image_environment() | without_files(service["environment"])
+    known = {setting.variable for setting in declarations(ConsoleSettings)}
+    console = load(ConsoleSettings, environ)
+    at = endpoint("console", environ)
+
+    assert {name for name in service["environment"] if name.startswith("SEQUENCE_CONSOLE_")} <= known
+    assert service["healthcheck"]["test"] == ["CMD", "python", "-m", "deploy.docker.health", "console"]
+    assert (at.host, at.port) == ("127.0.0.1", console.port)
+    assert service["volumes"] == ["analyst:/etc/sequence/analyst:ro"]
+    found = servers.find_reading(environ | {"SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "secret"})
+    assert (found.is_local, found.clickhouse.username, found.kafka.bootstrap_servers) == (
+        False,
+        "analyst",
+        "kafka:19092",
+    )
