@@ -100,6 +100,8 @@ def views_apply(file: Path, *, dry_run: bool) -> None:
       price = "decimal(18, 2)"
       [projects.shop.traits]
       birthday = "date"
+      [projects.shop.events_with_person]
+      plan = "text"
 
     Types are integer, float, boolean, text, date, time and decimal(P, S). Values of other types are NULL in the column
     and stay in `properties` or `traits`.

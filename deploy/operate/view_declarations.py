@@ -9,7 +9,11 @@ The file is TOML and belongs into the repository of those who own the events:
     [projects.shop.traits]
     birthday = "date"
 
-It is complete for the projects that it names: what it does not declare is not declared any more.
+    [projects.shop.events_with_person]
+    plan = "text"
+
+The last table names the traits that `events_with_person` joins. The file is complete for the projects that it names:
+what it does not declare is not declared any more.
 """
 
 from __future__ import annotations
@@ -21,7 +25,8 @@ from typing import Any
 
 from deploy.errors import ArgumentError
 from processors.typed_views.columns import InvalidTypeError, check_type
-from processors.typed_views.naming import USERS, column_name, view_name
+from processors.typed_views.naming import EVENTS_WITH_PERSON, USERS, column_name, view_name
+from processors.typed_views.person_traits import MAX_TRAITS
 from processors.typed_views.statements import EVENT_COLUMNS, USER_COLUMNS
 from schemas.projects import is_project_id
 
@@ -64,7 +69,7 @@ def _project(project_id: str, declared: Mapping[str, Any]) -> Declared:
     place = f"projects.{project_id}"
     if not is_project_id(project_id):
         raise ArgumentError(f"{place}: a project ID has 1-64 letters, digits, `_` or `-`.")
-    _refuse_others(declared, {"events", "traits"}, place)
+    _refuse_others(declared, {"events", "traits", EVENTS_WITH_PERSON}, place)
     views: dict[str, dict[str, str]] = {}
     events = _table(declared, "events", place)
     for event in events:
@@ -73,6 +78,11 @@ def _project(project_id: str, declared: Mapping[str, Any]) -> Declared:
         _add(columns, _types(_table(events, event, place), of_event, EVENT_COLUMNS, "property"), of_event)
     if traits := _table(declared, "traits", place):
         _add(views.setdefault(USERS, {}), _types(traits, f"{place}.traits", USER_COLUMNS, "trait"), place)
+    if of_events := _table(declared, EVENTS_WITH_PERSON, place):
+        if len(of_events) > MAX_TRAITS:
+            raise ArgumentError(f"{place}.{EVENTS_WITH_PERSON} has {len(of_events)} traits; at most {MAX_TRAITS}.")
+        columns = views.setdefault(EVENTS_WITH_PERSON, {})
+        _add(columns, _types(of_events, f"{place}.{EVENTS_WITH_PERSON}", USER_COLUMNS, "trait"), place)
     return views
 
 

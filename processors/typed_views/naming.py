@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
-TRACKS, IDENTIFIES, USERS = "tracks", "identifies", "users"
-VIEWS = (TRACKS, IDENTIFIES, USERS)
-"""Views that every project has."""
+TRACKS, IDENTIFIES, USERS, EVENTS_WITH_PERSON = "tracks", "identifies", "users", "events_with_person"
+VIEWS = (TRACKS, IDENTIFIES, USERS, EVENTS_WITH_PERSON)
+"""Views that no event gives its name to."""
 MAX_FILE_CHARACTERS = 180
 """Longest name of a view as ClickHouse writes it into a file name, where most characters but ASCII take nine."""
 MAX_COLUMN_CHARACTERS = 128

@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from processors.clickhouse.errors import ClickHouseError
 from processors.typed_views import statements
 from processors.typed_views.columns import Column, columns
-from processors.typed_views.naming import IDENTIFIES, TRACKS, USERS, VIEWS, database_name, views_of
+from processors.typed_views.naming import (
+    EVENTS_WITH_PERSON,
+    IDENTIFIES,
+    TRACKS,
+    USERS,
+    VIEWS,
+    database_name,
+    views_of,
+)
+from processors.typed_views.person_traits import events_with_person
 from processors.typed_views.store import EVENT, TRAIT, Types, ViewStore, is_ours
 
 ACCESS_DENIED = 497
@@ -116,12 +125,24 @@ def _wanted(store: ViewStore, project_id: str, types: Types, shape: _Shape, befo
             )  # fmt: skip
             make = statements.identifies_view if name == IDENTIFIES else statements.users_view
             yield View(name, make(store.base, project_id, typed), typed)
+            if name == USERS and (traits := _traits_of_events(typed, types.declared.get(EVENTS_WITH_PERSON, {}))):
+                yield View(EVENTS_WITH_PERSON, events_with_person(store.base, project_id, traits))
     for name, events in _changed_views(shape, changed):
         typed = columns(
             store.seen(project_id, EVENT, events), reserved=statements.EVENT_COLUMNS, prefix="property",
             earlier=types.chosen.get(name, {}), declared=types.declared.get(name, {}),
         )  # fmt: skip
         yield View(name, statements.event_view(store.base, project_id, name, events, typed), typed)
+
+
+def _traits_of_events(users: Iterable[Column], declared: Mapping[str, str]) -> list[Column]:
+    """Return the columns that are declared for `events_with_person`, of those of *users*: a path is known there."""
+    return [
+        Column(column.name, declared[column.name], [path], declared=True)
+        for column in users
+        # The history has traits of the first level.
+        if column.name in declared and (path := column.paths[0]).count(".") == 0
+    ]
 
 
 def _changed_views(shape: _Shape, changed: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Sequence[str]]]:

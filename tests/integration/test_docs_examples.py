@@ -23,11 +23,13 @@ import requests
 
 from deploy.local import state_lock
 from gateway.projects.admin import create_project, create_token, list_projects, list_tokens
+from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.migrate import migrate
 from schemas.settings import KafkaSettings, environment
 from schemas.topics import Topics
 from tests.integration.test_gateway_process import gateway
 from tests.support import logs, services
+from tests.support.counted import make_views
 from tests.support.documents import PAGES, README, Page, Request, page
 
 HTTP, SQL = page("docs/http.md"), page("docs/sql.md")
@@ -65,13 +67,17 @@ QUERIES = [source for document in PAGES if document != SQL for source in documen
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the local stack's ClickHouse, with one row in each table."""
+    """Address of the local stack's ClickHouse, with one row in each table, counted, and its typed views."""
     with services.running(services.embedded_clickhouse(tmp_path_factory.mktemp("clickhouse"))) as server:
-        migrate(services.clickhouse_settings(server.address))
+        settings = services.clickhouse_settings(server.address)
+        migrate(settings)
         for table, row in ROWS.items():
             query = f"INSERT INTO sequence.{table} FORMAT JSONEachRow"
             response = requests.post(server.address, params={"query": query}, data=json.dumps(row), timeout=30)
             assert response.ok, response.text
+        client = ClickHouse(settings, answer_seconds=60)
+        make_views(client)
+        client.close()
         yield server.address
 
 

@@ -15,75 +15,12 @@ from msgspec import structs
 from deploy.errors import ArgumentError
 from deploy.operate import typed_views
 from deploy.operate.view_declarations import parse
-from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import ClickHouseError
-from processors.clickhouse.migrate import migrate
-from processors.sink.catalog_counter import Counter
-from processors.sink.catalog_statement import SOURCES
-from processors.sink.catalog_store import ClickHouseCatalog
-from processors.sink.insert import ClickHouseSink
-from processors.sink.rows import Block, item_rows
 from processors.typed_views import statements
 from processors.typed_views.naming import database_name, snake_case, view_name
-from processors.typed_views.refresh import ViewRefresher
-from processors.typed_views.store import ViewStore
-from schemas.clickhouse import EVENTS, IDENTIFIES
-from schemas.items import Identify, Track
-from tests.contracts.sinks import valid_lease
-from tests.support import services
-from tests.support.records import event_read, identify, track
-
-
-class Warehouse:
-    """Tables with a catalogue, in a database of the test, and its views."""
-
-    def __init__(self, url: str) -> None:
-        made = services.clickhouse_settings(url, f"test_{secrets.token_hex(4)}")
-        migrate(made)
-        self.client = ClickHouse(made, answer_seconds=60)
-        self.sink = ClickHouseSink(self.client)
-        self.base = made.database
-        self.store = ViewStore(self.client)
-        self.refresher = ViewRefresher(self.store)
-        self._next = 0
-
-    def write(self, *items: Track | Identify) -> None:
-        """Write *items* and count them."""
-        records = [event_read(self._next + at, item, source_offset=self._next + at) for at, item in enumerate(items)]
-        self._next += len(items)
-        rows = item_rows(records, 1, 0)
-        assert rows.rejected == []
-        for table, of_table in ((EVENTS, rows.events), (IDENTIFIES, rows.identifies)):
-            if of_table:
-                self.sink.insert([Block(table, 0, of_table)], valid_lease)
-        for source in SOURCES:
-            counter = Counter(source, ClickHouseCatalog(self.client), valid_lease)
-            while (lag := counter.look()).ranges:
-                counter.count(lag)
-
-    def made(self) -> list[str]:
-        """Refresh and return the views that were made."""
-        return [name for done in self.refresher.refresh() for name in done.made]
-
-    def rows(self, sql: str, project: str = "p") -> list[dict[str, Any]]:
-        """Return the rows of *sql*, in which `{}` is the database of *project*."""
-        return self.client.query(sql.replace("{}", f"`{database_name(self.base, project)}`"))
-
-    def types(self, view: str, project: str = "p") -> dict[str, str]:
-        """Return the type of each column of *view*."""
-        rows = self.client.query(
-            "SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {view:String}",
-            {"database": database_name(self.base, project), "view": view},
-        )
-        return {row["name"]: row["type"] for row in rows}
-
-    def drop(self) -> None:
-        found = self.client.query(
-            f"SELECT name FROM system.databases WHERE startsWith(name, '{self.base}') ORDER BY name DESC"  # noqa: S608
-        )
-        for row in found:
-            self.client.execute(f"DROP DATABASE `{row['name']}`")
-        self.client.close()
+from schemas.items import Track
+from tests.support.records import identify, track
+from tests.support.warehouse import Warehouse
 
 
 @pytest.fixture
@@ -289,3 +226,31 @@ def test_declared_types_count_before_the_chosen_ones(warehouse: Warehouse) -> No
 def test_project_without_events_is_named(warehouse: Warehouse) -> None:
     with pytest.raises(ArgumentError, match="No event of nobody has been counted"):
         typed_views.pending_changes(warehouse.client, parse("[projects.nobody]"))
+
+
+def test_events_have_the_traits_that_their_user_had_at_the_time(warehouse: Warehouse) -> None:
+    def at(item: Any, time: str) -> Any:
+        return structs.replace(item, timestamp=time)
+
+    warehouse.write(
+        at(identify("i1", traits=b'{"plan":"free","seats":1}'), "2026-01-01T00:00:00.000000Z"),
+        at(order("m1", {"price": 1}), "2026-01-02T00:00:00.000000Z"),
+        at(identify("i2", traits=b'{"plan":"pro","seats":5}'), "2026-01-03T00:00:00.000000Z"),
+        at(order("m2", {"price": 2}), "2026-01-04T00:00:00.000000Z"),
+    )
+    warehouse.made()
+    assert "events_with_person" not in warehouse.store.views(database_name(warehouse.base, "p"))
+    declared = parse('[projects.p.events_with_person]\nplan = "text"\nseats = "integer"')
+    (done,) = typed_views.apply(warehouse.client, typed_views.pending_changes(warehouse.client, declared))
+
+    assert done.made == ["events_with_person"]
+    columns = "message_id, person_plan, person_seats"
+    assert warehouse.rows(f"SELECT {columns} FROM {{}}.events_with_person ORDER BY message_id") == [  # noqa: S608
+        {"message_id": "m1", "person_plan": "free", "person_seats": 1},
+        {"message_id": "m2", "person_plan": "pro", "person_seats": 5},
+    ]
+    # A late identify changes the past, and not the present.
+    late = at(identify("i0", traits=b'{"plan":"trial"}'), "2026-01-01T12:00:00.000000Z")
+    warehouse.write(late)
+    plans = warehouse.rows("SELECT person_plan FROM {}.events_with_person ORDER BY message_id")
+    assert [row["person_plan"] for row in plans] == ["trial", "pro"]

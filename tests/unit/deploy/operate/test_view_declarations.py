@@ -18,6 +18,9 @@ timestamp = "time"
 [projects.shop.traits]
 birthday = "date"
 
+[projects.shop.events_with_person]
+plan = "text"
+
 [projects.other]
 """
 
@@ -28,6 +31,7 @@ def test_types_are_declared_by_view_and_column() -> None:
             "order_completed": {"price": "decimal(18, 2)", "address_zip": "text"},
             "signed_up": {"property_timestamp": "time"},
             "users": {"birthday": "date"},
+            "events_with_person": {"plan": "text"},
         },
         "other": {},
     }
@@ -36,6 +40,7 @@ def test_types_are_declared_by_view_and_column() -> None:
 def test_file_is_complete_for_the_projects_that_it_names() -> None:
     before = {"order_completed": {"price": "float", "coupon": "text"}}
     assert changes(before, parse(FILE)["shop"]) == [
+        Change("events_with_person", "plan", None, "text"),
         Change("order_completed", "address_zip", None, "text"),
         Change("order_completed", "coupon", "text", None),
         Change("order_completed", "price", "float", "decimal(18, 2)"),
@@ -55,7 +60,11 @@ def test_events_with_one_view_declare_its_columns_together() -> None:
     [
         ("[projects", "The file is not TOML: "),
         ('[project.shop.traits]\na = "text"', "the file: project is unknown. Known: projects."),
-        ("[projects.shop.event.a]", "projects.shop: event is unknown. Known: events, traits."),
+        ("[projects.shop.event.a]", "projects.shop: event is unknown. Known: events, events_with_person, traits."),
+        (
+            "[projects.shop.events_with_person]\n" + "\n".join(f't{number} = "text"' for number in range(21)),
+            "projects.shop.events_with_person has 21 traits; at most 20.",
+        ),
         ("[projects.'a b']", "projects.a b: a project ID has 1-64 letters, digits, `_` or `-`."),
         ("projects = 7", "the file: `projects` must be a table"),
         ('[projects.shop]\nevents = "x"', "projects.shop: `events` must be a table"),
