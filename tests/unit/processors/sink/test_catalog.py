@@ -136,7 +136,7 @@ class Looks:
 
 def test_catalogue_counts_only_while_the_worker_is_the_owner() -> None:
     looks = Looks()
-    kept = Catalog([looks])  # type: ignore[list-item]  # it has the shape
+    kept = Catalog([looks])
     kept.start()
     assert not looks.called.is_set()
     kept.set_owner(counts=True)
