@@ -34,9 +34,11 @@ WITH_A_CODE_EACH = {errors.MalformedBodyError}
 
 
 def subclasses(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
+    """Yield the errors of the gateway below *kind*. The console has errors of its own."""
     for subclass in kind.__subclasses__():
-        yield subclass
-        yield from subclasses(subclass)
+        if subclass.__module__.startswith("gateway."):
+            yield subclass
+            yield from subclasses(subclass)
 
 
 HTTP_ERRORS = [
