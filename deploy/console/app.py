@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -28,6 +29,8 @@ from deploy.console.tables import Tables
 from deploy.console.tail import Tail
 from deploy.console.test_service import TestService
 from deploy.console.traces import Traces
+from deploy.operate import audit_monitor
+from deploy.operate.audit_metrics import AuditMetrics
 from deploy.operate.servers import Servers
 from gateway.http.responses import HEADERS, json_response
 
@@ -71,8 +74,12 @@ def assemble(
     app.add_routes(_health(projects, metrics))
     app.router.add_get("/{path:.*}", StaticFiles().handle)
 
+    audit_metrics = AuditMetrics(time.time(), metrics.registry) if settings.audit else None
+
     async def start_and_close(_: web.Application) -> AsyncIterator[None]:
         running = [asyncio.create_task(work(), name=work.__qualname__) for work in (projects.run, sampler.run)]
+        if audit_metrics is not None:
+            running.append(asyncio.create_task(audit_monitor.run(servers, audit_metrics), name="audit"))
         yield
         for task in running:
             task.cancel()

@@ -26,10 +26,16 @@ _KEEPALIVE_SECONDS = 30.0
 _DRAIN_SECONDS = 3.0
 
 
+_NICENESS = 10
+"""In the local stack the pipeline has precedence where cores are short."""
+
+
 def run(settings: ConsoleSettings, place: Place) -> None:
     """Serve until SIGTERM or SIGINT; raises `PortInUseError` if the process cannot listen."""
     # aiokafka logs every retry; each part logs an outage once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    if place.servers.is_local:
+        os.nice(_NICENESS)
     uvloop.run(serve(settings, place))
 
 

@@ -27,6 +27,11 @@ class ConsoleSettings:
     live_streams: Count = setting(
         "SEQUENCE_CONSOLE_LIVE_STREAMS", 50, "Maximum number of pages that show live items at the same time"
     )
+    audit: bool = setting(
+        "SEQUENCE_CONSOLE_AUDIT",
+        True,  # noqa: FBT003  # the default, as for every setting
+        "Whether the console repeats the audit of the last hour; of several consoles, one is enough",
+    )
     test_service: bool = setting(
         "SEQUENCE_CONSOLE_TEST_SERVICE",
         False,  # noqa: FBT003  # the default, as for every setting

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.console.session import COOKIE
 from deploy.console.settings import ConsoleSettings
-from schemas import console_metrics
+from schemas import audit_metrics, console_metrics
 from tests.integration.console_served import Console, Reply, console
 
 ENDPOINTS = (
@@ -261,7 +261,9 @@ async def test_metrics_are_those_that_are_declared() -> None:
         text = (await served.get("/metrics")).body.decode()
 
     exported = {name.removesuffix("_total") for name in re.findall(r"^# TYPE (sequence_\S+)", text, re.MULTILINE)}
-    assert exported == {metric.name.removesuffix("_total") for metric in console_metrics.CONSOLE}
+    assert exported == {
+        metric.name.removesuffix("_total") for metric in (*console_metrics.CONSOLE, *audit_metrics.AUDIT)
+    }
     assert 'sequence_console_requests_total{status="200"} 1.0' in text
 
 

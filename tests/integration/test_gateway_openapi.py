@@ -21,7 +21,7 @@ from tests.unit.gateway.ingest.test_examples import EXAMPLES
 
 DOCUMENT: dict[str, Any] = json.loads(files("schemas").joinpath("openapi.json").read_bytes())
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
-SET_BY_THE_GATEWAY = {"projectId", "receivedAt", "originalTimestamp", "warnings"}
+SET_BY_THE_GATEWAY = {"projectId", "receivedAt", "originalTimestamp", "warnings", "tokenId"}
 BODY_CODES = {
     Code.INVALID_ENCODING,
     Code.NOT_AN_OBJECT,

@@ -73,8 +73,8 @@ These workers have local state. It caches their output log, the changelog.
 
 ## Audit
 
-`sequence audit --watch` exports these metrics; see [Repeat the audit](operations.md#repeat-the-audit). The label
-`topic` is the topic that has the records.
+The console and `sequence audit --watch` export these metrics; see [Repeat the audit](operations.md#repeat-the-audit).
+The label `topic` is the topic that has the records.
 
 {audit}
 
