@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -106,7 +107,12 @@ class ConsoleStack(Stack):
         return "shop-4"
 
     def _counts(self) -> dict[str, int]:
-        items = self.ask("api/events?limit=500&project=dev")["items"]
+        try:
+            items = self.ask("api/events?limit=500&project=dev")["items"]
+        except urllib.error.HTTPError as error:
+            if error.code != 503:
+                raise
+            return {}  # It starts, or is busy: the same request can be sent again.
         verdicts = [item["verdict"] for item in items if (item["messageId"] or "").startswith("shop-")]
         return {name: verdicts.count(name) for name in set(verdicts)}
 
