@@ -87,8 +87,19 @@ class ConsoleStack(Stack):
             return json.load(response)
 
     def ask(self, path: str) -> Any:
-        """Return the reply of the console's API to an operator."""
-        return json.loads(self.read(path))
+        """Return the reply of the console's API to an operator, at the latest after a minute in which it is busy."""
+        replies: list[str] = []
+
+        def has_replied() -> bool:
+            try:
+                replies.append(self.read(path))
+            except urllib.error.HTTPError as error:
+                if error.code != 503:  # It starts, or is busy: the same request can be sent again.
+                    raise
+            return bool(replies)
+
+        eventually(has_replied, f"the console answers {path}", within_seconds=60)
+        return json.loads(replies[0])
 
     def read(self, path: str) -> str:
         """Return the reply of the console to an operator as text."""
@@ -107,12 +118,7 @@ class ConsoleStack(Stack):
         return "shop-4"
 
     def _counts(self) -> dict[str, int]:
-        try:
-            items = self.ask("api/events?limit=500&project=dev")["items"]
-        except urllib.error.HTTPError as error:
-            if error.code != 503:
-                raise
-            return {}  # It starts, or is busy: the same request can be sent again.
+        items = self.ask("api/events?limit=500&project=dev")["items"]
         verdicts = [item["verdict"] for item in items if (item["messageId"] or "").startswith("shop-")]
         return {name: verdicts.count(name) for name in set(verdicts)}
 
