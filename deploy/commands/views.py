@@ -115,6 +115,10 @@ def views_apply(file: Path, *, dry_run: bool) -> None:
             for change in changes:
                 before, after = change.before or "not declared", change.after or "not declared"
                 click.echo(f"{project}  {change.view}.{change.column}: {before} -> {after}")
+        for project, view in typed_views.unseen_views(clickhouse, pending):
+            click.echo(
+                f"Warning: no event of {project} has the view {view} yet. Check the name of the event.", err=True
+            )
         if not any(pending.values()):
             click.echo("Nothing to change.")
         if not dry_run:

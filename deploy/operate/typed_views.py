@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from deploy.errors import ArgumentError
 from deploy.operate.view_declarations import Change, Declared, changes
 from processors.clickhouse.client import ClickHouse
-from processors.typed_views.naming import database_name, view_name
+from processors.typed_views.naming import VIEWS, database_name, view_name, views_of
 from processors.typed_views.refresh import Refreshed, ViewRefresher
-from processors.typed_views.store import Types, ViewStore, is_ours
+from processors.typed_views.store import EVENT, Types, ViewStore, is_ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,17 @@ def pending_changes(clickhouse: ClickHouse, declared: Mapping[str, Declared]) ->
     if unknown := sorted(declared.keys() - known.keys()):
         raise ArgumentError(f"No event of {', '.join(unknown)} has been counted. `sequence project list` shows all.")
     return {project: changes(store.types(project).declared, after) for project, after in declared.items()}
+
+
+def unseen_views(clickhouse: ClickHouse, pending: Mapping[str, Sequence[Change]]) -> list[tuple[str, str]]:
+    """Return project and view of each declaration in *pending* whose event has not been counted, perhaps a mistake."""
+    shapes = ViewStore(clickhouse).shapes()
+    return [
+        (project, view)
+        for project, of_project in pending.items()
+        for view in sorted({change.view for change in of_project if change.after is not None})
+        if view not in {*VIEWS, *views_of(event for kind, event in shapes[project] if kind == EVENT)}
+    ]
 
 
 def apply(clickhouse: ClickHouse, pending: Mapping[str, Sequence[Change]]) -> list[Refreshed]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, Column
-from processors.typed_views.statements import literal, quoted
+from processors.typed_views.statements import literal, quoted, track_columns
 
 MAX_TRAITS = 20
 _TYPED = {INTEGER: "toInt64OrNull({})", FLOAT: "num({})", BOOLEAN: "bool({})", "time": "at({})"}
@@ -44,7 +44,7 @@ def events_with_person(base: str, project_id: str, traits: Sequence[Column]) -> 
         for column in traits
     )
     return (
-        f"SELECT e.*, {columns} FROM {quoted(base)}.events AS e ASOF LEFT JOIN"  # noqa: S608  # each name is quoted
+        f"SELECT {', '.join(track_columns())}, {columns} FROM {quoted(base)}.events AS e ASOF LEFT JOIN"  # noqa: S608  # each name is quoted
         f" (SELECT user_id, time, {states} FROM ({changes})) AS p"
         f" ON p.user_id = e.user_id AND p.time <= e.timestamp WHERE e.project_id = {literal(project_id)}"
     )

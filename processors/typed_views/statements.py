@@ -65,11 +65,13 @@ def event_view(base: str, project_id: str, name: str, events: Sequence[str], col
 
 def tracks_view(base: str, project_id: str) -> str:
     """Return the SELECT of the view of all events."""
+    return _select(track_columns(), f"{quoted(base)}.events AS e WHERE e.project_id = {literal(project_id)}")
+
+
+def track_columns() -> list[str]:
+    """Return the expressions of the columns of `tracks`, over the table `events` with the alias `e`."""
     named = [*_item(), f"{_snake_case('e.event')} AS event", "e.event AS event_text"]
-    return _select(
-        [*named, *_context(), "e.properties AS properties"],
-        f"{quoted(base)}.events AS e WHERE e.project_id = {literal(project_id)}",
-    )
+    return [*named, *_context(), "e.properties AS properties"]
 
 
 def identifies_view(base: str, project_id: str, columns: Iterable[Column]) -> str:
@@ -140,20 +142,21 @@ def _value(path: str, column: Column) -> str:
         return f"accurateCastOrNull(str({path}), '{column.type.title()}')"
     if column.type == TEXT:
         return _text(path, column.kinds)
-    return (_DECLARED_ALIKE if column.declared else _INFERRED)[column.type].format(path)
+    reads_text = column.declared or TEXT in column.kinds
+    return (_WITH_TEXT if reads_text else _WITHOUT_TEXT)[column.type].format(path)
 
 
-_INFERRED = {
+_WITHOUT_TEXT = {
     INTEGER: "{0}.:Int64",
     FLOAT: "coalesce({0}.:Float64, toFloat64({0}.:Int64))",
     BOOLEAN: "{0}.:Bool",
 }
-_DECLARED_ALIKE = {
+_WITH_TEXT = {
     INTEGER: "coalesce({0}.:Int64, toInt64OrNull({0}.:String))",
     FLOAT: "num({0})",
     BOOLEAN: "bool({0})",
 }
-"""The same types, if they were declared: text that says a number or a boolean counts as well."""
+"""The same types where some values are text: text that says a number or a boolean counts as well."""
 _DECLARED = {"time": "at({0})", "date": "toDate32(at({0}))"}
 
 

@@ -105,10 +105,10 @@ def test_event_has_the_traits_of_its_time(
 
     select = events_with_person(database.database, project, COLUMNS)
     rows = client.query(
-        f"SELECT message_id, event, person_plan, person_seats, person_it_s FROM ({select}) ORDER BY message_id"  # noqa: S608
+        f"SELECT id, event_text, person_plan, person_seats, person_it_s FROM ({select}) ORDER BY id"  # noqa: S608
     )
 
-    assert [row["message_id"] for row in rows] == [item.message_id for item in tracks]
+    assert [row["id"] for row in rows] == [item.message_id for item in tracks]
     for row, item in zip(rows, tracks, strict=True):
         traits = known_at(items, item.timestamp)
         plan, its = traits.get("plan"), traits.get("it's . `x`")

@@ -100,9 +100,9 @@ def test_type_of_a_column_stays_and_other_values_are_null_there(warehouse: Wareh
     assert warehouse.rows("SELECT count() AS n FROM {}.order_completed WHERE properties.price::String = 'much'") == [
         {"n": 20}
     ]
-    warehouse.write(order("m2", {"price": 1.5}))
+    warehouse.write(order("m2", {"price": 1.5}), order("m3", {"price": "2"}))
     warehouse.made()
-    assert warehouse.rows("SELECT sum(price) AS total FROM {}.order_completed") == [{"total": 2.5}]
+    assert warehouse.rows("SELECT sum(price) AS total FROM {}.order_completed") == [{"total": 4.5}]
 
 
 def test_data_of_one_project_is_in_no_view_of_another(warehouse: Warehouse) -> None:
@@ -173,9 +173,13 @@ def test_any_name_is_readable(warehouse: Warehouse, event: str, names: list[str]
     assert missing == []
 
 
+_ASSIGNED = st.characters(exclude_categories=("Cn", "Cs"))
+"""ClickHouse knows letters that a Python of an earlier Unicode version does not."""
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @example(name="²nd")
-@given(name=st.text(max_size=12) | st.text("aA1_ -é", max_size=12))
+@given(name=st.text(_ASSIGNED, max_size=12) | st.text("aA1_ -é", max_size=12))
 def test_event_of_tracks_is_the_name_of_its_view(warehouse: Warehouse, name: str) -> None:
     expression = statements._snake_case(statements.literal(name))  # as the view has it
     [row] = warehouse.client.query(f"SELECT {expression} AS name")
@@ -202,6 +206,9 @@ def test_declared_types_count_before_the_chosen_ones(warehouse: Warehouse) -> No
     (done,) = typed_views.apply(warehouse.client, pending)
     assert done.made == ["order_completed"]
     assert typed_views.pending_changes(warehouse.client, parse(text)) == {"p": []}
+    mistaken = parse('[projects.p.events."Ordr Completed"]\nprice = "float"\n[projects.p.traits]\na = "text"')
+    pending = typed_views.pending_changes(warehouse.client, mistaken)
+    assert typed_views.unseen_views(warehouse.client, pending) == [("p", "ordr_completed")]
 
     types = warehouse.types("order_completed")
     assert {name: types[name] for name in ("price", "day", "at", "count", "ok")} == {
@@ -244,13 +251,14 @@ def test_events_have_the_traits_that_their_user_had_at_the_time(warehouse: Wareh
     (done,) = typed_views.apply(warehouse.client, typed_views.pending_changes(warehouse.client, declared))
 
     assert done.made == ["events_with_person"]
-    columns = "message_id, person_plan, person_seats"
-    assert warehouse.rows(f"SELECT {columns} FROM {{}}.events_with_person ORDER BY message_id") == [  # noqa: S608
-        {"message_id": "m1", "person_plan": "free", "person_seats": 1},
-        {"message_id": "m2", "person_plan": "pro", "person_seats": 5},
+    named = {"event": "order_completed", "event_text": "Order Completed"}
+    columns = "id, event, event_text, person_plan, person_seats"
+    assert warehouse.rows(f"SELECT {columns} FROM {{}}.events_with_person ORDER BY id") == [  # noqa: S608
+        {"id": "m1", **named, "person_plan": "free", "person_seats": 1},
+        {"id": "m2", **named, "person_plan": "pro", "person_seats": 5},
     ]
     # A late identify changes the past, and not the present.
     late = at(identify("i0", traits=b'{"plan":"trial"}'), "2026-01-01T12:00:00.000000Z")
     warehouse.write(late)
-    plans = warehouse.rows("SELECT person_plan FROM {}.events_with_person ORDER BY message_id")
+    plans = warehouse.rows("SELECT person_plan FROM {}.events_with_person ORDER BY id")
     assert [row["person_plan"] for row in plans] == ["trial", "pro"]
