@@ -216,13 +216,14 @@ async def test_restart_of_a_service_that_was_ready_is_one_line_with_the_cause(
 
 
 async def test_service_that_waits_for_a_person_does_not_end_the_stack(
-    supervisor: Supervisor, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    supervisor: Supervisor, tmp_path: Path, said: list[str]
 ) -> None:
-    monkeypatch.setattr("deploy.local.supervisor.WAITING_SECONDS", 0.2)
     allowed = tmp_path / "allowed"
     unless = f"import os, sys\nif not os.path.exists({str(allowed)!r}):"
     refusing = f"{unless}\n    print('Error: Accept it.')\n    sys.exit(78)\n{SERVE}"
-    waiting = service("one", tmp_path, refusing, is_waiting=lambda failure: failure.reason == "Accept it.")
+    waiting = service(
+        "one", tmp_path, refusing, waiting_seconds=0.2, is_waiting=lambda failure: failure.reason == "Accept it."
+    )
 
     await supervisor.start(waiting, service("two", tmp_path))
     await wait_for(lambda: said.count("one exited with code 78; restarting in 0.2 s") > 1, "it is tried again")
