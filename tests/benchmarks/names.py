@@ -33,6 +33,7 @@ from tests.benchmarks.results import Row as Result
 from tests.benchmarks.results import Sample
 from tests.benchmarks.usage import measured
 from tests.contracts.sinks import valid_lease
+from tests.support.table_ddl import added_columns
 
 KINDS = 200
 """Different events, each with names of its own; with 60 names, several events have the same."""
@@ -154,7 +155,8 @@ class Trial:
         settings = self.namespace.services.clickhouse_settings
         await execute(self.namespace, f"CREATE DATABASE IF NOT EXISTS {settings.database}", database="default")
         await execute(self.namespace, f"DROP TABLE IF EXISTS {base.name} SYNC")
-        await execute(self.namespace, self.storage.ddl(base))
+        for statement in (self.storage.ddl(base), *added_columns(base.name)):
+            await execute(self.namespace, statement)
         client = ClickHouse(settings)
         try:
             return await self._measured(base, client, rows)

@@ -19,6 +19,7 @@ from tests.benchmarks.names import STORAGES, NamedRows
 from tests.contracts.sinks import valid_lease
 from tests.support import services
 from tests.support.records import event_read, track
+from tests.support.table_ddl import added_columns
 
 HARD_LIMIT = 1_024
 FEW_FILES = 32
@@ -98,7 +99,8 @@ def test_default_storage_needs_more_files_than_the_limit(client: ClickHouse) -> 
     default = STORAGES[0]
     client.execute("DROP TABLE events SYNC")
     try:
-        client.execute(default.ddl(EVENTS))
+        for statement in (default.ddl(EVENTS), *added_columns(EVENTS.name)):
+            client.execute(statement)
         [block, *_] = NamedRows("properties", 60_000).blocks(default.table(EVENTS), 20_000)
         with pytest.raises(ClickHouseError, match="Too many open files"):
             ClickHouseSink(client).insert([block], valid_lease)

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate, read_migrations
+from processors.clickhouse.migrate import migrate
 from processors.sink.logs import ClickHouseLogs
 from schemas.clickhouse import TABLES
 from tests.support import logs
 from tests.support.services import Service, eventually
 from tests.support.sink_pipeline import Pipeline
+from tests.support.table_ddl import statements_of
 
 WARNING = "when the consumer group committed. It was restored, lost or rolled back"
 REFUSED = "exiting with code 78"
@@ -125,7 +126,7 @@ def test_wiped_clickhouse_is_filled_again(own_pipeline: Pipeline, server: Servic
 
 
 def drop_and_create(pipeline: Pipeline) -> None:
-    execute(pipeline, "DROP TABLE identifies SYNC", *read_migrations()[1].statements)
+    execute(pipeline, "DROP TABLE identifies SYNC", *statements_of("identifies"))
     pipeline.stop_merges()
 
 

@@ -94,8 +94,9 @@ class ConsoleStack(Stack):
             try:
                 replies.append(self.read(path))
             except urllib.error.HTTPError as error:
-                if error.code != 503:  # It starts, or is busy: the same request can be sent again.
-                    raise
+                with error:
+                    if error.code != 503:  # It starts, or is busy: the same request can be sent again.
+                        raise
             return bool(replies)
 
         eventually(has_replied, f"the console answers {path}", within_seconds=60)
