@@ -215,9 +215,9 @@ async def _naive_pipeline(cluster: BenchCluster) -> AsyncIterator[NaivePipeline]
 
 
 @asynccontextmanager
-async def running_pipeline(cluster: BenchCluster) -> AsyncIterator[Pipeline]:
-    """Run all services in their own namespace for the duration of the block."""
-    async with cluster.namespace("end-to-end") as namespace:
+async def running_pipeline(cluster: BenchCluster, name: str = "end-to-end") -> AsyncIterator[Pipeline]:
+    """Run all services in the namespace *name* for the duration of the block."""
+    async with cluster.namespace(name) as namespace:
         clickhouse = await asyncio.to_thread(namespace.migrate)
         token = await open_project(namespace)
         await namespace.start(*namespace.services.gateways())
