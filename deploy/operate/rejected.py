@@ -16,6 +16,7 @@ from deploy.errors import ArgumentError, OperateError
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import ClickHouseError, UnavailableError
 from schemas.clickhouse import REJECTED
+from schemas.clickhouse.quoting import literal
 
 SOURCE = "stage, table_name, source_topic, source_partition, source_offset, _log"
 """Columns that name what was rejected."""
@@ -113,7 +114,7 @@ def _group(row: Mapping[str, Any], selection: Selection) -> dict[str, Any]:
 def commands(row: Mapping[str, Any], selection: Selection) -> dict[str, str]:
     """Return the commands that show the items of a group of *selection*, and that send them again, by their names."""
     conditions = [
-        f"{name} = {_literal(row[name])}" for name in ("stage", "table_name", "field") if row[name] or name == "field"
+        f"{name} = {literal(row[name])}" for name in ("stage", "table_name", "field") if row[name] or name == "field"
     ]
     where = " AND ".join([*([f"({selection.where})"] if selection.where.strip() else []), *conditions])
     chosen = Selection(where, row["project_id"], row["code"], selection.since)
@@ -208,10 +209,6 @@ def reason(error: ClickHouseError) -> str:
     found = _EXCEPTION.search(str(error))
     text = _DETAILS.split(found["text"] if found else str(error), maxsplit=1)[0].strip()
     return text if text.endswith(".") else f"{text}."
-
-
-def _literal(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def describe(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from schemas.clickhouse import EVENTS, IDENTIFIES, Table
+from schemas.clickhouse.quoting import literal
 
 LIMIT = 10_000
 """Maximum number of paths of an event, and of events of a project; what exceeds it is counted as `OTHER`."""
@@ -278,9 +279,3 @@ def _is_in(expression: str, literals: Iterable[str]) -> str:
 
 def _pair(pair: tuple[str, str]) -> str:
     return f"({literal(pair[0])}, {literal(pair[1])})"
-
-
-def literal(text: str) -> str:
-    """Return *text* as a literal of SQL."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -21,6 +21,7 @@ from processors.clickhouse.errors import ClickHouseError, UnavailableError
 from processors.engine.metrics import WorkerMetrics
 from processors.sink.rows import Block, PersonRow
 from schemas.clickhouse import Table
+from schemas.clickhouse.quoting import literal, quoted
 from schemas.log_throttle import Outage, Throttle
 
 log = logging.getLogger(__name__)
@@ -182,7 +183,7 @@ class ViewCheck:
         """Return why *view* fails, None if it does not; raises the errors that say nothing of it."""
         of_target = {"database": view.target_database, "table": view.target}
         columns = {row["name"]: row["type"] for row in self._clickhouse.query(_COLUMNS, of_target)}
-        target = f"{_quoted(view.target_database)}.{_quoted(view.target)}"
+        target = f"{quoted(view.target_database)}.{quoted(view.target)}"
         if not columns and view.target and not self._exists(target):
             return f"its target table {target} does not exist"
         try:
@@ -201,16 +202,14 @@ class ViewCheck:
     def _try(self, view: _View, table: Table, condition: str, columns: dict[str, str]) -> None:
         """Run the SELECT of *view* over the rows of *condition*, and convert its result to *columns*."""
         database = self._clickhouse.database
-        condition = condition.replace("\\", "\\\\").replace("'", "\\'")
-        settings = {**_LIMITS, "additional_table_filters": f"{{'{database}.{table.name}': '{condition}'}}"}
+        settings = {**_LIMITS, "additional_table_filters": f"{{'{database}.{table.name}': {literal(condition)}}}"}
         if not columns:
             self._clickhouse.discard(f"SELECT * FROM ({view.select})", settings)  # noqa: S608  # the view's own
             return
-        names = ", ".join(map(_quoted, columns))
-        structure = ", ".join(f"{_quoted(name)} {kind}" for name, kind in columns.items())
-        structure = structure.replace("\\", "\\\\").replace("'", "\\'")
+        names = ", ".join(map(quoted, columns))
+        structure = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
         self._clickhouse.execute(
-            f"INSERT INTO FUNCTION null('{structure}') ({names}) SELECT {names} FROM ({view.select})",  # noqa: S608
+            f"INSERT INTO FUNCTION null({literal(structure)}) ({names}) SELECT {names} FROM ({view.select})",  # noqa: S608
             None,
             settings,
         )
@@ -254,8 +253,3 @@ def _view(row: dict[str, Any]) -> _View:
     name = f"{row['database']}.{row['name']}"
     # Older servers do not have the columns of the target; the conversion is not checked there.
     return _View(name, row["as_select"], row.get("target_database", ""), row.get("target_table", ""))
-
-
-def _quoted(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
-    return f"`{escaped}`"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, Column
-from processors.typed_views.statements import literal, quoted, track_columns
+from processors.typed_views.statements import track_columns
+from schemas.clickhouse.quoting import literal, quoted
 
 MAX_TRAITS = 20
 _TYPED = {INTEGER: "toInt64OrNull({})", FLOAT: "num({})", BOOLEAN: "bool({})", "time": "at({})"}

@@ -12,6 +12,7 @@ from hashlib import sha256
 from types import MappingProxyType
 
 from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, TEXT, Column
+from schemas.clickhouse.quoting import literal, quoted
 
 MARK = "Made by Sequence events from the catalogue. Version "
 """Beginning of the comment of every view. A view without it belongs to somebody else and stays as it is."""
@@ -36,21 +37,6 @@ EVENT_COLUMNS = (*_ITEM, "event", "event_text", *_CONTEXT, "context", "propertie
 """Columns of every view of an event that are no properties."""
 IDENTIFY_COLUMNS = (*_ITEM, *_CONTEXT, "context", "traits")
 USER_COLUMNS = ("id", "first_seen", "last_seen", "traits")
-
-
-def quoted(name: str) -> str:
-    """Return *name* as an identifier."""
-    return f"`{_escaped(name, '`')}`"
-
-
-def literal(text: str) -> str:
-    """Return *text* as a string."""
-    return "'" + _escaped(text, "'") + "'"
-
-
-def _escaped(text: str, quote: str) -> str:
-    # The parser ends a query at NUL.
-    return text.replace("\\", "\\\\").replace(quote, f"\\{quote}").replace("\0", "\\0")
 
 
 def event_view(base: str, project_id: str, name: str, events: Sequence[str], columns: Iterable[Column]) -> str:

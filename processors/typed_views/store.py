@@ -11,7 +11,8 @@ import msgspec
 
 from processors.clickhouse.client import ClickHouse
 from processors.typed_views.columns import Seen
-from processors.typed_views.statements import MARK, quoted
+from processors.typed_views.statements import MARK
+from schemas.clickhouse.quoting import quoted
 
 EVENT, TRAIT = "event", "trait"
 """Kinds of lines of the catalogue."""

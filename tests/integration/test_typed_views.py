@@ -18,6 +18,7 @@ from deploy.operate.view_declarations import parse
 from processors.clickhouse.errors import ClickHouseError
 from processors.typed_views import statements
 from processors.typed_views.naming import database_name, snake_case, view_name
+from schemas.clickhouse.quoting import literal, quoted
 from schemas.items import Track
 from tests.support.records import identify, track
 from tests.support.warehouse import Warehouse
@@ -166,7 +167,7 @@ def test_any_name_is_readable(warehouse: Warehouse, event: str, names: list[str]
     warehouse.write(track(message_id, event=event, properties=json.dumps(properties).encode()))
     warehouse.made()
     (row,) = warehouse.rows(
-        f"SELECT * EXCEPT properties FROM {{}}.{statements.quoted(view_name(event))} WHERE id = '{message_id}'"  # noqa: S608
+        f"SELECT * EXCEPT properties FROM {{}}.{quoted(view_name(event))} WHERE id = '{message_id}'"  # noqa: S608
     )
     assert row["event_text"] == event
     missing = [value for name, value in properties.items() if all(name.split(".")) and value not in row.values()]
@@ -181,7 +182,7 @@ _ASSIGNED = st.characters(exclude_categories=("Cn", "Cs"))
 @example(name="²nd")
 @given(name=st.text(_ASSIGNED, max_size=12) | st.text("aA1_ -é", max_size=12))
 def test_event_of_tracks_is_the_name_of_its_view(warehouse: Warehouse, name: str) -> None:
-    expression = statements._snake_case(statements.literal(name))  # as the view has it
+    expression = statements._snake_case(literal(name))  # as the view has it
     [row] = warehouse.client.query(f"SELECT {expression} AS name")
     assert row["name"] == snake_case(name)
 

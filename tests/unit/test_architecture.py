@@ -32,7 +32,7 @@ FOLDER_MAY_IMPORT = {
     "processors/dedupe": {"processors", "processors/engine", "schemas"},
     "processors/persons": {"processors", "processors/engine", "schemas"},
     "processors/sink": {*_PROCESSORS, "schemas", "schemas/clickhouse"},
-    "processors/typed_views": {"processors/clickhouse", "processors/engine", "schemas"},
+    "processors/typed_views": {"processors/clickhouse", "processors/engine", "schemas", "schemas/clickhouse"},
     "deploy/embedded": {"deploy", "schemas"},
     "deploy/embedded/clickhouse": {"deploy", "deploy/embedded", "schemas", "schemas/clickhouse"},
 }

@@ -33,6 +33,7 @@ from deploy.embedded.clickhouse.roles import Role, on_connect
 from deploy.embedded.clickhouse.sessions import SessionKey, Sessions
 from deploy.embedded.clickhouse.statements import ends_with_values, output_format, returns_result, with_rows_from_file
 from deploy.errors import StateError
+from schemas.clickhouse.quoting import literal, quoted
 
 CONCURRENCY_LIMITS = {"read": 6, "write": 3, "analyst": 3}
 """How many queries of each kind run at the same time. Others are queued."""
@@ -112,7 +113,7 @@ class Engine:
     def _open(self, database: str) -> None:
         self._main = opening.open_engine(self._directory, database)
         try:
-            for statement in (*on_connect(Role.WRITER), f"CREATE DATABASE IF NOT EXISTS {_identifier(database)}"):
+            for statement in (*on_connect(Role.WRITER), f"CREATE DATABASE IF NOT EXISTS {quoted(database)}"):
                 self._main.query(statement)
         except RuntimeError as error:
             raise StateError(reason(self._directory, str(error))) from error
@@ -194,7 +195,7 @@ def _use_database(connection: Connection, query: Query) -> None:
     try:
         if query.role is not Role.WRITER:
             connection.query("SET ROLE writer")
-        connection.query(f"USE {_identifier(query.database)}")
+        connection.query(f"USE {quoted(query.database)}")
     finally:
         if query.role is not Role.WRITER:
             connection.query(f"SET ROLE {query.role}")
@@ -204,7 +205,7 @@ def _values(connection: Connection, settings: Mapping[str, str]) -> dict[str, st
     """Return the values of *settings* in the session of *connection*, None for a default."""
     if not settings:
         return {}
-    names = ", ".join(map(_literal, settings))
+    names = ", ".join(map(literal, settings))
     sql = f"SELECT name, value FROM system.settings WHERE changed AND name IN ({names})"  # noqa: S608  # literals
     rows = connection.query(sql, "JSONCompactEachRow")
     values: dict[str, str | None] = dict.fromkeys(settings)
@@ -216,7 +217,7 @@ def _set(connection: Connection, settings: Mapping[str, str | None]) -> None:
     for name in settings:
         if not _NAME.fullmatch(name) or name == "profile":
             raise QueryError(115, f"Unknown setting '{name}'")
-    assignments = [f"{name} = {'DEFAULT' if text is None else _literal(text)}" for name, text in settings.items()]
+    assignments = [f"{name} = {'DEFAULT' if text is None else literal(text)}" for name, text in settings.items()]
     if assignments:
         connection.query(f"SET {', '.join(assignments)}")
 
@@ -265,13 +266,3 @@ def _temporary_file(content: bytes) -> Iterator[str]:
             temporary.write(content)
             temporary.flush()
             yield temporary.name
-
-
-def _identifier(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
-    return f"`{escaped}`"
-
-
-def _literal(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -11,7 +11,8 @@ from processors.engine.metrics import WorkerMetrics
 from processors.sink.catalog import ENOUGH_OFFSETS, LOOK_SECONDS, PAUSE_SECONDS, Catalog, CountedTable
 from processors.sink.catalog_counter import Counter
 from processors.sink.catalog_ranges import Budget, first_of, offsets, pending
-from processors.sink.catalog_statement import SOURCES, Crowds, Pass, Range, insert, literal
+from processors.sink.catalog_statement import SOURCES, Crowds, Pass, Range, insert
+from schemas.clickhouse.quoting import literal
 from tests.contracts.sinks import valid_lease
 from tests.fakes.catalog import FaultyCatalog, MemoryCatalog
 from tests.support.catalog_model import Row, expected
@@ -183,6 +184,7 @@ def test_budget_halves_to_one_offset_and_doubles_to_all() -> None:
 
 def test_names_of_projects_and_events_are_literals() -> None:
     assert literal("it's \\ new\n") == "'it\\'s \\\\ new\n'"
+    assert literal("a\0b") == "'a\\0b'"
     crowds = Crowds(frozenset({("p'", "e\\")}), frozenset({"q'"}))
     text = insert(Pass(SOURCES[0], 0, 1, [Range(1, 0, 0, 1)], crowds), 0.0)
 
