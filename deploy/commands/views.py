@@ -13,7 +13,6 @@ import click
 from deploy.error_messages import report_errors
 
 if TYPE_CHECKING:
-    from deploy.operate.typed_views import ListedView
     from processors.clickhouse.client import ClickHouse
     from processors.typed_views.refresh import Refreshed
 
@@ -75,8 +74,7 @@ def views_show(project_id: str, name: str, *, as_json: bool) -> None:
     from deploy.operate import typed_views
 
     with _tables() as clickhouse:
-        view = typed_views.shown(clickhouse, project_id, name)
-    declared = _declared(view)
+        view, declared = typed_views.shown(clickhouse, project_id, name)
     rows = [{"column": column, "type": kind, "declared": declared.get(column)} for column, kind in view.columns]
     columns = {
         "COLUMN": lambda row: row["column"],
@@ -91,7 +89,7 @@ def views_show(project_id: str, name: str, *, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
 @report_errors
 def views_apply(file: Path, *, dry_run: bool) -> None:
-    """Declare the types of columns as FILE says, and make the views anew.
+    """Declare the types of columns as FILE says, and replace the views that differ.
 
     A declared type counts before the one that was chosen. FILE is TOML and complete for the projects that it names:
 
@@ -141,12 +139,6 @@ def _say(done: list[Refreshed]) -> None:
             click.echo(f"{each.database}.{name} made.")
         for name in each.foreign:
             click.echo(f"{each.database}.{name} is not a view of Sequence events, and stays.")
-
-
-def _declared(view: ListedView) -> dict[str, str]:
-    from processors.typed_views.naming import USERS, VIEWS
-
-    return dict(view.types.declared.get(USERS if view.name in VIEWS else view.name, {}))
 
 
 @contextmanager

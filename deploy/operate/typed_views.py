@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from deploy.errors import ArgumentError
 from deploy.operate.view_declarations import Change, Declared, changes
 from processors.clickhouse.client import ClickHouse
-from processors.typed_views.naming import VIEWS, database_name, view_name, views_of
+from processors.typed_views.naming import VIEWS, database_name, typed_by, view_name, views_of
 from processors.typed_views.refresh import Refreshed, ViewRefresher
-from processors.typed_views.store import EVENT, Types, ViewStore, is_ours
+from processors.typed_views.store import EVENT, ViewStore, is_ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,6 @@ class ListedView:
     name: str
     columns: Sequence[tuple[str, str]]
     """Name and type in ClickHouse of each column."""
-    types: Types
-    """Of the columns of the project's views."""
 
 
 def listed(clickhouse: ClickHouse, project_id: str | None) -> list[ListedView]:
@@ -34,18 +32,20 @@ def listed(clickhouse: ClickHouse, project_id: str | None) -> list[ListedView]:
         database = database_name(store.base, project)
         names = sorted(name for name, comment in store.views(database).items() if is_ours(comment))
         columns = _columns(clickhouse, database)
-        types = store.types(project)
-        found += [ListedView(project, database, name, columns.get(name, ()), types) for name in names]
+        found += [ListedView(project, database, name, columns.get(name, ())) for name in names]
     return found
 
 
-def shown(clickhouse: ClickHouse, project_id: str, name: str) -> ListedView:
-    """Return the view *name* of *project_id*, or that of the event *name*; raises `ArgumentError`."""
+def shown(clickhouse: ClickHouse, project_id: str, name: str) -> tuple[ListedView, Mapping[str, str]]:
+    """Return the view *name* of *project_id*, or that of the event *name*, and its declared types by column.
+
+    Raises `ArgumentError` if there is none.
+    """
     views = {view.name: view for view in listed(clickhouse, project_id)}
     found = views.get(name) or views.get(view_name(name))
     if found is None:
         raise ArgumentError(f"Project {project_id} has no view {name}. `sequence views list` shows all.")
-    return found
+    return found, ViewStore(clickhouse).types(project_id).declared.get(typed_by(found.name), {})
 
 
 def pending_changes(clickhouse: ClickHouse, declared: Mapping[str, Declared]) -> dict[str, list[Change]]:
@@ -69,7 +69,7 @@ def unseen_views(clickhouse: ClickHouse, pending: Mapping[str, Sequence[Change]]
 
 
 def apply(clickhouse: ClickHouse, pending: Mapping[str, Sequence[Change]]) -> list[Refreshed]:
-    """Store *pending* and make the views of the projects anew where they differ."""
+    """Store *pending* and replace the views of the projects that differ."""
     store = ViewStore(clickhouse)
     for project, of_project in pending.items():
         for view in {change.view for change in of_project}:

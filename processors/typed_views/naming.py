@@ -52,6 +52,11 @@ def view_name(event: str) -> str:
     return _shortened(f"event_{name}" if name in VIEWS else name, MAX_FILE_CHARACTERS)
 
 
+def typed_by(view: str) -> str:
+    """Return the view whose types *view* has: identifies and users have those of the traits."""
+    return USERS if view == IDENTIFIES else view
+
+
 def column_name(path: str, reserved: Iterable[str], prefix: str) -> str:
     """Return the column of the property at *path*, as ClickHouse writes it: a dot within a name is `%2E`.
 

@@ -17,8 +17,8 @@ from processors.typed_views.naming import (
     IDENTIFIES,
     TRACKS,
     USERS,
-    VIEWS,
     database_name,
+    typed_by,
     views_of,
 )
 from processors.typed_views.person_traits import events_with_person
@@ -104,7 +104,7 @@ class ViewRefresher:
         return done
 
     def _keep_types(self, project_id: str, view: View, types: Types) -> None:
-        name = USERS if view.name in VIEWS else view.name
+        name = typed_by(view.name)
         kept = types.chosen.get(name, {})
         new = {each.name: each.type for each in view.columns if not each.declared and kept.get(each.name) != each.type}
         if new:
@@ -117,22 +117,23 @@ def _wanted(store: ViewStore, project_id: str, types: Types, shape: _Shape, befo
     if before is None:
         yield View(TRACKS, statements.tracks_view(store.base, project_id))
     if before is None or any(kind == TRAIT for kind, _ in changed):
-        seen = store.seen(project_id, TRAIT, [""])
-        for name, reserved in ((IDENTIFIES, statements.IDENTIFY_COLUMNS), (USERS, statements.USER_COLUMNS)):
-            typed = columns(
-                seen, reserved=reserved, prefix="trait", earlier=types.chosen.get(USERS, {}),
-                declared=types.declared.get(USERS, {}),
-            )  # fmt: skip
-            make = statements.identifies_view if name == IDENTIFIES else statements.users_view
-            yield View(name, make(store.base, project_id, typed), typed)
-            if name == USERS and (traits := _traits_of_events(typed, types.declared.get(EVENTS_WITH_PERSON, {}))):
-                yield View(EVENTS_WITH_PERSON, events_with_person(store.base, project_id, traits))
+        yield from _views_of_traits(store, project_id, types)
     for name, events in _changed_views(shape, changed):
         typed = columns(
             store.seen(project_id, EVENT, events), reserved=statements.EVENT_COLUMNS, prefix="property",
-            earlier=types.chosen.get(name, {}), declared=types.declared.get(name, {}),
+            **types.of(name),
         )  # fmt: skip
         yield View(name, statements.event_view(store.base, project_id, name, events, typed), typed)
+
+
+def _views_of_traits(store: ViewStore, project_id: str, types: Types) -> Iterator[View]:
+    seen, of_traits = store.seen(project_id, TRAIT, [""]), types.of(USERS)
+    typed = columns(seen, reserved=statements.IDENTIFY_COLUMNS, prefix="trait", **of_traits)
+    yield View(IDENTIFIES, statements.identifies_view(store.base, project_id, typed), typed)
+    typed = columns(seen, reserved=statements.USER_COLUMNS, prefix="trait", **of_traits)
+    yield View(USERS, statements.users_view(store.base, project_id, typed), typed)
+    if traits := _traits_of_events(typed, types.declared.get(EVENTS_WITH_PERSON, {})):
+        yield View(EVENTS_WITH_PERSON, events_with_person(store.base, project_id, traits))
 
 
 def _traits_of_events(users: Iterable[Column], declared: Mapping[str, str]) -> list[Column]:

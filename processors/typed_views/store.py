@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from time import time_ns
+from typing import TypedDict
 
 import msgspec
 
@@ -23,12 +24,23 @@ Shapes = dict[str, dict[tuple[str, str], int]]
 """By project, then by kind and event: a number that changes when a path or a type is new."""
 
 
+class ViewTypes(TypedDict):
+    """The types of the columns of a view."""
+
+    earlier: Mapping[str, str]
+    declared: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Types:
     """The types of the columns of a project, by view and column."""
 
     chosen: Mapping[str, Mapping[str, str]]
     declared: Mapping[str, Mapping[str, str]]
+
+    def of(self, view: str) -> ViewTypes:
+        """Return those of *view*, as `columns` takes them."""
+        return {"earlier": self.chosen.get(view, {}), "declared": self.declared.get(view, {})}
 
 
 class ViewStore:
@@ -40,7 +52,7 @@ class ViewStore:
         """The database of the tables."""
 
     def shapes(self) -> Shapes:
-        """Return what tells whether a view has to be made anew."""
+        """Return by event a number that differs once the view of the event must be replaced."""
         found: defaultdict[str, dict[tuple[str, str], int]] = defaultdict(dict)
         for row in self._clickhouse.query(
             "SELECT project_id, kind, event, groupBitXor(cityHash64(path, type)) AS shape FROM catalog"
