@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,23 @@ def own_pipeline(server: Service, kafka_settings: KafkaSettings, topics: Topics)
     made = Pipeline(kafka_settings, topics, settings)
     made.stop_merges()
     return made
+
+
+@pytest.fixture(scope="module")
+def client(clickhouse: str) -> Iterator[ClickHouse]:
+    """The tables in a database of the module."""
+    made = clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
+    migrate(made)
+    client = ClickHouse(made)
+    yield client
+    client.execute(f"DROP DATABASE {made.database}")
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def sources() -> Iterator[int]:
+    """Source offsets of the module's rows."""
+    return iter(range(10**9))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from schemas.settings import ClickHouseSettings, KafkaSettings
 from tests.integration.console_served import console
 from tests.support.console_document import DOCUMENT, check
 from tests.support.console_rows import SECOND, Rows, add_one_of_each, at
+from tests.support.openapi import references
 from tests.support.services import ANALYST_PASSWORD
 
 
@@ -133,17 +133,6 @@ async def test_document_lists_exactly_the_routes(servers: Servers) -> None:
     described = {(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods}
     assert routes - {("/{path}", "get")} == {each for each in described if not each[0].startswith("/test")}
     assert document == DOCUMENT
-
-
-def references(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if "$ref" in node:
-            yield node["$ref"]
-        for value in node.values():
-            yield from references(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from references(value)
 
 
 def test_every_reference_of_the_document_resolves() -> None:

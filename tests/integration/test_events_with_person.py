@@ -57,12 +57,6 @@ def client(database: ClickHouseSettings) -> Iterator[ClickHouse]:
     client.close()
 
 
-@pytest.fixture(scope="module")
-def sources() -> Iterator[int]:
-    """Source offsets of the module's rows."""
-    return iter(range(10**9))
-
-
 def track(second: int, project: str) -> Track:
     return Track(
         project_id=project,

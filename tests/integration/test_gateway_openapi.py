@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
@@ -16,6 +15,7 @@ from gateway.http.routes import UNROUTED
 from gateway.ingest.rejections import Code
 from schemas.items import Identify, Track
 from tests.integration.served import BEARER, serving, track
+from tests.support.openapi import references
 from tests.unit.gateway.http.test_responses import HTTP_ERRORS
 from tests.unit.gateway.ingest.test_examples import EXAMPLES
 
@@ -33,17 +33,6 @@ BODY_CODES = {
     Code.INVALID_UNICODE,
 }
 """Codes that no item has."""
-
-
-def references(node: object) -> Iterator[str]:
-    if isinstance(node, dict):
-        if "$ref" in node:
-            yield node["$ref"]
-        for value in node.values():
-            yield from references(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from references(value)
 
 
 async def test_document_lists_exactly_the_routes() -> None:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
 from processors.sink.insert import ClickHouseSink
 from processors.sink.null_keys import null_keys
 from processors.sink.rows import Block, item_rows
 from schemas.clickhouse import EVENTS
 from tests.contracts.sinks import valid_lease
-from tests.support import services
 from tests.support.records import event_read, track
 
 NAMES = st.sampled_from(["a", "b", "a.b", "", ".", "a.", "%", "%2", "null", "é😀", "size0", "[", "`", "'"]) | st.text(
@@ -40,23 +36,6 @@ VALUES = st.recursive(
     max_leaves=15,
 )
 OBJECTS = st.dictionaries(NAMES, VALUES, max_size=6)
-
-
-@pytest.fixture(scope="module")
-def client(clickhouse: str) -> Iterator[ClickHouse]:
-    """The tables in a database of the module."""
-    made = services.clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(made)
-    client = ClickHouse(made)
-    yield client
-    client.execute(f"DROP DATABASE {made.database}")
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def sources() -> Iterator[int]:
-    """Source offsets of the module's rows."""
-    return iter(range(10**9))
 
 
 def stored(client: ClickHouse, texts: list[bytes], first: int) -> list[tuple[Any, list[str]]]:

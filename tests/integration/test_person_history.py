@@ -9,19 +9,16 @@ from itertools import permutations
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
 from processors.sink.insert import ClickHouseSink
 from processors.sink.rows import Block, item_rows
 from schemas.clickhouse import IDENTIFIES
 from schemas.items import Identify
 from schemas.persons import Person, fold
 from tests.contracts.sinks import valid_lease
-from tests.support import services
 from tests.support.records import event_read
 
 Row = tuple[str, str, str, str | None]
@@ -32,23 +29,6 @@ VALUES = st.sampled_from(
 )
 TRAITS = st.dictionaries(st.sampled_from(["plan", "a.b", "größe"]), VALUES, min_size=1, max_size=3)
 WRITES = st.lists(st.tuples(SECONDS, TRAITS), min_size=1, max_size=4)
-
-
-@pytest.fixture(scope="module")
-def client(clickhouse: str) -> Iterator[ClickHouse]:
-    """The tables in a database of the module."""
-    made = services.clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(made)
-    client = ClickHouse(made)
-    yield client
-    client.execute(f"DROP DATABASE {made.database}")
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def sources() -> Iterator[int]:
-    """Source offsets of the module's rows."""
-    return iter(range(10**9))
 
 
 def identify(number: int, second: int, traits: dict[str, Any], project: str = "p") -> Identify:

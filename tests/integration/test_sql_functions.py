@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
 from processors.sink.insert import ClickHouseSink
 from processors.sink.rows import Block, item_rows
 from schemas.clickhouse import EVENTS
@@ -22,7 +19,7 @@ from schemas.clickhouse.analyst import READING
 from tests.contracts.sinks import valid_lease
 from tests.integration.test_json_round_trip import is_same as is_same_json
 from tests.integration.test_json_round_trip import normalised
-from tests.support import services, sql_functions
+from tests.support import sql_functions
 from tests.support.records import event_read, track
 
 _DIGITS = st.text("0123456789", min_size=1, max_size=4)
@@ -59,23 +56,6 @@ TEXTS = (
 )
 SCALARS = st.none() | st.booleans() | NUMBERS | TEXTS
 VALUES = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.sampled_from("ab"), SCALARS, max_size=2)
-
-
-@pytest.fixture(scope="module")
-def client(clickhouse: str) -> Iterator[ClickHouse]:
-    """The tables in a database of the module."""
-    made = services.clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(made)
-    client = ClickHouse(made)
-    yield client
-    client.execute(f"DROP DATABASE {made.database}")
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def sources() -> Iterator[int]:
-    """Source offsets of the module's rows."""
-    return iter(range(10**9))
 
 
 def results(client: ClickHouse, values: list[Any], sources: Iterator[int]) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -32,6 +31,7 @@ from schemas.projects import (
     encode_entry,
 )
 from schemas.topics import VERSION, Topics
+from tests.support.openapi import references
 from tests.unit.gateway.ingest.test_examples import EXAMPLES
 from tests.unit.schemas.test_persons import EARLIER
 
@@ -55,18 +55,6 @@ def strict_schemas() -> dict[str, Any]:
         name: schema | {"additionalProperties": False} if "properties" in schema else schema
         for name, schema in DOCUMENT["components"]["schemas"].items()
     }
-
-
-def references(node: object) -> Iterator[str]:
-    if isinstance(node, dict):
-        for name, value in node.items():
-            if name == "$ref":
-                yield value
-            else:
-                yield from references(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from references(value)
 
 
 def test_exactly_the_declared_topics_are_described() -> None:
