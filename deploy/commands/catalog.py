@@ -129,7 +129,7 @@ def _types(types: Sequence[Mapping[str, Any]], *, is_rest: bool, is_conflict: bo
 
 
 def _percent(share: float) -> str:
-    """Return *share* in percent. What is not nothing is not shown as 0, and what is not all is not shown as 100."""
+    """Return *share* in percent. Only a share of zero is shown as 0, and only the whole as 100."""
     if 0 < share < 0.001:
         return "<0.1 %"
     return ">99.9 %" if 0.999 < share < 1 else f"{share * 100:.1f} %".replace("100.0", "100")

@@ -1,7 +1,7 @@
 """`/api/live`: the open streams, what each of them shows, and what it skipped. Nothing is skipped silently.
 
 Every stream has a queue with limits of items and bytes. A page that reads slowly loses the oldest items of its queue,
-and is told how many.
+and its stream reports how many.
 """
 
 from __future__ import annotations

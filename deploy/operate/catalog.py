@@ -1,4 +1,4 @@
-"""Reads the catalogue, and begins it anew."""
+"""Reads and rebuilds the catalogue."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read(servers: Servers, project_id: str, event: str | None, *, traits: bool) 
 
 
 def rebuild(servers: Servers) -> int:
-    """Begin the catalogue anew, so that the sink counts every row again; return the source offsets to be counted."""
+    """Let the sink count every row again; return how many source offsets that are."""
     with servers.tables() as clickhouse:
         ClickHouseCatalog(clickhouse).begin_generation()
         return _uncounted(clickhouse)

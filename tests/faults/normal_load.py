@@ -1,7 +1,7 @@
 """`python -m tests.faults.normal_load`: no alert fires under normal load. Prints each alert that is pending or fires.
 
 Runs `sequence up` with its defaults, `sequence audit --watch` and Prometheus with the rules of `deploy/grafana`. Some
-items are repeats and some are invalid. Other work on the machine may go on. Exits with 1 if an alert fired.
+items are repeats and some are invalid. It tolerates other work on the machine. Exits with 1 if an alert fired.
 """
 
 from __future__ import annotations

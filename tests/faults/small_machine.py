@@ -1,7 +1,7 @@
 """A machine of a stack under test with a disk and a clock of its own: a file system in a file, and libfaketime.
 
-Both need root, and libfaketime Debian's package of the same name. The clock is that of the first gateway as a process:
-everything that it asks the system for the time of day is told another one.
+Both need root, and libfaketime Debian's package of the same name. The clock is that of the first gateway:
+the system reports another time of day to this process.
 """
 
 from __future__ import annotations
