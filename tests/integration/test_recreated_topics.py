@@ -64,7 +64,7 @@ def events(kafka: KafkaSettings, topics: Topics) -> int:
 
 
 def assert_refused(running: Worker, topics: Topics) -> None:
-    eventually(lambda: not running.running, f"the worker refuses: {running.log}")
+    eventually(lambda: not running.running, "the worker refuses", output=lambda: running.log)
     assert "exiting with code 78" in running.log
     assert refusal(topics) in running.log
 

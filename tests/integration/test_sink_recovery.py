@@ -38,7 +38,7 @@ def written(pipeline: Pipeline, directory: Path, count: int = 400) -> str:
 def refused(pipeline: Pipeline, directory: Path) -> str:
     """Run a worker until it refuses, and return its log."""
     with pipeline.worker(directory) as worker:
-        eventually(lambda: not worker.running, f"the worker refuses: {worker.log}")
+        eventually(lambda: not worker.running, "the worker refuses", output=lambda: worker.log)
     assert REFUSED in worker.log
     return worker.log
 

@@ -56,13 +56,18 @@ _used_ports: set[int] = set()
 
 
 def eventually(
-    condition: Callable[[], bool], what: str, *, within_seconds: float = 60.0, every_seconds: float = 0.05
+    condition: Callable[[], bool],
+    what: str,
+    *,
+    within_seconds: float = 60.0,
+    every_seconds: float = 0.05,
+    output: Callable[[], str] = str,
 ) -> None:
-    """Wait until *condition* holds; raise AssertionError with *what* after *within_seconds*."""
+    """Wait until *condition* holds; after *within_seconds*, raise AssertionError with *what* and the *output*."""
     deadline = monotonic() + within_seconds
     while not condition():
         if monotonic() > deadline:
-            raise AssertionError(f"not within {within_seconds:g} s: {what}")
+            raise AssertionError(f"not within {within_seconds:g} s: {what}\n{output()}".rstrip())
         sleep(every_seconds)
 
 

@@ -90,4 +90,4 @@ class Worker:
             self.restart_if_exited()
             return condition()
 
-        eventually(holds, f"{what}; the worker printed: {self.log[-1500:]}", within_seconds=within_seconds)
+        eventually(holds, what, within_seconds=within_seconds, output=lambda: f"The worker printed: {self.log[-3000:]}")
