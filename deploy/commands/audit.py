@@ -130,27 +130,31 @@ def _audit_once(project_id: str, since: datetime | None, *, as_json: bool, refil
 def _watch(interval: int, port: int | None, host: str) -> None:
     """Audit every *interval* seconds until SIGINT or SIGTERM, with metrics at *host* and *port* unless it is None."""
     import asyncio
+    import logging
     import time
 
     from deploy.logging import LogSettings, configure
-    from deploy.operate import audit_monitor, servers
+    from deploy.operate import audit_monitor, lag_samples, servers
     from deploy.operate.audit_metrics import AuditMetrics
     from schemas.settings import load
 
     found = servers.find(os.environ)
     configure(load(LogSettings, os.environ))
+    # aiokafka logs every retry; audit and samples log an outage once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     metrics = AuditMetrics(time.time())
     if port is not None:
         _serve(metrics, host, port)
-    asyncio.run(_until_stopped(audit_monitor.run(found, metrics, float(interval))))
+    audits = audit_monitor.run(found, metrics, float(interval))
+    asyncio.run(_until_stopped(audits, lag_samples.run(found.kafka, found.clickhouse)))
 
 
-async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Run *work* until SIGINT or SIGTERM."""
+async def _until_stopped(*work: Coroutine[Any, Any, None]) -> None:
+    """Do *work* at the same time until SIGINT or SIGTERM."""
     import asyncio
     import signal
 
-    task = asyncio.ensure_future(work)
+    task = asyncio.gather(*work)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with suppress(asyncio.CancelledError):

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from time import monotonic
 
@@ -34,6 +34,7 @@ from deploy.local.quickstart import (
 from deploy.local.services import Services, StackSettings, without_secrets
 from deploy.local.supervisor import RuntimeDirs, Supervisor
 from deploy.open_files import raise_limit
+from deploy.operate import lag_samples
 from deploy.settings import cache_directory, state_directory
 from processors.clickhouse import migrate
 from processors.clickhouse.errors import FunctionError, OutdatedTablesError, UnavailableError
@@ -52,8 +53,9 @@ def up(
 
     Raises `SettingsError` or `DeployError` when the stack cannot run.
     """
-    # aiokafka logs an error for each attempt while the broker starts; the probes report the outcome.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # The probes and the supervisor report that a server is starting or has ended.
+    for logger in ("aiokafka", lag_samples.__name__):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     settings = load(StackSettings, environ)
     state = state_directory(settings.local)
     preflight.check_open_files(raise_limit(), settings.topics.partitions)
@@ -89,10 +91,22 @@ async def _run(services: Services, environ: Mapping[str, str], parent: int | Non
         starting = asyncio.create_task(_start(services, supervisor, environ))
         await _first(starting, stop)
         if not stop.is_set():
-            await _first(stop, supervisor.failed)
+            async with _lag_recorded(services):
+                await _first(stop, supervisor.failed)
     finally:
         _say("Stopping.")
         await supervisor.stop(*STOP_ORDER)
+
+
+@contextlib.asynccontextmanager
+async def _lag_recorded(services: Services) -> AsyncIterator[None]:
+    """Record the lag during the block: this process runs on while a service does not."""
+    recording = asyncio.create_task(lag_samples.run(services.kafka_settings, services.clickhouse_settings))
+    try:
+        yield
+    finally:
+        recording.cancel()
+        await asyncio.wait({recording})
 
 
 def _stop_from_thread(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

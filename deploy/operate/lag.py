@@ -39,6 +39,12 @@ class StageLag:
         times = [time_ms for key, time_ms in self.oldest_ms.items() if topic in (None, key[0])]
         return max(0.0, now - min(times) / 1000) if times else None
 
+    def age(self, key: Key, now: float) -> float | None:
+        """Return what `seconds` returns, of one partition."""
+        if self.inputs[key].lag <= 0:
+            return 0.0
+        return None if (at := self.oldest_ms.get(key)) is None else max(0.0, now - at / 1000)
+
     def committed(self) -> int:
         """Return a number that grows with each record that is processed."""
         return sum(max(each.log_start, each.committed or 0) for each in self.inputs.values())

@@ -24,8 +24,8 @@ from schemas.settings import KafkaSettings
 from schemas.topics import Topics
 
 SUFFIX = "_before_rebuild"
-KEPT_IN_PLACE = frozenset({"_logs", "replays"})
-"""Tables that stay as they are: the IDs of the logs are in the rows, and no topic has the replays."""
+KEPT_IN_PLACE = frozenset({"_logs", "replays", "lag"})
+"""Tables that stay as they are: the IDs of the logs are in the rows, and no topic has the replays and the lag."""
 
 
 @dataclass(frozen=True, slots=True)

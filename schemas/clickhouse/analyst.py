@@ -28,7 +28,7 @@ READING: Mapping[str, int] = MappingProxyType(
 
 _TABLES = (
     *("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays", "_logs"),
-    *("_positions", "catalog", "catalog_counts", "person_history"),
+    *("_positions", "catalog", "catalog_counts", "person_history", "lag", "lag_now"),
 )
 
 

@@ -137,6 +137,10 @@ def test_columns_of_replays_shown_are_those_of_the_migration() -> None:
     assert {quoted(row[0])[0]: quoted(row[1])[0] for row in SQL.rows("`replays`")} == columns(DDL, "replays")
 
 
+def test_columns_of_lag_shown_are_those_of_the_migration() -> None:
+    assert {quoted(row[0])[0]: quoted(row[1])[0] for row in SQL.rows("`lag`")} == columns(DDL, "lag")
+
+
 def test_columns_of_the_ledger_shown_are_those_of_the_view() -> None:
     [selected] = re.findall(r"CREATE VIEW IF NOT EXISTS ledger AS\nSELECT (.+?)\nFROM", DDL, re.DOTALL)
 

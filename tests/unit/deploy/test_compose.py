@@ -46,7 +46,7 @@ SETTINGS: dict[str, type[Any]] = {
 }
 METRICS = {"prometheus", "grafana"}
 """Services of the profile `metrics`."""
-OTHERS = {"kafka", "clickhouse", "passwords", "sql", "token", "console", *METRICS}
+OTHERS = {"kafka", "clickhouse", "passwords", "sql", "token", "console", "audit", *METRICS}
 KAFKA_ADDRESSES = {
     "advertised.listeners",
     "controller.quorum.voters",
@@ -76,7 +76,7 @@ def test_service_loads_its_environment_and_reads_every_variable(service: str) ->
     assert f"INSIDE://{settings.kafka.bootstrap_servers}," in listeners
 
 
-@pytest.mark.parametrize("service", ["gateway", "console", *WORKERS])
+@pytest.mark.parametrize("service", ["gateway", "console", "audit", *WORKERS])
 def test_command_of_a_service_exists(service: str) -> None:
     program, *arguments = service_command(service)
     assert program == "sequence"
@@ -128,7 +128,7 @@ def test_services_start_after_init_and_restart() -> None:
 
     assert set(found["init"]["depends_on"]) == {"kafka", "clickhouse"}
     assert all("test" in found[server]["healthcheck"] for server in found["init"]["depends_on"])
-    for name in ("gateway", "console", *WORKERS):
+    for name in ("gateway", "console", "audit", *WORKERS):
         assert found[name]["depends_on"] == {"init": {"condition": "service_completed_successfully"}}
         assert found[name]["restart"] == "unless-stopped"
     grace_seconds = int(found["gateway"]["stop_grace_period"].removesuffix("s"))

@@ -29,7 +29,7 @@ class AllSecrets:
 
 
 SECRETS = {declared.variable for declared in declarations(AllSecrets) if declared.secret}
-WRITERS, ANALYSTS = {"init", "sink"}, {"init", "sql", "console"}
+WRITERS, ANALYSTS = {"init", "sink", "audit"}, {"init", "sql", "console"}
 """Services that get the password of the writer and of the analyst."""
 
 
