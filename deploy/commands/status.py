@@ -126,11 +126,11 @@ def lines(found: Status) -> Iterator[str]:
 
     yield f"{_second(found.at)}"
     yield ""
-    servers = [(each.name, "up" if each.is_up else "down", each) for each in (found.kafka, found.clickhouse)]
+    servers = [(each.name, each.state, each) for each in (found.kafka, found.clickhouse)]
     parts = [
         [name, state, f"{each.address}, {each.about}" if each.is_up else each.address] for name, state, each in servers
     ]
-    parts += [["Gateway", "ready" if each.is_ready else "not ready", each.url] for each in found.gateways]
+    parts += [["Gateway", each.state, each.url] for each in found.gateways]
     yield listing.table(["PART", "STATE", "ADDRESS"], parts)
     if found.stages:
         yield ""
@@ -167,7 +167,8 @@ def _stage(each: Stage) -> list[str]:
 
     behind = "unknown" if each.lag_seconds is None else span(each.lag_seconds)
     rate = "-" if each.processed_per_second is None else f"{each.processed_per_second:g}"
-    return [each.name, str(each.members), each.state, f"{each.lag_records}", behind, rate]
+    workers = f"{each.members}, {each.suspended} suspended" if each.suspended else str(each.members)
+    return [each.name, workers, each.state, f"{each.lag_records}", behind, rate]
 
 
 def _process(each: Process, now: str) -> list[str]:

@@ -9,7 +9,7 @@ import contextlib
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import getproxies_environment
@@ -119,6 +119,13 @@ def quickstart(commands: Commands, gateway: GatewaySettings) -> str:
         f"Send events:\n\n  {' '.join(post)}\n\n"
         f"Query them:\n\n  {commands.sql} {shlex.quote(_QUERY)}\n"
     )
+
+
+def ready_text(unready: Sequence[str], seconds: float) -> str:
+    """Return the line about a stack that was started in *seconds*; *unready* are the services that are not ready."""
+    if unready:
+        return f"Not ready after {seconds:.1f} s: {', '.join(unready)}. The other parts run. Press Ctrl-C to stop."
+    return f"Ready after {seconds:.1f} s. Press Ctrl-C to stop."
 
 
 def console_lines(url: str, token_file: Path) -> str:

@@ -30,6 +30,7 @@ from deploy.local.quickstart import (
     local_commands,
     operate_token,
     quickstart,
+    ready_text,
 )
 from deploy.local.services import Services, StackSettings, without_secrets
 from deploy.local.supervisor import RuntimeDirs, Supervisor
@@ -88,10 +89,10 @@ async def _run(services: Services, environ: Mapping[str, str], parent: int | Non
     if parent is not None:
         parent_death.call_when_orphaned(parent, partial(_stop_from_thread, asyncio.get_running_loop(), stop))
     try:
-        starting = asyncio.create_task(_start(services, supervisor, environ))
-        await _first(starting, stop)
-        if not stop.is_set():
-            async with _lag_recorded(services):
+        async with _lag_recorded(services):
+            starting = asyncio.create_task(_start(services, supervisor, environ))
+            await _first(starting, stop, supervisor.failed)
+            if not stop.is_set():
                 await _first(stop, supervisor.failed)
     finally:
         _say("Stopping.")
@@ -136,7 +137,8 @@ async def _start(services: Services, supervisor: Supervisor, environ: Mapping[st
     others = [worker for worker in services.workers() if not worker.name.startswith("sink-")]
     await supervisor.start(*services.gateways(), *others, *(sinks if outdated is None else ()))
     await _start_console(services, supervisor)
-    _say(f"Ready after {monotonic() - began:.1f} s. Press Ctrl-C to stop.")
+    unready = [*supervisor.unready(), *(sink.name for sink in sinks if outdated is not None)]
+    _say(ready_text(unready, monotonic() - began))
     _say("Metrics of gateways and workers: /metrics at the addresses above.\n")
     _say(quickstart(local_commands(token_file, environ), services.settings.gateway))
     _say(console_lines(services.console_url, services.state / OPERATE_TOKEN_FILE))
@@ -145,6 +147,9 @@ async def _start(services: Services, supervisor: Supervisor, environ: Mapping[st
         await _wait_for_rebuilt_tables(services.clickhouse_settings)
         await supervisor.start(*sinks)
         _say("The tables are those of this version. The sink runs.")
+    if unready:
+        await supervisor.until_ready()
+        _say("Ready: every part runs.")
 
 
 async def _start_console(services: Services, supervisor: Supervisor) -> None:

@@ -259,6 +259,15 @@ class Supervisor:
             if one.task is not None:
                 one.task.add_done_callback(self._on_task_done)
 
+    def unready(self) -> list[str]:
+        """Return the names of the services that are not ready now."""
+        return [name for name, one in self._services.items() if not one.ready.is_set()]
+
+    async def until_ready(self) -> None:
+        """Return when every service is ready at the same time."""
+        while self.unready():  # noqa: ASYNC110  # several events, each of which may be cleared again
+            await asyncio.sleep(_POLL_SECONDS)
+
     async def stop(self, *order: Sequence[str]) -> None:
         """Stop the services group by group; each group lists prefixes of names. The rest is stopped last.
 

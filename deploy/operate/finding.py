@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
@@ -23,6 +24,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Why it matters."""
     remedy: str
     """What to do; a command where one helps."""
+    since: str | None = None
+    """Since when it is so, in UTC; None if that is not known."""
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
@@ -32,8 +35,11 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
 
 def lines(finding: Finding) -> list[str]:
     """Return *finding* for people."""
+    since = ""
+    if finding.since is not None:
+        since = f" Since {datetime.fromisoformat(finding.since).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC."
     return [
-        f"{finding.level.upper():<8} {finding.check}: {finding.what}",
+        f"{finding.level.upper():<8} {finding.check}: {finding.what}{since}",
         f"         {finding.why}",
         f"         {finding.remedy}",
     ]

@@ -25,6 +25,12 @@ REQUEST_SECONDS = 5.0
 WAIT_SECONDS = 35.0
 """Longer than the longest session of a worker."""
 _POLL_SECONDS = 0.5
+_LATE_SECONDS = 1.0
+"""How long a start that is not wanted any more may take until it is cancelled."""
+
+
+class NoAnswerError(OperateError):
+    """Kafka did not answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +68,12 @@ class Group:
 
 @asynccontextmanager
 async def limited(kafka: KafkaSettings) -> AsyncIterator[None]:
-    """End the block with `OperateError` if Kafka does not answer in `REQUEST_SECONDS`."""
+    """End the block with `NoAnswerError` if Kafka does not answer in `REQUEST_SECONDS`."""
     try:
         async with asyncio.timeout(REQUEST_SECONDS):
             yield
     except TimeoutError as error:
-        raise OperateError(
+        raise NoAnswerError(
             f"Kafka at {kafka.bootstrap_servers} did not answer within {REQUEST_SECONDS:g} s. "
             "Check SEQUENCE_KAFKA_SERVERS and that the brokers are running."
         ) from error
@@ -78,8 +84,7 @@ async def admin_client(kafka: KafkaSettings, **options: Any) -> AsyncIterator[AI
     """Connect an admin client with aiokafka's *options*."""
     client = AIOKafkaAdminClient(**kafka_arguments(kafka), **options)
     try:
-        async with limited(kafka):
-            await client.start()
+        await _start(client, kafka)
         yield client
     finally:
         await client.close()
@@ -90,11 +95,27 @@ async def consumer(kafka: KafkaSettings, group: str | None = None, **options: An
     """Connect a consumer with aiokafka's *options* that joins no group; with *group* it may commit for it."""
     client = AIOKafkaConsumer(**kafka_arguments(kafka), group_id=group, enable_auto_commit=False, **options)
     try:
-        async with limited(kafka):
-            await client.start()
+        await _start(client, kafka)
         yield client
     finally:
         await client.stop()
+
+
+async def _start(client: AIOKafkaAdminClient | AIOKafkaConsumer, kafka: KafkaSettings) -> None:
+    """Start *client*; raises aiokafka's errors, and `OperateError` if Kafka does not answer in `REQUEST_SECONDS`.
+
+    aiokafka leaves the first connection open if its first request is cancelled, so a start is never cancelled while
+    Kafka answers: it ends first, and the client is closed then.
+    """
+    starting = asyncio.ensure_future(client.start())
+    try:
+        async with limited(kafka):
+            await asyncio.shield(starting)
+    finally:
+        if not starting.done():
+            await asyncio.wait([starting], timeout=_LATE_SECONDS)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
 
 
 async def describe(kafka: KafkaSettings, topic: str) -> tuple[str, int]:

@@ -17,7 +17,6 @@ from aiokafka.errors import KafkaError
 from deploy.errors import OperateError
 from deploy.operate import kafka_reader
 from deploy.operate.kafka_reader import KafkaReader, Key
-from deploy.operate.server_faults import clickhouse_fault, kafka_fault
 from deploy.operate.servers import Servers
 from gateway.projects.admin import read_table
 from processors.clickhouse.client import ClickHouse
@@ -81,9 +80,9 @@ async def _probe(servers: Servers, sender: Sender, project_id: str | None) -> Pr
             project = await _project(servers, sender.token, project_id)
             return await _Run(servers, sender, project, reader).run()
     except (KafkaError, OSError) as error:
-        raise OperateError(kafka_fault(servers.kafka, error)) from error
+        raise OperateError(servers.kafka_fault(error)) from error
     except ClickHouseError as error:
-        raise OperateError(clickhouse_fault(servers.clickhouse, error)) from error
+        raise OperateError(servers.clickhouse_fault(error)) from error
 
 
 async def _project(servers: Servers, token: str, project_id: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiokafka.errors import KafkaConnectionError
 
 from deploy.errors import OperateError
+from deploy.operate.offsets import REQUEST_SECONDS, NoAnswerError
 from gateway.errors import GatewayError
 from processors.clickhouse.client import server_url
 from processors.clickhouse.codes import summary
@@ -12,31 +13,37 @@ from processors.clickhouse.errors import CertificateError, ClickHouseError
 from schemas.denials import denial
 from schemas.settings import ClickHouseSettings, KafkaSettings
 
+CHECK_KAFKA = "Check SEQUENCE_KAFKA_SERVERS and that the broker is running."
+CHECK_CLICKHOUSE = "Check SEQUENCE_CLICKHOUSE_URL and that the server is running."
 
-def kafka_fault(kafka: KafkaSettings, error: Exception) -> str:
-    """Return what *error*, of a request to Kafka, means."""
+
+def local_advice(process: str) -> str:
+    """Return what to do if *process* of the local stack does not answer."""
+    return f"It is the process {process} of the local stack. Run `sequence status`, which says what is wrong with it."
+
+
+def kafka_fault(kafka: KafkaSettings, error: Exception, advice: str = CHECK_KAFKA) -> str:
+    """Return what *error*, of a request to Kafka, means, with *advice* if Kafka does not answer."""
+    if isinstance(error, NoAnswerError):
+        return f"Kafka at {kafka.bootstrap_servers} did not answer within {REQUEST_SECONDS:g} s. {advice}".rstrip()
     if isinstance(error, OperateError | GatewayError):
         return str(error)
     if (denied := denial(error, "READ")) is not None:
         return denied
     reason = "" if isinstance(error, KafkaConnectionError) else f": {str(error) or type(error).__name__}"
-    return (
-        f"Kafka at {kafka.bootstrap_servers} is unreachable{reason}. "
-        "Check SEQUENCE_KAFKA_SERVERS and that the broker is running."
-    )
+    return f"Kafka at {kafka.bootstrap_servers} is unreachable{reason}. {advice}".rstrip()
 
 
-def clickhouse_fault(clickhouse: ClickHouseSettings, error: ClickHouseError) -> str:
-    """Return what *error*, of a statement, means."""
+def clickhouse_fault(clickhouse: ClickHouseSettings, error: ClickHouseError, advice: str = CHECK_CLICKHOUSE) -> str:
+    """Return what *error*, of a statement, means, with *advice* if ClickHouse does not answer."""
     address = server_url(clickhouse).without_login
     if isinstance(error, CertificateError):
         return str(error)
     if error.code is not None:
         return f"ClickHouse at {address} answers with an error: {summary(str(error))}"
-    reason: BaseException = error
-    while (cause := reason.__cause__ or reason.__context__) is not None:
-        reason = cause
-    return (
-        f"ClickHouse at {address} is unreachable: {reason}. "
-        "Check SEQUENCE_CLICKHOUSE_URL and that the server is running."
-    )
+    cause: BaseException = error
+    while (earlier := cause.__cause__ or cause.__context__) is not None:
+        cause = earlier
+    # The driver's text has the whole statement.
+    reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    return f"ClickHouse at {address} is unreachable: {reason}. {advice}".rstrip()

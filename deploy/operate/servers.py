@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from deploy import sql
-from deploy.errors import OperateError, SqlError
-from deploy.operate.server_faults import clickhouse_fault
+from deploy.errors import OperateError
+from deploy.operate.offsets import NoAnswerError
+from deploy.operate.server_faults import CHECK_CLICKHOUSE, CHECK_KAFKA, clickhouse_fault, kafka_fault, local_advice
 from deploy.settings import LocalSettings, load_kafka
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.errors import UnavailableError
+from processors.clickhouse.errors import ClickHouseError, UnavailableError
 from schemas.denials import denial
 from schemas.settings import ClickHouseSettings, KafkaSettings, load, load_both
 
@@ -50,17 +51,23 @@ class Servers:
         except UnavailableError as error:
             if error.code is not None:
                 raise
-            raise type(error)(clickhouse_fault(self.clickhouse, error)) from error
+            raise type(error)(self.clickhouse_fault(error)) from error
+
+    def clickhouse_fault(self, error: ClickHouseError) -> str:
+        """Return what *error*, of a statement, means, and what to do if ClickHouse does not answer."""
+        advice = local_advice("clickhouse") if self.is_local else CHECK_CLICKHOUSE
+        return clickhouse_fault(self.clickhouse, error, advice)
+
+    def kafka_fault(self, error: Exception) -> str:
+        """Return what *error*, of a request to Kafka, means, and what to do if Kafka does not answer."""
+        return kafka_fault(self.kafka, error, local_advice("kafka") if self.is_local else CHECK_KAFKA)
 
     def ask_kafka(self, work: Callable[[KafkaSettings], Coroutine[Any, Any, _T]]) -> _T:
         """Return the result of *work*; raises `OperateError` if Kafka does not answer or denies something."""
         try:
             return asyncio.run(work(self.kafka))
-        except KafkaConnectionError as error:
-            raise OperateError(
-                f"Kafka at {self.kafka.bootstrap_servers} is unreachable. "
-                "Check SEQUENCE_KAFKA_SERVERS and that the broker is running."
-            ) from error
+        except (KafkaConnectionError, NoAnswerError) as error:
+            raise OperateError(self.kafka_fault(error)) from error
         except KafkaError as error:
             raise OperateError(denial(error, "READ") or f"Kafka failed a request: {error}") from error
 
@@ -105,26 +112,7 @@ def load_database(environ: Mapping[str, str]) -> str:
 def reading(environ: Mapping[str, str]) -> Iterator[ClickHouse]:
     """Connect to ClickHouse as `analyst`, who can only read: a person's own SQL is part of the statement.
 
-    Raises `SettingsError`, and `SqlError` if the local stack does not run.
+    Raises what `find_reading` and `Servers.tables` raise.
     """
-    target = sql.choose_target(environ, write=False)
-    settings = replace(
-        load(ClickHouseSettings, environ), url=target.url.rstrip("/"), username=target.user, password=target.password
-    )
-    connection = ClickHouse(settings)
-    try:
+    with find_reading(environ).tables() as connection:
         yield connection
-    except UnavailableError as error:
-        raise SqlError(
-            f"ClickHouse at {target.url} does not answer: {_cause(error)}. {target.if_unreachable}"
-        ) from error
-    finally:
-        connection.close()
-
-
-def _cause(error: BaseException) -> str:
-    """Return the system's words for the first cause of *error*; the driver's text has the whole statement."""
-    cause = error
-    while (earlier := cause.__cause__ or cause.__context__) is not None:
-        cause = earlier
-    return cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)

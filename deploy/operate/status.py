@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from deploy.errors import OperateError
 from deploy.operate import kafka_reader, lag, status_local, status_processes
-from deploy.operate.finding import in_order
+from deploy.operate.causes import Memory, joined
 from deploy.operate.kafka_reader import KafkaReader
 from deploy.operate.lag import StageLag
 from deploy.operate.server_faults import clickhouse_fault, kafka_fault
@@ -86,6 +86,7 @@ class Watch:
     _connection: AsyncExitStack = field(default_factory=AsyncExitStack)
     _reader: KafkaReader | None = None
     _samples: deque[_Sample] = field(default_factory=deque)
+    _memory: Memory = field(default_factory=Memory)
 
     async def __aenter__(self) -> Self:
         return self
@@ -120,9 +121,10 @@ class Watch:
         if self._samples:
             self._add_sample(status)
         await status_processes.ask(status.processes, self.asked.workers)
+        status_processes.name_states(status)
         is_local = self.asked.state is not None
         found = judge(status, max_lag_seconds=self.asked.max_lag_seconds, is_local=is_local)
-        status.findings = in_order([*found, *status_processes.judge(status)])
+        status.findings = self._memory.dated(joined([*found, *status_processes.judge(status)], status), status.at)
         return status
 
     def _add_sample(self, status: Status) -> None:
@@ -155,7 +157,7 @@ class Watch:
             self._reader = None
             await self._connection.aclose()
             return Server(
-                name="Kafka", address=address, is_up=False, about=kafka_fault(self.asked.servers.kafka, error)
+                name="Kafka", address=address, is_up=False, about=kafka_fault(self.asked.servers.kafka, error, "")
             )
         self._samples.append(sample)
         while sample.at - self._samples[0].at > _LONGEST_SECONDS:
@@ -244,7 +246,7 @@ def _ask_clickhouse(servers: Servers) -> Server:
             seconds = round(time.monotonic() - began, 3)
     except ClickHouseError as error:
         return Server(
-            name="ClickHouse", address=address, is_up=False, about=clickhouse_fault(servers.clickhouse, error)
+            name="ClickHouse", address=address, is_up=False, about=clickhouse_fault(servers.clickhouse, error, "")
         )
     return Server(name="ClickHouse", address=address, is_up=True, about=f"version {row['version']}", seconds=seconds)
 

@@ -57,6 +57,8 @@ def _process(state: Path, name: str, pid_file: Path | None) -> Process:
         restarts=0 if restarted is None else restarted.count,
         restarted_at=None if restarted is None else restarted.at,
         restarted_because=None if restarted is None else restarted.reason,
+        recent_restarts=0 if restarted is None else len(restarted.recent),
+        first_of_recent=None if restarted is None else restarted.recent[0],
         last_warning=text,
         last_warning_at=at,
         log=str(log),

@@ -11,17 +11,17 @@ import aiohttp
 import msgspec
 
 from deploy.operate.finding import Finding
-from deploy.operate.status_result import Process, Status
+from deploy.operate.status_result import SUSPENDED, Process, Status
 from deploy.settings import LocalSettings
 from schemas.settings import load
 from schemas.times import parse_time
 
 MANY_RESTARTS = 2
-"""Restarts that are reported while the last one is recent."""
-RECENT_SECONDS = 600.0
+"""Recent restarts that are reported until the process is stable."""
+STABLE_SECONDS = 120.0
+"""A process that has run this long is stable."""
 NO_ANSWER = "no answer"
-SUSPENDED = "suspended"
-"""Of a process that has got SIGSTOP. Other words are those of `/health/ready`."""
+"""State of a worker that does not answer. Other words but `suspended` are those of `/health/ready`."""
 _KINDS = ("dedupe", "persons", "sink")
 _ANSWER_SECONDS = 3.0
 _STARTING_SECONDS = 30.0
@@ -56,6 +56,21 @@ async def _ask(process: Process, address: str | None) -> None:
         process.state, process.about = await _readiness(address)
 
 
+def name_states(status: Status) -> None:
+    """Give servers, gateways and stages of *status* the states of their processes, which are known."""
+    suspended = {each.name for each in status.processes if each.state == SUSPENDED}
+    for server in (status.kafka, status.clickhouse):
+        state = "up" if server.is_up else "down"
+        server.state = SUSPENDED if server.name.lower() in suspended else state
+    names = [each.name for each in status.processes if each.name.startswith("gateway-")]
+    for number, gateway in enumerate(status.gateways):
+        state = "ready" if gateway.is_ready else "not ready"
+        is_own = len(names) == len(status.gateways) and names[number] in suspended
+        gateway.state = SUSPENDED if is_own else state
+    for stage in status.stages:
+        stage.suspended = sum(each.startswith(f"{stage.name}-") for each in suspended)
+
+
 def _is_suspended(pid: int) -> bool:
     """Return whether process *pid* is stopped, where the system tells."""
     with suppress(OSError, IndexError):
@@ -88,15 +103,18 @@ def judge(status: Status) -> Iterator[Finding]:
                 what=f"The process {process.name} of the local stack does not run.{ended}",
                 why="`sequence up` starts it again; a process that ends again and again has a cause.",
                 remedy=f"Read {process.log}.",
+                since=process.restarted_at,
             )
             continue
-        if process.restarts >= MANY_RESTARTS and _age(status.at, process.restarted_at) < RECENT_SECONDS:
+        if process.recent_restarts >= MANY_RESTARTS and _age(status.at, process.restarted_at) < STABLE_SECONDS:
             yield Finding(
                 level="warning",
                 check=process.name,
-                what=f"{process.name} was restarted {process.restarts} times.{ended}",
+                what=f"{process.name} was restarted {process.recent_restarts} times of late.{ended}",
                 why="No item is lost, but what it had begun is done again each time.",
-                remedy=f"Correct the cause. Read {process.log}.",
+                remedy=f"Correct the cause. Read {process.log}. The warning ends once the process has run for "
+                f"{STABLE_SECONDS:.0f} s.",
+                since=process.first_of_recent,
             )
         yield from _unready(process, status.at)
 

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from deploy.operate.finding import Finding, in_order
+from deploy.operate.finding import Finding
+from schemas.times import format_time, parse_time
 
 SLOW_SECONDS = 2.0
 """Time above which the answer of ClickHouse to a trivial query is reported."""
+SUSPENDED = "suspended"
+"""State of a process that has got SIGSTOP, and of the server, gateway or worker that it is."""
 CATCHING_UP = 1.05
 """A stage that processes this many times what arrives catches up."""
 
@@ -24,6 +27,8 @@ class Server(msgspec.Struct, kw_only=True, rename="camel"):
     """Version and size, or why it does not answer."""
     seconds: float | None = None
     """Time that its answer took, if that is measured."""
+    state: str = ""
+    """`up`, `down` or `suspended`."""
 
 
 class TopicLag(msgspec.Struct, kw_only=True, rename="camel"):
@@ -62,6 +67,8 @@ class Stage(msgspec.Struct, kw_only=True, rename="camel"):
     """Number of partitions of its topics."""
     behind: list[PartitionLag] = []
     """Those with records that are not processed."""
+    suspended: int = 0
+    """Of its processes in the local stack: those that are suspended. They are members until their session ends."""
 
 
 class Rates(msgspec.Struct, kw_only=True, rename="camel"):
@@ -84,20 +91,25 @@ class Gateway(msgspec.Struct, kw_only=True, rename="camel"):
     """Why it is not ready."""
     clock_seconds: float | None = None
     """By how much its clock is ahead of this machine's, to a second; None if it does not tell."""
+    state: str = ""
+    """`ready`, `not ready` or `suspended`."""
 
 
 class Process(msgspec.Struct, kw_only=True, rename="camel"):
-    """A process of the local stack."""
+    """A process of the local stack. *restarts* counts since the stack was started."""
 
     name: str
     pid: int | None
     """None if it does not run."""
     started_at: str | None
     restarts: int = 0
-    """Since the stack was started."""
     restarted_at: str | None = None
     restarted_because: str | None = None
     """How the process before ended."""
+    recent_restarts: int = 0
+    """Those in the ten minutes before the last one, with it."""
+    first_of_recent: str | None = None
+    """Time of the first of them."""
     last_warning: str | None = None
     """Its last log line at WARNING or above."""
     last_warning_at: str | None = None
@@ -137,12 +149,11 @@ class Status(msgspec.Struct, kw_only=True, rename="camel"):
     findings: list[Finding]
 
 
-def judge(status: Status, *, max_lag_seconds: float, is_local: bool) -> list[Finding]:
-    """Return what is wrong with *status*, errors first."""
-    findings = [*_servers(status, is_local=is_local), *_topics(status), *_gateways(status)]
+def judge(status: Status, *, max_lag_seconds: float, is_local: bool) -> Iterator[Finding]:
+    """Yield what is wrong with *status*."""
+    yield from (*_servers(status, is_local=is_local), *_topics(status), *_gateways(status))
     for stage in status.stages:
-        findings += _stage(stage, status, max_lag_seconds, is_local=is_local)
-    return in_order(findings)
+        yield from _stage(stage, status, max_lag_seconds, is_local=is_local)
 
 
 def _servers(status: Status, *, is_local: bool) -> Iterator[Finding]:
@@ -150,6 +161,7 @@ def _servers(status: Status, *, is_local: bool) -> Iterator[Finding]:
         "Kafka": "Gateways answer 503, and nothing is processed. No acknowledged item is lost.",
         "ClickHouse": "Rows are not written and cannot be queried. Events wait in Kafka until its retention ends.",
     }
+    variables = {"Kafka": "SEQUENCE_KAFKA_SERVERS", "ClickHouse": "SEQUENCE_CLICKHOUSE_URL"}
     for server in (status.kafka, status.clickhouse):
         if not server.is_up:
             yield Finding(
@@ -159,10 +171,8 @@ def _servers(status: Status, *, is_local: bool) -> Iterator[Finding]:
                 why=means[server.name],
                 remedy=_log_of(status, server.name.lower())
                 if is_local
-                else f"Start {server.name}, or correct its address: "
-                f"{'SEQUENCE_KAFKA_SERVERS' if server.name == 'Kafka' else 'SEQUENCE_CLICKHOUSE_URL'}.",
+                else f"Start {server.name}, or correct its address: {variables[server.name]}.",
             )
-
     seconds = status.clickhouse.seconds
     if status.clickhouse.is_up and seconds is not None and seconds > SLOW_SECONDS:
         yield Finding(
@@ -206,6 +216,7 @@ def _stage(stage: Stage, status: Status, max_lag_seconds: float, *, is_local: bo
             what=f"No worker {stage.name} is in the consumer group {stage.group}; {stage.lag_records} records wait.",
             why="What it reads waits in Kafka until its retention ends.",
             remedy=start,
+            since=_oldest(stage, status),
         )
     elif stage.state != "Stable":
         yield Finding(
@@ -222,7 +233,15 @@ def _stage(stage: Stage, status: Status, max_lag_seconds: float, *, is_local: bo
             what=f"{stage.name} is {span(stage.lag_seconds)} behind{_where(stage, max_lag_seconds)}.",
             why="Events become visible that much later.",
             remedy=_catch_up(stage, status, is_local=is_local),
+            since=_oldest(stage, status),
         )
+
+
+def _oldest(stage: Stage, status: Status) -> str | None:
+    """Return when the oldest record that waits has arrived, None if nothing waits or that is not known."""
+    if not stage.lag_seconds:
+        return None
+    return format_time(parse_time(status.at) - round(1e6 * stage.lag_seconds))
 
 
 def _where(stage: Stage, max_lag_seconds: float) -> str:
@@ -260,7 +279,8 @@ def _log_of(status: Status, name: str) -> str:
     found = [process for process in status.processes if process.name == name]
     if not found:
         return "Read the log of `sequence up`."
-    hangs = f" If process {found[0].pid} hangs, end it: `kill -9 {found[0].pid}`." if found[0].pid else ""
+    may_hang = found[0].pid is not None and found[0].state is None  # A finding of its own tells of one that was asked.
+    hangs = f" If process {found[0].pid} hangs, end it: `kill -9 {found[0].pid}`." if may_hang else ""
     return f"Read {found[0].log}. `sequence up` starts a process again that has ended.{hangs}"
 
 

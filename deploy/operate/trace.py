@@ -14,7 +14,6 @@ from aiokafka.errors import KafkaError
 
 from deploy.errors import OperateError
 from deploy.operate import kafka_reader, trace_records, trace_tables
-from deploy.operate.server_faults import clickhouse_fault, kafka_fault
 from deploy.operate.servers import Servers
 from deploy.operate.trace_log import TraceLog
 from deploy.operate.trace_records import Records
@@ -66,7 +65,7 @@ async def find(
     try:
         await _ask_kafka(servers, known, (message_id, project_id), reading_rows, read_seconds)
     except (KafkaError, OperateError, GatewayError, OSError) as error:
-        known.notes.append(f"The topics were not searched. {kafka_fault(servers.kafka, error)}")
+        known.notes.append(f"The topics were not searched. {servers.kafka_fault(error)}")
         known.rows = await _rows_or_note(servers, reading_rows, known)
     if known.rows is None and known.records is None:
         raise OperateError(" ".join(known.notes))
@@ -142,7 +141,7 @@ async def _rows_or_note(servers: Servers, reading: asyncio.Task[Rows], known: _K
     except TimeoutError:
         reason = f"ClickHouse did not answer within {_TABLES_SECONDS:g} s. Run `sequence status`."
     except ClickHouseError as error:
-        reason = clickhouse_fault(servers.clickhouse, error)
+        reason = servers.clickhouse_fault(error)
     known.notes.append(f"The tables were not searched. {reason}")
     return None
 

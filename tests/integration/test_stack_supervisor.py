@@ -226,10 +226,13 @@ async def test_service_that_waits_for_a_person_does_not_end_the_stack(
     )
 
     await supervisor.start(waiting, service("two", tmp_path))
+    assert supervisor.unready() == ["one"]
     await wait_for(lambda: "one exited with code 78; restarting in 1 s" in said, "it is tried again")
     allowed.touch()
-    await wait_for(lambda: is_ready_again("one", said), "it runs")
+    await asyncio.wait_for(supervisor.until_ready(), 20)
 
+    assert is_ready_again("one", said)
+    assert supervisor.unready() == []
     assert "one exited with code 78; restarting in 0.7 s: Accept it." in said
     assert not supervisor.failed.is_set()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.docker.prepare import COMMANDS
-from deploy.local.quickstart import console_lines, local_commands, quickstart
+from deploy.local.quickstart import console_lines, local_commands, quickstart, ready_text
 from gateway.settings import GatewaySettings
 from tests.support.containers import services
 
@@ -158,3 +158,8 @@ def test_console_has_its_address_and_the_command_that_shows_the_token(
 
     assert text.splitlines()[0] == "Console: http://127.0.0.1:8090/"
     assert text.splitlines()[-1] == "  cat 'my state/operate-token'"
+
+
+def test_stack_is_called_ready_only_if_every_part_is() -> None:
+    assert ready_text([], 12.34) == "Ready after 12.3 s. Press Ctrl-C to stop."
+    assert ready_text(["sink-1", "console"], 12.34).startswith("Not ready after 12.3 s: sink-1, console. The other")

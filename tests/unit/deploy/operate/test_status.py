@@ -11,6 +11,7 @@ import pytest
 from deploy.commands.status import WELL, lines
 from deploy.local import restarts
 from deploy.operate import status_local, status_processes
+from deploy.operate.causes import joined
 from deploy.operate.finding import Finding
 from deploy.operate.kafka_reader import Members
 from deploy.operate.lag import StageLag
@@ -58,8 +59,9 @@ def status(**fields: Any) -> Status:
 
 
 def judged(found: Status, *, is_local: bool = False) -> list[Finding]:
-    found.findings = judge(found, max_lag_seconds=60.0, is_local=is_local)
-    found.findings += status_processes.judge(found)
+    status_processes.name_states(found)
+    findings = judge(found, max_lag_seconds=60.0, is_local=is_local)
+    found.findings = joined([*findings, *status_processes.judge(found)], found)
     assert all(each.what and each.why and each.remedy for each in found.findings)
     return found.findings
 
@@ -96,11 +98,12 @@ def test_server_of_the_local_stack_that_is_down_names_its_log() -> None:
 
 
 def test_stage_without_workers_is_an_error_that_says_how_to_start_one() -> None:
-    finding = only(status(stages=[stage("dedupe", members=0, state="Empty", lag_records=7)]))
+    finding = only(status(stages=[stage("dedupe", members=0, state="Empty", lag_records=7, lag_seconds=90.0)]))
 
     assert finding.level == "error"
     assert "No worker dedupe is in the consumer group sequence-dedupe; 7 records wait." in finding.what
     assert finding.remedy == "Start `sequence worker dedupe`."
+    assert finding.since == "2026-01-01T00:08:30.000000Z"
 
 
 def test_group_that_is_rebalancing_is_a_warning() -> None:
@@ -208,6 +211,7 @@ def test_restarts_of_a_process_are_counted_with_the_last_reason(tmp_path: Path) 
     (sink,) = [each for each in status_local.processes(tmp_path) if each.name == "sink-1"]
 
     assert (sink.restarts, sink.restarted_because) == (2, "was killed by signal 9.")
+    assert (sink.recent_restarts, sink.first_of_recent) == (2, sink.restarted_at)
     restarts.note(tmp_path / "nowhere", "sink-1", "a full disk is no error")
 
 

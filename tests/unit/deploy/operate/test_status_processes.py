@@ -20,17 +20,28 @@ from tests.unit.deploy.operate.test_status import judged, status
     [
         (1, "2026-01-01T00:09:00Z", []),
         (2, "2026-01-01T00:09:00Z", ["warning"]),
-        (9, "2025-12-31T23:00:00Z", []),
+        (7, "2026-01-01T00:07:59Z", []),
     ],
 )
-def test_process_that_ended_repeatedly_of_late_is_a_warning(count: int, at: str, expected: list[str]) -> None:
+def test_process_that_ended_repeatedly_is_a_warning_until_it_is_stable(
+    count: int, at: str, expected: list[str]
+) -> None:
+    first = "2026-01-01T00:05:00Z"
     process = Process(
-        name="sink-1", pid=7, started_at=at, restarts=count, restarted_at=at, restarted_because="exited with code 70."
+        name="sink-1",
+        pid=7,
+        started_at=at,
+        restarts=20,
+        restarted_at=at,
+        restarted_because="exited with code 70.",
+        recent_restarts=count,
+        first_of_recent=first,
     )
     found = judged(status(processes=[process]))
 
     assert [each.level for each in found] == expected
-    assert all("It last ended at 2026-01-01T00:09:00Z: it exited with code 70." in each.what for each in found)
+    assert all(f"sink-1 was restarted {count} times of late. It last ended at {at}: it" in each.what for each in found)
+    assert all(each.since == first for each in found)
 
 
 @pytest.mark.parametrize(
