@@ -10,7 +10,8 @@ DeployError
 ├── ServiceError          a service of the local stack does not become ready
 ├── SqlError              a statement of `sequence sql` fails
 ├── OperateError          tables or positions are not as a command needs them; nothing was changed
-│   └── ArgumentError     an argument of a command is invalid
+│   ├── ArgumentError     an argument of a command is invalid
+│   └── RefusedRequestError  a gateway refuses a whole request
 └── MissingExtraError     an optional dependency is not installed
 """
 
@@ -59,6 +60,14 @@ class OperateError(DeployError):
 
 class ArgumentError(OperateError):
     """A program or a condition that was passed to a command is invalid. The command ends with exit code 2."""
+
+
+class RefusedRequestError(OperateError):
+    """A gateway answered a request of a command with `status`, and stored none of its items."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class MissingExtraError(DeployError):

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from deploy import secret_files
+from deploy.commands import gateways
 from deploy.errors import OperateError
 from deploy.local.quickstart import TOKEN_FILE
 from deploy.operate import rejected, servers, status_local
@@ -23,7 +24,6 @@ from deploy.operate.replay_program import Program
 from deploy.operate.replay_sender import Sender
 from deploy.operate.replay_settings import ReplaySettings
 from gateway.projects.admin import read_table
-from schemas.addresses import http_url
 from schemas.projects import digest
 from schemas.settings import KafkaSettings, SettingsError, load
 
@@ -122,27 +122,28 @@ def carry_out(selection: Selection, program: Program, limit: int, gateway: str |
         record.write(sender.gateway, "running", replay.outcome)
         status = "failed"
         try:
-            replay.send(replay.rewritten(reader, selection, limit), sender, _report)
+            replay.send(replay.rewritten(reader, selection, limit), sender, _Progress(min(selected, limit)))
             status = "stopped" if replay.is_stopped else "complete"
         finally:
             record.write(sender.gateway, status, replay.outcome)
     return Done(record.id, project_id, status, replay.outcome, 0, selected)
 
 
-def _report(outcome: Outcome) -> None:
-    click.echo(f"Accepted: {outcome.accepted}. Rejected again: {len(outcome.rejected)}.", err=True)
+class _Progress:
+    """Shows how far a replay is, on standard error: each batch of several, but not the last, whose totals are shown."""
+
+    def __init__(self, items: int) -> None:
+        self._items = items
+
+    def __call__(self, outcome: Outcome) -> None:
+        if outcome.read < self._items:
+            click.echo(f"{outcome.read} of {self._items} items read, {outcome.accepted} accepted.", err=True)
 
 
 def _sender(found: servers.Servers, gateway: str | None) -> Sender:
     """Return the gateway and the token; raises `SettingsError` or `UsageError` without them."""
     state = status_local.directory(os.environ) if found.is_local else None
-    address = gateway or next(iter(status_local.gateways(state, os.environ) if state is not None else ()), None)
-    if address is None:
-        raise click.UsageError("Pass the address of a gateway: --gateway http://127.0.0.1:8080")
-    try:
-        http_url(address)
-    except ValueError as error:
-        raise click.BadParameter(f"{address!r} {error}", param_hint="'--gateway'") from error
+    address = gateways.address(found, gateway, os.environ)
     token = load(ReplaySettings, os.environ).token
     if not token and state is not None:
         token = secret_files.read(state / TOKEN_FILE)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import aiohttp
 import msgspec
 
-from deploy.errors import OperateError
+from deploy.errors import OperateError, RefusedRequestError
 from schemas.addresses import http_url, is_loopback
 
 TRIES = 6
@@ -55,7 +55,7 @@ class Sender:
     def send(self, items: Sequence[bytes]) -> list[Verdict]:
         """Return the verdict on each of *items*, once Kafka has the accepted ones.
 
-        Raises `OperateError` if the gateway does not answer or refuses the request.
+        Raises `OperateError` if the gateway does not answer, and `RefusedRequestError` if it refuses the request.
         """
         return asyncio.run(self._send(b'{"batch":[%s]}' % b",".join(items)))
 
@@ -104,4 +104,5 @@ class Sender:
             reason = _read_error(text).message
         except (msgspec.DecodeError, UnicodeDecodeError):
             reason = text.decode("utf-8", "replace").strip()
-        raise OperateError(f"The gateway at {self.gateway} answered {status}: {reason[:_BODY_CHARACTERS]}")
+        message = f"The gateway at {self.gateway} answered {status}: {reason[:_BODY_CHARACTERS]}"
+        raise RefusedRequestError(message, status)

@@ -32,7 +32,7 @@ from tests.support import logs, services
 from tests.support.counted import make_views
 from tests.support.documents import PAGES, README, Page, Request, page
 
-HTTP, SQL = page("docs/http.md"), page("docs/sql.md")
+HTTP, SQL, COOKBOOK = page("docs/http.md"), page("docs/sql.md"), page("docs/cookbook.md")
 PROJECT, USER, TIME = "dev", "ada", "2026-01-01 00:00:00"
 ITEM = {
     "project_id": PROJECT,
@@ -61,8 +61,8 @@ _DUPLICATE = {"message_id": "order-1", "type": "track", "event": "Order Complete
 ROWS["duplicates"] = _DUPLICATE | {name: ITEM[name] for name in ("project_id", "user_id", "received_at")}
 _REJECTION: dict[str, object] = {"project_id": PROJECT, "stage": "gateway", "code": "event_required", "field": "event"}
 ROWS["rejected"] = _REJECTION | dict.fromkeys(("received_at", "rejected_at"), TIME)
-QUERIES = [source for document in PAGES if document != SQL for source in document.blocks("sql")]
-"""Statements of all pages but docs/sql.md, which `test_sql_page` runs."""
+QUERIES = [source for document in PAGES if document not in {SQL, COOKBOOK} for source in document.blocks("sql")]
+"""Statements of all pages but docs/sql.md and docs/cookbook.md, which `test_sql_page` and `test_cookbook` run."""
 
 
 @pytest.fixture(scope="module")

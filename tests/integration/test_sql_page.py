@@ -25,101 +25,10 @@ ANSWERS = {
         "Product Viewed | 4 | 4 | 2026-02-19 12:00:00.000000",
         "Signed Up | 4 | 4 | 2026-02-18 12:00:00.000000",
     ],
-    "Active users by day": [
-        "2026-02-18 | 1",
-        "2026-02-19 | 1",
-        "2026-03-18 | 1",
-        "2026-03-19 | 1",
-        "2026-03-20 | 1",
-    ],
-    "Active users by week, from Monday": [
-        "2026-01-19 | 1",
-        "2026-01-26 | 1",
-        "2026-02-02 | 1",
-        "2026-02-09 | 1",
-        "2026-02-16 | 1",
-        "2026-03-16 | 3",
-    ],
     "Orders and revenue by day": [
         "2026-03-18 | 1 | 20",
         "2026-03-19 | 1 | 20",
         "2026-03-20 | 1 | 20",
-    ],
-    "Revenue by month, and its growth": [
-        "2026-01-01 | 22.5 | \\N",
-        "2026-02-01 | 30 | 0.33333333333333326",
-        "2026-03-01 | 60 | 1",
-    ],
-    "Mean, median and 95th percentile of a property": [
-        "18.75 | 20 | 27.5",
-    ],
-    "Orders by steps of 10 in the price": [
-        "10 | 2",
-        "20 | 3",
-        "30 | 1",
-    ],
-    "The five most expensive orders": [
-        "cy | 30",
-        "ada | 20",
-        "bob | 20",
-        "cy | 20",
-        "bob | 12.5",
-    ],
-    "Share of orders that are a first order": [
-        "0.5",
-    ],
-    "Funnel: users who signed up, then viewed a product, then ordered, all within 7 days": [
-        "1 | 4",
-        "2 | 4",
-        "3 | 3",
-    ],
-    "Retention: users by the month of their first event, and the months in which they came back": [
-        "2026-01-01 | 0 | 2",
-        "2026-01-01 | 2 | 2",
-        "2026-02-01 | 0 | 2",
-        "2026-02-01 | 1 | 1",
-    ],
-    "Sessions, which end after 30 minutes without an event": [
-        "ada | 1 | 1 | 0",
-        "ada | 2 | 2 | 10",
-        "ada | 3 | 1 | 0",
-        "bob | 1 | 1 | 0",
-        "bob | 2 | 2 | 10",
-        "bob | 3 | 1 | 0",
-        "cy | 1 | 1 | 0",
-        "cy | 2 | 2 | 10",
-        "cy | 3 | 1 | 0",
-        "dee | 1 | 1 | 0",
-        "dee | 2 | 1 | 0",
-    ],
-    "What users do next": [
-        "Signed Up | Product Viewed | 4",
-        "Order Completed | Order Completed | 3",
-        "Product Viewed | Order Completed | 3",
-    ],
-    "First and last source of each user": [
-        "ada | ads | mail",
-        "bob | search | mail",
-        "cy | ads | mail",
-    ],
-    "Active users by their present plan": [
-        "pro | 2",
-        "5 | 1",
-        "free | 1",
-    ],
-    "Revenue by the plan that the user had at the time of the order": [
-        "free | 72.5",
-        "pro | 40",
-    ],
-    "Users of a plan who never requested a refund": [
-        "ada",
-        "cy",
-    ],
-    "Users who were active, and not in the last 14 days": [
-        "dee | 2026-02-19 12:00:00.000000",
-    ],
-    "Events by hour of the day in a time zone": [
-        "13 | 14",
     ],
     "Events by the month of a date in a property": [
         "2026-02-01 | 3",

@@ -1,0 +1,23 @@
+"""What `sequence demo` suggests to ask first. Statements name the database of the project's views `DATABASE`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+QUESTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "Which events are there?": (
+            "SELECT event, count() AS events, uniq(user_id) AS users FROM DATABASE.tracks"
+            " GROUP BY event ORDER BY events DESC"
+        ),
+        "How many orders are there each week, and what is the revenue?": (
+            "SELECT toStartOfWeek(timestamp, 1) AS week, count() AS orders, round(sum(total), 2) AS revenue"
+            " FROM DATABASE.order_completed GROUP BY week ORDER BY week"
+        ),
+        "Which plan did the users have when they ordered?": (
+            "SELECT person_plan, count() AS orders FROM DATABASE.events_with_person"
+            " WHERE event = 'order_completed' GROUP BY person_plan ORDER BY orders DESC"
+        ),
+    }
+)
