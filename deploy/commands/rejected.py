@@ -29,6 +29,7 @@ _COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "STAGE": lambda group: "sink, " + group["table"] if group["table"] else str(group["stage"]),
     "CODE": lambda group: str(group["code"]),
     "FIELD": lambda group: group["field"] or "-",
+    "REPLAYED": lambda group: str(group["replayed"]),
     "LAST": lambda group: _time(group["lastAt"])[:16],
     "EXAMPLE": lambda group: _cut(group["example"]["value"] or group["example"]["content"], _SHOWN_CHARACTERS),
 }
@@ -43,10 +44,12 @@ def _selecting(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that select items; *command* gets what they select as `selection`."""
 
     @wraps(command)
-    def selecting(*, where: str, project_id: str, code: str, since: datetime | None, **others: object) -> None:
+    def selecting(
+        *, where: str, project_id: str, code: str, since: datetime | None, not_replayed: bool, **others: object
+    ) -> None:
         from deploy.operate.rejected import Selection
 
-        command(Selection(where, project_id, code, since), **others)
+        command(Selection(where, project_id, code, since, not_replayed), **others)
 
     options = (
         click.option("--where", default="", metavar="SQL", help="Condition over the columns of the table `rejected`."),
@@ -55,6 +58,7 @@ def _selecting(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--since", type=Since(), metavar="TIME", help="Rejected since, for example `24h` or `2026-01-31T12:00:00Z`."
         ),
+        click.option("--not-replayed", is_flag=True, help="Without items that `sequence rejected replay` has sent."),
     )
     for option in reversed(options):
         selecting = option(selecting)
@@ -69,12 +73,13 @@ def _selecting(command: Callable[..., None]) -> Callable[..., None]:
 def rejected_list(selection: Selection, limit: int, *, as_json: bool) -> None:
     """Count rejected items by project, stage, code and field.
 
-    Shows the newest example of each group: the value of the field, or the beginning of the content. Below the table
-    are the commands that show and replay the items of the first line.
+    REPLAYED counts those of them that `sequence rejected replay` has sent again. Shows the newest example of each
+    group: the value of the field, or the beginning of the content. Below the table are the commands that show and
+    replay the items of the first line.
 
     \b
-    Fields of --json: projectId, stage, table, code, field, items, firstAt, lastAt,
-    example (message, value, event, messageId, content), show, replay.
+    Fields of --json: projectId, stage, table, code, field, items, replayed, firstAt,
+    lastAt, example (message, value, event, messageId, content), show, replay.
     """  # noqa: D301  # \b keeps click from wrapping the list
     from deploy import listing
     from deploy.operate import rejected as operate
@@ -98,7 +103,7 @@ def rejected_show(selection: Selection, limit: int, *, as_json: bool) -> None:
 
     \b
     Fields of --json: projectId, stage, table, code, field, value, message, messageId,
-    type, event, userId, receivedAt, rejectedAt, requestId, source (topic, partition,
+    type, event, userId, receivedAt, rejectedAt, replayedAt, requestId, source (topic, partition,
     offset), partition, offset, isBase64, isTruncated, content.
     """  # noqa: D301  # \b keeps click from wrapping the list
     from deploy.operate import rejected as operate
@@ -166,6 +171,8 @@ def rejected_replay(  # noqa: PLR0913  # click passes each option
 
 def _nothing(selection: Selection) -> str:
     given = selection.arguments
+    if selection.not_replayed:
+        return f"No rejected item is left with {given}."
     return f"Nothing was rejected with {given}." if given else "Nothing was rejected."
 
 
@@ -182,6 +189,7 @@ def _lines(item: Mapping[str, Any]) -> Iterator[str]:
         ("Table", item["table"]),
         ("Value", item["value"]),
         ("Request", item["requestId"]),
+        ("Replayed", item["replayedAt"] and _time(item["replayedAt"])),
         ("Source", f"{source['topic']}, partition {source['partition']}, offset {source['offset']}"),
         ("Content", item["content"] + (" …" if item["isTruncated"] else "")),
     ):

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from deploy.errors import ArgumentError, OperateError
+from deploy.operate.rejected_replayed import selected
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import ClickHouseError, UnavailableError
 from schemas.clickhouse import REJECTED
@@ -40,6 +41,8 @@ class Selection:
     project_id: str = ""
     code: str = ""
     since: datetime | None = None
+    not_replayed: bool = False
+    """Without items that a replay has sent."""
 
     @property
     def condition(self) -> str:
@@ -66,7 +69,8 @@ class Selection:
         """The options that select the same items, as a shell takes them."""
         since = "" if self.since is None else f"{self.since:%Y-%m-%dT%H:%M:%SZ}"
         given = {"--project": self.project_id, "--code": self.code, "--since": since, "--where": self.where}
-        return " ".join(f"{option} {_quoted(value)}" for option, value in given.items() if value)
+        found = [f"{option} {_quoted(value)}" for option, value in given.items() if value]
+        return " ".join([*found, *(["--not-replayed"] if self.not_replayed else [])])
 
 
 def _quoted(text: str) -> str:
@@ -80,10 +84,11 @@ def groups(clickhouse: ClickHouse, selection: Selection, limit: int) -> list[dic
         clickhouse,
         selection,
         "SELECT project_id, stage, table_name, code, field,"  # noqa: S608  # the condition is run as a reader
-        f" uniqExact({SOURCE}) AS items, min(rejected_at) AS first, max(rejected_at) AS last,"
+        f" uniqExact({SOURCE}) AS items, uniqExactIf({SOURCE}, replayed_at IS NOT NULL) AS replayed,"
+        " min(rejected_at) AS first, max(rejected_at) AS last,"
         " argMax((message, value, event, leftUTF8(content, {characters:UInt32}), message_id), rejected_at) AS example"
-        " FROM rejected WHERE {condition}"
-        " GROUP BY project_id, stage, table_name, code, field ORDER BY items DESC, last DESC LIMIT {limit:UInt32}",
+        " FROM {rejected} GROUP BY project_id, stage, table_name, code, field"
+        " ORDER BY items DESC, last DESC LIMIT {limit:UInt32}",
         {"limit": limit, "characters": EXAMPLE_CHARACTERS},
     )
     return [_group(row, selection) for row in rows]
@@ -98,6 +103,7 @@ def _group(row: Mapping[str, Any], selection: Selection) -> dict[str, Any]:
         "code": row["code"],
         "field": row["field"] or None,
         "items": int(row["items"]),
+        "replayed": int(row["replayed"]),
         "firstAt": _time(row["first"]),
         "lastAt": _time(row["last"]),
         "example": {
@@ -117,7 +123,7 @@ def commands(row: Mapping[str, Any], selection: Selection) -> dict[str, str]:
         f"{name} = {literal(row[name])}" for name in ("stage", "table_name", "field") if row[name] or name == "field"
     ]
     where = " AND ".join([*([f"({selection.where})"] if selection.where.strip() else []), *conditions])
-    chosen = Selection(where, row["project_id"], row["code"], selection.since)
+    chosen = replace(selection, where=where, project_id=row["project_id"], code=row["code"])
     return {
         "show": f"sequence rejected show {chosen.arguments}",
         "replay": f"sequence rejected replay {chosen.arguments} --set . --dry-run",
@@ -126,7 +132,7 @@ def commands(row: Mapping[str, Any], selection: Selection) -> dict[str, str]:
 
 def count(clickhouse: ClickHouse, selection: Selection) -> int:
     """Return the number of selected items."""
-    sql = f"SELECT uniqExact({SOURCE}) AS items FROM rejected WHERE {{condition}}"  # noqa: S608  # our own names
+    sql = f"SELECT uniqExact({SOURCE}) AS items FROM {{rejected}}"  # noqa: S608  # our own names
     [row] = _query(clickhouse, selection, sql, {})
     return int(row["items"])
 
@@ -138,7 +144,7 @@ def items(clickhouse: ClickHouse, selection: Selection, limit: int) -> list[dict
     return _query(
         clickhouse,
         selection,
-        f"SELECT {names} FROM rejected WHERE {{condition}} ORDER BY {order}"  # noqa: S608  # our own names
+        f"SELECT {names}, replayed_at FROM {{rejected}} ORDER BY {order}"  # noqa: S608  # our own names
         f" LIMIT 1 BY {SOURCE} LIMIT {{limit:UInt32}}",
         {"limit": limit},
     )
@@ -159,8 +165,8 @@ def items_in_order(clickhouse: ClickHouse, selection: Selection, limit: int) -> 
         rows = _query(
             clickhouse,
             selection,
-            f"SELECT {names} FROM rejected WHERE {{condition}}"  # noqa: S608  # our own names
-            f" AND rejected_at <= {{until:DateTime64(6, 'UTC')}}{after}"
+            f"SELECT {names} FROM {{rejected}}"  # noqa: S608  # our own names
+            f" WHERE rejected_at <= {{until:DateTime64(6, 'UTC')}}{after}"
             f" ORDER BY {order} LIMIT 1 BY {SOURCE} LIMIT {{page:UInt32}}",
             {**parameters, "page": page},
         )
@@ -181,8 +187,8 @@ def items_in_order(clickhouse: ClickHouse, selection: Selection, limit: int) -> 
 def _query(
     clickhouse: ClickHouse, selection: Selection, sql: str, parameters: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Return the rows of *sql*, whose `{condition}` is that of *selection*; `ArgumentError` if it is not valid."""
-    statement = sql.replace("{condition}", selection.condition)
+    """Return the rows of *sql*, whose `{rejected}` are the items of *selection*; `ArgumentError` if it is not valid."""
+    statement = sql.replace("{rejected}", _table(selection, has_replays="replayed_at" in sql))
     try:
         if selection.where.strip():
             # Alone as well as in parentheses: `1) OR (1` would select what the other options exclude.
@@ -202,6 +208,14 @@ def _query(
             f"ClickHouse does not accept --where {selection.where!r}: {reason(error)} It is a condition in SQL over "
             f"these columns: {columns}."
         ) from error
+
+
+def _table(selection: Selection, *, has_replays: bool) -> str:
+    """Return a subquery with the items of *selection*; *has_replays* tells whether the statement asks for replays."""
+    if not has_replays and not selection.not_replayed:
+        return f"(SELECT * FROM rejected WHERE {selection.condition})"  # noqa: S608  # the condition is run as a reader
+    found = selected(selection.condition)
+    return f"(SELECT * FROM {found} WHERE replayed_at IS NULL)" if selection.not_replayed else found  # noqa: S608  # as above
 
 
 def reason(error: ClickHouseError) -> str:
@@ -227,6 +241,7 @@ def describe(row: Mapping[str, Any]) -> dict[str, Any]:
         "userId": row["user_id"] or None,
         "receivedAt": _time(row["received_at"]),
         "rejectedAt": _time(row["rejected_at"]),
+        "replayedAt": _time(row["replayed_at"]) if row["replayed_at"] else None,
         "requestId": row["request_id"] or None,
         "source": {
             "topic": row["source_topic"],

@@ -22,7 +22,8 @@ from schemas.times import correct, format_time, parse_time
 
 REPLAYED = "replayed:"
 """Beginning of the messageId of an item whose own is on `events.v1` already, so that dedupe would drop it."""
-_AFTER_DEDUPE = ("persons", "sink")
+AFTER_DEDUPE = ("persons", "sink")
+"""Stages whose input dedupe has seen."""
 _OF_THE_PIPELINE = ("projectId", "receivedAt", "originalTimestamp", "sentAt", "warnings")
 """Members of a record that no producer sends, or that would correct `timestamp` again."""
 _ITEM_OF_ROW = {
@@ -133,7 +134,7 @@ def _message_id(members: Mapping[str, Raw], row: Mapping[str, Any]) -> str | Raw
     own = members.get("messageId", _NULL)
     if own in (_NULL, _EMPTY):
         return f"rejected:{row['_log']}-{row['_partition']}-{row['_origin']}"
-    if row["stage"] not in _AFTER_DEDUPE:
+    if row["stage"] not in AFTER_DEDUPE:
         return own
     message_id = f"{REPLAYED}{row['message_id']}"
     if len(message_id) <= MAX_ID_CHARACTERS:

@@ -83,8 +83,8 @@ def test_groups_count_an_item_once_and_name_the_command_that_shows_it(environ: d
 def test_table_of_groups_ends_with_the_commands_about_the_first(environ: dict[str, str]) -> None:
     lines = run(environ, "list").stdout.splitlines()
 
-    assert lines[0].split() == ["ITEMS", "PROJECT", "STAGE", "CODE", "FIELD", "LAST", "EXAMPLE"]
-    assert lines[1].split()[:5] == ["2", "dev", "gateway", "event_required", "event"]
+    assert lines[0].split() == ["ITEMS", "PROJECT", "STAGE", "CODE", "FIELD", "REPLAYED", "LAST", "EXAMPLE"]
+    assert lines[1].split()[:6] == ["2", "dev", "gateway", "event_required", "event", "0"]
     where = """--project dev --code event_required --where "stage = 'gateway' AND field = 'event'\""""
     assert lines[-3] == f"  sequence rejected show {where}"
     assert lines[-1] == f"  sequence rejected replay {where} --set . --dry-run"
@@ -172,3 +172,56 @@ def test_tried_replay_shows_what_would_be_rejected_again(environ: dict[str, str]
     assert "1 of 2 items read: 0 would be sent, 1 rejected again" in result.output
     assert "Items: 1, the first at partition 0, offset 0 of rejected.v1." in result.output
     assert "Stopped. Correct the program" in result.output
+
+
+REPLAYED_IDS = {"rejected:1-0-0": "dev", "replayed:m": "dev", "rejected:1-0-1": "shop", "m": "dev"}
+"""What a replay sends of the first item and of the worker's; then an item of another project, and one sent before."""
+
+
+@pytest.fixture
+def sent(address: str) -> Iterator[ClickHouse]:
+    """Rows with the IDs of replayed items, received at 10:00 on 2026-01-02."""
+    client = ClickHouse(services.clickhouse_settings(address))
+    for number, (message_id, project) in enumerate(REPLAYED_IDS.items()):
+        client.execute(
+            "INSERT INTO identifies (project_id, user_id, message_id, received_at, timestamp, _log, _origin)"  # noqa: S608
+            f" VALUES ('{project}', 'u', '{message_id}', '2026-01-02 10:00:00', '2026-01-02 10:00:00', 1, {number})"
+        )
+    yield client
+    for table in ("identifies", "replays"):
+        client.execute(f"TRUNCATE TABLE {table}")
+    client.close()
+
+
+def replay_at(client: ClickHouse, started_at: str, ended_at: str) -> None:
+    """Write the row of a replay."""
+    row = {"id": started_at, "project_id": "dev", "started_at": started_at, "ended_at": ended_at, "_version": 2}
+    client.execute("INSERT INTO replays FORMAT JSONEachRow", msgspec.json.encode(row))
+
+
+def counted(environ: dict[str, str], *options: str) -> dict[str, tuple[int, int]]:
+    groups = json.loads(run(environ, "list", "--json", *options).stdout)
+    return {group["code"]: (group["items"], group["replayed"]) for group in groups}
+
+
+def test_replayed_items_are_counted_and_can_be_left_out(environ: dict[str, str], sent: ClickHouse) -> None:
+    replay_at(sent, "2026-01-02 09:59:58.000", "2026-01-02 10:00:03.000")
+
+    assert counted(environ) == {"event_required": (2, 1), "row_rejected": (1, 0), "person_too_large": (1, 1)}
+    assert counted(environ, "--not-replayed") == {"event_required": (1, 0), "row_rejected": (1, 0)}
+    items = json.loads(run(environ, "show", "--json", "--project", "dev").stdout)
+    assert [(item["offset"], item["replayedAt"]) for item in items] == [
+        (3, "2026-01-02T10:00:00.000000Z"),
+        (1, None),
+        (0, "2026-01-02T10:00:00.000000Z"),
+    ]
+    nothing = run(environ, "list", "--not-replayed", "--code", "person_too_large").output
+    assert nothing == "No rejected item is left with --code person_too_large --not-replayed.\n"
+    tried = run(environ, "replay", "--not-replayed", "--project", "dev", "--set", '.event = "E"', "--dry-run").output
+    assert "1 of 1 items read: 1 would be sent" in tried
+
+
+def test_item_that_was_received_outside_of_a_replay_is_not_replayed(environ: dict[str, str], sent: ClickHouse) -> None:
+    replay_at(sent, "2026-01-02 10:05:00.000", "2026-01-02 10:05:10.000")
+
+    assert {replayed for _, replayed in counted(environ).values()} == {0}

@@ -68,17 +68,28 @@ def test_healthy_stack_has_no_findings(stack: Stack) -> None:
     assert {"open files", "tables", "topics", "clocks", "retention"} <= {each["name"] for each in report["checks"]}
 
 
-def test_clickhouse_that_stands_still_is_reported_with_its_log(stack: Stack) -> None:
-    os.kill(stack.pid("clickhouse"), signal.SIGSTOP)
+def test_suspended_clickhouse_is_reported_with_one_remedy(stack: Stack) -> None:
+    pid = stack.pid("clickhouse")
+    os.kill(pid, signal.SIGSTOP)
     try:
         result = sequence(stack, "status")
+        listed = sequence(stack, "rejected", "list")
     finally:
-        os.kill(stack.pid("clickhouse"), signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
     assert result.exit_code == 1
-    assert "ERROR    ClickHouse: ClickHouse at http://127.0.0.1:" in result.output
-    assert str(stack.state / "logs" / "clickhouse.log") in result.output
+    assert f"ERROR    clickhouse: The process clickhouse ({pid}) is suspended. ClickHouse at http:" in result.output
+    assert result.output.count("ERROR ") == 1
+    assert f"Let it continue: `kill -CONT {pid}`." in result.output
+    assert "It is the process clickhouse of the local stack. Run `sequence status`" in listed.output
     eventually(lambda: sequence(stack, "status").exit_code == 0, "the stack is well again", within_seconds=60)
+
+
+def test_sql_tells_whether_a_stage_lags(stack: Stack) -> None:
+    """The stack records the lag by itself."""
+    asked = "SELECT stage, workers, age_seconds < 60 AS is_new FROM lag_now ORDER BY stage FORMAT TSV"
+
+    eventually(lambda: sequence(stack, "sql", asked).output.count("\t1\t1\n") == 3, "each stage is measured")
 
 
 def test_stack_that_does_not_run_is_one_line(tmp_path: Path) -> None:
