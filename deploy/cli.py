@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import click
 
+from deploy.commands.analyst import analyst
 from deploy.commands.audit import audit_command
 from deploy.commands.catalog import catalog
 from deploy.commands.console import console
@@ -34,7 +35,7 @@ from deploy.open_files import open_standard_streams, raise_limit
 
 _SERVICES = (up, gateway, worker, console)
 _COMMANDS = (
-    *(*_SERVICES, status_command, doctor_command, trace_command, sql_command, catalog, views),
+    *(*_SERVICES, status_command, doctor_command, trace_command, sql_command, catalog, views, analyst),
     *(demo_command, topics, tables, positions, audit_command, rejected, project, token),
 )
 _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2]

@@ -17,6 +17,8 @@ from schemas.clickhouse.quoting import literal, quoted
 MARK = "Made by Sequence events from the catalogue. Version "
 """Beginning of the comment of every view. A view without it belongs to somebody else and stays as it is."""
 
+_AS_DEFINER = "DEFINER = CURRENT_USER SQL SECURITY DEFINER"
+
 _CONTEXT: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "context_ip": ("ip",),
@@ -81,9 +83,14 @@ def users_view(base: str, project_id: str, columns: Iterable[Column]) -> str:
 
 
 def create_view(database: str, name: str, select: str) -> tuple[str, str]:
-    """Return the statement that creates or replaces a view of *select*, and its comment, which names the version."""
-    comment = MARK + sha256(select.encode()).hexdigest()[:16]
-    return f"CREATE OR REPLACE VIEW {quoted(database)}.{quoted(name)} AS {select} COMMENT {literal(comment)}", comment
+    """Return the statement that creates or replaces a view of *select*, and its comment, which names the version.
+
+    The view reads the tables with the rights of the user who makes it: a login of a project needs no others than those
+    on the view.
+    """
+    definition = f"{_AS_DEFINER} AS {select}"
+    comment = MARK + sha256(definition.encode()).hexdigest()[:16]
+    return f"CREATE OR REPLACE VIEW {quoted(database)}.{quoted(name)} {definition} COMMENT {literal(comment)}", comment
 
 
 def _select(expressions: Iterable[str], source: str) -> str:

@@ -1,4 +1,8 @@
-"""What the login `analyst` may read, its settings and limits: the same on a server and in the local stack."""
+"""What analysts may read, their settings and limits: the same on a server and in the local stack.
+
+The login `analyst` reads the tables and the typed views of all projects. A login of a project, which `sequence analyst`
+creates, reads the database of that project's views and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from types import MappingProxyType
 LIMITS: Mapping[str, int] = MappingProxyType({"max_execution_time": 300, "max_memory_usage": 4_000_000_000})
 """Seconds and bytes that a query of an analyst may use. A query may set less, but neither more nor 0, no limit."""
 
-READING: Mapping[str, int] = MappingProxyType(
+READING_JSON: Mapping[str, int] = MappingProxyType(
     {
         # The sink writes with this one, so the path of `utm.source` is `utm%2Esource`. A reader without it would get
         # that as the name.
@@ -24,7 +28,17 @@ READING: Mapping[str, int] = MappingProxyType(
         "allow_reorder_prewhere_conditions": 0,
     }
 )
-"""Settings with which an analyst reads properties of any type, and as they were sent. A query may set others."""
+"""Settings that read properties of any type, and as they were sent. The writer of the local stack has them as well."""
+
+READING: Mapping[str, int] = MappingProxyType(
+    {
+        **READING_JSON,
+        # A column of an outer join is NULL where there is no row. By default it is empty text or 0, so that `IS NULL`
+        # finds nobody.
+        "join_use_nulls": 1,
+    }
+)
+"""Settings of analysts. A query may set others."""
 
 _TABLES = (
     *("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays", "_logs"),

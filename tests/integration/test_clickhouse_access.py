@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy.embedded.clickhouse.access import REVIEWED_ENGINE
-from processors.clickhouse.access import statements
+from processors.clickhouse.access import create_project_login, project_logins, set_password, statements
 from schemas.settings import ClickHouseSettings
 from tests.support import services
 from tests.support.chromium_headers import HEADERS
@@ -148,10 +148,10 @@ def test_analyst_changes_settings_in_url_query_and_session(
     in_url = {"max_result_rows": "9", "max_execution_time": "60", "result_overflow_mode": "break", "extremes": "0"}
     assert replace(analyst, settings=in_url).query("SELECT getSetting('max_execution_time')") == "60"
     assert analyst.query("SELECT getSetting('max_threads') SETTINGS max_threads = 3") == "3"
-    assert analyst.query("SET join_use_nulls = 1, session_timezone = 'Asia/Tokyo'", session_id="a") == ""
-    assert analyst.query("SELECT getSetting('join_use_nulls'), timezone()", session_id="a") == "true\tAsia/Tokyo"
+    assert analyst.query("SET join_use_nulls = 0, session_timezone = 'Asia/Tokyo'", session_id="a") == ""
+    assert analyst.query("SELECT getSetting('join_use_nulls'), timezone()", session_id="a") == "false\tAsia/Tokyo"
     assert analyst.query("SELECT getSetting('max_threads')", session_id="a", max_threads=2) == "2"
-    assert analyst.query("SELECT getSetting('join_use_nulls')", session_id="b") == "false"
+    assert analyst.query("SELECT getSetting('join_use_nulls')", session_id="b") == "true"
     assert analyst.query("SET max_execution_time = 9", session_id="a") == ""
     assert analyst.query("SELECT getSetting('max_execution_time')", session_id="a", max_execution_time=5) == "5"
     assert analyst.query("SELECT getSetting('max_execution_time')", session_id="a") == "9"
@@ -218,7 +218,9 @@ def test_get_reads_every_table_and_writes_none(url: str) -> None:
 
 
 def test_engine_parses_the_statements_that_create_the_analyst_of_a_server(url: str) -> None:
-    for statement in statements(ClickHouseSettings(), "password"):
+    of_project = create_project_login("sequence", "ana", "my-shop", "sequence_my_shop", "password")
+    others = [set_password("ana", "password"), project_logins("sequence")]
+    for statement in [*statements(ClickHouseSettings(), "password"), *of_project, *others]:
         parsed = ClickHouseHttp(url).query("SELECT formatQuerySingleLine({q:String})", param_q=statement)
         assert "max_memory_usage = 4000000000 MIN 1 MAX 4000000000" in parsed or "SETTINGS" not in statement
 

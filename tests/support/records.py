@@ -22,10 +22,17 @@ class SlimRecord:
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-def track(message_id: str, *, user_id: str = "u", event: str = "Clicked", properties: bytes = b"{}") -> Track:
-    """Return a track event of project `p`."""
+def track(
+    message_id: str,
+    *,
+    user_id: str = "u",
+    event: str = "Clicked",
+    properties: bytes = b"{}",
+    project_id: str = "p",
+) -> Track:
+    """Return a track event."""
     return Track(
-        project_id="p",
+        project_id=project_id,
         message_id=message_id,
         user_id=user_id,
         event=event,
@@ -41,10 +48,11 @@ def identify(
     user_id: str = "u",
     traits: bytes = b"{}",
     timestamp: str = "2026-01-01T00:00:00.000000Z",
+    project_id: str = "p",
 ) -> Identify:
-    """Return an identify event of project `p`."""
+    """Return an identify event."""
     return Identify(
-        project_id="p",
+        project_id=project_id,
         message_id=message_id,
         user_id=user_id,
         timestamp=timestamp,

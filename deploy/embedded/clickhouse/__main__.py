@@ -10,8 +10,8 @@ import time
 from aiohttp import web
 
 from deploy.embedded.clickhouse import directory
-from deploy.embedded.clickhouse.access import users
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
+from deploy.embedded.clickhouse.users import users
 from deploy.errors import DeployError
 from deploy.logging import LogSettings, configure, report_fatal
 from deploy.open_files import raise_limit

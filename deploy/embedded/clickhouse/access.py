@@ -1,4 +1,4 @@
-"""Who may send which statement: authentication, requests of web pages, and statements of readers and analysts. Pure.
+"""Which requests and statements are refused: those of web pages, and some of readers and analysts. Pure.
 
 The engine decides what a role may read, write and set (see `roles`). It is built for a local user, so it does not check
 a few statements that reach beyond the tables: `check_read` rejects those. It checks the statement as the engine formats
@@ -7,19 +7,12 @@ it, without comments and with uniform quotes, and that text is what runs.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import urlsplit
 
 from deploy.embedded.clickhouse.errors import QueryError
-from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.embedded.clickhouse.statements import Token, tokenize
-from schemas.settings import SettingsError
-
-ANALYST = "analyst"
-WRITER = "default"
 
 REVIEWED_ENGINE = "26.9.2.1"
 """Version of the engine whose functions `_FORBIDDEN_FUNCTIONS` was compared with. A test fails for another one."""
@@ -37,37 +30,6 @@ _FORBIDDEN_FUNCTIONS = frozenset(
 _FORBIDDEN_CLAUSES = frozenset({("into", "outfile"), ("from", "infile"), ("parallel", "with")})
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _PAGE_HEADERS = ("Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Dest")
-
-
-@dataclass(frozen=True, slots=True)
-class Users:
-    """The two users and their passwords. Nobody authenticates with an empty password."""
-
-    writer_password: str
-    analyst_password: str
-
-    def authenticate(self, user: str, password: str) -> None:
-        """Raise `QueryError` unless *user* exists and has *password*."""
-        expected = {WRITER: self.writer_password, ANALYST: self.analyst_password}.get(user, "")
-        if not expected or not hmac.compare_digest(expected.encode(), password.encode(errors="surrogateescape")):
-            raise QueryError(516, f"{user}: Authentication failed: password is incorrect, or there is no such user.")
-
-
-def users(settings: EmbeddedClickHouseSettings) -> Users:
-    """Return the users of *settings*; raises `SettingsError` if one has no password."""
-    passwords = {
-        "SEQUENCE_LOCAL_CLICKHOUSE_PASSWORD": settings.password,
-        "SEQUENCE_LOCAL_ANALYST_PASSWORD": settings.analyst_password,
-    }
-    missing = [
-        f"{variable}: must not be empty, because every program on this machine and every web page in a browser on it "
-        "reaches the server; `sequence up` generates a password"
-        for variable, password in passwords.items()
-        if not password
-    ]
-    if missing:
-        raise SettingsError("\n".join(missing))
-    return Users(settings.password, settings.analyst_password)
 
 
 def check_source(headers: Mapping[str, str], host: str) -> None:
@@ -93,6 +55,15 @@ def _hostname(host: str) -> str | None:
         return urlsplit(f"//{host}").hostname
     except ValueError:
         return None
+
+
+def check_project_read(normalized: str, user: str) -> None:
+    """Raise `QueryError` if *normalized* shows what others may read: the names of their databases are projects.
+
+    The engine allows it, since every login is the same user of the engine.
+    """
+    if [token.word for token in tokenize(normalized)][:2] == ["show", "grants"]:
+        raise QueryError(497, f"{user}: Not enough privileges: SHOW GRANTS is not allowed.")
 
 
 def check_read(normalized: str, parameters: Mapping[str, str], user: str) -> None:

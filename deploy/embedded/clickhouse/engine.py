@@ -11,12 +11,12 @@ many parts, no memory): it returns success and the rows are lost. An INSERT from
 from __future__ import annotations
 
 import asyncio
-import json
+import math
 import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,20 +25,25 @@ from typing import Any, TypeVar
 
 from chdb.state.sqlitelike import Connection
 
-from deploy.embedded.clickhouse import opening
-from deploy.embedded.clickhouse.access import WRITER, check_read
+from deploy.embedded.clickhouse import connections, opening
+from deploy.embedded.clickhouse.access import check_project_read, check_read
 from deploy.embedded.clickhouse.directory import reason
 from deploy.embedded.clickhouse.errors import QueryError, from_engine
-from deploy.embedded.clickhouse.roles import Role, on_connect
+from deploy.embedded.clickhouse.gate import Gate
+from deploy.embedded.clickhouse.roles import Role, is_project_role, on_connect
 from deploy.embedded.clickhouse.sessions import SessionKey, Sessions
 from deploy.embedded.clickhouse.statements import ends_with_values, output_format, returns_result, with_rows_from_file
+from deploy.embedded.clickhouse.users import WRITER
 from deploy.errors import StateError
-from schemas.clickhouse.quoting import literal, quoted
+from schemas.clickhouse.quoting import quoted
 
 CONCURRENCY_LIMITS = {"read": 6, "write": 3, "analyst": 3}
 """How many queries of each kind run at the same time. Others are queued."""
+REOPEN_WAIT_SECONDS = 5.0
+"""How long running queries may delay the opening with new roles; meanwhile others are queued."""
+REOPEN_PAUSE_SECONDS = 30.0
+"""Pause after an opening that running queries have prevented."""
 
-_NAME = re.compile(r"\w+")
 _SCOPE = re.compile(r": In scope SELECT formatQuery.*(?= \([A-Z_]+\)$)", re.DOTALL)
 
 T = TypeVar("T")
@@ -58,7 +63,7 @@ class Query:
     kind: str = "read"
     """A key of `CONCURRENCY_LIMITS`."""
     user: str = WRITER
-    role: Role = Role.WRITER
+    role: str = Role.WRITER
     """What the query may do. The engine decides, and `check_read` where it does not."""
     session: SessionKey | None = None
 
@@ -85,12 +90,39 @@ class Engine:
         self._directory = Path.cwd()
         self._threads = ThreadPoolExecutor(sum(CONCURRENCY_LIMITS.values()), thread_name_prefix="clickhouse")
         self._slots = {kind: asyncio.Semaphore(limit) for kind, limit in CONCURRENCY_LIMITS.items()}
-        self._sessions = Sessions(_connect)
+        self._sessions = Sessions(connections.connect)
         self._main: Connection | None = None
+        self._gate = Gate()
+        self._database = ""
+        self._projects: frozenset[str] = frozenset()
+        self._may_reopen_at = -math.inf
 
-    async def start(self, database: str) -> None:
-        """Open the directory and create *database* if needed; raises `StateError` if the directory cannot be used."""
-        await self._in_thread(self._open, database)
+    async def start(self, database: str, projects: Collection[str] = ()) -> None:
+        """Open the directory and create *database* if needed; raises `StateError` if the directory cannot be used.
+
+        Each database of *projects* gets a role that may read it, as does each of another project.
+        """
+        self._database = database
+        await self._in_thread(self._open, frozenset(projects))
+
+    async def add_role(self, project: str) -> None:
+        """Have a role for the database *project*: open the engine anew if it is missing, which ends sessions.
+
+        Queries wait for it. Raises `QueryError` if running queries do not end in time, and `StateError` if the engine
+        cannot be opened again; it is then unusable.
+        """
+        if project in self._projects:
+            return
+        busy = QueryError(202, "Other queries are running, so this login is not ready yet. Try again in a minute.")
+        if time.monotonic() < self._may_reopen_at:
+            raise busy
+        try:
+            async with self._gate.closed(REOPEN_WAIT_SECONDS):
+                if project not in self._projects:
+                    await _finished(self._in_thread(self._reopen, self._projects | {project}))
+        except TimeoutError:
+            self._may_reopen_at = time.monotonic() + REOPEN_PAUSE_SECONDS
+            raise busy from None
 
     async def stop(self) -> None:
         """Wait for running queries and close the directory."""
@@ -101,22 +133,26 @@ class Engine:
 
     async def run(self, query: Query) -> QueryResult:
         """Run *query*; raises `QueryError`. If the caller is cancelled while the query is queued, it does not run."""
-        async with self._slots[query.kind]:
-            # A query in a thread cannot be cancelled, and it occupies its slot until it ends.
-            work = asyncio.ensure_future(self._in_thread(self._run, query))
-            try:
-                return await asyncio.shield(work)
-            except asyncio.CancelledError:
-                await asyncio.wait([work])
-                raise
+        async with self._slots[query.kind], self._gate.query():
+            return await _finished(self._in_thread(self._run, query))
 
-    def _open(self, database: str) -> None:
-        self._main = opening.open_engine(self._directory, database)
+    def _open(self, projects: frozenset[str]) -> None:
+        # Each further opening of the engine costs 8 MB and 8 open files for good, so roles are made in advance.
+        projects |= opening.databases(f"{self._database}_")
+        self._main = opening.open_engine(self._directory, self._database, projects)
         try:
-            for statement in (*on_connect(Role.WRITER), f"CREATE DATABASE IF NOT EXISTS {quoted(database)}"):
+            for statement in (*on_connect(Role.WRITER), f"CREATE DATABASE IF NOT EXISTS {quoted(self._database)}"):
                 self._main.query(statement)
         except RuntimeError as error:
             raise StateError(reason(self._directory, str(error))) from error
+        self._projects = projects
+
+    def _reopen(self, projects: frozenset[str]) -> None:
+        self._sessions.close()
+        if self._main is not None:
+            self._main.close()
+            self._main = None
+        self._open(projects)
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
@@ -125,7 +161,7 @@ class Engine:
         started = time.monotonic_ns()
         try:
             with self._connection(query) as connection:
-                writes_rows = query.rows and query.role is Role.WRITER
+                writes_rows = query.rows and query.role == Role.WRITER
                 fields = self._insert(connection, query) if writes_rows else self._execute(connection, query)
         except QueryError:
             raise
@@ -137,18 +173,18 @@ class Engine:
     def _connection(self, query: Query) -> Iterator[Connection]:
         if query.session is not None:
             with self._sessions.use(query.session) as connection:
-                _use_database(connection, query)
-                before = _values(connection, query.settings)
-                _set(connection, query.settings)
+                connections.use_database(connection, query.database, query.role)
+                before = connections.values(connection, query.settings)
+                connections.set_values(connection, query.settings)
                 try:
                     yield connection
                 finally:
-                    _set(connection, before)
+                    connections.set_values(connection, before)
             return
-        connection = _connect(query.role)
+        connection = connections.connect(query.role)
         try:
-            _use_database(connection, query)
-            _set(connection, query.settings)
+            connections.use_database(connection, query.database, query.role)
+            connections.set_values(connection, query.settings)
             yield connection
         finally:
             connection.close()
@@ -156,8 +192,10 @@ class Engine:
     def _execute(self, connection: Connection, query: Query) -> dict[str, Any]:
         normalized = _normalize(connection, query.sql)
         sql = query.sql
-        if query.role is not Role.WRITER:
+        if query.role != Role.WRITER:
             check_read(normalized, query.parameters, query.user)
+            if is_project_role(query.role):
+                check_project_read(normalized, query.user)
             sql = normalized
         result_format = output_format(normalized) or query.default_format
         result = connection.query(sql, result_format, params=dict(query.parameters))
@@ -179,47 +217,14 @@ class Engine:
             return _statistics(connection.query(sql, params=dict(query.parameters)))
 
 
-def _connect(role: Role) -> Connection:
-    connection = opening.connect()
+async def _finished(work: Awaitable[T]) -> T:
+    """Return the result of *work* in a thread, which cannot be cancelled: a cancelled caller waits for its end."""
+    running = asyncio.ensure_future(work)
     try:
-        for statement in on_connect(role):
-            connection.query(statement)
-    except BaseException:
-        connection.close()
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
         raise
-    return connection
-
-
-def _use_database(connection: Connection, query: Query) -> None:
-    """Select the database of *query*, as a server does: also one in which the role may read nothing."""
-    try:
-        if query.role is not Role.WRITER:
-            connection.query("SET ROLE writer")
-        connection.query(f"USE {quoted(query.database)}")
-    finally:
-        if query.role is not Role.WRITER:
-            connection.query(f"SET ROLE {query.role}")
-
-
-def _values(connection: Connection, settings: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the values of *settings* in the session of *connection*, None for a default."""
-    if not settings:
-        return {}
-    names = ", ".join(map(literal, settings))
-    sql = f"SELECT name, value FROM system.settings WHERE changed AND name IN ({names})"  # noqa: S608  # literals
-    rows = connection.query(sql, "JSONCompactEachRow")
-    values: dict[str, str | None] = dict.fromkeys(settings)
-    return values | dict(json.loads(line) for line in rows.bytes().splitlines())
-
-
-def _set(connection: Connection, settings: Mapping[str, str | None]) -> None:
-    """Set *settings*; None is the default."""
-    for name in settings:
-        if not _NAME.fullmatch(name) or name == "profile":
-            raise QueryError(115, f"Unknown setting '{name}'")
-    assignments = [f"{name} = {'DEFAULT' if text is None else literal(text)}" for name, text in settings.items()]
-    if assignments:
-        connection.query(f"SET {', '.join(assignments)}")
 
 
 def _normalize(connection: Connection, sql: str) -> str:

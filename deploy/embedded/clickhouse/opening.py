@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,14 +17,18 @@ from deploy.embedded.clickhouse import roles
 from deploy.embedded.clickhouse.directory import reason, write
 from deploy.errors import StateError
 
+_PLAIN = re.compile(r"\w+", re.ASCII)
+"""A name that a file has unchanged; those of projects have no other characters."""
 
-def open_engine(directory: Path, database: str) -> Connection:
-    """Open the engine on *directory*, the working directory. The connection returned keeps the engine open.
 
+def open_engine(directory: Path, database: str, projects: Iterable[str]) -> Connection:
+    """Open the engine on *directory*, the working directory, with a role for each database of *projects*.
+
+    The connection returned keeps the engine open. The engine is opened anew once all connections are closed.
     Raises `StateError` if the directory cannot be used; nothing in it is removed.
     """
     try:
-        write(roles.configuration(database, *_engine_names()))
+        write(roles.configuration(database, *_engine_names(), projects))
     except (OSError, RuntimeError, ValueError) as error:
         raise StateError(reason(directory, str(error))) from error
     with _standard_error() as written:
@@ -36,11 +42,17 @@ def open_engine(directory: Path, database: str) -> Connection:
             raise StateError(reason(directory, said or " ".join(str(error).split()))) from error
 
 
+def databases(prefix: str) -> set[str]:
+    """Return the databases in the working directory whose names begin with *prefix*."""
+    return {path.stem for path in Path("metadata").glob(f"{prefix}*.sql") if _PLAIN.fullmatch(path.stem)}
+
+
 def connect() -> Connection:
     """Return a new connection to the engine, which is opened if this is the first one."""
     return Connection(f".?config-file={roles.CONFIG_FILE}")
 
 
+@cache
 def _engine_names() -> tuple[list[str], list[str]]:
     """Return the names of the engine's settings and of its system tables, from an engine without data."""
     connection = Connection(":memory:")

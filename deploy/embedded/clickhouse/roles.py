@@ -1,18 +1,24 @@
 """The engine's own access control, as the text of its configuration files. Pure.
 
-The engine has one user, `default`, and three roles. A connection takes the role of its request before it runs the
-statement: `writer` may do everything, `reader` (GET by the writer) and `analyst` may only read. A profile makes every
-setting constant for them that is not listed here, so that the engine refuses it in the URL, in SET and in SETTINGS. Row
-policies empty the system tables with queries, errors and paths of the server. A setting or a system table that a newer
-engine adds is closed until it is listed here.
+The engine has one user, `default`, and several roles. A connection takes the role of its request before it runs the
+statement: `writer` may do everything, `reader` (GET by the writer) and `analyst` may only read. A login of a project
+has the role of its database, which may read that database alone. A profile makes every setting constant for readers and
+analysts that is not listed here, so that the engine refuses it in the URL, in SET and in SETTINGS. Row policies empty
+the system tables with queries, errors and paths of the server. A setting or a system table that a newer engine adds is
+closed until it is listed here.
+
+The engine reads the roles once, when it is opened.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from hashlib import sha256
+from xml.sax.saxutils import escape
 
-from schemas.clickhouse.analyst import LIMITS, READING, readable_tables
+from schemas.clickhouse.analyst import LIMITS, READING, READING_JSON, readable_tables
+from schemas.clickhouse.quoting import quoted
 
 CONFIG_FILE = "engine.xml"
 """The engine reads a file `config.xml` of its own accord, even without a data directory."""
@@ -63,23 +69,32 @@ _VISIBLE_SYSTEM_TABLES = frozenset(
 
 
 class Role(StrEnum):
-    """A role of the engine."""
+    """A role that the engine always has; those of projects are named by `project_role`."""
 
     WRITER = "writer"
     READER = "reader"
     ANALYST = "analyst"
 
 
-def on_connect(role: Role) -> list[str]:
+def project_role(database: str) -> str:
+    """Return the role that may read the views in *database*. A role of this name is in SQL and XML as it is."""
+    return f"project_{sha256(database.encode()).hexdigest()[:16]}"
+
+
+def is_project_role(role: str) -> bool:
+    """Return whether *role* is that of a project's database."""
+    return role not in frozenset(Role)
+
+
+def on_connect(role: str) -> list[str]:
     """Return the statements with which a new connection of *role* begins; none of them can be undone by it."""
-    if role is Role.WRITER:
+    if role == Role.WRITER:
         return ["SET ROLE writer"]
-    limits = [f"{name} = {limit}" for name, limit in _ANALYST_LIMITS.items()] if role is Role.ANALYST else []
-    return [
-        f"SET ROLE {role}",
-        f"SET {', '.join([*limits, f'readonly = {_READ_ONLY}'])}",
-        f"SET profile = '{role}'",
-    ]
+    if role == Role.READER:
+        return ["SET ROLE reader", f"SET readonly = {_READ_ONLY}", "SET profile = 'reader'"]
+    limits = [f"{name} = {limit}" for name, limit in _ANALYST_LIMITS.items()]
+    settings = [*limits, *(f"{name} = {value}" for name, value in READING.items()), f"readonly = {_READ_ONLY}"]
+    return [f"SET ROLE {role}", f"SET {', '.join(settings)}", "SET profile = 'analyst'"]
 
 
 def is_allowed(setting: str) -> bool:
@@ -88,25 +103,31 @@ def is_allowed(setting: str) -> bool:
     return prefixed or setting in _ALLOWED_SETTINGS
 
 
-def configuration(database: str, settings: Iterable[str], system_tables: Iterable[str]) -> dict[str, str]:
-    """Return the engine's configuration files by name, given the names of all its settings and system tables."""
+def configuration(
+    database: str, settings: Iterable[str], system_tables: Iterable[str], projects: Iterable[str]
+) -> dict[str, str]:
+    """Return the engine's configuration files by name, given the names of all its settings and system tables.
+
+    *projects* are the databases of views that have a role of their own.
+    """
     return {
         CONFIG_FILE: f"<clickhouse><users_config>{_USERS_FILE}</users_config></clickhouse>\n",
-        _USERS_FILE: _users(database, sorted(settings), sorted(system_tables)),
+        _USERS_FILE: _users(database, sorted(settings), sorted(system_tables), sorted(projects)),
     }
 
 
-def _users(database: str, settings: list[str], system_tables: list[str]) -> str:
+def _users(database: str, settings: list[str], system_tables: list[str], projects: list[str]) -> str:
     constants = [_element(name, "<const/>") for name in settings if not is_allowed(name)]
     threads = _element("max_threads", f"<max>{_MAX_THREADS}</max>")
     limits = [_element(name, f"<min>1</min><max>{limit}</max>") for name, limit in _ANALYST_LIMITS.items()]
-    reading = [_element(name, str(value)) for name, value in READING.items()]
+    reading = [_element(name, str(value)) for name, value in READING_JSON.items()]
     reader = _element("constraints", *constants, threads)
     analyst = _element("constraints", *constants, threads, *limits)
     # A policy hides its table's rows where the expression is 0.
     policy = _element("filter", "hasAny(currentRoles(), ['writer', 'reader'])")
     hidden = [_element(name, policy) for name in system_tables if name not in _VISIBLE_SYSTEM_TABLES]
     grants = [f"GRANT SELECT ON {table}" for table in readable_tables(database)]
+    of_projects = {project_role(project): f"GRANT SELECT ON {quoted(project)}.*" for project in projects}
     return _element(
         "clickhouse",
         _element(
@@ -118,13 +139,14 @@ def _users(database: str, settings: list[str], system_tables: list[str]) -> str:
             _element(Role.WRITER, _grants("GRANT ALL ON *.*")),
             _element(Role.READER, _grants("GRANT SELECT, SHOW, dictGet ON *.*")),
             _element(Role.ANALYST, _grants(*grants)),
+            *(_element(role, _grants(grant)) for role, grant in of_projects.items()),
         ),
         _element(
             "users",
             _element(
                 "default",
                 "<password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>",
-                _grants(*(f"GRANT {role}" for role in Role)),
+                _grants(*(f"GRANT {role}" for role in [*Role, *of_projects])),
                 _element("databases", _element("system", *hidden)),
             ),
         ),
@@ -132,7 +154,7 @@ def _users(database: str, settings: list[str], system_tables: list[str]) -> str:
 
 
 def _grants(*statements: str) -> str:
-    return _element("grants", *(_element("query", statement) for statement in statements))
+    return _element("grants", *(_element("query", escape(statement)) for statement in statements))
 
 
 def _element(name: str, *content: str) -> str:

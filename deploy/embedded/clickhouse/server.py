@@ -13,13 +13,15 @@ from typing import Any
 from aiohttp import web
 
 from deploy.embedded.clickhouse import compression
-from deploy.embedded.clickhouse.access import ANALYST, WRITER, Users, check_source, users
+from deploy.embedded.clickhouse.access import check_source
 from deploy.embedded.clickhouse.engine import Engine, Query, QueryResult
 from deploy.embedded.clickhouse.errors import QueryError
-from deploy.embedded.clickhouse.roles import Role
 from deploy.embedded.clickhouse.sessions import DEFAULT_TIMEOUT_SECONDS, SessionKey
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.embedded.clickhouse.statements import is_insert, split_insert
+from deploy.embedded.clickhouse.users import WRITER, User, Users, users
+from deploy.errors import StateError
+from deploy.logging import report_fatal
 
 ENGINE = web.AppKey("engine", Engine)
 SETTINGS = web.AppKey("settings", EmbeddedClickHouseSettings)
@@ -61,7 +63,7 @@ def create_app(settings: EmbeddedClickHouseSettings) -> web.Application:
 
 
 async def _engine(app: web.Application) -> Any:
-    await app[ENGINE].start(app[SETTINGS].clients.database)
+    await app[ENGINE].start(app[SETTINGS].clients.database, app[USERS].project_databases())
     yield
     await app[ENGINE].stop()
 
@@ -93,10 +95,21 @@ async def _handle(request: web.Request) -> web.Response:
         body = await _read_body(request)
         if not body and "query" not in request.query:
             return await _ok(request)
-        result = await request.app[ENGINE].run(_query(request, user, body))
+        query = _query(request, user, body)
+        if user.project_database:
+            await _add_role(request.app[ENGINE], user.project_database)
+        result = await request.app[ENGINE].run(query)
     except QueryError as error:
         return _error_response(error, query_id)
     return _response(request, result, query_id)
+
+
+async def _add_role(engine: Engine, project: str) -> None:
+    try:
+        await engine.add_role(project)
+    except StateError as error:
+        report_fatal(str(error))
+        raise web.GracefulExit from error
 
 
 async def _read_body(request: web.Request) -> bytes:
@@ -121,7 +134,7 @@ async def _read_body(request: web.Request) -> bytes:
     return compression.decode(body, request.headers.get("Content-Encoding", ""), limit) if body else body
 
 
-def _authenticate(request: web.Request) -> str:
+def _authenticate(request: web.Request) -> User:
     """Return the user of the request; raises `QueryError` if the credentials are invalid."""
     if "user" in request.query or "password" in request.query:
         # A link can contain these, and a URL is written to histories and logs.
@@ -137,11 +150,10 @@ def _authenticate(request: web.Request) -> str:
             user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
         except ValueError:
             raise QueryError(516, "Invalid Authorization header") from None
-    request.app[USERS].authenticate(user, password)
-    return user
+    return request.app[USERS].authenticate(user, password)
 
 
-def _query(request: web.Request, user: str, body: bytes) -> Query:
+def _query(request: web.Request, user: User, body: bytes) -> Query:
     if request.content_type == "multipart/form-data":
         raise QueryError(48, "External tables and multipart requests are not supported")
     parameters = request.query
@@ -161,24 +173,25 @@ def _query(request: web.Request, user: str, body: bytes) -> Query:
         for name, value in parameters.items()
         if name not in _REQUEST_PARAMETERS and not name.startswith("param_")
     }
-    role = Role.ANALYST if user == ANALYST else Role.READER if request.method in {"GET", "HEAD"} else Role.WRITER
+    role = user.role(is_get=request.method in {"GET", "HEAD"})
     return Query(
         sql=_decode(statement).strip(),
         rows=rows,
         default_format=parameters.get("default_format") or request.headers.get("X-ClickHouse-Format") or "TabSeparated",
         database=parameters.get("database")
         or request.headers.get("X-ClickHouse-Database")
+        or user.project_database
         or request.app[SETTINGS].clients.database,
         settings=settings,
         parameters={name[6:]: value for name, value in parameters.items() if name.startswith("param_")},
-        kind="analyst" if role is Role.ANALYST else "write" if insert else "read",
-        user=user,
+        kind="analyst" if user.name != WRITER else "write" if insert else "read",
+        user=user.name,
         role=role,
-        session=_session(role, parameters),
+        session=_session(user.name, role, parameters),
     )
 
 
-def _session(role: Role, parameters: Mapping[str, str]) -> SessionKey | None:
+def _session(user: str, role: str, parameters: Mapping[str, str]) -> SessionKey | None:
     if "session_id" not in parameters:
         return None
     try:
@@ -188,7 +201,7 @@ def _session(role: Role, parameters: Mapping[str, str]) -> SessionKey | None:
     if math.isnan(timeout_seconds):
         # No time is after it, so the session would never end.
         raise QueryError(36, "session_timeout must be a number of seconds")
-    return SessionKey(role, parameters["session_id"], timeout_seconds, parameters.get("session_check") == "1")
+    return SessionKey(user, role, parameters["session_id"], timeout_seconds, parameters.get("session_check") == "1")
 
 
 def _decode(text: bytes) -> str:

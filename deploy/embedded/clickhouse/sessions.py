@@ -1,6 +1,7 @@
 """Sessions: a connection that several requests share by `session_id`, with its settings and temporary tables.
 
-A connection never changes its role, so a GET of the writer does not share the session of its POST requests.
+A connection never changes its role, so a GET of the writer does not share the session of its POST requests. A login
+never gets the session of another one.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from deploy.embedded.clickhouse.errors import QueryError
-from deploy.embedded.clickhouse.roles import Role
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
 MAX_TIMEOUT_SECONDS = 3600.0
 MAX_SESSIONS = 256
-"""Sessions of a role at the same time."""
+"""Sessions of a login in a role at the same time."""
 
 
 class SessionKey(NamedTuple):
-    """The session of a request: its role and ID, its timeout after the last request, and whether it must exist."""
+    """The session of a request: user, role and ID, its timeout after the last request, and whether it must exist."""
 
-    role: Role
+    user: str
+    role: str
     id: str
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     must_exist: bool = False
@@ -40,9 +41,9 @@ class _Session:
 class Sessions:
     """All sessions of the engine. Thread-safe."""
 
-    def __init__(self, connect: Callable[[Role], Any]) -> None:
+    def __init__(self, connect: Callable[[str], Any]) -> None:
         self._connect = connect
-        self._sessions: dict[tuple[Role, str], _Session] = {}
+        self._sessions: dict[tuple[str, str, str], _Session] = {}
         self._lock = threading.Lock()
 
     @contextmanager
@@ -50,13 +51,13 @@ class Sessions:
         """Yield the connection of a session; raises `QueryError` while another request uses it, as a server does."""
         with self._lock:
             self._drop_expired()
-            session = self._sessions.get((key.role, key.id))
+            session = self._sessions.get((key.user, key.role, key.id))
             if session is None:
                 if key.must_exist:
                     raise QueryError(372, f"Session {key.id} not found")
-                if sum(role is key.role for role, _ in self._sessions) >= MAX_SESSIONS:
+                if sum((user, role) == key[:2] for user, role, _ in self._sessions) >= MAX_SESSIONS:
                     raise QueryError(202, f"Too many sessions: {MAX_SESSIONS} are open. Send no session_id, or wait.")
-                session = self._sessions[key.role, key.id] = _Session(self._connect(key.role))
+                session = self._sessions[key.user, key.role, key.id] = _Session(self._connect(key.role))
             if not session.lock.acquire(blocking=False):
                 raise QueryError(373, f"Session {key.id} is locked by a concurrent client")
         try:

@@ -1,34 +1,11 @@
-"""Passwords, requests of browsers, and statements that reach beyond the tables."""
+"""Requests of browsers, and statements that reach beyond the tables."""
 
 from __future__ import annotations
 
 import pytest
 
-from deploy.embedded.clickhouse.access import Users, check_read, check_source, users
+from deploy.embedded.clickhouse.access import check_project_read, check_read, check_source
 from deploy.embedded.clickhouse.errors import QueryError
-from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
-from schemas.settings import SettingsError
-
-
-@pytest.mark.parametrize("user", ["default", "analyst", "somebody", ""])
-def test_empty_password_authenticates_nobody(user: str) -> None:
-    with pytest.raises(QueryError):
-        Users("", "").authenticate(user, "")
-    Users("w", "a").authenticate("analyst", "a")
-
-
-def test_password_that_is_no_utf8_is_rejected() -> None:
-    with pytest.raises(QueryError):
-        Users("w", "a").authenticate("analyst", "\udcff")
-
-
-@pytest.mark.parametrize(("writer", "analyst"), [("", "a"), ("w", ""), ("", "")])
-def test_server_without_a_password_does_not_start(writer: str, analyst: str) -> None:
-    with pytest.raises(SettingsError) as error:
-        users(EmbeddedClickHouseSettings(password=writer, analyst_password=analyst))
-    assert ("SEQUENCE_LOCAL_CLICKHOUSE_PASSWORD" in str(error.value)) == (writer == "")
-    assert ("SEQUENCE_LOCAL_ANALYST_PASSWORD" in str(error.value)) == (analyst == "")
-    assert users(EmbeddedClickHouseSettings(password="w", analyst_password="a")) == Users("w", "a")
 
 
 @pytest.mark.parametrize(
@@ -78,3 +55,11 @@ def test_statement_beyond_the_tables_is_rejected(normalized: str) -> None:
 )
 def test_statement_that_reads_tables_is_accepted(normalized: str) -> None:
     check_read(normalized, {"t": "events"}, "analyst")
+
+
+@pytest.mark.parametrize("normalized", ["SHOW GRANTS", "SHOW GRANTS FOR default", "SHOW GRANTS FOR CURRENT_USER"])
+def test_login_of_a_project_sees_no_grants_of_others(normalized: str) -> None:
+    with pytest.raises(QueryError, match="SHOW GRANTS is not allowed"):
+        check_project_read(normalized, "ana")
+    check_project_read("SHOW TABLES", "ana")
+    check_project_read("SELECT 1 AS `show`, 2 AS grants", "ana")
