@@ -32,6 +32,8 @@ class ConsoleMetrics:
         self.status_at = self._gauge(declared.STATUS_TIMESTAMP_SECONDS)
         for reason in ("busy", "too_many_streams"):
             self.refused.labels(reason)
+        for status in ("200", "500", "503"):
+            self.requests.labels(status)
 
     def watch_streams(self, read: Callable[[], float]) -> None:
         """Publish the value of *read*, the number of open streams, at each scrape."""

@@ -54,6 +54,7 @@ class RecreatingProducer:
         self._create_batch: Any = None
         self._batches = {topic: metrics.published_batches.labels(topic) for topic in topics}
         self._records = {topic: metrics.published_records.labels(topic) for topic in topics}
+        self._failed = {topic: metrics.failed_batches.labels(topic) for topic in topics}
 
     async def start(self) -> Mapping[str, int]:
         """Connect and return the number of partitions of each topic; `StartError` says what is missing."""
@@ -85,7 +86,7 @@ class RecreatingProducer:
                 delivery = await producer.send_batch(batch, topic, partition=partition)  # type: ignore[union-attr]  # set while ready
                 acknowledged = await delivery
         except Exception as error:  # whatever aiokafka raises, this batch was not acknowledged
-            self._metrics.failed_batches.labels(topic).inc()
+            self._failed[topic].inc()
             self._replace(producer, error)
             raise PublishError from error
         self._metrics.clock.observe(acknowledged.timestamp, sent_at, time.time())

@@ -40,6 +40,8 @@ class DedupeStage:
         self._rejected = rejected
         self._window_ms = window_ms
         self._clocks = ClockLog()
+        # A counter that appears with its first item would show no increase.
+        rejected.metrics.count_items("dedupe", unique=0, duplicate=0, rejected=0)
 
     async def start(self, membership: Membership) -> None:
         """Do nothing: readers drop what a worker writes after it lost its partition, by the source offset."""

@@ -31,6 +31,8 @@ class FoldStage:
         self.topic = topics.identifies
         self._persons = persons
         self._rejected = rejected
+        # A counter that appears with its first identify would show no increase.
+        rejected.metrics.count_items("persons", folded=0, unchanged=0, rejected=0)
 
     async def start(self, membership: Membership) -> None:
         """Do nothing: `persons.v1` has one writer for each partition, and the table detects another."""

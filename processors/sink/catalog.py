@@ -53,6 +53,12 @@ class CountedTable:
         self._behind_since: float | None = None
         self._counted_at = -math.inf
         self._next = 0.0
+        for counted in (
+            *(metrics.catalog_read_rows, metrics.catalog_counted_offsets),
+            *(metrics.catalog_failed_passes, metrics.catalog_skipped_offsets),
+        ):
+            # A counter that appears with its first event would show no increase.
+            counted.labels(self._kind)
 
     def run(self, now: float) -> None:
         """Look for new rows and count them if it is time. Raises nothing."""
