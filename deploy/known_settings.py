@@ -13,6 +13,7 @@ from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.logging import LogSettings
 from deploy.operate.probe_settings import ProbeSettings
 from deploy.operate.replay_settings import ReplaySettings
+from deploy.operate.status_settings import StatusSettings
 from deploy.settings import LocalSettings
 from gateway.settings import GatewaySettings
 from processors.settings import AnalystSettings, WorkerSettings
@@ -38,6 +39,7 @@ class AllSettings:
     logs: LogSettings = field(default_factory=LogSettings)
     probe: ProbeSettings = field(default_factory=ProbeSettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
+    status: StatusSettings = field(default_factory=StatusSettings)
 
 
 def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

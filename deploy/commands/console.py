@@ -27,11 +27,12 @@ def console() -> None:
     from deploy.console import server
     from deploy.console.app import Place
     from deploy.console.settings import ConsoleSettings
-    from deploy.operate import servers, status_local
+    from deploy.operate import servers, status_local, status_settings
 
     logs, settings = load_both(LogSettings, ConsoleSettings)
     configure(logs)
     warn_of_unknown_variables()
+    status_settings.configured(os.environ)
     found = servers.find_reading(os.environ)
     state = status_local.directory(os.environ) if found.is_local else None
     server.run(settings, Place(found, state, os.environ))

@@ -46,7 +46,7 @@ gateways_option = click.option(
     multiple=True,
     metavar="URL",
     callback=_check_urls,
-    help="Gateway to ask, repeatable.  [default: those of the local stack]",
+    help="Gateway to ask, repeatable.  [default: those of SEQUENCE_STATUS_GATEWAYS, or of the local stack]",
 )
 
 
@@ -68,14 +68,14 @@ def status_command(gateways: tuple[str, ...], max_lag: int, *, watch: bool, as_j
     Fields of --json: at, seconds, kafka, clickhouse, missingTopics, stages, rates,
     gateways, processes, lastRejection, findings.
     """  # noqa: D301  # \b keeps click from wrapping the list
-    from deploy.operate import servers, status_local, status_processes
+    from deploy.operate import servers, status_local, status_processes, status_settings
     from deploy.operate.status import Asked
 
     found = servers.find(os.environ)
     state = status_local.directory(os.environ) if found.is_local else None
-    own_gateways = [] if state is None else status_local.gateways(state, os.environ)
     own_workers = {} if state is None else status_processes.workers(os.environ)
-    asked = Asked(found, gateways or own_gateways, state, float(max_lag), own_workers)
+    asked_gateways = status_settings.addresses(gateways, state, os.environ)
+    asked = Asked(found, asked_gateways, state, float(max_lag), own_workers)
     try:
         last = asyncio.run(_watch(asked, as_json=as_json) if watch else _once(asked, as_json=as_json))
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deploy.console.errors import BusyError
 from deploy.console.metrics import ConsoleMetrics
-from deploy.operate import status_local
+from deploy.operate import status_settings
 from deploy.operate.lag import STAGES
 from deploy.operate.servers import Servers
 from deploy.operate.status import Asked, Watch
@@ -50,10 +50,9 @@ class Sampler:
             while True:
                 began = time.monotonic()
                 try:
-                    if self.state is not None:
-                        # Gateways may have been added since.
-                        gateways = status_local.gateways(self.state, self.environ)
-                        watch.asked = replace(watch.asked, gateways=gateways)
+                    # Gateways may have been added to the local stack since.
+                    gateways = status_settings.addresses((), self.state, self.environ)
+                    watch.asked = replace(watch.asked, gateways=gateways)
                     self._note(await watch.status())
                 except Exception:
                     log.exception("the status could not be read")

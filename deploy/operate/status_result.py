@@ -107,9 +107,8 @@ class Process(msgspec.Struct, kw_only=True, rename="camel"):
     restarted_because: str | None = None
     """How the process before ended."""
     recent_restarts: int = 0
-    """Those in the ten minutes before the last one, with it."""
+    """Those in the ten minutes before the last one, with it; the first was at `first_of_recent`."""
     first_of_recent: str | None = None
-    """Time of the first of them."""
     last_warning: str | None = None
     """Its last log line at WARNING or above."""
     last_warning_at: str | None = None
