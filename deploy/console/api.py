@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 
 from deploy.console import event_search, parameters, persons, rejections
 from deploy.console.access import Access, Viewer
-from deploy.console.errors import BusyError, ParameterError
+from deploy.console.asking import Asking, identifier, names_of
+from deploy.console.audits import RememberedAudit, ShownAudit
+from deploy.console.errors import ParameterError
 from deploy.console.event_search import Page
 from deploy.console.items import Item
 from deploy.console.live import Live
@@ -22,9 +22,8 @@ from deploy.console.live_stream import LiveSender
 from deploy.console.rates import RateCache
 from deploy.console.rejections import Group
 from deploy.console.sampler import Sampler
-from deploy.console.search_sql import Match, Window
+from deploy.console.search_sql import Window
 from deploy.console.session import COOKIE, SECONDS
-from deploy.console.tables import LimitedClickHouse, LimitError, Tables
 from deploy.console.traces import Traces
 from deploy.operate import trace_result
 from gateway.http.responses import json_response
@@ -35,7 +34,6 @@ _MATCH = ("project", "userId", "event", "verdict", "search")
 _DEFAULT_LIMIT, _MOST = 100, 500
 
 _encode = msgspec.json.Encoder().encode
-_T = TypeVar("_T")
 
 
 class _Login(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,12 +56,14 @@ class Parts:
     """What the handlers ask."""
 
     access: Access
-    tables: Tables
+    asking: Asking
     live: Live
     sender: LiveSender
     sampler: Sampler
     rates: RateCache
     traces: Traces
+    audit: RememberedAudit | None
+    """None if it is switched off."""
 
 
 class Api:
@@ -88,6 +88,7 @@ class Api:
             web.get("/api/trace", self.trace, allow_head=False),
             web.get("/api/trace/{messageId:[^/]+}", self.trace, allow_head=False),
             web.get("/api/status", self.status, allow_head=False),
+            web.get("/api/audit", self.audit, allow_head=False),
         ]
 
     async def log_in(self, request: web.Request) -> web.Response:
@@ -137,51 +138,51 @@ class Api:
 
     async def events(self, request: web.Request) -> web.Response:
         """Answer with the newest items."""
-        found, match, _ = self._asked(request, (*_MATCH, "since", "until", "limit", "before"))
-        limit = parameters.read_limit(found, _DEFAULT_LIMIT, _MOST)
-        window = _window(found)
-        page: Page = await self._query(
+        question = self._parts.asking.question(request, (*_MATCH, "since", "until", "limit", "before"))
+        match = question.match
+        limit = parameters.read_limit(question.found, _DEFAULT_LIMIT, _MOST)
+        window = _window(question.found)
+        page: Page = await self._parts.asking.query(
             lambda clickhouse: event_search.search(clickhouse, match, window, limit), is_search=match.search is not None
         )
         return json_response(_encode(_PageReply(list(page.items), page.next, page.is_complete, page.message)))
 
     async def live(self, request: web.Request) -> web.StreamResponse:
         """Send items as they arrive, until the page is closed."""
-        _, match, viewer = self._asked(request, _MATCH)
-        return await self._parts.sender.send(request, self._parts.live.open(viewer, match))
+        question = self._parts.asking.question(request, _MATCH)
+        return await self._parts.sender.send(request, self._parts.live.open(question.viewer, question.match))
 
     async def rates(self, request: web.Request) -> web.Response:
         """Answer with items a second."""
-        found, match, _ = self._asked(request, ("project", "since"))
-        now = time.time_ns() // 1000
-        since = parameters.read_time(found, "since", now)
+        question = self._parts.asking.question(request, ("project", "since"))
+        now = _now()
+        since = parameters.read_time(question.found, "since", now)
         seconds = 3600 if since is None else (now - since) // SECOND
-        return json_response(_encode(await self._parts.rates.rates(match.project_id, seconds)))
+        return json_response(_encode(await self._parts.rates.rates(question.match.project_id, seconds)))
 
     async def rejected(self, request: web.Request) -> web.Response:
         """Answer with groups of rejected items."""
-        found, match, _ = self._asked(request, ("project", "since"))
-        now = time.time_ns() // 1000
-        since = parameters.read_time(found, "since", now)
+        question = self._parts.asking.question(request, ("project", "since"))
+        project_id, now = question.match.project_id, _now()
+        since = parameters.read_time(question.found, "since", now)
         at = datetime.fromtimestamp((now - 24 * 3600 * SECOND if since is None else since) / SECOND, UTC)
-        groups = await self._query(lambda clickhouse: rejections.groups(clickhouse, match.project_id, at))
+        groups = await self._parts.asking.query(lambda clickhouse: rejections.groups(clickhouse, project_id, at))
         return json_response(_encode(_Groups(list(groups))))
 
     async def person(self, request: web.Request) -> web.Response:
         """Answer with a person."""
-        found, match, viewer = self._asked(request, _names(request, "userId"))
-        user_id = _identifier(request, found, "userId")
-        known = [each.id for each in self._parts.access.projects(viewer)]
-        projects = known if match.project_id is None else [match.project_id]
+        asking = self._parts.asking
+        question = asking.question(request, names_of(request, "userId"))
+        user_id, projects = identifier(request, question.found, "userId"), asking.projects(question)
         window = Window(0, _now() + SECOND)
-        person = await self._query(lambda clickhouse: persons.find(clickhouse, projects, user_id, window))
+        person = await asking.query(lambda clickhouse: persons.find(clickhouse, projects, user_id, window))
         return json_response(_encode(person))
 
     async def trace(self, request: web.Request) -> web.Response:
         """Answer with what became of a messageId."""
-        found, match, _ = self._asked(request, _names(request, "messageId"))
-        message_id = _identifier(request, found, "messageId")
-        trace = await self._parts.traces.find(message_id, match.project_id)
+        question = self._parts.asking.question(request, names_of(request, "messageId"))
+        message_id = identifier(request, question.found, "messageId")
+        trace = await self._parts.traces.find(message_id, question.match.project_id)
         return json_response(_encode(trace_result.describe(trace)))
 
     async def status(self, request: web.Request) -> web.Response:
@@ -190,25 +191,12 @@ class Api:
         self._parts.access.viewer(request).require_operator("The state of the parts concerns all projects.")
         return json_response(_encode(self._parts.sampler.status()))
 
-    def _asked(self, request: web.Request, names: tuple[str, ...]) -> tuple[dict[str, str], Match, Viewer]:
-        """Return the parameters, what they match in the projects of the viewer, and the viewer."""
-        viewer = self._parts.access.viewer(request)
-        found = parameters.read(request.query, names)
-        project_id = self._parts.access.project(viewer, found.get("project", ""))
-        match = Match(
-            project_id, found.get("userId"), found.get("event"), parameters.read_verdict(found), found.get("search")
-        )
-        return found, match, viewer
-
-    async def _query(self, work: Callable[[LimitedClickHouse], _T], *, is_search: bool = False) -> _T:
-        try:
-            return await self._parts.tables.run(work, is_search=is_search)
-        except LimitError as error:
-            what = "memory" if error.is_memory else "time"
-            raise BusyError(
-                "busy",
-                f"The query needs more {what} than one of the console may take. Narrow it with project or since.",
-            ) from error
+    async def audit(self, request: web.Request) -> web.Response:
+        """Answer with the newest result of the repeated audit."""
+        parameters.read(request.query, ())
+        self._parts.access.viewer(request).require_operator("The audit concerns all projects.")
+        audit = self._parts.audit
+        return json_response(_encode(ShownAudit(state="off") if audit is None else audit.shown(time.time())))
 
 
 def _now() -> int:
@@ -227,18 +215,6 @@ def _window(found: dict[str, str]) -> Window:
     if start >= end:
         raise ParameterError("since: must be before until.")
     return Window(start, end, before)
-
-
-def _names(request: web.Request, name: str) -> tuple[str, ...]:
-    """Return the parameters of an endpoint whose subject *name* is in the path or a parameter."""
-    return ("project",) if name in request.match_info else ("project", name)
-
-
-def _identifier(request: web.Request, found: dict[str, str], name: str) -> str:
-    value = request.match_info.get(name) or found.get(name, "")
-    if not value:
-        raise ParameterError(f"{name}: must not be empty.")
-    return parameters.checked(name, value)
 
 
 def _is_https(request: web.Request) -> bool:

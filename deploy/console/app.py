@@ -13,6 +13,8 @@ from aiohttp import web
 
 from deploy.console.access import Access
 from deploy.console.api import Api, Parts
+from deploy.console.asking import Asking
+from deploy.console.audits import RememberedAudit
 from deploy.console.errors import BusyError
 from deploy.console.follow import FollowedProjects, ProjectSource
 from deploy.console.live import Live
@@ -26,11 +28,13 @@ from deploy.console.session import Sessions
 from deploy.console.settings import ConsoleSettings
 from deploy.console.static_files import StaticFiles
 from deploy.console.tables import Tables
+from deploy.console.tables_api import TablesApi
 from deploy.console.tail import Tail
 from deploy.console.test_service import TestService
 from deploy.console.traces import Traces
 from deploy.operate import audit_monitor
 from deploy.operate.audit_metrics import AuditMetrics
+from deploy.operate.audit_window import WindowAudit
 from deploy.operate.servers import Servers
 from gateway.http.responses import HEADERS, json_response
 
@@ -64,22 +68,24 @@ def assemble(
     sampler = Sampler(servers, metrics, place.environ, place.state)
     traces = Traces(servers, metrics)
     sender = LiveSender(live, access, metrics)
-    api = Api(Parts(access, tables, live, sender, sampler, RateCache(tables, sampler), traces))
+    asking = Asking(access, tables)
+    audit = RememberedAudit(WindowAudit(servers), time.time()) if settings.audit else None
+    api = Api(Parts(access, asking, live, sender, sampler, RateCache(tables, sampler), traces, audit))
     guard = Guard(host_names(settings.allowed_hosts), metrics)
     app = web.Application(middlewares=[guard.middleware], client_max_size=_BODY_BYTES)
     app[LIVE] = live
     app.on_response_prepare.append(guard.add_headers)
-    app.add_routes(api.routes())
+    app.add_routes([*api.routes(), *TablesApi(asking).routes()])
     app.add_routes(TestService(servers.kafka, access, is_on=settings.test_service).routes())
     app.add_routes(_health(projects, metrics))
     app.router.add_get("/{path:.*}", StaticFiles().handle)
 
-    audit_metrics = AuditMetrics(time.time(), metrics.registry) if settings.audit else None
-
     async def start_and_close(_: web.Application) -> AsyncIterator[None]:
         running = [asyncio.create_task(work(), name=work.__qualname__) for work in (projects.run, sampler.run)]
-        if audit_metrics is not None:
-            running.append(asyncio.create_task(audit_monitor.run(servers, audit_metrics), name="audit"))
+        if audit is not None:
+            audit_metrics = AuditMetrics(time.time(), metrics.registry)
+            repeating = audit_monitor.repeat(audit, audit_metrics, audit_monitor.INTERVAL_SECONDS)
+            running.append(asyncio.create_task(repeating, name="audit"))
         yield
         for task in running:
             task.cancel()

@@ -6,7 +6,7 @@ HttpError
     ├── LoginError             401 unauthorized
     ├── ForbiddenError         403 write_token, other_project, operators_only, project_disabled, origin_not_allowed or
     │                              host_not_allowed
-    ├── UnknownError           404 person_unknown, project_unknown or test_service_off
+    ├── UnknownError           404 person_unknown, project_unknown, not_catalogued, view_unknown or test_service_off
     ├── TooManyItemsError      409 too_many_items
     └── BusyError              503 busy, too_many_streams, starting, clickhouse_unavailable or kafka_unavailable: the
                                    same request can be sent again later

@@ -69,6 +69,8 @@ class Stream:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     is_closing: bool = False
     rates: str | None = None
+    source: str | None = None
+    """Whether records are read, as JSON, if that has changed."""
     _items: deque[LiveItem] = field(default_factory=deque)
     _bytes: int = 0
     _skipped: Skipped = field(default_factory=Skipped)
@@ -157,6 +159,7 @@ class Live(Audience):
         self._reader = reader(self)
         self._streams: set[Stream] = set()
         self._running: asyncio.Task[None] | None = None
+        self._problem: str | None = None
         self._is_closed = False
         metrics.watch_streams(lambda: len(self._streams))
 
@@ -171,6 +174,8 @@ class Live(Audience):
             )
         stream = Stream(viewer, match)
         self._streams.add(stream)
+        if self._problem is not None:
+            stream.source = _source(self._problem)
         if self._running is None:
             self._running = asyncio.create_task(self._reader.run(), name="tail")
         return stream
@@ -180,7 +185,7 @@ class Live(Audience):
         self._streams.discard(stream)
         if not self._streams and self._running is not None:
             self._running.cancel()
-            self._running = None
+            self._running = self._problem = None
 
     def close_all(self) -> None:
         """Let every stream end, and open no more."""
@@ -205,6 +210,15 @@ class Live(Audience):
         for stream in self._streams:
             stream.skip(count)
 
+    def read(self, problem: str | None) -> None:
+        """Tell every stream *problem*, why records are not read; None once they are."""
+        if problem == self._problem:
+            return
+        self._problem = problem
+        for stream in self._streams:
+            stream.source = _source(problem)
+            stream.wake.set()
+
     def report(self, arrivals: Arrivals, seconds: float) -> None:
         """Give every stream the rates of its project."""
         at = format_time(time.time_ns() // 1000)
@@ -218,3 +232,7 @@ class Live(Audience):
                 }
                 texts[project_id] = _encode({"at": at, **rates}).decode()
             stream.report(texts[project_id], arrivals.total)
+
+
+def _source(problem: str | None) -> str:
+    return _encode({"isRead": problem is None, "message": problem}).decode()

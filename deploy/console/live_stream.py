@@ -1,4 +1,4 @@
-"""Sends a stream of `/api/live`, as server-sent events: `item`, `skipped`, `rates`, `heartbeat` and at last `end`."""
+"""Sends a stream of `/api/live`: the server-sent events `item`, `skipped`, `rates`, `source`, `heartbeat` and `end`."""
 
 from __future__ import annotations
 
@@ -38,9 +38,11 @@ class LiveSender:
             await response.prepare(request)
             with contextlib.suppress(ConnectionResetError, TimeoutError):
                 await self._send(response, stream)
-            response.stop_streaming()
             return response
         finally:
+            # A page that leaves cancels this handler; the response's own task would sleep on.
+            with contextlib.suppress(RuntimeError):  # it was not prepared
+                response.stop_streaming()
             self._live.close(stream)
 
     async def _send(self, response: EventSourceResponse, stream: Stream) -> None:
@@ -63,6 +65,9 @@ class LiveSender:
             await asyncio.sleep(TICK_SECONDS)
 
     async def _send_news(self, response: EventSourceResponse, stream: Stream) -> None:
+        source, stream.source = stream.source, None
+        if source is not None:
+            await response.send(source, event="source")
         if (skipped := stream.take_skipped()) is not None:
             await response.send(skipped, event="skipped")
         items = stream.take(ITEMS_PER_TICK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from typing import Literal
 
 from multidict import MultiMapping
 
@@ -77,3 +78,11 @@ def read_verdict(found: Mapping[str, str]) -> str | None:
     if text is not None and text not in VERDICTS:
         raise ParameterError(f"verdict: must be one of {', '.join(VERDICTS)}, got {text!r}.")
     return text
+
+
+def read_kind(found: Mapping[str, str]) -> Literal["event", "trait"] | None:
+    """Return the parameter `kind`."""
+    text = found.get("kind")
+    if text in {None, "event", "trait"}:
+        return text  # type: ignore[return-value]  # mypy does not narrow by membership
+    raise ParameterError(f"kind: must be event or trait, got {text!r}.")

@@ -30,11 +30,14 @@ class Rates(msgspec.Struct, frozen=True, rename="camel"):
     step_seconds: int
     times: list[int]
     """The start of each step, in seconds since 1970."""
-    accepted: list[float]
-    duplicate: list[float]
-    rejected: list[float]
+    accepted: list[float | None]
+    duplicate: list[float | None]
+    rejected: list[float | None]
+    """None if ClickHouse does not answer."""
     lag: dict[str, list[float | None]]
     """By stage, in seconds; None where it is not known."""
+    message: str | None = None
+    """Why the items are not counted."""
 
 
 @dataclass(slots=True)
@@ -42,8 +45,9 @@ class _Counts:
     """Items by verdict and step."""
 
     times: Sequence[int]
-    of: dict[str, list[float]]
+    of: dict[str, list[float | None]]
     expires_at: float = 0.0
+    message: str | None = None
 
 
 @dataclass(slots=True)
@@ -65,13 +69,15 @@ class RateCache:
                 counts = self._counts.get(key)
                 if counts is None or time.monotonic() >= counts.expires_at:
                     counts = await self._count(project_id, seconds)
-                    self._counts[key] = counts
+                    if counts.message is None:
+                        self._counts[key] = counts
         finally:
             self._forget(key)
         step = _step(seconds)
         lag = lag_at(self.sampler.samples, counts.times, step)
+        of = counts.of
         return Rates(
-            step, list(counts.times), counts.of["accepted"], counts.of["duplicate"], counts.of["rejected"], lag
+            step, list(counts.times), of["accepted"], of["duplicate"], of["rejected"], lag, message=counts.message
         )
 
     async def _count(self, project_id: str | None, seconds: int) -> _Counts:
@@ -86,8 +92,13 @@ class RateCache:
             raise BusyError(
                 "busy", "Counting took too long. Ask about a shorter time with since, or about one project."
             ) from None
+        except BusyError as error:
+            if error.code != "clickhouse_unavailable":
+                raise
+            # The lag is known without ClickHouse.
+            return _Counts(times, {verdict: [None] * len(times) for verdict in _COUNTED}, message=str(error))
         took = time.monotonic() - began
-        found = {verdict: [0.0] * len(times) for verdict in _COUNTED}
+        found: dict[str, list[float | None]] = {verdict: [0.0] * len(times) for verdict in _COUNTED}
         for row in rows:
             found[row["verdict"]][(int(row["at"]) - times.start) // step] = round(int(row["items"]) / step, 2)
         return _Counts(times, found, time.monotonic() + max(_CACHED_SECONDS, _SHARE * took))

@@ -37,6 +37,10 @@ TICK_SECONDS = 0.1
 MAX_BEHIND = 2 * RECORDS_PER_SECOND
 _RATE_SECONDS = 1.0
 _RETRY_SECONDS = 2.0
+CHECK_SECONDS = 5.0
+"""Time without records after which Kafka is asked for its ends: a consumer does not report that no broker answers."""
+_NOT_READ = "Kafka does not answer. New items are shown once it does."
+_FAILED = "New items cannot be read. The log of the console has the cause."
 _OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "client_id": "sequence-console",
@@ -90,6 +94,9 @@ class Audience(Protocol):
     def skip(self, count: int) -> None:
         """Tell the pages that *count* records were not read."""
 
+    def read(self, problem: str | None) -> None:
+        """Tell the pages *problem*, why records are not read; None once they are."""
+
     def report(self, arrivals: Arrivals, seconds: float) -> None:
         """Tell the pages what arrived in *seconds*."""
 
@@ -121,8 +128,11 @@ class Tail:
             except (KafkaError, OperateError, OSError) as error:
                 if self._outage.failed(time.monotonic(), type(error)) is not None:
                     log.warning("live items are not read: %s", kafka_fault(self._kafka, error))
+                # Readers of a project need not know addresses.
+                self._audience.read(_NOT_READ)
             except Exception:
                 log.exception("the reader of live items failed")
+                self._audience.read(_FAILED)
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _partitions(self) -> list[TopicPartition]:
@@ -137,12 +147,20 @@ class Tail:
         async with offsets.limited(self._kafka):
             await consumer.seek_to_end(*tps)
         self._outage.succeeded(time.monotonic())
+        self._audience.read(None)
         self._arrivals, self._reported_at = Arrivals(), time.monotonic()
+        answered_at = time.monotonic()
         per_tick = int(RECORDS_PER_SECOND * TICK_SECONDS)
         async for _ in _ticks(TICK_SECONDS):
             found = await consumer.getmany(timeout_ms=int(TICK_SECONDS * 1000), max_records=per_tick)
             for tp, records in found.items():
                 self._deliver(tp, records)
+            if found:
+                answered_at = time.monotonic()
+            elif time.monotonic() - answered_at >= CHECK_SECONDS:
+                async with offsets.limited(self._kafka):
+                    await consumer.end_offsets(tps)
+                answered_at = time.monotonic()
             await self._keep_up(consumer, tps)
             self._report()
 

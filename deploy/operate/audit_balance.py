@@ -52,7 +52,7 @@ class Balance:
 
     since: float
     items: int = 0
-    """Items that were compared."""
+    """Items that were compared: `unique` + `duplicates` + `rejected` + those that are missing on `items.v1`."""
     missing: dict[str, int] = field(default_factory=dict)
     unexpected: dict[str, int] = field(default_factory=dict)
     """Rows of no record; of `items.v1` the items that are unique and a duplicate."""
@@ -60,6 +60,12 @@ class Balance:
     """Rows that a merge will remove."""
     lines: list[str] = field(default_factory=list)
     """What does not add up, a sentence for each partition."""
+    unique: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    """By dedupe."""
+    compared: dict[str, int] = field(default_factory=dict)
+    """Records of the window that were compared, by topic: on `items.v1` the items, of the others those with a row."""
 
     @property
     def adds_up(self) -> bool:
@@ -71,8 +77,8 @@ def compare(clickhouse: ClickHouse, known: Known) -> Balance:
     """Return the balance of what is *known*; raises `ClickHouseError`."""
     topics = known.topics
     names = (topics.items, topics.events, topics.duplicates, topics.rejected)
-    missing, unexpected, repeated = (dict.fromkeys(names, 0) for _ in range(3))
-    balance = Balance(known.since, 0, missing, unexpected, repeated)
+    missing, unexpected, repeated, compared = (dict.fromkeys(names, 0) for _ in range(4))
+    balance = Balance(known.since, 0, missing, unexpected, repeated, compared=compared)
     for (topic, partition), span in known.spans.items():
         if topic == topics.rejected:
             tail = known.tails[topics.rejected, partition]
@@ -96,9 +102,14 @@ def _items(known: Known, balance: Balance, partition: int, span: Span) -> None:
     topics = known.topics
     items = SourceOffsets.between(*span)
     events, duplicates = (known.tails[topic, partition].seen for topic in (topics.events, topics.duplicates))
-    missing = items.without(events, duplicates, known.rejections.by_dedupe[partition])
+    rejected = known.rejections.by_dedupe[partition]
+    missing = items.without(events, duplicates, rejected)
     twice = items.common(events).common(duplicates)
     balance.items += len(items)
+    balance.compared[topics.items] += len(items)
+    balance.unique += len(items.common(events))
+    balance.duplicates += len(items.common(duplicates).without(events))
+    balance.rejected += len(items.common(rejected).without(events, duplicates))
     balance.missing[topics.items] += len(missing)
     balance.unexpected[topics.items] += len(twice)
     place = f"items.v1, partition {partition}"
@@ -133,6 +144,7 @@ def _tables(clickhouse: ClickHouse, known: Known, balance: Balance, part: _Part)
         found = _differences(
             clickhouse, Rows(table, known.log, part.partition, first, last, settings=_SETTINGS), expected, known.since
         )
+        balance.compared[topic] += len(expected)
         balance.missing[topic] += found.missing
         balance.unexpected[topic] += found.unexpected
         balance.repeated[topic] += found.repeated

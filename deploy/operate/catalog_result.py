@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 OTHER = "(other)"
-_FAMILIES = {"integer": "number", "float": "number", "array of objects": "array"}
+FAMILIES = {"integer": "number", "float": "number", "array of objects": "array"}
 """Types that are no conflict with each other: a price of 20 is an integer, and an empty list is an array of nothing."""
 
 
@@ -47,7 +47,7 @@ class Path:
     def is_conflict(self) -> bool:
         """Whether its values have several types, nulls aside."""
         types = {entry.type for entry in self.entries} - {"null"}
-        return len({_FAMILIES.get(each, each) for each in types}) > 1
+        return len({FAMILIES.get(each, each) for each in types}) > 1
 
     def describe(self, total: int) -> dict[str, Any]:
         """Return the path as `--json` prints it; *total* is the number of events."""

@@ -1,4 +1,4 @@
-"""Fixtures: a pipeline on the shared server or on a server of the test, and tables that the console reads."""
+"""Fixtures: a pipeline on the shared server or on a server of the test."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.console.tables import LimitedClickHouse
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.migrate import migrate
-from schemas.clickhouse import TABLES
-from schemas.settings import ClickHouseSettings, KafkaSettings
+from schemas.settings import KafkaSettings
 from schemas.topics import Topics
-from tests.support.console_rows import Rows
-from tests.support.services import ANALYST_PASSWORD, Service, clickhouse_settings, embedded_clickhouse, running
+from tests.support.services import Service, clickhouse_settings, embedded_clickhouse, running
 from tests.support.sink_pipeline import Pipeline, sink_pipeline
 
 
@@ -59,31 +56,3 @@ def client(clickhouse: str) -> Iterator[ClickHouse]:
 def sources() -> Iterator[int]:
     """Source offsets of the module's rows."""
     return iter(range(10**9))
-
-
-@pytest.fixture(scope="module")
-def console_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseSettings]:
-    """A server for the tests of a module that ask as the console does."""
-    with running(embedded_clickhouse(tmp_path_factory.mktemp("console") / "clickhouse")) as service:
-        settings = clickhouse_settings(service.address)
-        migrate(settings)
-        yield settings
-
-
-@pytest.fixture
-def rows(console_engine: ClickHouseSettings) -> Rows:
-    """The tables of the console's server, without the rows of the test before."""
-    client = ClickHouse(console_engine)
-    for table in TABLES:
-        client.execute(f"TRUNCATE TABLE {table.name}")
-    client.close()
-    return Rows(console_engine)
-
-
-@pytest.fixture
-def tables(rows: Rows) -> Iterator[LimitedClickHouse]:
-    """The connection of the console to these tables."""
-    reading = ClickHouseSettings(rows.settings.url, "analyst", ANALYST_PASSWORD, database=rows.settings.database)
-    connection = LimitedClickHouse(reading)
-    yield connection
-    connection.close()

@@ -46,7 +46,11 @@ def window_audit(pipeline: Pipeline, safe_seconds: float = 0.0) -> WindowAudit:
 
 
 def check(audit: WindowAudit) -> Balance:
-    return audit.check(time.time() + 1)
+    balance = audit.check(time.time() + 1)
+    topic = f"{audit.servers.kafka.topic_prefix}.items.v1"
+    assert balance.items == balance.unique + balance.duplicates + balance.rejected + balance.missing[topic]
+    assert balance.items == balance.compared[topic]
+    return balance
 
 
 def summary(balance: Balance) -> tuple[int, int, int, int]:

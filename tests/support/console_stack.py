@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.projects import admin
+from schemas.projects import digest
+from schemas.settings import KafkaSettings
+from schemas.times import SECOND, format_time
 from tests.support.local_stack import Stack
 from tests.support.services import eventually, free_port
 
@@ -28,9 +34,10 @@ SHOP: Sequence[Fields] = (
     {"type": "track", "userId": "grace", "event": "", "properties": {"total": 3}},
     {"type": "track", "userId": "grace", "properties": {"total": 4}},
     {"type": "track", "event": "Cart Updated", "properties": {"items": 2}},
+    {"type": "track", "userId": "grace", "event": "Product Viewed", "properties": {"sku": "C-1", "price": "9,90"}},
 )
-"""Items of a shop, the last four with a warning or a fault."""
-VERDICTS = {"accepted": 6, "duplicate": 2, "rejected": 3}
+"""Items of a shop: one with a warning, three with a fault, and one whose price is text."""
+VERDICTS = {"accepted": 7, "duplicate": 2, "rejected": 3}
 """What the console shows once `ConsoleStack.fill` has sent them."""
 
 MARKUP = "<img src=x onerror=hacked=1>"
@@ -55,6 +62,7 @@ class ConsoleStack(Stack):
         super().__init__(directory)
         self.environ.setdefault("SEQUENCE_CONSOLE_PORT", str(free_port()))
         self.environ.pop("SEQUENCE_TEST_SCREENSHOTS", None)  # every process would warn of it
+        self._tokens: dict[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -66,9 +74,42 @@ class ConsoleStack(Stack):
         """The token of an operator that the stack has made."""
         return (self.state / "operate-token").read_text().strip()
 
+    @property
+    def kafka_settings(self) -> KafkaSettings:
+        """Where Kafka is."""
+        return KafkaSettings(bootstrap_servers=f"127.0.0.1:{self.environ['SEQUENCE_LOCAL_KAFKA_PORT']}")
+
     def read_token(self, project_id: str = "dev") -> str:
         """Return a new token that reads *project_id*."""
-        return self.command("token", "create", project_id, "--scope", "read").strip()
+        token = asyncio.run(admin.create_token(self.kafka_settings, project_id, scope="read"))
+        self._until_known(token, f"{self.url}api/session")
+        return token
+
+    def revoke(self, token: str) -> None:
+        """Revoke *token*; its ID is the beginning of its digest."""
+        asyncio.run(admin.revoke_token(self.kafka_settings, digest(token)[:16]))
+
+    def write_token(self, project_id: str) -> str:
+        """Return the token that writes to *project_id*, which is made at the first call."""
+        if project_id not in self._tokens:
+            asyncio.run(admin.create_project(self.kafka_settings, project_id, project_id.title()))
+            token = self._tokens[project_id] = asyncio.run(admin.create_token(self.kafka_settings, project_id))
+            self._until_known(token, f"http://127.0.0.1:{self.gateway}/event/batch", b"{}")
+        return self._tokens[project_id]
+
+    def _until_known(self, token: str, url: str, body: bytes | None = None) -> None:
+        """Wait until *url* accepts *token*: the processes follow the tokens on a topic."""
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+        def is_known() -> bool:
+            try:
+                urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30).close()  # noqa: S310  # http
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code != 401
+            return True
+
+        eventually(is_known, f"{url} knows the token")
 
     def command(self, *arguments: str) -> str:
         """Return what `sequence` with *arguments* prints."""
@@ -77,9 +118,9 @@ class ConsoleStack(Stack):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def send_items(self, items: Sequence[Fields], token: str = "") -> Any:
-        """Send *items* in one request with *token*, by default the one of development, and return the reply."""
-        token = token or (self.state / "dev-token").read_text().strip()
+    def send_items(self, items: Sequence[Fields], project_id: str = "lab") -> Any:
+        """Send *items* of *project_id* in one request, and return the reply."""
+        token = (self.state / "dev-token").read_text().strip() if project_id == "dev" else self.write_token(project_id)
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         body = json.dumps({"batch": items}).encode()
         url = f"http://127.0.0.1:{self.gateway}/event/batch"
@@ -102,6 +143,15 @@ class ConsoleStack(Stack):
         eventually(has_replied, f"the console answers {path}", within_seconds=60)
         return json.loads(replies[0])
 
+    def finds(self, path: str) -> bool:
+        """Return whether the console answers *path* with 200, not with 404."""
+        try:
+            self.read(path)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code not in {404, 503}
+        return True
+
     def read(self, path: str) -> str:
         """Return the reply of the console to an operator as text."""
         headers = {"Authorization": f"Bearer {self.operate_token}"}
@@ -109,14 +159,16 @@ class ConsoleStack(Stack):
         with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  # as above
             return str(response.read().decode())
 
-    def fill(self) -> str:
-        """Send the items of the shop, two of them twice, and wait for their rows. Returns the messageId of an order."""
+    def fill(self) -> None:
+        """Send the items of the shop to `dev`, two of them twice, and wait for their rows."""
         numbered = [{**item, "messageId": f"shop-{number}"} for number, item in enumerate(SHOP)]
-        self.send_items(numbered)
-        self.send_items(numbered[1:3])
+        now = time.time_ns() // 1000
+        for number, age in ((0, 2 * 3600), (3, 3600)):  # the identifies, for the history of their user
+            numbered[number]["timestamp"] = format_time(now - age * SECOND)
+        self.send_items(numbered, "dev")
+        self.send_items(numbered[1:3], "dev")
         expected = dict(VERDICTS)
         eventually(lambda: self._counts() == expected, f"the console finds {expected}", within_seconds=60)
-        return "shop-4"
 
     def _counts(self) -> dict[str, int]:
         items = self.ask("api/events?limit=500&project=dev")["items"]
@@ -131,8 +183,7 @@ class Traffic:
     _SECONDS = 0.5
 
     def __init__(self, stack: ConsoleStack) -> None:
-        stack.command("project", "create", "webshop")
-        self._token = stack.command("token", "create", "webshop").strip()
+        stack.write_token("webshop")
         self._stack = stack
         self._chance = random.Random(7)
         self._end = threading.Event()
@@ -151,9 +202,9 @@ class Traffic:
             number += 1
             items = [self._item() for _ in range(self._chance.randint(1, 4 + number % 40 // 8))]
             items[0] = {**items[0], "event": "Product Viewed"}  # a request of which every item is rejected gets 400
-            self._stack.send_items(items, self._token)
+            self._stack.send_items(items, "webshop")
             if number % 7 == 0:
-                self._stack.send_items(items[:1], self._token)
+                self._stack.send_items(items[:1], "webshop")
 
     def _item(self) -> Fields:
         chance = self._chance

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-SHARED = ("tests/sdk",)
+SHARED = ("tests/sdk", "tests/integration/console", "tests/integration/console_page")
 """Folders whose files run in one pytest worker."""
 
 

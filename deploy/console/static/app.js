@@ -6,6 +6,8 @@ import { listen, showHelp } from "./keyboard.js";
 import { fragment, parse } from "./route.js";
 import { failed, loading } from "./states.js";
 import { isLocalZone, refreshTimes, setLocalZone } from "./text.js";
+import * as audit from "./views/audit.js";
+import * as catalog from "./views/catalog.js";
 import * as live from "./views/live.js";
 import * as parts from "./views/parts.js";
 import * as person from "./views/person.js";
@@ -14,9 +16,11 @@ import * as rejected from "./views/rejected.js";
 import * as signInForm from "./views/sign_in.js";
 import * as trace from "./views/trace.js";
 
-const VIEWS = { live, rates, rejected, person, parts, trace };
-const TABS = ["live", "rates", "rejected", "person", "parts"];
-const PREFIXED = { l: "live", r: "rates", x: "rejected", u: "person", p: "parts" };
+const VIEWS = { live, rates, rejected, person, catalog, parts, audit, trace };
+const TABS = ["live", "rates", "rejected", "person", "catalog", "parts", "audit"];
+const FOR_OPERATORS = new Set(["parts", "audit"]);
+const PREFIXED = { l: "live", r: "rates", x: "rejected", u: "person", c: "catalog", p: "parts", a: "audit" };
+const OF_A_PROJECT = new Set(["person", "catalog"]); // Their first segment is the project.
 const AGING_MILLISECONDS = 10000;
 const AGAIN_MILLISECONDS = 2000;
 
@@ -59,7 +63,8 @@ function show() {
 function showSurroundings() {
   const [first] = route.segments;
   const name = VIEWS[route.view].title;
-  document.title = first ? `${name} ${route.view === "person" ? route.segments[1] ?? "" : first} · Sequence` : `${name} · Sequence`;
+  const subject = OF_A_PROJECT.has(route.view) ? route.segments.slice(1).at(-1) ?? "" : first ?? "";
+  document.title = `${name} ${subject}`.trim() + " · Sequence";
   nodes["message-id"].value = route.view === "trace" ? first ?? "" : "";
   nodes.project.value = projectOfRoute();
   for (const link of nodes.views.children) {
@@ -70,7 +75,7 @@ function showSurroundings() {
 }
 
 function projectOfRoute() {
-  return (route.view === "person" && route.segments[0]) || route.query.get("project") || "";
+  return (OF_A_PROJECT.has(route.view) && route.segments[0]) || route.query.get("project") || "";
 }
 
 function navigate(to) {
@@ -88,7 +93,7 @@ function setQuery(values) {
 
 function chooseProject() {
   const project = nodes.project.value;
-  if (route.view === "person") navigate(fragment("person", [], { project }));
+  if (OF_A_PROJECT.has(route.view)) navigate(fragment(route.view, [], { ...Object.fromEntries(route.query), project }));
   else navigate(fragment(route.view, route.segments, { ...Object.fromEntries(route.query), project, group: "" }));
 }
 
@@ -101,7 +106,7 @@ function begin(made) {
   fill(nodes.project, element("option", { value: "" }, "All projects"), projects);
   nodes.scope.textContent = isOperator ? "operator" : session.projectId;
   nodes.scope.title = isOperator ? `Sees all projects and the parts. Console ${session.version}` : `Sees this project only. Console ${session.version}`;
-  fill(nodes.views, TABS.filter((name) => isOperator || name !== "parts").map((name) => element("a", { href: fragment(name), data: { view: name } }, VIEWS[name].title)));
+  fill(nodes.views, TABS.filter((name) => isOperator || !FOR_OPERATORS.has(name)).map((name) => element("a", { href: fragment(name), data: { view: name } }, VIEWS[name].title)));
   show();
 }
 

@@ -5,7 +5,7 @@ import { element, fill } from "./dom.js";
 const PREFIX_MILLISECONDS = 1200;
 
 const HELP = [
-  ["Anywhere", [["/", "Trace a messageId"], ["1 or g l", "Live"], ["2 or g r", "Rates"], ["3 or g x", "Rejected"], ["4 or g u", "Person"], ["5 or g p", "Parts"], ["?", "These shortcuts"], ["Esc", "Close, leave the field or the rows"]]],
+  ["Anywhere", [["/", "Trace a messageId"], ["1 or g l", "Live"], ["2 or g r", "Rates"], ["3 or g x", "Rejected"], ["4 or g u", "Person"], ["5 or g c", "Catalogue"], ["6 or g p", "Parts"], ["7 or g a", "Audit"], ["?", "These shortcuts"], ["Esc", "Close, leave the field or the rows"]]],
   ["Rows", [["j k or ↓ ↑", "Next, previous"], ["Home End", "First, last"], ["Enter", "Open"]]],
   ["Live", [["p", "Pause, resume"], ["f", "Filter by event"]]],
 ];

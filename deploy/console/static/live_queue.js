@@ -1,6 +1,7 @@
 // Items that wait to be shown, and which have been shown, so that none is shown twice. No I/O.
 
 import { keyOf } from "./items.js";
+import { counted, time } from "./text.js";
 
 const KNOWN_ITEMS = 2000;
 
@@ -76,4 +77,10 @@ export class LiveQueue {
     if (this._known.size > KNOWN_ITEMS) this._known = new Set([...this._known].slice(-KNOWN_ITEMS / 2));
     this._newest = items[0].receivedAt;
   }
+}
+
+/** Return the text of a gap that `take` returned. */
+export function gapText({ skipped, isEstimate, after, before }) {
+  if (skipped) return `${isEstimate ? "About " : ""}${counted(skipped, "item")} not shown: more arrive than can be shown.`;
+  return ["Items between ", time(after), " and ", time(before), " are not shown here."];
 }

@@ -14,6 +14,8 @@ from tests.support.scheduling import scope_of
         ("tests/unit/test_a.py::test_one[a::b]", "tests/unit/test_a.py"),
         ("tests/sdk/test_calls.py::test_one", "tests/sdk"),
         ("tests/sdk/test_retries.py::test_one", "tests/sdk"),
+        ("tests/integration/console_page/test_page.py::test_one[a/b]", "tests/integration/console_page"),
+        ("tests/integration/test_a.py::test_one", "tests/integration/test_a.py"),
     ],
 )
 def test_tests_that_share_fixtures_stay_together(nodeid: str, scope: str) -> None:

@@ -6,13 +6,15 @@
 import { get } from "../api.js";
 import { element, fill } from "../dom.js";
 import { ItemsTable } from "../items.js";
-import { LiveQueue } from "../live_queue.js";
+import { gapText, LiveQueue } from "../live_queue.js";
+import { describe } from "../live_state.js";
 import { LiveStream } from "../live_stream.js";
 import { Pace } from "../pace.js";
 import { ItemPanel } from "../panel.js";
+import { Retry } from "../retry.js";
 import { focusRows } from "../rows.js";
 import { empty, failed, loading, note } from "../states.js";
-import { count, counted, parseExact, time } from "../text.js";
+import { count, parseExact } from "../text.js";
 import { LiveBar } from "./live_bar.js";
 
 const SHOWN_ITEMS = 500;
@@ -33,6 +35,7 @@ class LiveView {
   constructor(root, context) {
     this._context = context;
     this._pace = new Pace(() => this._render());
+    this._retry = new Retry(() => this._load());
     this._paused = { byUser: false, bySelection: false, byPointer: false, byOlder: false };
     this.bar = new LiveBar(this._filter, {
       onSearch: (filter) => this._search(filter),
@@ -48,8 +51,9 @@ class LiveView {
       onMove: (item, row) => this._panel.isOpen && this._open(item, row),
     });
     this._problem = element("div");
+    this._source = element("div");
     this._below = element("div", { class: "below" });
-    fill(root, element("h1", { class: "offscreen" }, "Live items"), this.bar.node, this._problem, this._table.node, this._below);
+    fill(root, element("h1", { class: "offscreen" }, "Live items"), this.bar.node, this._source, this._problem, this._table.node, this._below);
     this._watchPage();
     this._begin();
   }
@@ -100,6 +104,9 @@ class LiveView {
     this._panel.close();
     for (const reason of Object.keys(this._paused)) this._paused[reason] = false;
     this._queue = new LiveQueue(SHOWN_ITEMS);
+    this._hasLoaded = false;
+    this._retry.reset();
+    this._unread = null;
     this._table.clear();
     fill(this._problem);
     fill(this._below, loading("Loading the newest items…"));
@@ -114,7 +121,10 @@ class LiveView {
   _changed(name, detail) {
     this._streamState = name;
     this._detail = detail;
-    if (name === "open") this._load();
+    if (name === "open") {
+      this._unread = null;
+      this._load();
+    }
     if (name === "failed") {
       fill(this._problem, failed(detail.error, () => this._begin()));
       if (!this._table.size) fill(this._below);
@@ -128,22 +138,36 @@ class LiveView {
     if (name === "rates") this.bar.showRates(JSON.parse(data));
     else if (name === "item") this._queue.add(parseExact(data));
     else if (name === "skipped") this._queue.skip(JSON.parse(data));
+    else if (name === "source") this._sourced(JSON.parse(data));
     if (name === "item" || name === "skipped") this._pace.soon();
   }
 
-  /** Load what was received before the stream was open. */
+  /** The console reads Kafka, or does not. Once it reads again, what was received meanwhile is loaded. */
+  _sourced({ isRead, message }) {
+    this._unread = isRead ? null : message;
+    if (isRead) this._load();
+    else this.bar.showRates(null);
+    this._showState();
+  }
+
+  /** Load what was received before the stream was open; if ClickHouse does not answer, again after a while. */
   async _load() {
     const stream = this._stream;
+    this._retry.stop();
     this._isLoading = true;
     try {
       const page = await get("api/events", { ...this._filter, limit: FIRST_ITEMS }, { signal: this._context.signal, exact: true });
       if (stream !== this._stream) return;
       this._queue.load(page);
+      this._hasLoaded = true;
+      this._retry.reset();
       fill(this._problem, page.isComplete === false && page.message ? note(page.message) : null);
     } catch (error) {
       if (error.name === "AbortError") return;
       if (error.status === undefined) throw error;
-      if (stream === this._stream) fill(this._problem, failed(error, () => this._load()));
+      if (stream !== this._stream) return;
+      fill(this._problem, failed(error, () => this._load()));
+      if (error.status >= 500) this._retry.later();
     }
     if (stream !== this._stream) return;
     this._isLoading = false;
@@ -155,7 +179,7 @@ class LiveView {
     if (!this._isPaused && !this._isLoading && !document.hidden) {
       for (const { items, ...gap } of this._queue.take()) {
         if (items) this._table.prepend(items);
-        else this._table.interrupt(textOf(gap));
+        else this._table.interrupt(gapText(gap));
       }
       this._showBelow();
     }
@@ -163,7 +187,9 @@ class LiveView {
   }
 
   _showBelow() {
-    if (!this._table.size) {
+    if (!this._table.size && !this._hasLoaded) {
+      fill(this._below); // The problem is shown above.
+    } else if (!this._table.size) {
       const { project: _, ...filter } = this._filter;
       fill(this._below, Object.values(filter).some(Boolean) ? this._nothing() : empty("No items yet.", "Items appear here as they arrive. `sequence up` prints a command that sends one."));
     } else if (this._table.size >= SHOWN_ITEMS) {
@@ -239,6 +265,7 @@ class LiveView {
     signal.addEventListener("abort", () => {
       clearInterval(counting);
       clearTimeout(this._leaving);
+      this._retry.stop();
       this._pace.stop();
       this._stream.stop();
       this._panel.close();
@@ -263,26 +290,9 @@ class LiveView {
   }
 
   _showState() {
-    const [kind, text, why = ""] = this._describe();
-    this.bar.showState({ kind, text, why, isPaused: this._isPaused });
+    fill(this._source, this._unread ? note(this._unread, "failed") : null);
+    const { _streamState: stream, _detail: detail, _retryAt: retryAt, _unread: unread, _paused: paused } = this;
+    const shown = describe({ stream, detail, retryAt, unread, paused, isPaused: this._isPaused, size: this._queue.size });
+    this.bar.showState({ ...shown, isPaused: this._isPaused });
   }
-
-  _describe() {
-    if (this._streamState === "failed") return ["broken", "Not connected"];
-    if (this._streamState === "waiting") {
-      const seconds = Math.max(0, Math.ceil((this._retryAt - Date.now()) / 1000));
-      return ["broken", `${this._detail.error?.status ? this._detail.error.message : "Connection lost."} Trying again in ${seconds} s`];
-    }
-    if (this._isPaused) {
-      const { byUser, bySelection, byOlder } = this._paused;
-      const why = byUser ? "" : byOlder ? "Older items are shown" : bySelection ? "A row is selected" : "";
-      return ["paused", `Paused, ${count(this._queue.size)} new`, why];
-    }
-    return this._streamState === "open" ? ["open", "Live"] : ["connecting", "Connecting…"];
-  }
-}
-
-function textOf({ skipped, isEstimate, after, before }) {
-  if (skipped) return `${isEstimate ? "About " : ""}${counted(skipped, "item")} not shown: more arrive than can be shown.`;
-  return ["Items between ", time(after), " and ", time(before), " are not shown here."];
 }

@@ -112,13 +112,21 @@ function processes(found) {
   const now = Date.parse(found.at);
   const rows = found.processes.map((each) => [
     each.name,
-    state(each.pid !== null, each.pid === null ? "down" : "runs"),
+    processState(each),
     each.pid === null ? "–" : String(each.pid),
     each.startedAt ? span(Math.max(0, (now - Date.parse(each.startedAt)) / 1000)) : "–",
     count(each.restarts),
     each.lastWarning ? warning(each) : "–",
   ]);
   return table("Processes", [["Process", ""], ["State", ""], ["PID", "number"], ["Up", "number"], ["Restarts", "number"], ["Last warning", "wide"]], rows);
+}
+
+/** What the process says of itself; one that says nothing runs. */
+function processState(each) {
+  if (each.pid === null) return state(false, "down");
+  const said = each.state ?? "runs";
+  const shown = state(said === "runs" || said === "ready", visible(said));
+  return each.about ? element("div", {}, shown, element("p", { class: "muted" }, visible(each.about))) : shown;
 }
 
 function warning(each) {

@@ -6,8 +6,8 @@ import { ItemsTable } from "../items.js";
 import { ItemPanel } from "../panel.js";
 import { fragment } from "../route.js";
 import { focusRows } from "../rows.js";
-import { empty, load, note } from "../states.js";
-import { cell, compact, counted, time } from "../text.js";
+import { empty, failed, load, loading, note } from "../states.js";
+import { cell, compact, count, counted, time, visible } from "../text.js";
 
 const SHOWN_EVENTS = 500;
 const LONG_VALUE = 400;
@@ -37,7 +37,7 @@ export function mount(root, context) {
     if (error.code === "person_unknown") return null;
     throw error;
   });
-  load(place, loader, (person) => (person ? shown(person, table) : unknown(project, userId)), context.signal);
+  load(place, loader, (person) => (person ? [shown(person, table), history(person, context.signal)] : unknown(project, userId)), context.signal);
   return { keys: { j: () => focusRows(table.body), ArrowDown: () => focusRows(table.body) }, escape: () => panel.isOpen && (panel.close(), focusRows(table.body)) };
 }
 
@@ -136,4 +136,43 @@ function removed(list) {
     element("thead", {}, element("tr", {}, ["Trait", "Removed at"].map((name) => element("th", { scope: "col" }, name)))),
     element("tbody", {}, list.map((each) => element("tr", {}, element("th", { scope: "row" }, element("bdi", {}, cell(each.name))), element("td", { class: "at" }, time(each.removedAt, "exact"))))),
   );
+}
+
+/** The values that the traits had, which are loaded after the person. */
+function history(person, signal) {
+  const place = element("div");
+  const show = async () => {
+    fill(place, loading());
+    try {
+      fill(place, values(await get("api/history", { userId: person.userId, project: person.projectId }, { signal })));
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (error.status === undefined) throw error;
+      fill(place, error.code === "person_unknown" ? element("p", { class: "muted" }, "No values.") : failed(error, show));
+    }
+  };
+  show();
+  return element("section", {}, element("h3", {}, "History of the traits"), place);
+}
+
+function values(found) {
+  const rows = found.values.map((each) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, element("bdi", {}, cell(each.trait))),
+      element("td", { class: "value" }, element("code", {}, visible(each.value), each.isCut ? "…" : "")),
+      element("td", { class: "at" }, time(each.validFrom, "exact")),
+      element("td", { class: "at" }, each.validTo ? time(each.validTo, "exact") : "now"),
+    ),
+  );
+  return [
+    found.isComplete ? null : note(`The newest ${count(found.values.length)} values are shown. \`person_history\` has all.`),
+    element(
+      "table",
+      { class: "traits history" },
+      element("thead", {}, element("tr", {}, ["Trait", "Value", "From", "To"].map((name) => element("th", { scope: "col" }, name)))),
+      element("tbody", {}, rows),
+    ),
+  ];
 }

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { Chart } from "../chart.js";
 import { element, fill } from "../dom.js";
-import { failed, loading, poll } from "../states.js";
+import { failed, loading, note, poll } from "../states.js";
 import { count, rate, span } from "../text.js";
 
 const SECONDS = 10;
@@ -39,7 +39,7 @@ export function mount(root, { route, setQuery, signal, reload }) {
   const refresh = async () => {
     try {
       const found = await get("api/rates", { project, since }, { signal });
-      fill(problem);
+      fill(problem, found.message ? note(found.message, "failed") : null);
       CHARTS.forEach(({ names, of }, number) => charts[number].show(found.times, names.map((name) => of(found)[name] ?? found.times.map(() => null))));
       fill(numbers, summary(found, since));
     } catch (error) {
@@ -54,8 +54,8 @@ export function mount(root, { route, setQuery, signal, reload }) {
 function summary(found, since) {
   const rows = VERDICTS.map((name) => {
     const known = found[name].filter((value) => value !== null);
-    const total = known.reduce((sum, value) => sum + value, 0) * found.stepSeconds;
-    return element("li", { class: name }, element("b", {}, count(Math.round(total))), ` ${name}`, peak(known));
+    const total = known.length ? count(Math.round(known.reduce((sum, value) => sum + value, 0) * found.stepSeconds)) : "–";
+    return element("li", { class: name }, element("b", {}, total), ` ${name}`, peak(known));
   });
   const lags = STAGES.flatMap((name) => (found.lag[name] ?? []).filter((value) => value !== null));
   const longest = lags.length ? element("li", {}, element("b", {}, span(Math.max(...lags))), " longest lag") : null;

@@ -7,6 +7,8 @@ import { cell, counted, shellQuoted } from "../text.js";
 import { isWaiting, searched, timeline } from "../timeline.js";
 
 const SECONDS = 2;
+const PARTIAL_SECONDS = 5;
+const PARTIAL_SEARCHES = 6; // of what a server did not answer
 
 export const title = "Trace";
 
@@ -24,6 +26,7 @@ export function mount(root, { route, signal, isOperator }) {
   fill(root, element("header", { class: "trace" }, heading, summary), place);
 
   let timer = null;
+  let partial = 0;
   signal.addEventListener("abort", () => clearTimeout(timer));
   const search = async () => {
     try {
@@ -31,6 +34,7 @@ export function mount(root, { route, signal, isOperator }) {
       fill(place, found.occurrences.length ? timeline(found) : unknown(found, isOperator));
       fill(summary, found.occurrences.length ? counted(found.occurrences.length, "occurrence") : "", isWaiting(found) ? ", not all processed yet" : "");
       if (isWaiting(found)) timer = setTimeout(search, SECONDS * 1000);
+      else if (found.notes.length && partial++ < PARTIAL_SEARCHES) timer = setTimeout(search, PARTIAL_SECONDS * 1000);
     } catch (error) {
       if (error.name === "AbortError") return;
       if (error.status === undefined) throw error;

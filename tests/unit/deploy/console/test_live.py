@@ -152,3 +152,21 @@ async def test_item_and_rates_reach_the_streams_of_their_project() -> None:
 
     assert (dev.waiting, other.waiting) == (1, 0)
     assert [json.loads(stream.rates or "")["accepted"] for stream in (dev, other)] == [2.0, 0.0]
+
+
+async def test_streams_are_told_once_that_kafka_is_not_read() -> None:
+    live = Live(5, ConsoleMetrics(), lambda _: Idle())
+    stream = live.open(VIEWER, Match())
+    live.read(None)
+    assert stream.source is None
+    live.read("Kafka does not answer.")
+    late = live.open(VIEWER, Match())
+    for each in (stream, late):
+        assert json.loads(each.source or "") == {"isRead": False, "message": "Kafka does not answer."}
+        each.source = None
+    live.read("Kafka does not answer.")
+    assert stream.source is None
+    live.read(None)
+    assert json.loads(late.source or "") == {"isRead": True, "message": None}
+    for each in (stream, late):
+        live.close(each)

@@ -20,6 +20,7 @@ from deploy.console.settings import ConsoleSettings
 from deploy.operate.servers import Servers
 from schemas.settings import ClickHouseSettings, KafkaSettings
 from tests.fakes.console_projects import ConsoleProjects
+from tests.support.proxy_servers import ThreadedServer
 
 NOWHERE = Servers(
     KafkaSettings(bootstrap_servers="127.0.0.1:1"),
@@ -91,3 +92,24 @@ async def console(servers: Servers = NOWHERE, settings: ConsoleSettings | None =
             yield Console(runner.addresses[0][1], session, projects, metrics, app)
     finally:
         await runner.cleanup()
+
+
+class ThreadedConsole(ThreadedServer):
+    """The console beside synchronous tests, such as those in Chromium."""
+
+    def __init__(self, servers: Servers = NOWHERE, settings: ConsoleSettings | None = None) -> None:
+        super().__init__()
+        self._serving = console(servers, settings)
+        self.operate_token = ""
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    async def _open(self) -> None:
+        served = await self._serving.__aenter__()
+        self.port, self.operate_token = served.port, served.projects.operate
+
+    async def _close(self) -> None:
+        await self._serving.__aexit__(None, None, None)

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from deploy.console.static_files import StaticFiles
-from tests.support.chromium_page import ChromiumPage, chromium_page
+from tests.support.chromium_page import ChromiumPage
 from tests.support.proxy_servers import HttpServer
 
 
@@ -24,11 +24,11 @@ class PageFiles(HttpServer):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromiumPage]:
+def page(chromium: ChromiumPage) -> Iterator[ChromiumPage]:
     """The page, which has no session."""
-    with PageFiles() as served, chromium_page(tmp_path_factory.mktemp("profile")) as page:
-        page.open(f"http://127.0.0.1:{served.port}/")
-        yield page
+    with PageFiles() as served:
+        chromium.open(f"http://127.0.0.1:{served.port}/")
+        yield chromium
 
 
 QUEUE = """import(new URL("live_queue.js", document.baseURI)).then(({ LiveQueue }) => {
@@ -57,6 +57,46 @@ QUEUE = """import(new URL("live_queue.js", document.baseURI)).then(({ LiveQueue 
 )
 def test_queue_shows_each_item_once_and_names_what_is_left_out(page: ChromiumPage, actions: str, shown: Any) -> None:
     assert page.evaluate(QUEUE.replace("ACTIONS", f"{actions} return items(queue.take());")) == shown
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("{}", ("open", "Live")),
+        ("{ isPaused: true, paused: { bySelection: true }, size: 1200 }", ("paused", "Paused, 1,200 new")),
+        ("{ unread: 'Kafka is away. Wait.', isPaused: true, paused: {} }", ("broken", "Kafka is away")),
+        ("{ stream: 'connecting' }", ("connecting", "Connecting…")),
+        ("{ stream: 'failed', unread: 'Kafka is away.' }", ("broken", "Not connected")),
+        (
+            "{ stream: 'waiting', detail: {}, retryAt: 0, isPaused: true }",
+            ("broken", "Connection lost. Trying again in 0 s"),
+        ),
+    ],
+)
+def test_state_of_the_stream_names_the_fault_first(page: ChromiumPage, given: str, shown: tuple[str, str]) -> None:
+    found = page.evaluate(
+        'import(new URL("live_state.js", document.baseURI)).then(({ describe }) => '
+        f"describe({{ stream: 'open', unread: null, isPaused: false, size: 0, ...{given} }}))"
+    )
+
+    assert (found["kind"], found["text"]) == shown
+
+
+def test_delay_of_a_retry_doubles_up_to_half_a_minute(page: ChromiumPage) -> None:
+    delays = page.evaluate(
+        """import(new URL("retry.js", document.baseURI)).then(({ Retry }) => {
+            const later = window.setTimeout, delays = [];
+            window.setTimeout = (work, milliseconds) => delays.push(milliseconds / 1000);
+            const retry = new Retry(() => {});
+            for (let number = 0; number < 6; number++) retry.later();
+            retry.reset();
+            retry.later();
+            window.setTimeout = later;
+            return delays;
+        })"""
+    )
+
+    assert delays == [2, 4, 8, 16, 30, 30, 2]
 
 
 EVENTS = 'event: item\r\ndata: {"a":\r\ndata: 1}\r\n\r\n: comment\n\nevent: rates\ndata: 2\n\nevent: none\n\ndata:3\n\n'

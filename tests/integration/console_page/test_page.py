@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.chromium_page import ChromiumPage, chromium_page
+from tests.support.chromium_page import ChromiumPage
 from tests.support.console_stack import VERDICTS, ConsoleStack, Traffic
 from tests.support.page_checks import LOW_CONTRAST, TOO_WIDE, UNNAMED
 from tests.support.services import eventually
@@ -26,6 +26,9 @@ VIEWS = {
     "person": "#/person/dev/ada",
     "parts": "#/parts",
     "trace": "#/trace/shop-4",
+    "catalog": "#/catalog?project=dev",
+    "event": "#/catalog/dev/event/Product%20Viewed",
+    "audit": "#/audit",
 }
 SHOWN = {
     "live": "Order Completed",
@@ -34,30 +37,25 @@ SHOWN = {
     "person": "ada@example.com",
     "parts": "Stages",
     "trace": "visible in",
+    "catalog": "Product Viewed",
+    "event": "sequence_dev.product_viewed",
+    "audit": "received",
 }
 """A text that a view shows once it is loaded."""
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleStack]:
-    """A stack with items of every verdict in the project `dev`, and traffic in another."""
-    made = ConsoleStack(tmp_path_factory.mktemp("stack"))
-    made.start()
-    try:
-        made.fill()
-        with Traffic(made):
-            yield made
-    finally:
-        made.kill()
+@pytest.fixture(scope="module", autouse=True)
+def traffic(stack: ConsoleStack) -> Iterator[None]:
+    """Items of another project, as long as the tests of this file run."""
+    with Traffic(stack):
+        yield
 
 
-@pytest.fixture(scope="module")
-def chromium(stack: ConsoleStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromiumPage]:
-    """A page that an operator has opened with the address and the token that `sequence up` prints."""
-    with chromium_page(tmp_path_factory.mktemp("profile")) as page:
-        page.open(f"{stack.url}#token={stack.operate_token}")
-        page.wait_for_text("Sign out")
-        yield page
+@pytest.fixture(scope="module", autouse=True)
+def session(stack: ConsoleStack, chromium: ChromiumPage) -> None:
+    """Sign in as an operator, with the address and the token that `sequence up` prints."""
+    chromium.open(f"{stack.url}#token={stack.operate_token}")
+    chromium.wait_for_text("Sign out")
 
 
 @pytest.fixture
@@ -71,8 +69,27 @@ def page(chromium: ChromiumPage) -> Iterator[ChromiumPage]:
 
 
 def opened(page: ChromiumPage, stack: ConsoleStack, view: str) -> None:
+    if view in {"catalog", "event"}:
+        until_counted(stack)
+    elif view == "audit":
+        until_audited(stack)
     page.open(stack.url + VIEWS[view])
     page.wait_for_text(SHOWN[view], "main")
+
+
+def until_counted(stack: ConsoleStack) -> None:
+    """Wait until the sink has counted the items of `dev` and made their views."""
+
+    def is_counted() -> bool:
+        events = {each["event"] for each in stack.ask("api/catalog?project=dev")["events"]}
+        return {"Product Viewed", "Order Completed"} <= events and stack.finds("api/views/Product%20Viewed?project=dev")
+
+    eventually(is_counted, "the catalogue has the events", within_seconds=120)
+
+
+def until_audited(stack: ConsoleStack) -> None:
+    """Wait until an audit has compared items: those that are older than 30 s."""
+    eventually(lambda: bool(stack.ask("api/audit")["items"]), "an audit has compared items", within_seconds=120)
 
 
 def picture(page: ChromiumPage, directory: Path, name: str) -> None:
@@ -130,7 +147,7 @@ def test_live_view_shows_items_of_every_verdict(page: ChromiumPage, stack: Conso
 def test_new_item_appears_on_top_without_a_reload(page: ChromiumPage, stack: ConsoleStack) -> None:
     opened(page, stack, "live")
     page.wait_for_text("Live", ".live-state")
-    stack.send_items([{"type": "track", "userId": "linus", "event": "Just Arrived"}])
+    stack.send_items([{"type": "track", "userId": "linus", "event": "Just Arrived"}], "dev")
 
     page.wait_for("document.querySelector('tbody tr').innerText.includes('Just Arrived')", within_seconds=10)
 
@@ -201,6 +218,8 @@ def test_person_view_shows_who_set_each_trait(page: ChromiumPage, stack: Console
     assert "shop-3" in traits
     assert "phone" in page.text("main")
     assert page.count("[data-row]") >= 3
+    page.wait_for("document.querySelectorAll('.history tbody tr').length === 5")
+    assert "free" in page.text(".history")
     picture(page, tmp_path, "person")
     page.click(".traits a")
     page.wait_for_text("visible in identifies", "main")
@@ -239,6 +258,41 @@ def test_parts_view_shows_every_process_of_the_stack(page: ChromiumPage, stack: 
     for part in ("Kafka", "ClickHouse", "Gateway", "dedupe", "persons", "sink", "clickhouse", "sink-1"):
         assert part in shown
     picture(page, tmp_path, "parts")
+
+
+def test_catalogue_leads_to_types_and_a_query(page: ChromiumPage, stack: ConsoleStack, tmp_path: Path) -> None:
+    opened(page, stack, "catalog")
+    page.wait_for("document.querySelector('.conflict')?.innerText === 'price'")
+    picture(page, tmp_path, "catalog")
+    page.press("j", "Enter")
+    page.wait_for("location.hash.startsWith('#/catalog/dev/event/Product')")
+    page.wait_for_text("sequence_dev.product_viewed", "main")
+    assert "float" in page.text(".catalog-paths")
+    assert "conflict" in page.text(".catalog-paths")
+
+    rows = stack.command("sql", page.text(".command code")).splitlines()
+    assert len(rows) == 3
+    picture(page, tmp_path, "event")
+
+
+def test_only_conflicts_are_listed_on_demand(page: ChromiumPage, stack: ConsoleStack) -> None:
+    opened(page, stack, "catalog")
+    page.click(".check input")
+    page.wait_for("location.hash.includes('conflicts=true')")
+    page.wait_for("document.querySelectorAll('[data-row]').length === 1")
+    page.click(".check input")
+    page.wait_for("document.querySelectorAll('[data-row]').length > 1")
+
+
+def test_audit_view_says_that_the_numbers_add_up(page: ChromiumPage, stack: ConsoleStack, tmp_path: Path) -> None:
+    opened(page, stack, "audit")
+    page.wait_for_text("The numbers add up.", ".callout.good")
+    terms = page.evaluate("[...document.querySelectorAll('.equation b')].map((each) => each.innerText)")
+    received, *parts = [int(term.replace(",", "")) for term in terms]
+
+    assert received == sum(parts) > 0
+    assert "sequence.items.v1" in page.text("table")
+    picture(page, tmp_path, "audit")
 
 
 def test_page_of_360_pixels_is_pictured(page: ChromiumPage, stack: ConsoleStack, tmp_path: Path) -> None:
@@ -282,7 +336,10 @@ def test_reader_sees_one_project_and_no_parts(page: ChromiumPage, stack: Console
         "Rates",
         "Rejected",
         "Person",
+        "Catalogue",
     ]
     assert page.text("#scope") == "dev"
     page.open(f"{stack.url}#/parts")
     page.wait_for_text("The parts are shown to operators.", "main")
+    page.open(f"{stack.url}#/audit")
+    page.wait_for_text("The audit is shown to operators.", "main")

@@ -16,7 +16,7 @@ from deploy.console.app import LIVE
 from deploy.console.items import Item
 from deploy.console.live import QUEUE_BYTES, QUEUE_ITEMS, Live
 from deploy.console.settings import ConsoleSettings
-from tests.integration.console_served import Console, console
+from tests.integration.console.served import Console, console
 
 
 def item(number: int, *, project: str = "dev", content: str = "{}") -> Item:
@@ -86,6 +86,8 @@ async def test_page_that_leaves_frees_its_stream() -> None:
             reply.close()
             await until(lambda: not served.app[LIVE]._streams, "the stream is free")
         assert served.app[LIVE]._running is None, "nothing is read without a page"
+        names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]  # a coroutine
+        assert [name for name in names if "EventSource" in name or "LiveSender" in name] == []
 
 
 async def test_page_that_does_not_read_is_closed_and_keeps_its_queue(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,15 @@ import pytest
 from deploy.console.session import COOKIE
 from deploy.console.settings import ConsoleSettings
 from schemas import audit_metrics, console_metrics
-from tests.integration.console_served import Console, Reply, console
+from tests.integration.console.served import Console, Reply, console
 
 ENDPOINTS = (
     *("/api/session", "/api/events", "/api/live", "/api/rates", "/api/rejected", "/api/persons/ada"),
-    *("/api/trace/m1", "/api/trace?messageId=m1", "/api/status"),
+    *("/api/trace/m1", "/api/trace?messageId=m1", "/api/status", "/api/audit", "/api/catalog"),
+    *("/api/catalog/paths?event=e", "/api/views/e", "/api/views?event=e", "/api/persons/ada/history"),
+    "/api/history?userId=ada",
 )
-OF_A_PROJECT = tuple(path for path in ENDPOINTS if path not in {"/api/session", "/api/status"})
+OF_A_PROJECT = tuple(path for path in ENDPOINTS if path not in {"/api/session", "/api/status", "/api/audit"})
 
 
 def with_parameter(path: str, text: str) -> str:
@@ -65,14 +67,21 @@ async def test_state_of_the_parts_is_for_operators() -> None:
     async with console() as served:
         assert error(await served.get("/api/status", served.projects.read)) == (403, "operators_only")
         assert (await served.get("/api/status", served.projects.operate)).status in {200, 503}
+        assert error(await served.get("/api/audit", served.projects.read)) == (403, "operators_only")
 
 
 async def test_servers_that_do_not_answer_are_named_with_503() -> None:
     async with console() as served:
-        for path in ("/api/events", "/api/rates", "/api/rejected", "/api/persons/ada"):
+        paths = ("/api/events", "/api/rejected", "/api/persons/ada", "/api/persons/ada/history", "/api/catalog")
+        for path in (*paths, "/api/catalog/paths?event=e", "/api/views/e"):
             reply = await served.get(path, served.projects.read)
             assert error(reply) == (503, "clickhouse_unavailable")
             assert "127.0.0.1" not in reply.json["message"], "readers of a project need not know addresses"
+        rates = (await served.get("/api/rates", served.projects.read)).json
+        assert "ClickHouse does not answer" in rates["message"]
+        assert "127.0.0.1" not in rates["message"]
+        assert set(rates["accepted"]) == {None}
+        assert len(rates["lag"]["sink"]) == len(rates["times"]), "the lag is known without ClickHouse"
         reply = await served.get("/api/trace/m1", served.projects.read)
         assert error(reply) == (503, "kafka_unavailable")
 

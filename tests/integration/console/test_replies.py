@@ -9,7 +9,7 @@ import pytest
 
 from deploy.operate.servers import Servers
 from schemas.settings import ClickHouseSettings, KafkaSettings
-from tests.integration.console_served import console
+from tests.integration.console.served import console
 from tests.support.console_document import DOCUMENT, check
 from tests.support.console_rows import SECOND, Rows, add_one_of_each, at
 from tests.support.openapi import references
@@ -32,6 +32,10 @@ def servers(rows: Rows) -> Servers:
         ("/api/rejected?since=2020-01-01", "/api/rejected"),
         ("/api/persons/ada", "/api/persons/{userId}"),
         ("/api/persons?userId=ada&project=dev", "/api/persons"),
+        ("/api/persons/ada/history", "/api/persons/{userId}/history"),
+        ("/api/history?userId=ada&project=dev&trait=n", "/api/history"),
+        ("/api/catalog", "/api/catalog"),
+        ("/api/catalog?kind=event&conflicts=true", "/api/catalog"),
         ("/api/trace/e1", "/api/trace/{messageId}"),
         ("/api/trace?messageId=nothing", "/api/trace"),
         ("/health/live", "/health/live"),
@@ -84,6 +88,17 @@ async def test_reader_sees_the_rows_of_its_project_only(rows: Rows, servers: Ser
         ("/api/trace", "/api/trace", 400),
         ("/api/persons", "/api/persons", 400),
         ("/api/persons/nobody", "/api/persons/{userId}", 404),
+        ("/api/persons/nobody/history", "/api/persons/{userId}/history", 404),
+        ("/api/history", "/api/history", 400),
+        ("/api/catalog?kind=page", "/api/catalog", 400),
+        ("/api/catalog?conflicts=1", "/api/catalog", 400),
+        ("/api/catalog/paths?project=dev", "/api/catalog/paths", 400),
+        ("/api/catalog/paths?event=e", "/api/catalog/paths", 400),
+        ("/api/catalog/paths?project=dev&kind=trait&event=e", "/api/catalog/paths", 400),
+        ("/api/catalog/paths?project=dev&event=Unknown", "/api/catalog/paths", 404),
+        ("/api/views/e?project=dev&kind=trait", "/api/views/{event}", 400),
+        ("/api/views/Unknown?project=dev", "/api/views/{event}", 404),
+        ("/api/views?project=dev", "/api/views", 400),
         ("/api/events?project=missing", "/api/events", 404),
     ],
 )

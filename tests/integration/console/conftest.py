@@ -1,0 +1,43 @@
+"""Tables that the console reads, on one server for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.console.tables import LimitedClickHouse
+from processors.clickhouse.client import ClickHouse
+from processors.clickhouse.migrate import migrate
+from schemas.clickhouse import TABLES
+from schemas.settings import ClickHouseSettings
+from tests.support.console_rows import Rows
+from tests.support.services import ANALYST_PASSWORD, clickhouse_settings, embedded_clickhouse, running
+
+
+@pytest.fixture(scope="package")
+def console_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseSettings]:
+    """A server for the tests that ask as the console does."""
+    with running(embedded_clickhouse(tmp_path_factory.mktemp("console") / "clickhouse")) as service:
+        settings = clickhouse_settings(service.address)
+        migrate(settings)
+        yield settings
+
+
+@pytest.fixture
+def rows(console_engine: ClickHouseSettings) -> Rows:
+    """The tables of the console's server, without the rows of the test before."""
+    client = ClickHouse(console_engine)
+    for name in (*(table.name for table in TABLES), "catalog_counts"):
+        client.execute(f"TRUNCATE TABLE {name}")
+    client.close()
+    return Rows(console_engine)
+
+
+@pytest.fixture
+def tables(rows: Rows) -> Iterator[LimitedClickHouse]:
+    """The connection of the console to these tables."""
+    reading = ClickHouseSettings(rows.settings.url, "analyst", ANALYST_PASSWORD, database=rows.settings.database)
+    connection = LimitedClickHouse(reading)
+    yield connection
+    connection.close()

@@ -1,0 +1,105 @@
+"""What the page shows while Kafka and ClickHouse are away, and that it goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.console.settings import ConsoleSettings
+from deploy.local.passwords import ANALYST_FILE
+from deploy.operate.servers import Servers
+from schemas.settings import ClickHouseSettings, KafkaSettings
+from tests.integration.console.served import ThreadedConsole
+from tests.support.chromium_page import ChromiumPage
+from tests.support.console_stack import ConsoleStack
+from tests.support.page_checks import LOW_CONTRAST
+from tests.support.proxy_servers import StreamServer
+from tests.support.services import free_port
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
+
+
+class Forwarder(StreamServer):
+    """Forwards the connections to *port*, from `listens_at` on."""
+
+    def __init__(self, listens_at: int, port: int) -> None:
+        super().__init__()
+        self._listens_at = listens_at
+        self._to = port
+
+    async def _open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._listens_at)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        try:
+            await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+        finally:
+            for each in (writer, far_writer):
+                each.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+@pytest.fixture
+def page(chromium: ChromiumPage) -> Iterator[ChromiumPage]:
+    """The page; a test fails if it reports an error or a violation of its policy."""
+    chromium.resize(1280, 800)
+    chromium.prefer("light")
+    chromium.faults.clear()
+    yield chromium
+    assert (chromium.faults, chromium.evaluate("violations")) == ([], [])
+    chromium.open("about:blank#")
+
+
+def test_live_view_goes_on_when_the_servers_answer(page: ChromiumPage, stack: ConsoleStack) -> None:
+    password = (stack.state / ANALYST_FILE).read_text().strip()
+    ports = {name: free_port() for name in ("KAFKA", "CLICKHOUSE")}
+    kafka = KafkaSettings(bootstrap_servers=f"127.0.0.1:{ports['KAFKA']}")
+    clickhouse = ClickHouseSettings(f"http://127.0.0.1:{ports['CLICKHOUSE']}", "analyst", password)
+    kafka_port, clickhouse_port = (int(stack.environ[f"SEQUENCE_LOCAL_{name}_PORT"]) for name in ports)
+    with ThreadedConsole(Servers(kafka, clickhouse, is_local=False)) as served:
+        page.open(f"{served.url}#token={served.operate_token}")
+        page.wait_for_text("ClickHouse does not answer", "main .failed")
+        page.wait_for_text("Kafka does not answer", ".live-state.broken")
+        assert "Kafka does not answer. New items are shown once it does." in page.text("main")
+        assert "No items yet" not in page.text("main")
+        assert page.evaluate(LOW_CONTRAST) == []
+
+        with Forwarder(ports["CLICKHOUSE"], clickhouse_port):
+            page.wait_for("document.querySelectorAll('[data-row]').length >= 11")
+            assert page.count("main .failed") == 0
+            with Forwarder(ports["KAFKA"], kafka_port):
+                page.wait_for_text("Live", ".live-state.open")
+                stack.send_items([{"type": "track", "userId": "u", "event": "After The Outage"}])
+                page.wait_for_text("After The Outage", "tbody")
+
+
+def test_views_without_servers_show_what_is_known(page: ChromiumPage) -> None:
+    with ThreadedConsole() as served:
+        page.open(f"{served.url}#token={served.operate_token}")
+        page.wait_for_text("Sign out")
+        page.open(f"{served.url}#/rates")
+        page.wait_for_text("ClickHouse does not answer", ".callout.failed")
+        page.wait_for("document.querySelectorAll('.plot canvas').length === 3")
+        assert "0 accepted" not in page.text(".numbers")
+        page.open(f"{served.url}#/audit")
+        page.wait_for_text("The first audit has not completed yet.", "main")
+        page.wait_for_text("Kafka at 127.0.0.1:1", ".callout.warning")
+        page.open(f"{served.url}#/catalog")
+        page.wait_for_text("ClickHouse does not answer", "main .failed")
+
+
+def test_audit_that_is_switched_off_is_said(page: ChromiumPage) -> None:
+    with ThreadedConsole(settings=ConsoleSettings(audit=False)) as served:
+        page.open(f"{served.url}#token={served.operate_token}")
+        page.wait_for_text("Sign out")
+        page.open(f"{served.url}#/audit")
+        page.wait_for_text("The audit is switched off.", "main")
