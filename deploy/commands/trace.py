@@ -39,9 +39,9 @@ def trace_command(message_id: str, project_id: str | None, seconds: float, *, as
 
     \b
     Fields of --json: messageId, projectId, occurrences, tables, topics, notes.
-    Of occurrences: projectId, receivedAt, type, event, userId, warnings, verdict,
-    tokenId, possibleTokens, log, partition, offset, dedupe, first, sameContent, output,
-    persons, row, table, visibleBy, waiting, rejected.
+    Of occurrences: projectId, receivedAt, timestamp, type, event, userId, warnings,
+    verdict, tokenId, possibleTokens, log, partition, offset, dedupe, first,
+    sameContent, output, persons, row, table, visibleBy, waiting, rejected.
     """  # noqa: D301  # \b keeps click from wrapping the list
     from deploy.operate import servers, trace
     from deploy.operate.trace_result import describe
@@ -80,6 +80,8 @@ def _occurrence(each: Occurrence) -> Iterator[str]:
     yield f"Received {_time(each.received_at)}, {each.verdict}"
     named = " ".join([each.type or "item", *([f'"{each.event}"'] if each.event else [])])
     yield _line("Item", f"{named} of user {each.user_id}" if each.user_id else named)
+    if each.timestamp:
+        yield _line("Timestamp", _timestamp(each.timestamp))
     yield _line("Project", each.project_id)
     if each.possible_tokens:
         shown = ", ".join(f"{token.id} ({token.hint})" if token.hint else token.id for token in each.possible_tokens)
@@ -115,7 +117,7 @@ def _dedupe(each: Occurrence) -> str:
 
 def _row(each: Occurrence) -> str:
     if each.row == "visible":
-        by = f" by {_time(each.visible_by)}" if each.visible_by else ""
+        by = f" since {_time(each.visible_by)}" if each.visible_by else ""
         return f"visible in {each.table}{by}"
     if each.row == "waiting":
         return f"not visible yet{_ahead(each, 'sink')}"
@@ -125,14 +127,15 @@ def _row(each: Occurrence) -> str:
 
 
 def _ahead(each: Occurrence, stage: str) -> str:
+    from deploy.operate.status_result import span
+
     waiting = each.waiting
     if waiting is None or waiting.stage != stage:
         return ""
-    before = (
-        f"{_records(waiting.records)} {'is' if waiting.records == 1 else 'are'} before it" if waiting.records else ""
-    )
-    age = f"the oldest is {waiting.seconds:.0f} s old" if waiting.records and waiting.seconds is not None else ""
-    return f": {', '.join(filter(None, [before or 'it is next', age]))}. Run `sequence status`"
+    before = f"{_records(waiting.records)} {'is' if waiting.records == 1 else 'are'} before it in its partition"
+    age = "" if waiting.seconds is None else f", the oldest {span(waiting.seconds)} old"
+    place = f"{before}{age}" if waiting.records else "it is next"
+    return f": it has waited {span(waiting.waited_seconds)} for {stage}, {place}. Run `sequence status`"
 
 
 def _records(count: int) -> str:
@@ -162,6 +165,17 @@ def _looked(looked: Looked) -> str:
 
 def _line(name: str, text: str) -> str:
     return f"  {name:<9} {text}"
+
+
+def _timestamp(text: str) -> str:
+    """Return the time of an event for people; of a rejected item it may be any text."""
+    from schemas.times import parse_time
+
+    try:
+        parse_time(text)
+    except ValueError:
+        return repr(text)
+    return _time(text) if text.endswith("Z") else text
 
 
 def _time(text: str | None) -> str:

@@ -40,7 +40,8 @@ class Records:
             return None
         oldest_ms = self.oldest_ms.get(key)
         seconds = None if oldest_ms is None else max(0.0, round(self.now - oldest_ms / 1000, 1))
-        return Waiting(stage=stage, records=ahead, seconds=seconds)
+        waited = max(0.0, round(self.now - record.timestamp / 1000, 1))
+        return Waiting(stage=stage, records=ahead, seconds=seconds, waited_seconds=waited)
 
 
 def unprocessed(each: Input) -> int:
@@ -130,6 +131,7 @@ class _Content(msgspec.Struct):
     """What the JSON text of an item or of a row names; each may have any type in a rejected item."""
 
     type: Any = None
+    timestamp: Any = None
     event: Any = None
     userId: Any = None  # noqa: N815  # as producers write it
     user_id: Any = None
@@ -167,6 +169,7 @@ def _add_rejection(facts: Facts, record: Any, records: Records) -> None:
     otherwise = Occurrence(
         project_id=found.project_id,
         received_at=found.rejected_at,
+        timestamp=_text(content.timestamp),
         type=_text(content.type),
         event=_text(content.event),
         user_id=_text(content.userId or content.user_id),
@@ -190,6 +193,7 @@ def _occurrence(item: Item, partition: int, offset: int) -> Occurrence:
     return Occurrence(
         project_id=item.project_id,
         received_at=item.received_at,
+        timestamp=item.timestamp,
         type="identify" if isinstance(item, Identify) else "track",
         event=item.event if isinstance(item, Track) else "",
         user_id=item.user_id,

@@ -60,9 +60,11 @@ class Waiting(_Json, frozen=True, kw_only=True):
 
     stage: Literal["dedupe", "persons", "sink"]
     records: int
-    """Records before it."""
+    """Records of its partition before it."""
     seconds: float | None = None
     """Age of the oldest record that the stage has not processed."""
+    waited_seconds: float = 0.0
+    """How long the item waits for the stage: the age of its own record."""
 
 
 class Token(_Json, frozen=True, kw_only=True):
@@ -83,6 +85,8 @@ class Occurrence(msgspec.Struct, rename="camel", kw_only=True):
 
     project_id: str
     received_at: str
+    timestamp: str = ""
+    """Time of the event, corrected for the sender's clock; of a rejected item as it was sent. Empty if it has none."""
     type: str = ""
     event: str = ""
     user_id: str = ""
@@ -112,7 +116,7 @@ class Occurrence(msgspec.Struct, rename="camel", kw_only=True):
     table: str | None = None
     """Where its row is or will be."""
     visible_by: str | None = None
-    """When the part that has the row was written: by then the row was visible. Merges write parts anew."""
+    """When the INSERT had written the row. None if a merge or a deletion has written its part anew since."""
     waiting: Waiting | None = None
     rejected: Rejected | None = None
 

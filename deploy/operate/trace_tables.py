@@ -14,14 +14,21 @@ from schemas.items import ItemWarning
 
 Row = Mapping[str, Any]
 _PLACE = ("_log", "_partition", "_origin", "_part")
+_TIME_OF_ROW = "concat(replaceOne(toString(timestamp), ' ', 'T'), 'Z') AS time"
+_TIME_OF_CONTENT = "JSONExtractString(content, 'timestamp') AS time"
 _COLUMNS = {
-    "events": ("project_id", "'track' AS type", "event", "user_id", "received_at", "_warnings", "_token"),
-    "identifies": ("project_id", "'identify' AS type", "'' AS event", "user_id", "received_at", "_warnings", "_token"),
+    "events": ("project_id", "'track' AS type", "event", "user_id", "received_at", _TIME_OF_ROW, "_warnings", "_token"),
+    "identifies": (
+        *("project_id", "'identify' AS type", "'' AS event", "user_id", "received_at", _TIME_OF_ROW, "_warnings"),
+        "_token",
+    ),
     "duplicates": (
-        *("project_id", "type", "event", "user_id", "received_at", "first_origin", "same_content", "_token"),
+        *("project_id", "type", "event", "user_id", "received_at", _TIME_OF_CONTENT, "first_origin", "same_content"),
+        "_token",
     ),
     "rejected": (
         *("project_id", "stage", "code", "field", "message", "type", "event", "user_id", "received_at"),
+        _TIME_OF_CONTENT,
         *("rejected_at", "request_id", "source_topic", "source_partition", "source_offset", "_token"),
     ),
 }
@@ -36,7 +43,7 @@ class Rows:
 
     of: Mapping[str, Sequence[Row]]
     written: Mapping[tuple[str, str], str]
-    """When each part that has one of them was written, by table and part."""
+    """When each part that has one of them was written, by table and part. Those that a merge wrote are left out."""
     logs: Sequence[RegisteredLog] = ()
 
     @property
@@ -65,7 +72,7 @@ def read_rows(clickhouse: ClickHouse, message_id: str, project_id: str | None) -
 
 
 def _written(clickhouse: ClickHouse, rows: Mapping[str, Sequence[Row]]) -> dict[tuple[str, str], str]:
-    parts = sorted({str(row["_part"]) for found in rows.values() for row in found})
+    parts = sorted({str(row["_part"]) for found in rows.values() for row in found if is_inserted(str(row["_part"]))})
     if not parts:
         return {}
     try:
@@ -79,6 +86,12 @@ def _written(clickhouse: ClickHouse, rows: Mapping[str, Sequence[Row]]) -> dict[
             raise
         return {}  # `analyst` may not read this table on a server.
     return {(row["table"], row["name"]): _time(row["written"]) for row in found}
+
+
+def is_inserted(part: str) -> bool:
+    """Return whether an INSERT wrote *part*: its name ends with the level 0, and has no number of a mutation."""
+    _, *numbers = part.split("_")
+    return len(numbers) == 3 and numbers[-1] == "0"
 
 
 def add_rows(facts: Facts, rows: Rows) -> None:
@@ -119,6 +132,7 @@ def _occurrence(row: Row, partition: int | None = None, offset: int | None = Non
     return Occurrence(
         project_id=row["project_id"],
         received_at=_time(row["received_at"]),
+        timestamp=row["time"],
         type=row["type"],
         event=row["event"],
         user_id=row["user_id"],

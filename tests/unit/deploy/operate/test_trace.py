@@ -15,6 +15,7 @@ from deploy.operate.trace_records import Records, add_persons, add_records, add_
 from deploy.operate.trace_result import Facts, Looked, Occurrence, Trace
 from deploy.operate.trace_tables import Rows, add_rows
 from deploy.operate.trace_tables import add_rejections as add_rejected_rows
+from deploy.operate.trace_tables import is_inserted as is_inserted_part
 from schemas.items import Rejection
 from schemas.records import (
     duplicate_headers,
@@ -40,6 +41,8 @@ class Read:
     headers: tuple[tuple[str, bytes], ...] = ()
     key: bytes = item_key("p", "m")
     partition: int = 0
+    timestamp: int = int(1000 * NOW) - 3_000
+    """In milliseconds since 1970: 3 seconds ago."""
 
 
 def records(committed: int = 0, **found: Read) -> Records:
@@ -55,6 +58,7 @@ def records(committed: int = 0, **found: Read) -> Records:
 
 def row(table: str, offset: int, **columns: Any) -> Rows:
     common = {"project_id": "p", "type": "track", "event": "Clicked", "user_id": "u", "received_at": TIME, "_token": ""}
+    common["time"] = "2026-01-01T00:00:00.500000Z"
     place = {"_log": 1, "_partition": 0, "_origin": offset, "_part": "all_1_1_0"}
     return Rows({table: [{**common, **place, **columns}]}, {(table, "all_1_1_0"): "2026-01-01T00:00:02Z"})
 
@@ -92,7 +96,9 @@ def test_item_that_dedupe_has_not_read_waits_with_the_records_before_it() -> Non
     assert (found.dedupe, found.row, found.partition, found.offset) == ("waiting", "waiting", 0, 7)
     assert found.waiting is not None
     assert (found.waiting.stage, found.waiting.records, found.waiting.seconds) == ("dedupe", 4, 5.0)
-    assert "Dedupe    not processed yet: 4 records are before it, the oldest is 5 s old" in shown([found])
+    waits = "it has waited 3 s for dedupe, 4 records are before it in its partition, the oldest 5 s old"
+    assert f"Dedupe    not processed yet: {waits}. Run" in shown([found])
+    assert found.waiting.waited_seconds == 3.0
 
 
 def test_event_that_the_sink_has_not_read_is_unique_and_waits_for_its_row() -> None:
@@ -107,7 +113,26 @@ def test_row_of_an_unprocessed_record_is_visible() -> None:
     (found,) = traced(records(3, items=item(7), events=event(5, 7)), row("events", 7))
 
     assert (found.row, found.waiting, found.visible_by) == ("visible", None, "2026-01-01T00:00:02Z")
-    assert "Row       visible in events by 2026-01-01 00:00:02 UTC" in shown([found])
+    assert "Row       visible in events since 2026-01-01 00:00:02 UTC" in shown([found])
+    assert "\n  Timestamp 2026-01-01 00:00:00.500 UTC\n" in shown([found])
+
+
+@pytest.mark.parametrize(
+    ("part", "is_inserted"), [("202601_4_4_0", True), ("202601_1_4_1", False), ("202601_4_4_0_7", False)]
+)
+def test_part_that_a_merge_or_a_deletion_wrote_tells_nothing_of_its_rows(part: str, is_inserted: bool) -> None:  # noqa: FBT001
+    assert is_inserted_part(part) == is_inserted
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"), [("2026-01-01T00:00:00Z", "2026-01-01 00:00:00 UTC"), ("Tuesday", "'Tuesday'")]
+)
+def test_rejected_item_has_its_timestamp_as_it_was_sent(sent: str, expected: str) -> None:
+    content = b'{"messageId":"m","timestamp":"%s"}' % sent.encode()
+    rejection = Rejection("p", "gateway", "user_id_required", "It is required.", "2026-01-01T00:00:03.000000Z")
+    (found,) = traced(records(rejected=Read(1, rejection_record(rejection, content).value)))
+
+    assert f"\n  Timestamp {expected}\n" in shown([found])
 
 
 def test_event_that_the_sink_has_read_and_that_has_no_row_is_missing() -> None:
