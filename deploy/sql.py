@@ -161,7 +161,7 @@ async def _run(target: Target, statement: bytes, output_format: str, output: Bin
             ) as response,
         ):
             if response.status != 200:
-                raise SqlError(_failure(target, response, await response.text(errors="replace")))
+                raise SqlError(_failure(target, response, await response.text(errors="replace"), statement))
             async for chunk in response.content.iter_any():
                 _write(output, chunk)
     except aiohttp.ClientPayloadError as error:
@@ -202,7 +202,7 @@ def _write(output: BinaryIO, chunk: bytes) -> None:
         ) from error
 
 
-def _failure(target: Target, response: aiohttp.ClientResponse, text: str) -> str:
+def _failure(target: Target, response: aiohttp.ClientResponse, text: str, statement: bytes) -> str:
     """Return the message for a reply with an error status."""
     code = response.headers.get("X-ClickHouse-Exception-Code")
     if code == _AUTHENTICATION_FAILED:
@@ -212,7 +212,7 @@ def _failure(target: Target, response: aiohttp.ClientResponse, text: str) -> str
             f"{target.url} answered with status {response.status} and not as ClickHouse does: "
             f"{text.strip()[:_SHOWN_CHARACTERS]!r}. {target.if_unreachable}"
         )
-    return "\n".join(filter(None, [text.strip(), advice(text)]))
+    return "\n".join(filter(None, [text.strip(), advice(text, statement.decode(errors="replace"))]))
 
 
 @contextmanager

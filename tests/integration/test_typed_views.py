@@ -263,3 +263,12 @@ def test_events_have_the_traits_that_their_user_had_at_the_time(warehouse: Wareh
     warehouse.write(late)
     plans = warehouse.rows("SELECT person_plan FROM {}.events_with_person ORDER BY id")
     assert [row["person_plan"] for row in plans] == ["trial", "pro"]
+
+    # The views do not depend on how the reader joins.
+    views = [f"{{}}.{name}" for name in warehouse.store.views(database_name(warehouse.base, "p"))]
+    for view in [*views, *(f"{warehouse.base}.{name}" for name in ("person_history", "persons", "ledger", "catalog"))]:
+        rows = [
+            warehouse.rows(f"SELECT * FROM {view} ORDER BY ALL SETTINGS join_use_nulls = {value}")  # noqa: S608
+            for value in (0, 1)
+        ]
+        assert rows[0] == rows[1]

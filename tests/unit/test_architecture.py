@@ -77,7 +77,7 @@ PURE = (
     "deploy/embedded/clickhouse/roles.py",
     "deploy/embedded/clickhouse/statements.py",
     "deploy/embedded/kafka_causes.py",
-    *("deploy/failure.py", "deploy/local/backoff.py", "deploy/sql_advice.py"),
+    *("deploy/failure.py", "deploy/local/backoff.py", "deploy/sql_advice.py", "deploy/sql_names.py"),
     *(f"deploy/operate/{name}.py" for name in ("doctor_result", "doctor_table_rules", "finding", "status_result")),
     *(f"deploy/operate/{name}.py" for name in ("trace_result", "view_declarations")),
 )

@@ -1,0 +1,101 @@
+"""What `sequence sql` advises after an error: each answer is one of the engine's own, in the names of the statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.sql_advice import advice
+from processors.typed_views.naming import database_name
+from tests.support.clickhouse_http import ClickHouseHttp
+from tests.support.records import identify, track
+from tests.support.warehouse import Warehouse
+
+PROPERTIES = (
+    '{"price":%d.5,"plan":"%s","code":"a%d","items":[{"sku":"x"}],"first":true,"day":"2026-01-02","mixed":%s,'
+    '"address":{"city":"Bern"}}'
+)
+ON_TABLES = [
+    ("SELECT sum(e.properties.price) FROM {b}.events AS e", "sum(num(e.properties.price))"),
+    ("SELECT user_id, Max( properties.`Total Price` ) FROM {b}.events GROUP BY user_id", "Max(num(properties.`Total P"),
+    ("SELECT quantile(0.5)(properties.price) FROM {b}.events", "quantile(0.5)(num(properties.price))"),
+    ("SELECT sumIf(properties.price, event = 'x') FROM {b}.events", "sumIf(num(properties.price))"),
+    ("SELECT uniq(event), sum(DISTINCT properties.code) FROM {b}.events", "sum(num(properties.code))"),
+    ("SELECT sum(p) FROM (SELECT properties.price AS p FROM {b}.events)", "sum(num(p))"),
+    ("SELECT argMax(user_id, properties.price) FROM {b}.events", "argMax(user_id, num(properties.price))"),
+    ("SELECT user_id FROM {b}.events ORDER BY timestamp, properties.plan DESC", "ORDER BY str(properties.plan)"),
+    ("SELECT properties.plan AS p FROM {b}.events ORDER BY p LIMIT 9", "ORDER BY str(p)"),
+    (
+        "SELECT properties.plan, count() FROM {b}.events GROUP BY properties.plan ORDER BY properties.plan",
+        "GROUP BY str(properties.plan) ORDER BY str(properties.plan)",
+    ),
+    ("SELECT 1 FROM {b}.events WHERE properties.code NOT IN ('a')", "str(properties.code) NOT IN ("),
+    ("SELECT 1 FROM {b}.events WHERE event = 'a' AND properties.first", "AND bool(properties.first)"),
+    ("SELECT 1 FROM {b}.events WHERE properties.mixed = 'x'", "Compare str(properties.mixed) = "),
+    ("SELECT toFloat64(properties.code) FROM {b}.events", "num(properties.code)"),
+    ("SELECT nullIf(properties.code, 'a') FROM {b}.events", "nullIf(str(properties.code), '')"),
+    (
+        "SELECT 1 FROM {b}.events AS e JOIN {b}.persons AS p ON e.properties.plan = p.traits.plan",
+        "ON str(e.properties.plan) = str(p.traits.plan)",
+    ),
+    ("SELECT price FROM {b}.events", "properties.price"),
+    ("SELECT plan FROM {b}.persons", "traits.plan"),
+]
+ON_VIEWS = [
+    ("SELECT avg(mixed) FROM order_completed", "avg(num(mixed))"),
+    ("SELECT sum(o.plan) FROM order_completed AS o", "sum(num(o.plan))"),
+    ("SELECT count() FROM order_completed WHERE mixed > 2", "Compare num(mixed) > "),
+    ("SELECT count() FROM order_completed WHERE plan = 10", "Compare num(plan) = "),
+    ("SELECT count() FROM order_completed WHERE day > today()", "Compare at(day) > "),
+    ("SELECT count() FROM order_completed WHERE price = 'a'", "Compare str(price) = "),
+    ("SELECT mixed * 2 FROM order_completed", "num(mixed)"),
+    ("SELECT round(mixed) FROM order_completed", "round(num(mixed))"),
+    ("SELECT toStartOfMonth(day) FROM order_completed", "toStartOfMonth(at(day))"),
+    ("SELECT dateDiff('day', timestamp, day) FROM order_completed", "at("),
+    ("SELECT sum(properties.price) FROM order_completed", "sum(num(properties.price))"),
+    ("SELECT arrayJoin(items) FROM order_completed", "JSONExtractArrayRaw(ifNull(str(items), ''))"),
+    ("SELECT items[1] FROM order_completed", "JSONExtractArrayRaw(ifNull(str(items), ''))"),
+    ("SELECT count() FROM order_completed WHERE plan", "WHERE bool(plan)"),
+    ("SELECT 1 FROM order_completed AS o JOIN users AS u ON o.price = u.plan", "ON str(o.price) = str(u.plan)"),
+    ("SELECT address.city FROM order_completed", "address_city"),
+]
+WITHOUT_ADVICE = [
+    "SELECT plann FROM order_completed",
+    "SELECT * FROM no_such_view",
+    "SELEC 1",
+    "SELECT throwIf(1)",
+    "SELECT toDate('x') FROM order_completed",
+]
+
+
+@pytest.fixture(scope="module")
+def writer(clickhouse: str) -> Iterator[ClickHouseHttp]:
+    warehouse = Warehouse(clickhouse)
+    values = [(at, "pro" if at % 2 else "free", at, '"x"' if at % 2 else "3") for at in range(6)]
+    orders = [
+        track(f"m{at}", event="Order Completed", properties=(PROPERTIES % of_order).encode())
+        for at, of_order in enumerate(values)
+    ]
+    warehouse.write(*orders, identify("i1", traits=b'{"plan":"pro"}'))
+    warehouse.made()
+    yield ClickHouseHttp(clickhouse, settings={"database": database_name(warehouse.base, "p"), "join_use_nulls": "1"})
+    warehouse.drop()
+
+
+def refused(writer: ClickHouseHttp, statement: str) -> str:
+    """Return the advice about *statement*, which ClickHouse refuses; `{b}` is the database of the tables."""
+    filled = statement.replace("{b}", writer.settings["database"].removesuffix("_p"))
+    reply = writer.send(filled)
+    assert reply.code is not None, statement
+    return advice(reply.text, filled)
+
+
+@pytest.mark.parametrize(("statement", "advised"), [*ON_TABLES, *ON_VIEWS])
+def test_advice_has_the_names_of_the_statement(writer: ClickHouseHttp, statement: str, advised: str) -> None:
+    assert advised in refused(writer, statement)
+
+
+@pytest.mark.parametrize("statement", WITHOUT_ADVICE)
+def test_error_that_is_not_about_a_type_has_no_advice(writer: ClickHouseHttp, statement: str) -> None:
+    assert refused(writer, statement) == ""
