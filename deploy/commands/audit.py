@@ -84,7 +84,7 @@ def audit_command(  # noqa: PLR0913  # an argument for each option
     or below a position of `sequence positions keep` are removed. Exits with 1 if anything is missing or too much.
 
     --watch repeats the audit for the items of the last hour and logs what changes. It serves the result as metrics for
-    Prometheus with --metrics-port; with 0 the system chooses a port. It writes the lag of each stage to the table `lag`.
+    Prometheus with --metrics-port; with 0 the system chooses a port. Writes the lag of each stage to the table `lag`.
 
     \b
     Fields of --json: addsUp, missing, written, faults, ledger (received, accepted,
