@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from deploy.operate.finding import Finding, in_order
-from deploy.operate.status_result import SUSPENDED, Status
+from deploy.operate.status_result import NO_ANSWER, SUSPENDED, Status
 
 _WORKERS = frozenset({"dedupe", "persons", "sink"})
 _OF_KAFKA = frozenset({"Kafka", "gateway", "console", *_WORKERS})
@@ -50,7 +50,9 @@ def _explains(cause: Finding, effect: Finding, status: Status) -> bool:
         return False  # It stays suspended when the cause is gone.
     of_cause, of_effect = _kind(cause.check), _kind(effect.check)
     if of_cause in {"kafka", "Kafka"}:
-        return of_effect in _OF_KAFKA
+        # Without Kafka, a gateway of a server answers that it is not ready; `sequence up` lets its own wait for Kafka.
+        is_away = effect.check == "gateway" and NO_ANSWER in effect.what and not status.processes
+        return of_effect in _OF_KAFKA and not is_away
     if of_cause in {"clickhouse", "ClickHouse"}:
         return of_effect in _OF_CLICKHOUSE
     if of_cause in _WORKERS:

@@ -25,6 +25,7 @@ from deploy.operate.lag import StageLag
 from deploy.operate.server_faults import clickhouse_fault, kafka_fault
 from deploy.operate.servers import Servers
 from deploy.operate.status_result import (
+    NO_ANSWER,
     Gateway,
     LastRejection,
     PartitionLag,
@@ -34,7 +35,6 @@ from deploy.operate.status_result import (
     Status,
     TopicLag,
     judge,
-    rates,
 )
 from processors.clickhouse.client import server_url
 from processors.clickhouse.errors import ClickHouseError
@@ -182,6 +182,11 @@ class Watch:
         return _Sample(at, brokers, missing, stages, ends, _newest(found.values()))
 
 
+def rates(before: Sequence[int], after: Sequence[int], seconds: float) -> list[float]:
+    """Return how fast each number has grown, a second."""
+    return [max(0.0, round((last - first) / seconds, 1)) for first, last in zip(before, after, strict=True)]
+
+
 def _stage(each: StageLag, processed: float | None, topics: Topics, now: float) -> Stage:
     seconds = each.seconds(now)
     return Stage(
@@ -267,7 +272,7 @@ async def _ask_gateway(url: str) -> Gateway:
                 clock_seconds=_ahead(response.headers.get("Date", ""), (asked_at + time.time()) / 2),
             )
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        return Gateway(url=url, is_ready=False, about=f"it does not answer ({type(error).__name__}).")
+        return Gateway(url=url, is_ready=False, about=f"{NO_ANSWER} ({type(error).__name__}).")
 
 
 def _ahead(date: str, now: float) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
 
@@ -13,6 +13,8 @@ SLOW_SECONDS = 2.0
 """Time above which the answer of ClickHouse to a trivial query is reported."""
 SUSPENDED = "suspended"
 """State of a process that has got SIGSTOP, and of the server, gateway or worker that it is."""
+NO_ANSWER = "it does not answer"
+"""What the text about a gateway begins with that cannot be asked."""
 CATCHING_UP = 1.05
 """A stage that processes this many times what arrives catches up."""
 
@@ -83,12 +85,11 @@ class Rates(msgspec.Struct, kw_only=True, rename="camel"):
 
 
 class Gateway(msgspec.Struct, kw_only=True, rename="camel"):
-    """A gateway that was asked."""
+    """A gateway that was asked. *about* tells why it is not ready."""
 
     url: str
     is_ready: bool
     about: str = ""
-    """Why it is not ready."""
     clock_seconds: float | None = None
     """By how much its clock is ahead of this machine's, to a second; None if it does not tell."""
     state: str = ""
@@ -202,7 +203,9 @@ def _gateways(status: Status) -> Iterator[Finding]:
                 check="gateway",
                 what=f"{gateway.url} is not ready: {gateway.about}",
                 why="It does not accept items. Producers get no answer or 503.",
-                remedy="Check Kafka first, then the gateway's log.",
+                remedy="Start it, or correct its address. Read its log if it runs."
+                if gateway.about.startswith(NO_ANSWER)
+                else "Check Kafka first, then the gateway's log.",
             )
 
 
@@ -292,8 +295,3 @@ def span(seconds: float) -> str:
     if seconds < 2 * 86_400:
         return f"{seconds / 3600:.0f} h"
     return f"{seconds / 86_400:.0f} days"
-
-
-def rates(before: Sequence[int], after: Sequence[int], seconds: float) -> list[float]:
-    """Return how fast each number has grown, a second."""
-    return [max(0.0, round((last - first) / seconds, 1)) for first, last in zip(before, after, strict=True)]

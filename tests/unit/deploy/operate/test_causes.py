@@ -84,6 +84,16 @@ def test_causes_that_do_not_follow_from_each_other_stay_apart() -> None:
     assert [each.check for each in judged(found, is_local=True)] == ["sink-1", "dedupe"]
 
 
+def test_gateway_of_a_server_that_does_not_answer_is_a_cause_of_its_own() -> None:
+    """Without Kafka it would answer that it is not ready."""
+    waits = Gateway(url="http://g:8080", is_ready=False, about="Project registry is stale.")
+    found = judged(status(kafka=down("Kafka"), gateways=[GATEWAY, waits], stages=[], rates=None))
+
+    assert [each.check for each in found] == ["Kafka", "gateway"]
+    assert "http://g:8080" in found[0].what
+    assert found[1].remedy.startswith("Start it, or correct its address.")
+
+
 def test_suspended_process_is_shown_as_suspended_in_each_table() -> None:
     found = local("clickhouse", clickhouse=down("ClickHouse"), gateways=[GATEWAY], stages=[stage("sink")])
     found.processes[2].state = found.processes[5].state = "suspended"

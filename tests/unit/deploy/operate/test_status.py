@@ -16,6 +16,7 @@ from deploy.operate.finding import Finding
 from deploy.operate.kafka_reader import Members
 from deploy.operate.lag import StageLag
 from deploy.operate.offsets import Input
+from deploy.operate.status import rates
 from deploy.operate.status_result import (
     Gateway,
     PartitionLag,
@@ -25,7 +26,6 @@ from deploy.operate.status_result import (
     Stage,
     Status,
     judge,
-    rates,
     span,
 )
 
