@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from schemas.field_rules import FieldRule
 from schemas.projects import Project, Token
 
 
@@ -45,8 +46,32 @@ def describe_project(project: Project) -> dict[str, Any]:
         "disabled": project.disabled,
         "itemsPerSecond": project.items_per_second,
         "burst": project.burst,
+        "itemBytes": project.item_bytes,
+        "fieldRules": [_describe_rule(rule) for rule in project.field_rules],
         "createdAt": _time(project.created_at),
     }
+
+
+def _describe_rule(rule: FieldRule) -> dict[str, Any]:
+    described = {"path": rule.path, "action": rule.action}
+    return described | {"length": rule.length} if rule.action == "truncate" else described
+
+
+def project_page(project: Project) -> str:
+    """Return what `project show` prints: a line a setting, then a line a field rule."""
+    described = describe_project(project)
+    item_limit = "of the gateway" if project.item_bytes is None else f"{project.item_bytes} bytes"
+    lines = [
+        ("Project", project.id),
+        ("Name", project.name),
+        ("Status", PROJECT_COLUMNS["STATUS"](described)),
+        ("Created", _minute(described["createdAt"])),
+        ("Rate limit", f"{PROJECT_COLUMNS['RATE LIMIT'](described)}{' for each gateway' if project.rate() else ''}"),
+        ("Item limit", item_limit),
+        ("Field rules", str(project.field_rules[0]) if project.field_rules else "none"),
+        *(("", str(rule)) for rule in project.field_rules[1:]),
+    ]
+    return "\n".join(f"{heading:<13}{text}" for heading, text in lines)
 
 
 def describe_token(token: Token, last_used: str | None, now: int) -> dict[str, Any]:

@@ -7,6 +7,9 @@ the same time therefore never undo each other, in any order of their records and
 | --- | --- | --- |
 | `project/<project>/<creation>` | Creation of a project | The first counts |
 | `disabled/<project>`, `rate/<project>`, `burst/<project>` | One setting of a project | The last counts |
+| `item-limit/<project>` | The largest item of a project | The last counts |
+| `field-rule/<project>/<path>` | What happens to a private value | The last counts |
+| `hash-key/<project>/<creation>` | The secret with which private values are hashed | The first counts |
 | `token/<digest>/<creation>` | Creation of a token | The first counts |
 | `revocation/<digest>` | Revocation of a token | Each of them revokes it |
 | `rotation/<digest>/<digest of the successor>` | Rotation of a token | The earliest expiry counts |
@@ -27,6 +30,8 @@ import secrets
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
+
+from schemas.field_rules import Action, FieldRule, names_of
 
 Scope = Literal["write", "read", "operate"]
 """What a token permits: sending items (`write`), reading the data of its project (`read`), or reading that of all
@@ -50,6 +55,12 @@ class Project(msgspec.Struct, frozen=True):
     """Rate limit of each gateway process; None means unlimited."""
     burst: float | None = None
     """Items that may arrive at once; None means the items of one second."""
+    item_bytes: int | None = None
+    """Largest item; None means the gateway's own limit, which no project exceeds."""
+    field_rules: tuple[FieldRule, ...] = ()
+    """What happens to private values, ordered by path."""
+    hash_key: bytes = b""
+    """Secret of the rules that hash."""
 
     def rate(self) -> tuple[float, float] | None:
         """Return items per second and burst, or None without a limit."""
@@ -103,6 +114,26 @@ class Burst(msgspec.Struct, frozen=True, rename="camel"):
     burst: float
 
 
+class ItemLimit(msgspec.Struct, frozen=True, rename="camel"):
+    """The largest item of a project is set or, with None, left to the gateway."""
+
+    item_bytes: int | None
+
+
+class FieldRuleSetting(msgspec.Struct, frozen=True, rename="camel"):
+    """The rule of a path is set or, with None, removed."""
+
+    action: Action | None
+    length: int = 0
+
+
+class HashKey(msgspec.Struct, frozen=True, rename="camel"):
+    """The secret of a project's rules that hash."""
+
+    key: bytes
+    """In JSON, base64."""
+
+
 class TokenCreation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """A token is created. The fields are those of `Token`."""
 
@@ -141,7 +172,10 @@ class Deployment(msgspec.Struct, frozen=True, rename="camel"):
     added_at: int
 
 
-Entry: TypeAlias = ProjectCreation | Disabled | Rate | Burst | TokenCreation | Revocation | Rotation | Use | Deployment
+Entry: TypeAlias = (
+    ProjectCreation | Disabled | Rate | Burst | ItemLimit | FieldRuleSetting | HashKey
+    | TokenCreation | Revocation | Rotation | Use | Deployment
+)  # fmt: skip
 
 
 class DecodedRecord(NamedTuple):
@@ -151,7 +185,7 @@ class DecodedRecord(NamedTuple):
     subject: str
     """Project ID, digest or topic version."""
     part: str
-    """The creation or the digest of the successor; empty for other kinds."""
+    """The creation, the digest of the successor or the path; empty for other kinds."""
     entry: Entry | None
     """None for a tombstone."""
 
@@ -166,6 +200,9 @@ _KINDS: dict[str, type[Entry]] = {
     "disabled": Disabled,
     "rate": Rate,
     "burst": Burst,
+    "item-limit": ItemLimit,
+    "field-rule": FieldRuleSetting,
+    "hash-key": HashKey,
     "token": TokenCreation,
     "revocation": Revocation,
     "rotation": Rotation,
@@ -174,7 +211,7 @@ _KINDS: dict[str, type[Entry]] = {
 }
 _PREFIXES = {kind: prefix for prefix, kind in _KINDS.items()}
 _DECODERS = {kind: msgspec.json.Decoder(kind) for kind in _PREFIXES}
-_IN_TWO_PARTS = {ProjectCreation, TokenCreation, Rotation}
+_IN_TWO_PARTS = {ProjectCreation, TokenCreation, Rotation, FieldRuleSetting, HashKey}
 
 
 def is_project_id(text: str) -> bool:
@@ -229,6 +266,8 @@ def decode_entry(key: bytes | None, value: bytes | None) -> DecodedRecord:
     if kind is None or not subject or bool(part) != (kind in _IN_TWO_PARTS):
         raise InvalidEntryError(f"the key must be {', '.join(f'`{known}/…`' for known in _KINDS)}")
     try:
+        if kind is FieldRuleSetting:
+            names_of(part)
         return DecodedRecord(kind, subject, part, None if value is None else _DECODERS[kind].decode(value))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InvalidEntryError(str(error)) from error

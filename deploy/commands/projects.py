@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
+from collections.abc import Sequence
 
 import click
 
@@ -41,7 +43,8 @@ def project_list(*, as_json: bool) -> None:
     """List projects.
 
     \b
-    Fields of --json: id, name, disabled, itemsPerSecond, burst, createdAt.
+    Fields of --json: id, name, disabled, itemsPerSecond, burst, itemBytes,
+    fieldRules, createdAt.
     """  # noqa: D301  # \b keeps click from wrapping the list
     from deploy import listing
     from gateway.projects.admin import list_projects
@@ -56,16 +59,112 @@ def project_list(*, as_json: bool) -> None:
 @click.option("--disable/--enable", default=None, help="Reject or accept the project's tokens.")
 @click.option("--items-per-second", type=click.FloatRange(min=0), help="Rate limit of each gateway; 0 removes it.")
 @click.option("--burst", type=click.IntRange(min=1), help="Items accepted at once above the rate.")
+@click.option("--item-bytes", type=click.IntRange(min=0), help="Largest item; 0 leaves the limit to the gateway.")
 @report_errors
-def project_update(project_id: str, *, disable: bool | None, items_per_second: float | None, burst: int | None) -> None:
+def project_update(
+    project_id: str,
+    *,
+    disable: bool | None,
+    items_per_second: float | None,
+    burst: int | None,
+    item_bytes: int | None,
+) -> None:
     """Change project ID. Gateways apply the change within a second."""
     from gateway.projects.admin import update_project
 
-    if disable is items_per_second is burst is None:
-        raise click.UsageError("Nothing to change. Use --disable, --enable, --items-per-second or --burst.")
-    settings = load_kafka(os.environ)
-    asyncio.run(update_project(settings, project_id, disabled=disable, items_per_second=items_per_second, burst=burst))
+    if disable is items_per_second is burst is item_bytes is None:
+        raise click.UsageError(
+            "Nothing to change. Use --disable, --enable, --items-per-second, --burst or --item-bytes."
+        )
+    asyncio.run(
+        update_project(
+            load_kafka(os.environ),
+            project_id,
+            disabled=disable,
+            items_per_second=items_per_second,
+            burst=burst,
+            item_bytes=item_bytes,
+        )
+    )
     click.echo(f"Project {project_id} updated.")
+
+
+@project.command("show")
+@click.argument("project_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@report_errors
+def project_show(project_id: str, *, as_json: bool) -> None:
+    """Show the settings, limits and field rules of project ID.
+
+    \b
+    Fields of --json: id, name, disabled, itemsPerSecond, burst, itemBytes,
+    fieldRules, createdAt.
+    """  # noqa: D301  # \b keeps click from wrapping the list
+    from deploy import listing
+    from gateway.projects.admin import read_project
+
+    found = asyncio.run(read_project(load_kafka(os.environ), project_id))
+    click.echo(json.dumps(listing.describe_project(found), indent=2) if as_json else listing.project_page(found))
+
+
+@project.command("rules")
+@click.argument("project_id", metavar="ID")
+@click.option("--drop", "dropped", multiple=True, metavar="PATH", help="Do not store the value of PATH.")
+@click.option("--hash", "hashed", multiple=True, metavar="PATH", help="Store an HMAC of the value of PATH.")
+@click.option(
+    "--truncate",
+    "truncated",
+    multiple=True,
+    metavar="PATH=N",
+    help="Store the first N characters of the value of PATH.",
+)
+@click.option("--remove", "removed", multiple=True, metavar="PATH", help="Remove the rule for PATH.")
+@report_errors
+def project_rules(
+    project_id: str,
+    *,
+    dropped: Sequence[str],
+    hashed: Sequence[str],
+    truncated: Sequence[str],
+    removed: Sequence[str],
+) -> None:
+    """Change what gateways store of private values in the items of project ID.
+
+    PATH names a value, such as `properties.email`, `traits.address.street` or
+    `context.ip`. Gateways apply a rule within a second, to later items only.
+    """
+    from gateway.projects.admin import change_field_rules
+    from schemas.field_rules import FieldRule
+
+    rules = [FieldRule(path, "drop") for path in dropped] + [FieldRule(path, "hash") for path in hashed]
+    for text in truncated:
+        path, _, length = text.rpartition("=")
+        if not path or not length.isdecimal():
+            raise click.UsageError(f"--truncate {text}: write PATH=N, such as `context.ip=7`.")
+        rules.append(FieldRule(path, "truncate", int(length)))
+    if not rules and not removed:
+        raise click.UsageError(
+            f"Nothing to change. Use --drop, --hash, --truncate or --remove; `sequence project show {project_id}` "
+            "lists the rules."
+        )
+    asyncio.run(change_field_rules(load_kafka(os.environ), project_id, rules, removed))
+    click.echo(f"Project {project_id} updated.")
+
+
+@project.command("hash")
+@click.argument("project_id", metavar="ID")
+@click.argument("values", metavar="VALUE...", nargs=-1, required=True)
+@report_errors
+def project_hash(project_id: str, values: Sequence[str]) -> None:
+    """Print what the field rules of project ID store in place of each VALUE, to find it with SQL."""
+    from gateway.projects.admin import read_project
+    from schemas.field_rules import hashed
+
+    key = asyncio.run(read_project(load_kafka(os.environ), project_id)).hash_key
+    if not key:
+        raise click.ClickException(f"Project {project_id} has never had a rule that hashes.")
+    for value in values:
+        click.echo(hashed(key, value))
 
 
 @click.group()

@@ -23,6 +23,7 @@ from gateway.http.time_share import TimeShare
 from gateway.http.unauthenticated import UnauthenticatedRequests
 from gateway.ingest.body import BodyLimits, read_body
 from gateway.ingest.envelope import Limits, parse_envelope
+from gateway.ingest.field_rules import rules_of
 from gateway.ingest.rejections import RejectedItem
 from gateway.ingest.rules import PathType
 from gateway.ingest.validate import BatchResult, validate_items
@@ -166,14 +167,20 @@ class IngestHandler:
         reservation.check_share()
         received_at = time.time_ns() // 1000
         self._metrics.body_bytes.inc(len(body))
-        envelope = parse_envelope(body, item_type=request.item_type, limits=self._limits)
+        limits = self._limits_of(grant.project)
+        envelope = parse_envelope(body, item_type=request.item_type, limits=limits)
         if header_token is None or envelope.write_key is not None:
             grant = self._authenticate(agree(header_token, envelope.write_key))
+            if (own := self._limits_of(grant.project)) != limits:
+                limits = own
+                envelope = parse_envelope(body, item_type=request.item_type, limits=limits)
         project_id = grant.project.id
         self._spend_rate(grant.project, envelope.count)
         result = validate_items(
-            envelope, project_id=project_id, received_at=received_at, token_id=grant.token_id, limits=self._limits
+            envelope, project_id=project_id, received_at=received_at, token_id=grant.token_id, limits=limits
         )
+        if grant.project.field_rules:
+            result = rules_of(grant.project).apply(result)
         reply = batch_reply(result, verbose=request.verbose, request_id=request.request_id)
         charged_before = self._budget.reserved_bytes
         acknowledged = self._publisher.publish(self._records(grant, result, received_at, request.request_id))
@@ -212,6 +219,11 @@ class IngestHandler:
     def _spend_rate(self, project: Project, count: int) -> None:
         if (rate := project.rate()) is not None:
             self._rates.spend(project.id, rate, count, time.monotonic())
+
+    def _limits_of(self, project: Project) -> Limits:
+        if project.item_bytes is None or project.item_bytes >= self._limits.item_bytes:
+            return self._limits
+        return Limits(self._limits.batch_items, project.item_bytes)
 
     def _authenticate(self, token: str | None) -> Grant:
         grant = self._projects.find_and_record_use(token) if token else None

@@ -75,7 +75,7 @@ def read_item(content: bytes, *, item_type: PathType | None, limit_bytes: int) -
     """
     if len(content) > limit_bytes:
         raise too_large("The item", len(content), limit_bytes)
-    members, warnings = _read_members(content)
+    members, warnings = read_members(content)
     fields = Fields(members, warnings)
     kind = _stored_type(item_type or fields.text("type"))
     item = WireItem(
@@ -100,7 +100,7 @@ def read_item(content: bytes, *, item_type: PathType | None, limit_bytes: int) -
 
 def too_large(what: str, size_bytes: int, limit_bytes: int) -> ValidationError:
     """Return the error for an item of *size_bytes*; *what* is the subject of its message."""
-    message = f"{what} has {size_bytes} bytes; the limit is {limit_bytes} (SEQUENCE_GATEWAY_ITEM_LIMIT_BYTES)."
+    message = f"{what} has {size_bytes} bytes; the limit is {limit_bytes}."
     return ValidationError(Code.ITEM_TOO_LARGE, message)
 
 
@@ -136,7 +136,7 @@ _PATH = re.compile(rf"\.(?:{'|'.join(_FIELDS)})(?:[.\[]|$)")
 """A path in a field that is stored."""
 
 
-def _read_members(content: bytes) -> tuple[dict[str, Raw], list[ItemWarning]]:
+def read_members(content: bytes) -> tuple[dict[str, Raw], list[ItemWarning]]:
     """Return the members of an item as strict JSON, and the warnings about those that are stored."""
     if exceeds_parser(content):
         raise too_deep(None)

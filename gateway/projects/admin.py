@@ -20,6 +20,7 @@ from gateway.projects import changes
 from gateway.projects.registry import CLOSE_TIMEOUT_SECONDS, open_topic, read_to_end
 from gateway.projects.table import ProjectTable
 from schemas.denials import denial
+from schemas.field_rules import FieldRule
 from schemas.projects import Project, Scope, Token
 from schemas.records import KeyValue
 from schemas.settings import KafkaSettings, kafka_arguments
@@ -53,21 +54,41 @@ async def create_project(kafka: KafkaSettings, project_id: str, name: str) -> No
     await perform(KafkaProjectsTopic(kafka), lambda table, now: changes.create_project(table, now, project_id, name))
 
 
-async def update_project(
+async def update_project(  # noqa: PLR0913  # the options of the command
     kafka: KafkaSettings,
     project_id: str,
     *,
     disabled: bool | None = None,
     items_per_second: float | None = None,
     burst: float | None = None,
+    item_bytes: int | None = None,
 ) -> None:
-    """Change the given fields of a project. `items_per_second=0` removes the rate limit."""
+    """Change the given fields of a project. `items_per_second=0` and `item_bytes=0` remove the limit."""
     await perform(
         KafkaProjectsTopic(kafka),
         lambda table, _: changes.update_project(
-            table, project_id, disabled=disabled, items_per_second=items_per_second, burst=burst
+            table,
+            project_id,
+            disabled=disabled,
+            items_per_second=items_per_second,
+            burst=burst,
+            item_bytes=item_bytes,
         ),
     )
+
+
+async def change_field_rules(
+    kafka: KafkaSettings, project_id: str, rules: Sequence[FieldRule], removed: Sequence[str] = ()
+) -> None:
+    """Set *rules* of a project, each in place of the one for its path, and remove those of the paths *removed*."""
+    await perform(
+        KafkaProjectsTopic(kafka), lambda table, _: changes.change_field_rules(table, project_id, rules, removed)
+    )
+
+
+async def read_project(kafka: KafkaSettings, project_id: str) -> Project:
+    """Return the project; raises `UnknownProjectError`."""
+    return changes.project_of(await read_table(kafka), project_id)
 
 
 async def list_projects(kafka: KafkaSettings) -> list[Project]:

@@ -7,7 +7,7 @@ The outcome of two commands that both read before either writes:
 | --- | --- |
 | Create the same project twice, register the same token twice | The first record counts; the other command fails |
 | Update different fields of a project | Both hold |
-| Update the same field | The last record counts, for all fields of one command at once |
+| Update the same field, or set the rule of the same path | The last record counts, for all of one command at once |
 | Revoke and revoke, revoke and rotate | The token is revoked, and the successor of the rotation is valid |
 | Rotate and rotate | Both successors are valid, and the token expires at the earlier of the two ends |
 | Any other pair | They concern different records, and both hold |
@@ -18,8 +18,9 @@ Times are microseconds since 1970.
 from __future__ import annotations
 
 import math
+import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -33,9 +34,13 @@ from gateway.errors import (
     UnknownTokenError,
 )
 from gateway.projects.table import ProjectTable
+from schemas.field_rules import FieldRule, names_of
 from schemas.projects import (
     Burst,
     Disabled,
+    FieldRuleSetting,
+    HashKey,
+    ItemLimit,
     Project,
     ProjectCreation,
     Rate,
@@ -56,6 +61,7 @@ from schemas.records import KeyValue
 
 _T_co = TypeVar("_T_co", covariant=True)
 _NAME_LIMIT_CHARACTERS = 255
+_HASH_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +91,60 @@ def create_project(table: ProjectTable, now: int, project_id: str, name: str) ->
     return Change([encode_entry(ProjectCreation(project_id, name, now), project_id, creation)], None, failure)
 
 
-def update_project(
+def update_project(  # noqa: PLR0913  # the options of the command
     table: ProjectTable,
     project_id: str,
     *,
     disabled: bool | None = None,
     items_per_second: float | None = None,
     burst: float | None = None,
+    item_bytes: int | None = None,
 ) -> Change[None]:
-    """Change the given fields of a project. `items_per_second=0` removes the rate limit."""
+    """Change the given fields of a project. `items_per_second=0` and `item_bytes=0` remove the limit."""
     project_of(table, project_id)
     # NaN compares as false and infinity has no form in JSON.
     if not (0 <= (items_per_second or 0) < math.inf and (burst is None or 0 < burst < math.inf)):
         raise InvalidProjectError("`items_per_second` and `burst` must be finite numbers greater than zero.")
-    entries: list[Disabled | Rate | Burst] = []
+    if item_bytes is not None and item_bytes < 0:
+        raise InvalidProjectError("`item_bytes` must not be negative.")
+    entries: list[Disabled | Rate | Burst | ItemLimit] = []
     if disabled is not None:
         entries.append(Disabled(disabled))
     if items_per_second is not None:
         entries.append(Rate(items_per_second or None))
     if burst is not None:
         entries.append(Burst(burst))
+    if item_bytes is not None:
+        entries.append(ItemLimit(item_bytes or None))
     return Change([encode_entry(entry, project_id) for entry in entries], None)
+
+
+def change_field_rules(
+    table: ProjectTable, project_id: str, rules: Sequence[FieldRule], removed: Sequence[str] = ()
+) -> Change[None]:
+    """Set *rules*, each in place of the one for its path, and remove those of the paths *removed*."""
+    project = project_of(table, project_id)
+    paths = [*(rule.path for rule in rules), *removed]
+    if repeated := sorted({path for path in paths if paths.count(path) > 1}):
+        raise InvalidProjectError(f"There are several rules for {', '.join(repeated)}.")
+    known = {rule.path for rule in project.field_rules}
+    if unknown := [path for path in removed if path not in known]:
+        raise InvalidProjectError(
+            f"Project {project_id} has no rule for {', '.join(unknown)}. `sequence project show {project_id}` lists "
+            "its rules."
+        )
+    for rule in rules:
+        try:
+            names_of(rule.path)
+        except ValueError as error:
+            raise InvalidProjectError(str(error)) from None
+    records = []
+    if not project.hash_key and any(rule.action == "hash" for rule in rules):
+        # Of two such commands at once, the first key counts.
+        records.append(encode_entry(HashKey(secrets.token_bytes(_HASH_KEY_BYTES)), project_id, new_creation()))
+    records += [encode_entry(FieldRuleSetting(rule.action, rule.length), project_id, rule.path) for rule in rules]
+    records += [encode_entry(FieldRuleSetting(None), project_id, path) for path in removed]
+    return Change(records, None)
 
 
 def create_token(  # noqa: PLR0913  # the options of the command

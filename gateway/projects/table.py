@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeVar
 
+from schemas.field_rules import FieldRule
 from schemas.projects import (
     Burst,
     Deployment,
     Disabled,
     Entry,
+    FieldRuleSetting,
+    HashKey,
+    ItemLimit,
     Project,
     ProjectCreation,
     Rate,
@@ -106,6 +110,8 @@ class ProjectTable:
         if created is None:
             return None
         disabled, rate, burst = (self._last(Disabled, subject), self._last(Rate, subject), self._last(Burst, subject))
+        limit, key = self._last(ItemLimit, subject), self._last(HashKey, subject)
+        rules = self._entries.get((FieldRuleSetting, subject), {})
         return Project(
             created.id,
             created.name,
@@ -113,6 +119,11 @@ class ProjectTable:
             disabled=disabled is not None and disabled.disabled,
             items_per_second=None if rate is None else rate.items_per_second,
             burst=None if burst is None else burst.burst,
+            item_bytes=None if limit is None else limit.item_bytes,
+            field_rules=tuple(
+                FieldRule(path, rule.action, rule.length) for path, rule in sorted(rules.items()) if rule.action
+            ),
+            hash_key=b"" if key is None else key.key,
         )
 
     def _fold_token(self, subject: str) -> Token | None:
@@ -136,7 +147,7 @@ class ProjectTable:
         return list(self._entries.get((kind, subject), {}).values())
 
     def _last(self, kind: type[_T], subject: str) -> _T | None:
-        """Return the entry of a kind whose keys have one part: compaction and the table keep the last."""
+        """Return the entry of a kind whose keys have one part, of which the table keeps the last, or else the first."""
         return next(iter(self._all(kind, subject)), None)
 
 

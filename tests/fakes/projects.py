@@ -9,6 +9,9 @@ from gateway.projects.table import Grant, ProjectTable
 from schemas.projects import (
     Burst,
     Disabled,
+    FieldRuleSetting,
+    HashKey,
+    ItemLimit,
     Project,
     ProjectCreation,
     Rate,
@@ -34,6 +37,10 @@ class MemoryProjects:
         self.table.apply(*encode_entry(Rate(project.items_per_second), project.id))
         if project.burst is not None:
             self.table.apply(*encode_entry(Burst(project.burst), project.id))
+        self.table.apply(*encode_entry(ItemLimit(project.item_bytes), project.id))
+        self.table.apply(*encode_entry(HashKey(project.hash_key), project.id, new_creation()))
+        for rule in project.field_rules:
+            self.table.apply(*encode_entry(FieldRuleSetting(rule.action, rule.length), project.id, rule.path))
         for token in tokens:
             described = describe_token(token, project.id, created_at=0, expires_at=expires_at)
             self.table.apply(*encode_entry(described, digest(token), new_creation()))

@@ -69,7 +69,7 @@ PURE = (
     "gateway/admission.py",
     *("gateway/http/paths.py", "gateway/http/sender_budget.py", "gateway/http/time_share.py"),
     *(f"gateway/ingest/coerce/{name}.py" for name in ("ids", "objects", "paths", "times", "values")),
-    *(f"gateway/ingest/{name}.py" for name in ("envelope", "fields", "json_checks", "lenient_json")),
+    *(f"gateway/ingest/{name}.py" for name in ("envelope", "field_rules", "fields", "json_checks", "lenient_json")),
     *(f"gateway/ingest/{name}.py" for name in ("rejections", "rules", "validate")),
     "gateway/origins.py",
     *(f"gateway/projects/{name}.py" for name in ("auth", "changes", "table")),

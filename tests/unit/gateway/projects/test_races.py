@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -17,6 +17,7 @@ from gateway.errors import ProjectExistsError, TokenExistsError
 from gateway.projects import changes
 from gateway.projects.admin import ProjectsTopic, perform
 from gateway.projects.table import ProjectTable
+from schemas.field_rules import FieldRule
 from schemas.projects import Project, ProjectCreation, Token, describe_token, digest, encode_entry
 from schemas.records import KeyValue
 from tests.fakes.projects_topic import MemoryProjectsTopic, SteppedTopic, result_or_error
@@ -51,6 +52,10 @@ def rotate(overlap_seconds: int) -> Command:
     )
 
 
+def set_rules(*rules: FieldRule, removed: Sequence[str] = ()) -> Command:
+    return lambda topic: perform(topic, lambda table, _: changes.change_field_rules(table, "dev", rules, removed))
+
+
 COMMANDS: dict[str, Command] = {
     "create": create("First"),
     "create again": create("Second"),
@@ -59,6 +64,8 @@ COMMANDS: dict[str, Command] = {
     "limit": update(items_per_second=5),
     "burst": update(burst=50),
     "limit and burst": update(items_per_second=9, burst=90),
+    "hash": set_rules(FieldRule("traits.email", "hash")),
+    "hash and drop": set_rules(FieldRule("traits.email", "hash"), FieldRule("context.ip", "drop")),
     "create token": make_token("dev", None),
     "register": make_token("dev", SECRET),
     "register elsewhere": make_token("blog", SECRET),
@@ -143,6 +150,7 @@ def violations(outcome: Outcome) -> set[str]:
         "disabling": done & {"disable", "enable"} == {"disable"} and not dev.disabled,
         "rate": bool(done & {"limit", "limit and burst"}) and dev.items_per_second is None,
         "burst": bool(done & {"burst", "limit and burst"}) and dev.burst is None,
+        "field rules": bool(done & {"hash", "hash and drop"}) and len(dev.field_rules) != 1 + ("hash and drop" in done),
         "rotation": bool(successors) and (old.expires_at is None or not table.tokens.keys() >= set(successors)),
         "earlier expiry": "rotate soon" in done and not _ends_first(old, [table.tokens[each] for each in successors]),
         "project": any(table.projects["shop"].name != created[name] for name in done & created.keys()),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from gateway.errors import InvalidTokenError
+from gateway.errors import InvalidProjectError, InvalidTokenError
 from gateway.projects import changes
 from gateway.projects.table import ProjectTable
+from schemas.field_rules import FieldRule
 from schemas.projects import (
     Burst,
     Deployment,
     Disabled,
     InvalidEntryError,
+    ItemLimit,
     Project,
     ProjectCreation,
     Rate,
@@ -111,13 +115,53 @@ def test_last_value_of_each_project_setting_counts() -> None:
         Disabled(disabled=False),
         Disabled(disabled=True),
         Burst(70),
+        ItemLimit(2000),
+        ItemLimit(1000),
     ):
         table.apply(*encode_entry(entry, "dev"))
-    assert table.projects["dev"] == Project("dev", "Development", NOW, disabled=True, items_per_second=7, burst=70)
+    assert table.projects["dev"] == Project(
+        "dev", "Development", NOW, disabled=True, items_per_second=7, burst=70, item_bytes=1000
+    )
 
     table.apply(*encode_entry(Rate(None), "dev"))
     table.apply(*encode_entry(Disabled(disabled=False), "dev"))
+    table.apply(*encode_entry(ItemLimit(None), "dev"))
     assert table.projects["dev"] == Project("dev", "Development", NOW, burst=70)
+
+
+def test_last_rule_of_each_path_counts() -> None:
+    table = table_with(new_token("dev"))
+
+    def changed(rules: list[FieldRule], removed: Sequence[str] = ()) -> tuple[FieldRule, ...]:
+        for record in changes.change_field_rules(table, "dev", rules, removed).records:
+            table.apply(*record)
+        return table.projects["dev"].field_rules
+
+    email, ip = FieldRule("traits.email", "hash"), FieldRule("context.ip", "truncate", 7)
+    assert changed([email, ip]) == (ip, email)
+    key = table.projects["dev"].hash_key
+    assert len(key) == 32
+    path = r"properties.a/b.c\.d"
+    assert changed([FieldRule("traits.email", "drop"), FieldRule(path, "hash")], ["context.ip"]) == (
+        FieldRule(path, "hash"),
+        FieldRule("traits.email", "drop"),
+    )
+    assert changed([], [path, "traits.email"]) == ()
+    assert table.projects["dev"].hash_key == key
+
+
+@pytest.mark.parametrize(
+    ("rules", "removed", "reason"),
+    [
+        ([FieldRule("email", "drop")], [], "must begin with"),
+        ([FieldRule("traits.a", "drop"), FieldRule("traits.a", "hash")], [], "several rules for traits.a"),
+        ([FieldRule("traits.a", "drop")], ["traits.a"], "several rules for traits.a"),
+        ([], ["traits.a"], "no rule for traits.a"),
+    ],
+)
+def test_invalid_rules_are_rejected(rules: list[FieldRule], removed: list[str], reason: str) -> None:
+    with pytest.raises(InvalidProjectError, match=reason):
+        changes.change_field_rules(table_with(new_token("dev")), "dev", rules, removed)
 
 
 def test_token_of_a_removed_project_authorizes_nothing() -> None:
@@ -198,6 +242,10 @@ def test_tombstone_removes_a_token() -> None:
     [
         (None, b"{}"),
         (b"project/", b"{}"),
+        (b"field-rule/dev", b'{"action":"drop"}'),
+        (b"field-rule/dev/email", b'{"action":"drop"}'),
+        (b"field-rule/dev/traits.a", b'{"action":"keep"}'),
+        (b"hash-key/dev/1", b'{"key":"?"}'),
         (b"other/dev", b"{}"),
         (b"\xff\xfe", b"{}"),
         (b"project/dev", b'{"id":"dev","name":"Dev","createdAt":1}'),
