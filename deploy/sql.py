@@ -7,20 +7,23 @@ stack, whose port and passwords are found as `sequence up` finds them.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import socket
 import ssl
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from functools import partial
+from typing import Any, BinaryIO
 from urllib.request import getproxies_environment
 
 import aiohttp
 import click
 
+from deploy import sql_liveness
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.errors import SqlError
 from deploy.local import passwords, state_lock
@@ -58,6 +61,7 @@ class Target:
     database: str
     if_unreachable: str
     if_rejected: str
+    if_silent: str
     tls: ssl.SSLContext | None = None
     proxy: Proxy | None = None
 
@@ -93,6 +97,7 @@ def _server(settings: SqlSettings, *, write: bool) -> Target:
         database=clickhouse.database,
         if_unreachable="Check SEQUENCE_CLICKHOUSE_URL and that the server is running.",
         if_rejected="Check SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD; `sequence tables migrate` sets the password.",
+        if_silent="Check the server and its load.",
         tls=tls_context("SEQUENCE_CLICKHOUSE_CA_FILE", clickhouse.ca_file) if url.scheme == "https" else None,
         proxy=proxy_for(url.scheme, url.host, url.port, getproxies_environment()),
     )
@@ -120,6 +125,7 @@ def _local_stack(settings: SqlSettings, *, write: bool) -> Target:
         if_unreachable="Wait until the local stack has started, or set SEQUENCE_LOCAL_CLICKHOUSE_PORT to its port.",
         if_rejected=f"The stack on this port does not use the state directory {state}. Set SEQUENCE_STATE_DIR to its "
         "directory, or SEQUENCE_LOCAL_CLICKHOUSE_PORT to the port of yours.",
+        if_silent="`sequence status` shows its process id. Resume it with `kill -CONT` and this id.",
     )
 
 
@@ -136,6 +142,8 @@ def read_statement(statement: str | None) -> bytes:
 def run(target: Target, statement: bytes, output_format: str, output: BinaryIO) -> None:
     """Run *statement* and write its answer to *output* as it arrives. SIGINT ends the process without a message.
 
+    There is no limit on the time of a statement while the server answers `/ping`.
+
     *output_format* applies to a statement without FORMAT. Raises `SqlError` if the statement fails or the server does
     not answer, and `BrokenPipeError` if the reader of *output* has gone.
     """
@@ -145,25 +153,25 @@ def run(target: Target, statement: bytes, output_format: str, output: BinaryIO) 
 
 async def _run(target: Target, statement: bytes, output_format: str, output: BinaryIO) -> None:
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-    proxy = target.proxy
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            signs = sql_liveness.Signs()
+            sent = session.post(
                 target.url,
                 params={"database": target.database, "default_format": output_format},
-                data=statement,
-                auth=aiohttp.BasicAuth(target.user, target.password, encoding="utf-8"),
-                ssl=target.tls or True,
-                proxy=proxy.url if proxy else None,
-                proxy_auth=aiohttp.BasicAuth.decode(proxy.authorization) if proxy and proxy.authorization else None,
-                allow_redirects=False,
-            ) as response,
-        ):
-            if response.status != 200:
-                raise SqlError(_failure(target, response, await response.text(errors="replace"), statement))
-            async for chunk in response.content.iter_any():
-                _write(output, chunk)
+                data=io.BytesIO(statement),
+                headers={"Authorization": aiohttp.encode_basic_auth(target.user, target.password, "utf-8")},
+                **_route(target),
+            )
+            await sql_liveness.guarded(
+                _answer(target, statement, sent, output, signs), partial(_ping, session, target), signs
+            )
+    except sql_liveness.SilentError as error:
+        raise SqlError(
+            f"ClickHouse at {target.url} accepts connections but has sent nothing for "
+            f"{sql_liveness.SILENT_SECONDS:g} s, not even an answer to /ping: its process is suspended, or its machine "
+            f"is overloaded. The statement may still run there. {target.if_silent}"
+        ) from error
     except aiohttp.ClientPayloadError as error:
         raise SqlError(
             "The answer ended early, so it is incomplete: ClickHouse stopped the statement or was stopped. Its message "
@@ -173,6 +181,39 @@ async def _run(target: Target, statement: bytes, output_format: str, output: Bin
         raise SqlError(
             f"ClickHouse at {target.url} does not answer: {_reason(error)}. {target.if_unreachable}"
         ) from error
+
+
+async def _answer(
+    target: Target,
+    statement: bytes,
+    sent: AbstractAsyncContextManager[aiohttp.ClientResponse],
+    output: BinaryIO,
+    signs: sql_liveness.Signs,
+) -> None:
+    async with sent as response:
+        if response.status != 200:
+            raise SqlError(_failure(target, response, await response.text(errors="replace"), statement))
+        async for chunk in response.content.iter_any():
+            _write(output, chunk)
+            signs.note()
+
+
+async def _ping(session: aiohttp.ClientSession, target: Target, within_seconds: float) -> None:
+    """Return once the server, or a reverse proxy before it, has answered anything."""
+    timeout = aiohttp.ClientTimeout(total=within_seconds)
+    async with session.get(f"{target.url}ping", timeout=timeout, **_route(target)):
+        pass
+
+
+def _route(target: Target) -> dict[str, Any]:
+    """Return the arguments of a request about TLS and the proxy."""
+    proxy = target.proxy
+    return {
+        "ssl": target.tls or True,
+        "proxy": proxy.url if proxy else None,
+        "proxy_auth": aiohttp.BasicAuth.decode(proxy.authorization) if proxy and proxy.authorization else None,
+        "allow_redirects": False,
+    }
 
 
 def _reason(error: Exception) -> str:

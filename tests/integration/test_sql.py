@@ -61,12 +61,13 @@ def refusal(environ: dict[str, str], *arguments: str) -> str:
     ("statement", "advice"),
     [
         ("SELECT max(properties.price) FROM events", "max needs values of one type: max(num(properties.price)). str, "),
-        ("SELECT 1 FROM events ORDER BY properties.price", "ORDER BY needs values of one type: ORDER BY num("),
+        ("SELECT 1 FROM events ORDER BY properties.price", "ORDER BY needs values of one type: ORDER BY str("),
         ("SELECT windowFunnel(9)(timestamp, event = 'a') FROM events", "windowFunnel takes a time in seconds: "),
         ("SELECT nullIf(properties.plan, 'pro') FROM events", "Give the property a type: nullIf(str(properties.plan)"),
         ("SELECT has(properties.items, 'a') FROM events", "Read an array of a property with JSONExtractArrayRaw("),
         ("SELECT countIf(properties.first) FROM events", "A condition is a boolean: WHERE bool(properties.first)."),
-        ("SELECT no_such_column FROM events", ""),
+        ("SELECT price FROM events", "A property is read with its path: properties.price."),
+        ("SELECT no_such_function(event) FROM events", ""),
     ],
 )
 def test_message_about_a_property_ends_with_what_to_type(stack: dict[str, str], statement: str, advice: str) -> None:
