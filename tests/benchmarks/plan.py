@@ -35,6 +35,8 @@ class Plan:
     """Rows that the comparison of functions reads."""
     counted_rows: int = 1_000_000
     """Rows of each round that the comparison of the catalogue inserts and counts."""
+    cookbook_events: int = 10_000_000
+    """Events of the comparison by the cookbook."""
     peers: Mapping[str, str] = field(default_factory=dict)
     """Commands of other dedupe implementations, by name."""
 
@@ -51,5 +53,6 @@ QUICK = Plan(
     named_rows=40_000,
     queried_rows=500_000,
     counted_rows=400_000,
+    cookbook_events=300_000,
 )
 """A run of a few minutes that shows whether something broke."""

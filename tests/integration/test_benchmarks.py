@@ -28,6 +28,7 @@ SMALL = Plan(
     named_rows=1_000,
     queried_rows=1_000,
     counted_rows=20_000,
+    cookbook_events=10_000,
 )
 
 
@@ -53,6 +54,7 @@ def environ(directory: Path) -> dict[str, str]:
             2 * ["INSERT", "pass", "without the catalogue", "with the catalogue"],
             marks=pytest.mark.bench,
         ),
+        pytest.param("cookbook", 39 * ["typed table", "typed view"], marks=pytest.mark.bench),
         pytest.param(
             "gateway",
             ["an aiohttp handler with `send` per item", "one gateway", "two gateways"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,6 @@ _QUESTION = re.compile(
 _RESULT = re.compile(r"\n(?:\|.*\n)+")
 
 Rows = list[dict[str, Any]]
-SETTINGS: Mapping[str, int] = {**READING, "join_use_nulls": 1}
-"""Settings of the login `analyst`."""
 
 
 def queries(text: str) -> dict[str, str]:
@@ -66,7 +64,7 @@ def _cell(value: Any) -> str:
 
 def ask(client: ClickHouseHttp, sql: str) -> Rows:
     """Return the rows of *sql* as an analyst reads them."""
-    answer = client.query(f"{sql} FORMAT JSONEachRow", output_format_json_quote_64bit_integers=0, **SETTINGS)
+    answer = client.query(f"{sql} FORMAT JSONEachRow", output_format_json_quote_64bit_integers=0, **READING)
     return [json.loads(line) for line in answer.splitlines()]
 
 
