@@ -65,7 +65,7 @@ def views_list(project_id: str | None, *, as_json: bool) -> None:
 @_JSON
 @report_errors
 def views_show(project_id: str, name: str, *, as_json: bool) -> None:
-    """Show the columns of a view of PROJECT, with their types.
+    """Show the columns of a view of PROJECT, with their types: those of properties and traits first.
 
     \b
     Fields of --json: column, type, declared.

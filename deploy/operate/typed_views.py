@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploy.errors import ArgumentError
 from deploy.operate.view_declarations import Change, Declared, changes
 from processors.clickhouse.client import ClickHouse
-from processors.typed_views.naming import VIEWS, database_name, typed_by, view_name, views_of
+from processors.typed_views.naming import IDENTIFIES, USERS, VIEWS, database_name, typed_by, view_name, views_of
 from processors.typed_views.refresh import Refreshed, ViewRefresher
+from processors.typed_views.statements import EVENT_COLUMNS, IDENTIFY_COLUMNS, USER_COLUMNS
 from processors.typed_views.store import EVENT, ViewStore, is_ours
 
 
@@ -39,13 +40,17 @@ def listed(clickhouse: ClickHouse, project_id: str | None) -> list[ListedView]:
 def shown(clickhouse: ClickHouse, project_id: str, name: str) -> tuple[ListedView, Mapping[str, str]]:
     """Return the view *name* of *project_id*, or that of the event *name*, and its declared types by column.
 
-    Raises `ArgumentError` if there is none.
+    Columns for properties and traits are first, before those that every view of its kind has. Raises `ArgumentError` if
+    there is no such view.
     """
     views = {view.name: view for view in listed(clickhouse, project_id)}
     found = views.get(name) or views.get(view_name(name))
     if found is None:
         raise ArgumentError(f"Project {project_id} has no view {name}. `sequence views list` shows all.")
-    return found, ViewStore(clickhouse).types(project_id).declared.get(typed_by(found.name), {})
+    fixed = {IDENTIFIES: IDENTIFY_COLUMNS, USERS: USER_COLUMNS}.get(found.name, EVENT_COLUMNS)
+    own_first = sorted(found.columns, key=lambda column: column[0] in fixed)
+    declared = ViewStore(clickhouse).types(project_id).declared.get(typed_by(found.name), {})
+    return replace(found, columns=own_first), declared
 
 
 def pending_changes(clickhouse: ClickHouse, declared: Mapping[str, Declared]) -> dict[str, list[Change]]:

@@ -74,6 +74,19 @@ def test_views_of_a_project_have_segments_names_and_types(warehouse: Warehouse) 
     assert warehouse.types("users")["age"] == "Nullable(Int64)"
 
 
+def test_columns_of_properties_and_traits_are_shown_first(warehouse: Warehouse) -> None:
+    warehouse.write(order("m1", {"price": 1, "coupon": "x"}), identify("i1", traits=b'{"plan":"pro","properties":1}'))
+    warehouse.made()
+
+    def names(view: str) -> list[str]:
+        return [name for name, _ in typed_views.shown(warehouse.client, "p", view)[0].columns]
+
+    assert names("Order Completed")[:4] == ["coupon", "price", "id", "received_at"]
+    assert names("identifies")[:3] == ["plan", "properties", "id"]
+    assert names("users") == ["plan", "properties", "id", "first_seen", "last_seen", "traits"]
+    assert names("tracks")[0] == "id"
+
+
 def test_only_changed_views_are_made_again(warehouse: Warehouse) -> None:
     warehouse.write(order("m1", {"price": 1}), track("m2", event="Signed Up"))
     warehouse.made()
