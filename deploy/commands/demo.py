@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Each command imports what it runs, so that `sequence --help` loads no client of Kafka or ClickHouse.
 # ruff: noqa: PLC0415
 
+_FIRST_DAY = date(1971, 4, 1)
+"""A gateway takes an earlier time, or one more than a day ahead, for none."""
 _DEFAULT_EVENTS = 100_000
 _MOST_EVENTS = 1_000_000
 """More would not fit into memory on a small machine."""
@@ -47,6 +49,11 @@ def demo_command(project_id: str, events: int, until: datetime | None, gateway: 
     properties, late and repeated events. The same options send the same items, so a second run within the dedupe
     window changes nothing. Creates the project if it does not exist, and a write token that expires in an hour.
     """
+    if until is not None and not _FIRST_DAY <= until.date() <= datetime.now(UTC).date():
+        raise click.BadParameter(
+            f"{until.date()} is not from {_FIRST_DAY} to today. Other times are replaced by the time received.",
+            param_hint="'--until'",
+        )
     from deploy.commands import gateways
     from deploy.demo import run
     from deploy.local.quickstart import TOKEN_FILE, local_commands
@@ -73,7 +80,7 @@ def _bar(label: str, length: int) -> AbstractContextManager[Bar]:
 def _say(done: Done, project_id: str, sql: str) -> None:
     from deploy.demo.questions import QUESTIONS
 
-    were_there = "" if done.new == done.items else f", of which {done.items - done.new:,} were there before"
+    were_there = "" if done.new >= done.items else f", of which {done.items - done.new:,} were there before"
     click.echo(
         f"Project {project_id} has {done.items:,} items from {done.since} to {done.until}{were_there}.\n"
         f"Its typed views are in the database {done.database}. Ask first:\n"

@@ -5,7 +5,7 @@ A larger sample has the customers of a smaller one, and more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import count
@@ -35,11 +35,15 @@ class Sample:
     """Items with different messageIds."""
 
 
-def sample(events: int, until: date) -> Sample:
-    """Return *events* different items of the `DAYS` days up to and with *until*, in UTC."""
+def sample(events: int, until: date, made_more: Callable[[int], object] = int) -> Sample:
+    """Return *events* different items of the `DAYS` days up to and with *until*, in UTC.
+
+    *made_more* is called with the number of items after each customer.
+    """
     made: list[tuple[datetime, dict[str, Any]]] = []
     for number in count(FIRST_CUSTOMER):
         of_customer = sorted(Customer(number, until, DAYS).sent(), key=_time)[: events - len(made)]
+        made_more(len(of_customer))
         made += [(each.arrives, _identified(each, until, at)) for at, each in enumerate(of_customer)]
         if len(made) == events:
             break

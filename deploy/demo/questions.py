@@ -16,8 +16,8 @@ QUESTIONS: Mapping[str, str] = MappingProxyType(
             " FROM DATABASE.order_completed GROUP BY week ORDER BY week"
         ),
         "Which plan did the users have when they ordered?": (
-            "SELECT person_plan, count() AS orders FROM DATABASE.events_with_person"
-            " WHERE event = 'order_completed' GROUP BY person_plan ORDER BY orders DESC"
+            "SELECT person_plan AS plan, count() AS orders FROM DATABASE.order_completed AS orders"
+            " JOIN DATABASE.events_with_person AS persons ON persons.id = orders.id GROUP BY plan ORDER BY orders DESC"
         ),
     }
 )

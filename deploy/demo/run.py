@@ -85,8 +85,9 @@ def run(servers: Servers, wanted: Wanted, progress: Progress) -> Done:
     with servers.tables() as clickhouse:
         until = _last_day(clickhouse, wanted)
         before = _rows(clickhouse, wanted.project_id, until)
-        made = sample(wanted.events, until)
         token = servers.ask_kafka(lambda kafka: _token(kafka, wanted.project_id))
+        with progress("Made", wanted.events) as bar:
+            made = sample(wanted.events, until, bar.update)
         _send(Sender(wanted.gateway, token), made, progress)
         stored = _wait(
             lambda: _rows(clickhouse, wanted.project_id, until), max(before, made.different), "Stored", progress

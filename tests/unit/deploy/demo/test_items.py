@@ -110,3 +110,10 @@ def test_numbers_of_orders_are_unique() -> None:
     numbers = {str(order.get("order_id", order.get("orderId"))) for order in orders}
 
     assert len(numbers) == len(orders)
+
+
+def test_progress_counts_every_item() -> None:
+    counts: list[int] = []
+    sample(100, UNTIL, counts.append)
+
+    assert sum(counts) == 100
