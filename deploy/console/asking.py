@@ -58,15 +58,20 @@ class Asking:
             raise ParameterError("project: name the project.")
         return known[0]
 
-    async def query(self, work: Callable[[LimitedClickHouse], _T], *, is_search: bool = False) -> _T:
-        """Return what *work* returns; raises `BusyError` at a limit, and the errors of `Tables.run`."""
+    async def query(
+        self, work: Callable[[LimitedClickHouse], _T], *, narrow: str = "project or since", is_search: bool = False
+    ) -> _T:
+        """Return what *work* returns; raises `BusyError` at a limit, and the errors of `Tables.run`.
+
+        *narrow* has the parameters with which the query takes less.
+        """
         try:
             return await self.tables.run(work, is_search=is_search)
         except LimitError as error:
             what = "memory" if error.is_memory else "time"
             raise BusyError(
                 "busy",
-                f"The query needs more {what} than one of the console may take. Narrow it with project or since.",
+                f"The query needs more {what} than one of the console may take. Narrow it with {narrow}.",
             ) from error
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deploy.console.errors import BusyError
 from deploy.console.metrics import ConsoleMetrics
-from deploy.operate import status_settings
+from deploy.operate import status_processes, status_settings
 from deploy.operate.lag import STAGES
 from deploy.operate.servers import Servers
 from deploy.operate.status import Asked, Watch
@@ -46,7 +46,8 @@ class Sampler:
 
     async def run(self) -> None:
         """Ask until the task is cancelled. An unexpected error costs one sample."""
-        async with Watch(Asked(self.servers, state=self.state)) as watch:
+        workers = {} if self.state is None else status_processes.workers(self.environ)
+        async with Watch(Asked(self.servers, state=self.state, workers=workers)) as watch:
             while True:
                 began = time.monotonic()
                 try:

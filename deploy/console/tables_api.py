@@ -40,7 +40,8 @@ class TablesApi:
         asked = Asked(
             question.match.project_id, parameters.read_kind(question.found), only_conflicts=conflicts == "true"
         )
-        return json_response(_encode(await self._asking.query(lambda clickhouse: catalog.listed(clickhouse, asked))))
+        found = await self._asking.query(lambda clickhouse: catalog.listed(clickhouse, asked), narrow="project or kind")
+        return json_response(_encode(found))
 
     async def paths(self, request: web.Request) -> web.Response:
         """Answer with the paths of an event or of the traits."""
@@ -63,7 +64,9 @@ class TablesApi:
         question = self._asking.question(request, names_of(request, "userId", "trait"))
         user_id = identifier(request, question.found, "userId")
         projects, trait = self._asking.projects(question), question.found.get("trait")
-        found = await self._asking.query(lambda clickhouse: history.find(clickhouse, projects, user_id, trait))
+        found = await self._asking.query(
+            lambda clickhouse: history.find(clickhouse, projects, user_id, trait), narrow="project or trait"
+        )
         return json_response(_encode(found))
 
 

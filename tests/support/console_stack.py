@@ -74,10 +74,14 @@ class ConsoleStack(Stack):
         """The token of an operator that the stack has made."""
         return (self.state / "operate-token").read_text().strip()
 
+    def port(self, server: str) -> int:
+        """Return the port of `KAFKA` or `CLICKHOUSE`."""
+        return int(self.environ[f"SEQUENCE_LOCAL_{server}_PORT"])
+
     @property
     def kafka_settings(self) -> KafkaSettings:
         """Where Kafka is."""
-        return KafkaSettings(bootstrap_servers=f"127.0.0.1:{self.environ['SEQUENCE_LOCAL_KAFKA_PORT']}")
+        return KafkaSettings(bootstrap_servers=f"127.0.0.1:{self.port('KAFKA')}")
 
     def read_token(self, project_id: str = "dev") -> str:
         """Return a new token that reads *project_id*."""

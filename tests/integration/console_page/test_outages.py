@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -59,13 +59,17 @@ def page(chromium: ChromiumPage) -> Iterator[ChromiumPage]:
     chromium.open("about:blank#")
 
 
-def test_live_view_goes_on_when_the_servers_answer(page: ChromiumPage, stack: ConsoleStack) -> None:
+def servers(stack: ConsoleStack, ports: Mapping[str, int]) -> Servers:
+    """Return the servers of *stack* at other *ports*."""
     password = (stack.state / ANALYST_FILE).read_text().strip()
-    ports = {name: free_port() for name in ("KAFKA", "CLICKHOUSE")}
     kafka = KafkaSettings(bootstrap_servers=f"127.0.0.1:{ports['KAFKA']}")
     clickhouse = ClickHouseSettings(f"http://127.0.0.1:{ports['CLICKHOUSE']}", "analyst", password)
-    kafka_port, clickhouse_port = (int(stack.environ[f"SEQUENCE_LOCAL_{name}_PORT"]) for name in ports)
-    with ThreadedConsole(Servers(kafka, clickhouse, is_local=False)) as served:
+    return Servers(kafka, clickhouse, is_local=False)
+
+
+def test_live_view_goes_on_when_the_servers_answer(page: ChromiumPage, stack: ConsoleStack) -> None:
+    ports = {"KAFKA": free_port(), "CLICKHOUSE": free_port()}
+    with ThreadedConsole(servers(stack, ports)) as served:
         page.open(f"{served.url}#token={served.operate_token}")
         page.wait_for_text("ClickHouse does not answer", "main .failed")
         page.wait_for_text("Kafka does not answer", ".live-state.broken")
@@ -73,13 +77,26 @@ def test_live_view_goes_on_when_the_servers_answer(page: ChromiumPage, stack: Co
         assert "No items yet" not in page.text("main")
         assert page.evaluate(LOW_CONTRAST) == []
 
-        with Forwarder(ports["CLICKHOUSE"], clickhouse_port):
+        with Forwarder(ports["CLICKHOUSE"], stack.port("CLICKHOUSE")):
             page.wait_for("document.querySelectorAll('[data-row]').length >= 11")
-            assert page.count("main .failed") == 0
-            with Forwarder(ports["KAFKA"], kafka_port):
+            page.wait_for("!document.querySelector('main .state.failed')")
+            with Forwarder(ports["KAFKA"], stack.port("KAFKA")):
                 page.wait_for_text("Live", ".live-state.open")
+                assert page.count("main .callout") == 0
                 stack.send_items([{"type": "track", "userId": "u", "event": "After The Outage"}])
                 page.wait_for_text("After The Outage", "tbody")
+
+
+def test_trace_is_repeated_until_the_tables_answer(page: ChromiumPage, stack: ConsoleStack) -> None:
+    ports = {"KAFKA": stack.port("KAFKA"), "CLICKHOUSE": free_port()}
+    with ThreadedConsole(servers(stack, ports)) as served:
+        page.open(f"{served.url}#token={served.operate_token}")
+        page.wait_for_text("Sign out")
+        page.open(f"{served.url}#/trace/shop-4")
+        page.wait_for_text("The tables were not searched.", "main")
+
+        with Forwarder(ports["CLICKHOUSE"], stack.port("CLICKHOUSE")):
+            page.wait_for_text("visible in events", "main")
 
 
 def test_views_without_servers_show_what_is_known(page: ChromiumPage) -> None:

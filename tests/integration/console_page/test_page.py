@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,38 +9,13 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.integration.console_page.views import SCREENSHOTS, VIEWS, opened, picture
 from tests.support.chromium_page import ChromiumPage
 from tests.support.console_stack import VERDICTS, ConsoleStack, Traffic
 from tests.support.page_checks import LOW_CONTRAST, TOO_WIDE, UNNAMED
 from tests.support.services import eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
-
-SCREENSHOTS = os.environ.get("SEQUENCE_TEST_SCREENSHOTS")
-"""The directory that gets the pictures of the docs; otherwise they are made and dropped."""
-VIEWS = {
-    "live": "#/live?project=dev",
-    "rates": "#/rates?since=10m",
-    "rejected": "#/rejected?project=dev",
-    "person": "#/person/dev/ada",
-    "parts": "#/parts",
-    "trace": "#/trace/shop-4",
-    "catalog": "#/catalog?project=dev",
-    "event": "#/catalog/dev/event/Product%20Viewed",
-    "audit": "#/audit",
-}
-SHOWN = {
-    "live": "Order Completed",
-    "rates": "Lag of each stage",
-    "rejected": "event_required",
-    "person": "ada@example.com",
-    "parts": "Stages",
-    "trace": "visible in",
-    "catalog": "Product Viewed",
-    "event": "sequence_dev.product_viewed",
-    "audit": "received",
-}
-"""A text that a view shows once it is loaded."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,34 +42,6 @@ def page(chromium: ChromiumPage) -> Iterator[ChromiumPage]:
     assert (chromium.faults, chromium.evaluate("violations")) == ([], [])
 
 
-def opened(page: ChromiumPage, stack: ConsoleStack, view: str) -> None:
-    if view in {"catalog", "event"}:
-        until_counted(stack)
-    elif view == "audit":
-        until_audited(stack)
-    page.open(stack.url + VIEWS[view])
-    page.wait_for_text(SHOWN[view], "main")
-
-
-def until_counted(stack: ConsoleStack) -> None:
-    """Wait until the sink has counted the items of `dev` and made their views."""
-
-    def is_counted() -> bool:
-        events = {each["event"] for each in stack.ask("api/catalog?project=dev")["events"]}
-        return {"Product Viewed", "Order Completed"} <= events and stack.finds("api/views/Product%20Viewed?project=dev")
-
-    eventually(is_counted, "the catalogue has the events", within_seconds=120)
-
-
-def until_audited(stack: ConsoleStack) -> None:
-    """Wait until an audit has compared items: those that are older than 30 s."""
-    eventually(lambda: bool(stack.ask("api/audit")["items"]), "an audit has compared items", within_seconds=120)
-
-
-def picture(page: ChromiumPage, directory: Path, name: str) -> None:
-    page.screenshot((Path(SCREENSHOTS) if SCREENSHOTS else directory) / f"console-{name}.png")
-
-
 def test_token_in_the_fragment_signs_in_and_leaves_the_address(page: ChromiumPage, stack: ConsoleStack) -> None:
     page.open(f"{stack.url}#token={stack.operate_token}")
     page.wait_for_text("Sign out")
@@ -104,14 +50,19 @@ def test_token_in_the_fragment_signs_in_and_leaves_the_address(page: ChromiumPag
     assert stack.operate_token not in page.evaluate("document.documentElement.outerHTML + document.cookie")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
-def test_every_text_of_a_view_can_be_read(page: ChromiumPage, stack: ConsoleStack, view: str, scheme: str) -> None:
-    page.prefer(scheme)
+def test_view_is_readable_in_both_schemes_and_at_360_pixels(page: ChromiumPage, stack: ConsoleStack, view: str) -> None:
     opened(page, stack, view)
-
-    assert page.evaluate(LOW_CONTRAST) == []
     assert page.evaluate(UNNAMED) == []
+    for scheme in ("light", "dark"):
+        page.prefer(scheme)
+        assert page.evaluate(LOW_CONTRAST) == [], scheme
+    page.resize(360, 740)
+    if view == "rejected":
+        page.press("j", "Enter")
+        page.wait_for_text("sequence rejected replay")
+
+    assert page.evaluate(TOO_WIDE) == []
 
 
 def test_control_contrast_check_finds_grey_on_grey(page: ChromiumPage, stack: ConsoleStack) -> None:
@@ -119,17 +70,6 @@ def test_control_contrast_check_finds_grey_on_grey(page: ChromiumPage, stack: Co
     page.evaluate("document.querySelector('nav a').style.color = '#999'")
 
     assert page.evaluate(LOW_CONTRAST) == ["2.85 Live"]
-
-
-@pytest.mark.parametrize("view", VIEWS)
-def test_view_of_360_pixels_does_not_scroll_sideways(page: ChromiumPage, stack: ConsoleStack, view: str) -> None:
-    page.resize(360, 740)
-    opened(page, stack, view)
-    if view == "rejected":
-        page.press("j", "Enter")
-        page.wait_for_text("sequence rejected replay")
-
-    assert page.evaluate(TOO_WIDE) == []
 
 
 def test_live_view_shows_items_of_every_verdict(page: ChromiumPage, stack: ConsoleStack, tmp_path: Path) -> None:
@@ -257,6 +197,9 @@ def test_parts_view_shows_every_process_of_the_stack(page: ChromiumPage, stack: 
 
     for part in ("Kafka", "ClickHouse", "Gateway", "dedupe", "persons", "sink", "clickhouse", "sink-1"):
         assert part in shown
+    states = page.evaluate("[...document.querySelectorAll('.part-state')].map((each) => each.innerText)")
+    # Of the groups, the servers, the gateway, and the processes that are asked.
+    assert {state: states.count(state) for state in set(states)} == {"Stable": 3, "up": 2, "ready": 4, "runs": 4}
     picture(page, tmp_path, "parts")
 
 

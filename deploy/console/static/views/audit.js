@@ -97,10 +97,10 @@ function topics(found) {
   return element(
     "section",
     {},
-    element("h2", {}, "Further on"),
+    element("h2", {}, "By topic"),
     element(
       "table",
-      { class: "parts", "aria-label": "Records of each topic that are further on" },
+      { class: "parts", "aria-label": "What should be further on, by topic" },
       element("thead", {}, element("tr", {}, headings.map((name, number) => element("th", { scope: "col", class: number ? "number" : "" }, name)))),
       element("tbody", {}, found.topics.map((each) => element("tr", {}, row(each).map((value, number) => element("td", { class: number ? "number" : "", data: { label: headings[number] } }, value))))),
     ),

@@ -94,7 +94,7 @@ function stages(list) {
   const rows = list.map((each) => [
     each.name,
     state(each.members > 0 && each.state === "Stable", each.members ? each.state : "no worker"),
-    count(each.members),
+    each.suspended ? state(false, `${count(each.members)}, ${count(each.suspended)} suspended`) : count(each.members),
     count(each.lagRecords),
     each.lagSeconds === null ? "unknown" : span(each.lagSeconds),
     each.processedPerSecond === null ? "–" : rate(each.processedPerSecond),
@@ -103,8 +103,8 @@ function stages(list) {
 }
 
 function servers(found) {
-  const rows = [found.kafka, found.clickhouse].map((each) => [each.name, state(each.isUp, each.isUp ? "up" : "down"), visible(each.address), visible(each.about)]);
-  const gateways = found.gateways.map((each) => ["Gateway", state(each.isReady, each.isReady ? "ready" : "not ready"), visible(each.url), visible(each.about)]);
+  const rows = [found.kafka, found.clickhouse].map((each) => [each.name, state(each.isUp && each.state === "up", visible(each.state)), visible(each.address), visible(each.about)]);
+  const gateways = found.gateways.map((each) => ["Gateway", state(each.isReady && each.state === "ready", visible(each.state)), visible(each.url), visible(each.about)]);
   return table("Servers", [["Part", ""], ["State", ""], ["Address", ""], ["About", ""]], [...rows, ...gateways]);
 }
 

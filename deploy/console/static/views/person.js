@@ -37,7 +37,7 @@ export function mount(root, context) {
     if (error.code === "person_unknown") return null;
     throw error;
   });
-  load(place, loader, (person) => (person ? [shown(person, table), history(person, context.signal)] : unknown(project, userId)), context.signal);
+  load(place, loader, (person) => (person ? shown(person, table, context.signal) : unknown(project, userId)), context.signal);
   return { keys: { j: () => focusRows(table.body), ArrowDown: () => focusRows(table.body) }, escape: () => panel.isOpen && (panel.close(), focusRows(table.body)) };
 }
 
@@ -66,7 +66,7 @@ function unknown(project, userId) {
   );
 }
 
-function shown(person, table) {
+function shown(person, table, signal) {
   table.append(person.events);
   return [
     element(
@@ -78,6 +78,7 @@ function shown(person, table) {
     person.isComplete === false ? note(person.message ?? "The search for events ended early: the newest may be missing.") : null,
     element("section", {}, element("h3", {}, `Traits (${person.traits.length})`), traits(person)),
     person.removed.length ? element("section", {}, element("h3", {}, `Removed (${person.removed.length})`), removed(person.removed)) : null,
+    history(person, signal),
     element("section", {}, element("h3", {}, "Latest items"), person.events.length ? table.node : element("p", { class: "muted" }, "No items."), more(person)),
   ];
 }
