@@ -98,10 +98,11 @@ class Recorder:
             stages = await lag.read(self._reader, topics, await self._reader.topics())
         except BaseException:
             # A connection that failed is made again.
-            self._reader = None
-            await self._connection.aclose()
+            await self._disconnect()
             raise
         body = b"\n".join(map(msgspec.json.encode, rows(stages, topics.prefix, time.time())))
+        if not body:
+            return 0  # The topics are not created yet.
         # Another thread, so that ClickHouse holds up nothing.
         return await asyncio.to_thread(self._clickhouse.execute, _INSERT, body, {"async_insert": 0})
 
@@ -114,8 +115,13 @@ class Recorder:
         return repr(error)
 
     async def close(self) -> None:
-        """Disconnect. Kafka may be gone, or hang."""
+        """Disconnect."""
         self._clickhouse.close()
-        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        """Disconnect from Kafka, which may be gone or hang."""
+        self._reader = None
+        with contextlib.suppress(KafkaError, OperateError, OSError, TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._connection.aclose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from click.testing import CliRunner, Result
 
 from deploy.cli import main
 from deploy.commands.status import WELL
-from tests.support.local_stack import Stack
+from deploy.demo.questions import QUESTIONS
+from tests.support.local_stack import PROGRAM, Stack
 from tests.support.services import eventually
 
 
@@ -89,7 +91,11 @@ def test_sql_tells_whether_a_stage_lags(stack: Stack) -> None:
     """The stack records the lag by itself."""
     asked = "SELECT stage, workers, age_seconds < 60 AS is_new FROM lag_now ORDER BY stage FORMAT TSV"
 
-    eventually(lambda: sequence(stack, "sql", asked).output.count("\t1\t1\n") == 3, "each stage is measured")
+    def is_measured() -> bool:
+        done = subprocess.run([*PROGRAM, "sql", asked], env=stack.environ, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines() == ["dedupe\t1\t1", "persons\t1\t1", "sink\t1\t1"]
+
+    eventually(is_measured, "each stage is measured")
 
 
 def test_stack_that_does_not_run_is_one_line(tmp_path: Path) -> None:
