@@ -14,7 +14,6 @@ from click.testing import CliRunner, Result
 
 from deploy.cli import main
 from deploy.commands.status import WELL
-from deploy.demo.questions import QUESTIONS
 from tests.support.local_stack import PROGRAM, Stack
 from tests.support.services import eventually
 
