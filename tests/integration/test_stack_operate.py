@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from deploy.cli import main
 from deploy.commands.status import WELL
+from deploy.demo.questions import QUESTIONS
 from tests.support.local_stack import PROGRAM, Stack
 from tests.support.services import eventually
 
@@ -56,6 +57,29 @@ def test_probe_refuses_a_token_of_another_project(stack: Stack) -> None:
         1,
         "Error: The token of the probe is one of project dev, not of other.\n",
     )
+
+
+def test_sample_is_sent_once_and_can_be_queried(stack: Stack) -> None:
+    first = sequence(stack, "demo", "--events", "300", "--until", "2026-06-30")
+    assert first.exit_code == 0, first.output
+    assert "Project demo has 300 items from 2026-04-02 to 2026-06-30.\n" in first.output
+    again = sequence(stack, "demo", "--events", "300")
+    assert "2026-06-30, of which 300 were there before.\n" in again.output
+
+    answers = [stack.paste(line) for line in first.output.splitlines() if " sql " in line]
+    assert len(answers) == len(QUESTIONS)
+    assert answers[0].startswith("product_viewed\t")
+    assert all(answers)
+
+    # What would count twice is not sent.
+    other_day = sequence(stack, "demo", "--until", "2026-06-29")
+    assert other_day.exit_code == 1
+    assert other_day.stderr.startswith(
+        "Error: Project demo has the sample up to 2026-06-30 already, and not the one up to 2026-06-29. Nothing was"
+    )
+    too_late = CliRunner().invoke(main, ["demo"], env={**stack.environ, "SEQUENCE_DEDUPE_WINDOW_DAYS": "0.01"})
+    assert too_late.exit_code == 1
+    assert "Dedupe recognises repeats for 0.01 days, so its events would count twice." in too_late.stderr
 
 
 def test_healthy_stack_has_no_findings(stack: Stack) -> None:
