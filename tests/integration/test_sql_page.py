@@ -61,6 +61,7 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseHttp]
         migrate(services.clickhouse_settings(server.address))
         client = ClickHouseHttp(server.address)
         shop.fill(client)
+        client.query("INSERT INTO sequence.lag SELECT now64(3), 'sink', 'events.v1', number, 1, 7, 60 FROM numbers(4)")
         yield client
 
 
