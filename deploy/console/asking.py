@@ -55,7 +55,7 @@ class Asking:
         """Return the project of *question*; raises `ParameterError` if it names none of several."""
         known = self.projects(question)
         if len(known) != 1:
-            raise ParameterError("project: name the project.")
+            raise ParameterError("project: must not be empty, since the answer is about one project.")
         return known[0]
 
     async def query(

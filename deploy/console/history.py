@@ -53,9 +53,10 @@ def find(clickhouse: LimitedClickHouse, project_ids: Sequence[str], user_id: str
     if len(found) > 1:
         raise ParameterError(f"project: several projects have this user: {', '.join(found[:10])}. Name one of them.")
     if not found:
+        what = "a trait" if trait is None else f"the trait {trait!r}"
         raise UnknownError(
             "person_unknown",
-            f"No identify of user {user_id!r} with a trait is in ClickHouse. Check the userId; a new person appears "
+            f"No identify of user {user_id!r} with {what} is in ClickHouse. Check the names; a new person appears "
             "within seconds.",
         )
     return History(found[0], user_id, [_value(row) for row in rows[:MOST_VALUES]], len(rows) <= MOST_VALUES)

@@ -137,8 +137,10 @@ def test_history_has_the_values_of_each_trait_newest_first(rows: Rows, tables: L
     assert [each.value for each in history.find(tables, ["dev"], "ada", "seats").values] == ["4", "3"]
     with pytest.raises(ParameterError, match="several projects have this user: dev, other"):
         history.find(tables, ["dev", "other"], "ada", None)
-    with pytest.raises(UnknownError):
+    with pytest.raises(UnknownError, match="No identify of user 'nobody' with a trait"):
         history.find(tables, ["dev"], "nobody", None)
+    with pytest.raises(UnknownError, match="with the trait 'planet'"):
+        history.find(tables, ["dev"], "ada", "planet")
 
 
 async def test_reader_sees_catalogue_and_views_of_its_project_only(counted: Rows) -> None:
