@@ -42,6 +42,7 @@ def analyst_create(name: str, project_id: str) -> None:
 
     with _logins() as (found, clickhouse, logins):
         analysts.check_project(found, clickhouse, project_id)
+        analysts.make_database(clickhouse, project_id)
         password = logins.create(name, project_id)
         _show(found, clickhouse, logins, name, password)
 
@@ -107,11 +108,8 @@ def _show(found: Servers, clickhouse: ClickHouse, logins: Logins, name: str, pas
             f"Project {login.project_id} has no views yet: the sink makes them within a minute of its first event.",
             err=True,
         )
-    if found.is_local and not analysts.is_ready(found, login, password):
-        click.echo(
-            "The login is not ready, because other statements run on ClickHouse. It works once they have ended.",
-            err=True,
-        )
+    if refusal := analysts.refusal(found, login, password):
+        click.echo(f"The login does not work yet: {refusal}", err=True)
 
 
 @contextmanager

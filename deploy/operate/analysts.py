@@ -72,22 +72,29 @@ def check_project(found: Servers, clickhouse: ClickHouse, project_id: str) -> No
         raise ArgumentError(f"There is no project {project_id}. `sequence project list` shows all projects.")
 
 
+def make_database(clickhouse: ClickHouse, project_id: str) -> None:
+    """Create the database of the project's views, which a login selects. The sink does it with the first event."""
+    ViewStore(clickhouse).create_database(database_name(clickhouse.database, project_id))
+
+
 def has_views(clickhouse: ClickHouse, login: ProjectLogin) -> bool:
     """Return whether the views that *login* reads exist."""
     return bool(ViewStore(clickhouse).views(login.database))
 
 
-def is_ready(found: Servers, login: ProjectLogin, password: str) -> bool:
-    """Return whether *login* can be used. The local stack must not be running other queries when a project is new."""
-    settings = replace(found.clickhouse, username=login.name, password=password)
-    connection = ClickHouse(settings, database="default")
+def refusal(found: Servers, login: ProjectLogin, password: str) -> str:
+    """Return why *login* cannot be used yet, empty text if it can.
+
+    The local stack refuses it while other statements run, if its project is new.
+    """
+    connection = ClickHouse(replace(found.clickhouse, username=login.name, password=password), database=login.database)
     try:
         connection.query("SELECT 1")
-    except ClickHouseError:
-        return False
+    except ClickHouseError as error:
+        return str(error)
     finally:
         connection.close()
-    return True
+    return ""
 
 
 class LocalLogins:
