@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from deploy.embedded.clickhouse.logins import Login, LoginsFile, digest
-from deploy.errors import ArgumentError
+from deploy.errors import ArgumentError, OperateError
 from deploy.operate.servers import Servers
 from deploy.settings import LocalSettings, state_directory
 from gateway.projects.admin import list_projects
@@ -28,8 +28,8 @@ from schemas.settings import load
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESERVED = frozenset({"analyst", "default"})
-_EXISTS = 493
-"""ClickHouse's code for a user that exists."""
+_EXISTS, _NO_STORAGE = 493, 514
+"""ClickHouse's codes for a user that exists, and for a server on which no statement can create one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class ServerLogins:
             for statement in before:
                 self._clickhouse.execute(statement)
         except ClickHouseError as error:
-            raise _taken(name) if error.code == _EXISTS else error from error
+            raise {_EXISTS: _taken(name), _NO_STORAGE: _no_storage()}.get(error.code or 0, error) from error
         try:
             self._clickhouse.execute(grant)
         except ClickHouseError:
@@ -205,6 +205,13 @@ def _taken(name: str) -> ArgumentError:
     return ArgumentError(
         f"There is a login {name} already. `sequence analyst rotate {name}` gives it a new password; "
         "`sequence analyst list` shows the project of each login."
+    )
+
+
+def _no_storage() -> OperateError:
+    return OperateError(
+        "ClickHouse keeps its users in a file only, so no statement can create one. On a server, add a local_directory "
+        "to its user_directories. If SEQUENCE_CLICKHOUSE_URL names the local stack, unset it."
     )
 
 

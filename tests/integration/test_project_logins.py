@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.operate.analysts import make_database
-from tests.support import project_stack
+from tests.support import project_stack, services
 from tests.support.clickhouse_escapes import FILE_READS, NETWORK_CALLS, SETTINGS, SETTINGS_IN_THE_URL, WRITES
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.project_escapes import ANSWERED, NAMES, READS, SECRET
@@ -188,6 +188,21 @@ def test_command_that_cannot_be_carried_out_says_why(
     assert (refused.exit_code, refused.stdout) == (code, "")
     assert text in refused.stderr
     assert "eve" not in {login.name for login in stack.logins.all()}
+
+
+def test_server_whose_users_are_in_a_file_is_named_with_the_remedy(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The local stack, taken for a server."""
+    settings = services.clickhouse_settings(stack.server.address)
+    monkeypatch.setenv("SEQUENCE_CLICKHOUSE_URL", settings.url)
+    monkeypatch.setenv("SEQUENCE_CLICKHOUSE_USERNAME", settings.username)
+    monkeypatch.setenv("SEQUENCE_CLICKHOUSE_PASSWORD", settings.password)
+    refused = stack.command("create", "eve", "--project", OWN)
+
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "no statement can create one" in refused.stderr
+    assert "SEQUENCE_CLICKHOUSE_URL names the local stack, unset it" in refused.stderr
 
 
 def test_project_without_views_gets_a_login_that_reads_them_later(stack: Stack) -> None:

@@ -3,6 +3,6 @@
 It implements the part of https://clickhouse.com/docs/interfaces/http that clients use: the query in the URL or the
 body, the rows of an INSERT in the body, FORMAT, settings and query parameters in the URL, compression in both
 directions, and errors with their codes. clickhouse-connect, curl and Grafana work unchanged. Differences from a
-ClickHouse server: there are two users (see `access`), passwords are read from headers only, GET and POST have sessions
+ClickHouse server: its users are those of `users`, passwords are read from headers only, GET and POST have sessions
 of their own, browsers are rejected, and results are not streamed.
 """
