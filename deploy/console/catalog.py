@@ -23,14 +23,16 @@ CONFLICTS_SHOWN = 20
 """Names of paths in conflict that the list has of an event."""
 
 Kind = Literal["event", "trait"]
-_FROM, _TO = (", ".join(map(literal, names)) for names in (FAMILIES.keys(), FAMILIES.values()))
-_FAMILY = f"transform(toString(type), [{_FROM}], [{_TO}], toString(type))"
+_TYPES = ("integer", "float", "boolean", "text", "array", "array of objects")
+_FAMILIES = list(dict.fromkeys(FAMILIES.get(each, each) for each in _TYPES))
+_BITS = [1 << _FAMILIES.index(FAMILIES.get(each, each)) for each in _TYPES]
+_FAMILY = f"transform(toString(type), [{', '.join(map(literal, _TYPES))}], {_BITS}, 0)"
 _PATHS = (
     "SELECT project_id, kind, event, path, type = '' AS is_untyped, sum(count) AS rows, min(first_seen) AS first,"  # noqa: S608  # our own names
-    f" max(last_seen) AS last, uniqExactIf({_FAMILY}, type NOT IN ('', 'null')) > 1 AS is_conflict,"
-    " groupArray((toString(type), count, toString(first_seen), toString(last_seen))) AS types"
+    f" max(last_seen) AS last, bitCount(groupBitOr({_FAMILY})) > 1 AS is_conflict{{types}}"
     " FROM catalog WHERE {condition} GROUP BY project_id, kind, event, path, is_untyped"
 )
+_WITH_TYPES = ", groupArray((toString(type), count, toString(first_seen), toString(last_seen))) AS types"
 
 
 class CataloguedEvent(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -75,16 +77,15 @@ class Asked:
     event: str | None = None
     only_conflicts: bool = False
 
-    @property
-    def paths(self) -> str:
-        """The query of the paths."""
+    def paths(self, types: str = "") -> str:
+        """Return the query of the paths, with *types* among its columns."""
         given = {
             "project_id = {project:String}": self.project_id is not None,
             "kind = {kind:String}": self.kind is not None,
             "event = {event:String}": self.event is not None,
         }
         condition = " AND ".join(condition for condition, is_given in given.items() if is_given) or "1"
-        return _PATHS.replace("{condition}", condition)
+        return _PATHS.format(types=types, condition=condition)
 
     @property
     def parameters(self) -> Mapping[str, str]:
@@ -110,7 +111,7 @@ def one(clickhouse: LimitedClickHouse, asked: Asked) -> EventPaths:
         )
     event = _event(found[0])
     rows = clickhouse.query(
-        f"SELECT path, types FROM ({asked.paths}) WHERE path != '' OR NOT is_untyped"  # noqa: S608  # our own names
+        f"SELECT path, types FROM ({asked.paths(_WITH_TYPES)}) WHERE path != '' OR NOT is_untyped"  # noqa: S608  # our own names
         f" ORDER BY is_untyped, rows DESC, path LIMIT {MOST_PATHS + 1}",
         asked.parameters,
     )
@@ -124,7 +125,7 @@ def _events(asked: Asked) -> str:
         "SELECT project_id, kind, event, sumIf(rows, path = '' AND is_untyped) AS items,"  # noqa: S608  # our own names
         f" countIf(NOT is_untyped) AS paths, countIf(is_conflict) AS conflict_count,"
         f" groupArraySortedIf({CONFLICTS_SHOWN})(path, is_conflict) AS conflicts, min(first) AS first_seen,"
-        f" max(last) AS last_seen FROM ({asked.paths}) GROUP BY project_id, kind, event{conflicts}"
+        f" max(last) AS last_seen FROM ({asked.paths()}) GROUP BY project_id, kind, event{conflicts}"
         f" ORDER BY project_id, kind, items DESC, event LIMIT {MOST_EVENTS + 1}"
     )
 

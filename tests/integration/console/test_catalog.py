@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from itertools import combinations
 
 import pytest
 
@@ -12,6 +13,8 @@ from deploy.console import catalog, history, views
 from deploy.console.catalog import Asked
 from deploy.console.errors import ParameterError, UnknownError
 from deploy.console.tables import LimitedClickHouse
+from deploy.operate import catalog_result
+from deploy.operate.catalog_result import Entry
 from deploy.operate.servers import Servers
 from processors.clickhouse.client import ClickHouse
 from processors.typed_views.refresh import ViewRefresher
@@ -93,6 +96,29 @@ def test_event_has_paths_with_shares_of_types(tables: LimitedClickHouse) -> None
     assert [path["path"] for path in catalog.one(tables, Asked("dev", "trait")).paths] == ["age"]
     with pytest.raises(UnknownError, match="no event 'Nothing' of project dev"):
         catalog.one(tables, Asked("dev", "event", "Nothing"))
+
+
+def test_conflicts_are_those_of_the_command(rows: Rows, tables: LimitedClickHouse) -> None:
+    types = ("integer", "float", "boolean", "text", "array", "array of objects", "null")
+    pairs = {f"{one} and {other}": (one, other) for one, other in combinations(types, 2)}
+    seen = {"first": "2026-01-30 12:00:00.000000", "last": "2026-01-31 12:00:00.000000", "total": 1}
+    lines = [
+        {"project_id": "dev", "kind": "event", "event": event, "path": path, "type": type_} | seen
+        for event, pair in pairs.items()
+        for path, type_ in (("", ""), *(("p", type_) for type_ in pair))
+    ]
+    client = ClickHouse(rows.settings)
+    client.execute("INSERT INTO catalog_counts FORMAT JSONEachRow", "\n".join(map(json.dumps, lines)).encode())
+    client.close()
+
+    shown = {each.event: each.conflicts for each in catalog.listed(tables, Asked("dev")).events}
+    expected = {
+        event: ["p"]
+        * catalog_result.Path("p", [Entry("dev", "event", event, "p", each, 1, "", "") for each in pair]).is_conflict
+        for event, pair in pairs.items()
+    }
+    assert shown == expected
+    assert sum(map(len, shown.values())) == 13
 
 
 def test_query_of_a_view_runs_as_it_is_copied(counted: Rows, tables: LimitedClickHouse) -> None:
