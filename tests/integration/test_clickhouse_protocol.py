@@ -225,7 +225,6 @@ def test_query_id_with_control_characters_is_rejected(client: ClickHouseHttp, qu
 def test_unsupported_features_are_rejected_with_code_48(client: ClickHouseHttp) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     assert client.send(b"--x--", query="SELECT 1", headers=headers).code == 48
-    assert client.send("SELECT 1", compress=1).code == 48
     assert client.send(b"x", query="SELECT 1", headers={"Content-Encoding": "snappy"}).code == 48
 
 

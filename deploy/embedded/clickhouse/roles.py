@@ -50,6 +50,7 @@ _ALLOWED_SETTINGS = frozenset(
     | {"format_csv_delimiter", "format_csv_null_representation", "format_tsv_null_representation"}
     # Drivers send these with every request; they have no effect on reading.
     | {"async_insert", "wait_for_async_insert", "insert_quorum", "mutations_sync", "log_comment", "log_queries"}
+    | {"network_compression_method", "network_zstd_compression_level"}
     | {"input_format_null_as_default", "http_response_buffer_size", "http_write_exception_in_output_format"}
 )
 _ANALYST_LIMITS = {**LIMITS, "max_result_bytes": 1_000_000_000}

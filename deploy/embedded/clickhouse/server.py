@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from deploy.embedded.clickhouse import compression
+from deploy.embedded.clickhouse import blocks, compression, native
 from deploy.embedded.clickhouse.access import check_source
 from deploy.embedded.clickhouse.engine import Engine, Query, QueryResult
 from deploy.embedded.clickhouse.errors import QueryError
@@ -99,9 +99,10 @@ async def _handle(request: web.Request) -> web.Response:
         if user.project_database:
             await _add_role(request.app[ENGINE], user.project_database)
         result = await request.app[ENGINE].run(query)
+        content = await asyncio.to_thread(_content, request.query, result)
     except QueryError as error:
         return _error_response(error, query_id)
-    return _response(request, result, query_id)
+    return _response(request, result, content, query_id)
 
 
 async def _add_role(engine: Engine, project: str) -> None:
@@ -131,7 +132,10 @@ async def _read_body(request: web.Request) -> bytes:
             209, f"No byte of the request body arrived for {stall:g} s (SEQUENCE_LOCAL_CLICKHOUSE_STALL_SECONDS)"
         ) from None
     body = b"".join(chunks)
-    return compression.decode(body, request.headers.get("Content-Encoding", ""), limit) if body else body
+    if not body:
+        return body
+    body = compression.decode(body, request.headers.get("Content-Encoding", ""), limit)
+    return blocks.decode(body, limit) if request.query.get("decompress") == "1" else body
 
 
 def _authenticate(request: web.Request) -> User:
@@ -157,12 +161,6 @@ def _query(request: web.Request, user: User, body: bytes) -> Query:
     if request.content_type == "multipart/form-data":
         raise QueryError(48, "External tables and multipart requests are not supported")
     parameters = request.query
-    if "1" in {parameters.get("compress"), parameters.get("decompress")}:
-        raise QueryError(
-            48,
-            "ClickHouse's block compression is not supported. Set the driver's property compress=false, or use HTTP "
-            "compression",
-        )
     # A statement can begin in the URL and continue in the body. The rows of an INSERT follow it.
     in_url = parameters.get("query", "").encode()
     text = in_url + (b"\n" if in_url and body else b"") + body
@@ -220,7 +218,16 @@ def _error_response(error: QueryError, query_id: str = "") -> web.Response:
     return web.Response(status=error.status, body=body, content_type="text/plain", charset="utf-8", headers=headers)
 
 
-def _response(request: web.Request, result: QueryResult, query_id: str) -> web.Response:
+def _content(parameters: Mapping[str, str], result: QueryResult) -> bytes:
+    """Return the content of *result* for a client that sent *parameters*."""
+    content = result.content
+    version = parameters.get("client_protocol_version", "")
+    if result.format == "Native" and version.isdecimal() and int(version) >= native.FRAMED_SINCE:
+        content = native.framed(content)
+    return blocks.encode(content) if parameters.get("compress") == "1" else content
+
+
+def _response(request: web.Request, result: QueryResult, content: bytes, query_id: str) -> web.Response:
     summary = {
         "read_rows": result.read_rows,
         "read_bytes": result.read_bytes,
@@ -239,7 +246,6 @@ def _response(request: web.Request, result: QueryResult, query_id: str) -> web.R
     }
     if result.format:
         headers["X-ClickHouse-Format"] = result.format
-    content = result.content
     if content and request.query.get("enable_http_compression") in {"1", "true"}:
         content, encoding = compression.encode(content, request.headers.get("Accept-Encoding", ""))
         if encoding:
