@@ -32,7 +32,7 @@ class Sent:
 class Customer:
     """The customer with *number*, in the *days* days up to and with *until*.
 
-    What a customer does depends on the number alone; the weekday only moves visits by a day.
+    What a customer does depends on the number alone; weekdays only move visits.
     """
 
     def __init__(self, number: int, until: date, days: int) -> None:
@@ -57,21 +57,23 @@ class Customer:
             self.plan = chance.choices(shop.PLANS, (6, 3, 1))[0]
             day = chance.expovariate(1 / 6)
         else:
-            day = 90 * max(chance.random(), chance.random() * chance.random())  # more and more sign up
-        is_first = True
-        while (start := self._start(day)) < self.end:
+            # More and more sign up.
+            day = (self.end - self.begin).days * max(chance.random(), chance.random() * chance.random())
+        is_first, start = True, self._start(day)
+        while start < self.end:
             yield from self._visit(start, is_first=is_first)
             if chance.random() < self._leaves:
                 break
             is_first = False
             # Some come back on the same day.
-            day += 0.15 if chance.random() < 0.08 else 1 + chance.expovariate(1 / self._gap_days)
+            day += 0 if chance.random() < 0.08 else 1 + chance.expovariate(1 / self._gap_days)
+            start = max(self._start(day), start + timedelta(hours=chance.randrange(2, 5)))
 
     def _start(self, day: float) -> datetime:
         """Return when the visit that is planned for *day* begins."""
         start = self.begin + timedelta(days=int(day))
         hour = self.chance.choices(range(24), shop.HOURS)[0]
-        if day % 1 > 0.15 and self.chance.random() > shop.WEEKDAYS[start.weekday()]:
+        if self.chance.random() > shop.WEEKDAYS[start.weekday()]:
             start += timedelta(days=1)
         return start + timedelta(hours=hour, seconds=self.chance.randrange(3600))
 

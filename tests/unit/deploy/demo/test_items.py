@@ -90,6 +90,25 @@ def test_identifies_of_a_user_arrive_out_of_order() -> None:
     assert any(of_user != sorted(of_user) for of_user in times.values())
 
 
+def test_user_signs_up_in_the_first_visit_and_has_a_plan_before_it_changes() -> None:
+    events: dict[str, list[str]] = {}
+    for item in sorted({item["messageId"]: item for item in TRACKS}.values(), key=lambda item: item["timestamp"]):
+        events.setdefault(str(item["userId"]), []).append(item["event"])
+
+    assert all(of_user[1] == "Signed Up" for of_user in events.values() if "Signed Up" in of_user)
+    assert all(plans[0] in {"free", "pro", "team"} for plans in plans_by_time().values())
+
+
+def plans_by_time() -> dict[str, list[str | None]]:
+    """Return the plans of each user, which begin with the profile and change one step at a time."""
+    plans: dict[str, list[str | None]] = {}
+    identifies = {item["messageId"]: item for item in ITEMS if item["type"] == "identify"}.values()
+    for item in sorted(identifies, key=lambda item: item["timestamp"]):
+        assert ("age" in item["traits"]) == (str(item["userId"]) not in plans)
+        plans.setdefault(str(item["userId"]), []).append(item["traits"]["plan"])
+    return plans
+
+
 def test_versions_send_in_their_own_way() -> None:
     totals = [order["properties"]["total"] for order in ORDERS]
 
