@@ -24,6 +24,7 @@ CONFLICTS_SHOWN = 20
 
 Kind = Literal["event", "trait"]
 _TYPES = ("integer", "float", "boolean", "text", "array", "array of objects")
+"""Types of `docs/catalog.md` that can be in conflict."""
 _FAMILIES = list(dict.fromkeys(FAMILIES.get(each, each) for each in _TYPES))
 _BITS = [1 << _FAMILIES.index(FAMILIES.get(each, each)) for each in _TYPES]
 _FAMILY = f"transform(toString(type), [{', '.join(map(literal, _TYPES))}], {_BITS}, 0)"

@@ -69,8 +69,12 @@ function showSurroundings() {
   nodes.project.value = projectOfRoute();
   for (const link of nodes.views.children) {
     link.href = fragment(link.dataset.view, [], { project: projectOfRoute() });
-    if (link.dataset.view === route.view) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.dataset.view !== route.view) {
+      link.removeAttribute("aria-current");
+      continue;
+    }
+    link.setAttribute("aria-current", "page");
+    link.scrollIntoView({ block: "nearest", inline: "nearest" }); // On a narrow page not all are in sight.
   }
 }
 

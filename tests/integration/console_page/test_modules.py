@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
+from deploy.console.audits import RememberedAudit
 from deploy.console.static_files import StaticFiles
+from deploy.operate.audit_balance import Balance
 from tests.support.chromium_page import ChromiumPage
 from tests.support.proxy_servers import HttpServer
 
@@ -97,6 +101,40 @@ def test_delay_of_a_retry_doubles_up_to_half_a_minute(page: ChromiumPage) -> Non
     )
 
     assert delays == [2, 4, 8, 16, 30, 30, 2]
+
+
+class Differing:
+    """An audit that finds a missing row."""
+
+    def check(self, now: float) -> Balance:
+        topics = {f"sequence.{name}.v1": count for name, count in (("items", 9), ("events", 7), ("duplicates", 2))}
+        none = dict.fromkeys(topics, 0)
+        missing, lines = none | {"sequence.events.v1": 1}, ["events, partition 2: 1 missing: source offsets 3141"]
+        return Balance(now - 60, 9, missing, none, none, lines, unique=7, duplicates=2, compared=topics)
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+
+def test_audit_that_does_not_add_up_says_what_differs_and_what_to_run(page: ChromiumPage) -> None:
+    now = time.time()
+    audit = RememberedAudit(Differing(), now)
+    audit.check(now)
+    shown = page.evaluate(
+        f"""import(new URL("views/audit.js", document.baseURI)).then(async ({{ mount }}) => {{
+            const asked = window.fetch, root = document.createElement("div");
+            window.fetch = async () => new Response({json.dumps(msgspec.json.encode(audit.shown(now)).decode())});
+            const leaving = new AbortController();
+            mount(root, {{ signal: leaving.signal, isOperator: true }});
+            while (!root.querySelector(".callout")) await new Promise((resolve) => setTimeout(resolve));
+            leaving.abort();
+            window.fetch = asked;
+            return root.textContent;
+        }})"""
+    )
+
+    for text in ("The numbers do not add up.", "source offsets 3141", "sequence audit --refill", "7 unique"):
+        assert text in shown
 
 
 EVENTS = 'event: item\r\ndata: {"a":\r\ndata: 1}\r\n\r\n: comment\n\nevent: rates\ndata: 2\n\nevent: none\n\ndata:3\n\n'

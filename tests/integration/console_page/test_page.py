@@ -245,6 +245,14 @@ def test_page_of_360_pixels_is_pictured(page: ChromiumPage, stack: ConsoleStack,
     picture(page, tmp_path, "narrow")
 
 
+def test_current_view_is_in_sight_among_the_views_at_360_pixels(page: ChromiumPage, stack: ConsoleStack) -> None:
+    page.resize(360, 640)
+    page.open(f"{stack.url}#/audit")
+    page.wait_for("document.querySelector('nav [aria-current]')?.innerText === 'Audit'")
+
+    assert page.evaluate("document.querySelector('nav [aria-current]').getBoundingClientRect().right") <= 360
+
+
 def test_rates_view_draws_verdicts_and_lag(page: ChromiumPage, stack: ConsoleStack, tmp_path: Path) -> None:
     steps = 12 if SCREENSHOTS else 2
     eventually(
