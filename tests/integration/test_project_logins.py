@@ -227,7 +227,7 @@ def test_logins_survive_a_restart_after_which_each_project_has_a_role(stack: Sta
     stack.server.kill()
     stack.server.start()
     assert stack.own.query("SELECT id FROM order_completed") == "m1"
-    assert stack.leaks(stack.own, [*READS, *NAMES]) == []
+    assert stack.own.send(f"SELECT count() FROM {stack.database(OTHER)}.tracks").code == 497  # noqa: S608
 
     assert stack.own.query("SELECT 1", session_id="kept") == "1"
     third = stack.client("third", stack.logins.create("third", "third"))
