@@ -24,7 +24,8 @@ from deploy.operate.replay_program import Program
 from deploy.operate.replay_sender import Sender
 from deploy.operate.replay_settings import ReplaySettings
 from gateway.projects.admin import read_table
-from schemas.projects import digest
+from schemas.field_rules import FieldRule
+from schemas.projects import Project, digest
 from schemas.settings import KafkaSettings, SettingsError, load
 
 SHOWN_ITEMS = 3
@@ -42,6 +43,8 @@ class Done:
     ready: int
     """Items that a dry run would send."""
     selected: int
+    field_rules: tuple[FieldRule, ...] = ()
+    """Rules of the project, which the gateway applied to what was sent."""
 
     def describe(self) -> dict[str, Any]:
         """Return it as `--json` prints it."""
@@ -54,6 +57,7 @@ class Done:
             "leftOut": self.outcome.left_out,
             "rejected": _described(self.outcome.rejected),
             "unsendable": _described(self.outcome.unsendable),
+            "fieldRules": [str(rule) for rule in self.field_rules],
         }
 
     def lines(self) -> Iterator[str]:
@@ -71,6 +75,9 @@ class Done:
             yield "Stopped. Correct the program with --set, or add --continue to leave out such items."
         elif outcome.read < self.selected:
             yield f"Add --limit {self.selected} for all of them."
+        if self.field_rules:
+            rules = ", ".join(map(str, self.field_rules))
+            yield f"The gateway applied the field rules of project {self.project_id}: {rules}."
         if self.id is not None:
             yield f"Replay {self.id} is a row of the table replays."
 
@@ -111,7 +118,8 @@ def carry_out(selection: Selection, program: Program, limit: int, gateway: str |
     """Replay, and keep a row of it; None if no item is selected."""
     found = servers.find(os.environ)
     sender = _sender(found, gateway)
-    project_id = asyncio.run(_project(found.kafka, sender.token, selection.project_id))
+    project = asyncio.run(_project(found.kafka, sender.token, selection.project_id))
+    project_id = project.id
     selection = replace(selection, project_id=project_id)
     with servers.reading(os.environ) as reader, found.tables() as writer:
         selected = rejected.count(reader, selection)
@@ -126,7 +134,7 @@ def carry_out(selection: Selection, program: Program, limit: int, gateway: str |
             status = "stopped" if replay.is_stopped else "complete"
         finally:
             record.write(sender.gateway, status, replay.outcome)
-    return Done(record.id, project_id, status, replay.outcome, 0, selected)
+    return Done(record.id, project_id, status, replay.outcome, 0, selected, project.field_rules)
 
 
 class _Progress:
@@ -155,9 +163,10 @@ def _sender(found: servers.Servers, gateway: str | None) -> Sender:
     return Sender(address, token)
 
 
-async def _project(kafka: KafkaSettings, token: str, project_id: str) -> str:
+async def _project(kafka: KafkaSettings, token: str, project_id: str) -> Project:
     """Return the project of *token*; `OperateError` if it is unknown or another than *project_id*."""
-    known = (await read_table(kafka)).tokens.get(digest(token))
+    table = await read_table(kafka)
+    known = table.tokens.get(digest(token))
     if known is None:
         raise OperateError("SEQUENCE_REPLAY_TOKEN is unknown. Create a token with `sequence token create PROJECT`.")
     if project_id not in ("", known.project_id):
@@ -166,4 +175,4 @@ async def _project(kafka: KafkaSettings, token: str, project_id: str) -> str:
             f"to a token of {project_id}: export SEQUENCE_REPLAY_TOKEN=$(sequence token create {project_id} "
             "--expires-in 1h)"
         )
-    return known.project_id
+    return table.projects[known.project_id]

@@ -178,3 +178,35 @@ def test_audit_adds_up_after_replays(stack: Stack, name: str) -> None:
     assert (done.returncode, ledger["missing"]) == (0, 0), done.stdout
     assert ledger["received"] == ledger["accepted"] + ledger["rejectedByGateway"]
     assert ledger["ofUnique"]["missing"] == ledger["ofRejected"]["missing"] == 0
+
+
+def test_replayed_item_meets_the_field_rules_of_the_day(stack: Stack, name: str) -> None:
+    private = {"email": f"{name}@example.com", "phone": f"{name}-phone", "plan": "pro"}
+    reject(stack, name, [{"type": "track", "messageId": f"{name}-before", "properties": private}])
+    command = ["rejected", "replay", "--where", f"user_id = '{name}'", "--set", '.event = "e"']
+    rules = ["--hash", "properties.email", "--drop", "properties.phone"]
+    assert sequence(stack, "project", "rules", "dev", *rules).returncode == 0
+    try:
+        hashed = sequence(stack, "project", "hash", "dev", private["email"]).stdout.strip()
+        eventually(lambda: is_hashed(stack, f"{name}-rules", hashed), "the gateway has the rules")
+        post(stack, [{"userId": name, "type": "track", "messageId": f"{name}-after", "properties": private}])
+        sql = f"SELECT content FROM rejected WHERE user_id = '{name}' AND message_id = '{name}-after'"  # noqa: S608
+        eventually(lambda: bool(query(stack, sql)), "the rejection has a row")
+        assert json.loads(query(stack, sql)[0]["content"])["properties"] == {"email": hashed, "plan": "pro"}
+
+        done = sequence(stack, *command)
+        assert done.returncode == 0, done.stdout
+        said = "applied the field rules of project dev: hash properties.email, drop properties.phone."
+        assert said in done.stdout
+        eventually(lambda: len(events(stack, name)) == 2, "the items are events")
+        assert [each["properties"] for each in events(stack, name)] == [{"email": hashed, "plan": "pro"}] * 2
+    finally:
+        assert sequence(stack, "project", "rules", "dev", "--remove", rules[1], "--remove", rules[3]).returncode == 0
+
+
+def is_hashed(stack: Stack, user: str, hashed: str) -> bool:
+    """Send another event of *user*, and return whether the gateway hashed the property `email` of one."""
+    email = user.removesuffix("-rules") + "@example.com"
+    post(stack, [{"userId": user, "type": "track", "event": "e", "properties": {"email": email}}])
+    sql = f"SELECT count() AS items FROM events WHERE user_id = '{user}' AND str(properties.email) = '{hashed}'"  # noqa: S608
+    return int(query(stack, sql)[0]["items"]) > 0
