@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from deploy.console.settings import ConsoleSettings
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
 from deploy.logging import LogSettings
+from deploy.operate.backup_settings import BackupSettings
 from deploy.operate.probe_settings import ProbeSettings
 from deploy.operate.replay_settings import ReplaySettings
 from deploy.operate.status_settings import StatusSettings
@@ -37,6 +38,7 @@ class AllSettings:
     topics: TopicSettings = field(default_factory=TopicSettings)
     analyst: AnalystSettings = field(default_factory=AnalystSettings)
     logs: LogSettings = field(default_factory=LogSettings)
+    backup: BackupSettings = field(default_factory=BackupSettings)
     probe: ProbeSettings = field(default_factory=ProbeSettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
     status: StatusSettings = field(default_factory=StatusSettings)

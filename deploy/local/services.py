@@ -21,6 +21,7 @@ from deploy.local.ports import HOST, Port, free_ports
 from deploy.local.probes import HttpProbe, KafkaProbe
 from deploy.local.supervisor import Service
 from deploy.logging import LogSettings
+from deploy.operate.backup_settings import BackupSettings
 from deploy.operate.probe_settings import ProbeSettings
 from deploy.operate.replay_settings import ReplaySettings
 from deploy.settings import LocalSettings, cache_directory, state_directory
@@ -45,7 +46,7 @@ class StackSettings:
 
 _SECRET_VARIABLES = frozenset(
     declared.variable
-    for settings in (StackSettings, AnalystSettings, ProbeSettings, ReplaySettings)
+    for settings in (StackSettings, AnalystSettings, BackupSettings, ProbeSettings, ReplaySettings)
     for declared in declarations(settings)
     if declared.secret or declared.variable == "SEQUENCE_MAVEN_REPOSITORY"
 )

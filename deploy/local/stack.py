@@ -21,7 +21,7 @@ import click
 from deploy import topics
 from deploy.embedded import kafka, kafka_jars
 from deploy.errors import ServiceError
-from deploy.local import lost_tables, parent_death, passwords, ports, preflight, state_lock
+from deploy.local import lost_tables, parent_death, passwords, ports, preflight, restoring, state_lock
 from deploy.local.quickstart import (
     OPERATE_TOKEN_FILE,
     TOKEN_FILE,
@@ -89,7 +89,7 @@ async def _run(services: Services, environ: Mapping[str, str], parent: int | Non
     if parent is not None:
         parent_death.call_when_orphaned(parent, partial(_stop_from_thread, asyncio.get_running_loop(), stop))
     try:
-        async with _lag_recorded(services):
+        async with _lag_recorded(services), _sinks_stopped_for_restore(services, supervisor):
             starting = asyncio.create_task(_start(services, supervisor, environ))
             await _first(starting, stop, supervisor.failed)
             if not stop.is_set():
@@ -108,6 +108,18 @@ async def _lag_recorded(services: Services) -> AsyncIterator[None]:
     finally:
         recording.cancel()
         await asyncio.wait({recording})
+
+
+@contextlib.asynccontextmanager
+async def _sinks_stopped_for_restore(services: Services, supervisor: Supervisor) -> AsyncIterator[None]:
+    """Run no sink during the block while `sequence restore` replaces the tables."""
+    sinks = [worker for worker in services.workers() if worker.name.startswith("sink-")]
+    watching = asyncio.create_task(restoring.stop_during_restore(services.state, supervisor, sinks, _say))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
 
 
 def _stop_from_thread(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

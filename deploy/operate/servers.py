@@ -15,7 +15,7 @@ from deploy.errors import OperateError
 from deploy.operate.offsets import NoAnswerError
 from deploy.operate.server_faults import CHECK_CLICKHOUSE, CHECK_KAFKA, clickhouse_fault, kafka_fault, local_advice
 from deploy.settings import LocalSettings, load_kafka
-from processors.clickhouse.client import ClickHouse
+from processors.clickhouse.client import ANSWER_SECONDS, ClickHouse
 from processors.clickhouse.errors import ClickHouseError, UnavailableError
 from schemas.denials import denial
 from schemas.settings import ClickHouseSettings, KafkaSettings, load, load_both
@@ -34,9 +34,9 @@ class Servers:
     """Whether they belong to a running `sequence up`."""
 
     @contextmanager
-    def tables(self) -> Iterator[ClickHouse]:
-        """Connect to ClickHouse for the block, with errors that are `named`."""
-        connection = ClickHouse(self.clickhouse)
+    def tables(self, *, database: str | None = None, answer_seconds: float = ANSWER_SECONDS) -> Iterator[ClickHouse]:
+        """Connect to ClickHouse for the block, with errors that are `named`; *database* is that of the tables."""
+        connection = ClickHouse(self.clickhouse, database=database, answer_seconds=answer_seconds)
         try:
             with self.named():
                 yield connection

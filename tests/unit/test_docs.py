@@ -153,6 +153,7 @@ def test_sequence_command_in_the_text_exists_with_its_options(document: Page) ->
         command: click.Command = main
         rest = list(words)
         while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+            rest = getattr(command, "with_command", list)(rest)
             assert rest[0] in command.commands, words
             command = command.commands[rest.pop(0)]
         options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}

@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +44,7 @@ REOPEN_WAIT_SECONDS = 5.0
 REOPEN_PAUSE_SECONDS = 30.0
 """Pause after an opening that running queries have prevented."""
 
+_UNKNOWN_DATABASE = 81
 _SCOPE = re.compile(r": In scope SELECT formatQuery.*(?= \([A-Z_]+\)$)", re.DOTALL)
 
 T = TypeVar("T")
@@ -173,7 +174,7 @@ class Engine:
     def _connection(self, query: Query) -> Iterator[Connection]:
         if query.session is not None:
             with self._sessions.use(query.session) as connection:
-                connections.use_database(connection, query.database, query.role)
+                self._use_database(connection, query)
                 before = connections.values(connection, query.settings)
                 connections.set_values(connection, query.settings)
                 try:
@@ -183,11 +184,22 @@ class Engine:
             return
         connection = connections.connect(query.role)
         try:
-            connections.use_database(connection, query.database, query.role)
+            self._use_database(connection, query)
             connections.set_values(connection, query.settings)
             yield connection
         finally:
             connection.close()
+
+    def _use_database(self, connection: Connection, query: Query) -> None:
+        """Select the database of *query*. That of the clients exists at the start, and again if it was dropped."""
+        try:
+            connections.use_database(connection, query.database, query.role)
+        except RuntimeError as error:
+            if query.database != self._database or from_engine(error, query.user).code != _UNKNOWN_DATABASE:
+                raise
+            with closing(connections.connect(Role.WRITER)) as writer:
+                writer.query(f"CREATE DATABASE IF NOT EXISTS {quoted(self._database)}")
+            connections.use_database(connection, query.database, query.role)
 
     def _execute(self, connection: Connection, query: Query) -> dict[str, Any]:
         normalized = _normalize(connection, query.sql)

@@ -23,6 +23,9 @@ from schemas.clickhouse.quoting import quoted
 CONFIG_FILE = "engine.xml"
 """The engine reads a file `config.xml` of its own accord, even without a data directory."""
 _USERS_FILE = "users.xml"
+_BACKUPS = "<backups><allowed_path>/</allowed_path></backups>"
+"""Where BACKUP and RESTORE may read and write: wherever this user may. Only the writer may run them, who also has the
+table function `file`."""
 _READ_ONLY = "2"
 """A value of `readonly`: no writes, and settings can be changed within the profile."""
 
@@ -112,7 +115,7 @@ def configuration(
     *projects* are the databases of views that have a role of their own.
     """
     return {
-        CONFIG_FILE: f"<clickhouse><users_config>{_USERS_FILE}</users_config></clickhouse>\n",
+        CONFIG_FILE: f"<clickhouse><users_config>{_USERS_FILE}</users_config>{_BACKUPS}</clickhouse>\n",
         _USERS_FILE: _users(database, sorted(settings), sorted(system_tables), sorted(projects)),
     }
 
