@@ -22,7 +22,7 @@ from tests.integration.served import REJECTED, Served, identify, serving, track
 
 RULED = "seq_ruled_0123456789abcdef"
 KEY = b"a key"
-SECRET = "ada@example.com"
+EMAIL = "ada@example.com"
 BEARER = {"Authorization": f"Bearer {RULED}"}
 
 
@@ -44,21 +44,21 @@ def stored(gateway: Served) -> bytes:
 
 
 async def test_private_values_are_on_no_topic(gateway: Served) -> None:
-    private = {"email": SECRET, "plan": "pro"}
+    private = {"email": EMAIL, "plan": "pro"}
     batch = [
         track(properties=private),
         identify(traits=private, context={"ip": "192.168.0.1"}),
         track(event="", properties=private),
         identify(type="page", properties=private),
-        [SECRET],
+        [EMAIL],
     ]
     answer = await gateway.post("/event/batch", {"batch": batch}, headers=BEARER)
 
     assert (answer.json["accepted"], answer.json["rejected"]) == (2, 3)
-    assert SECRET.encode() not in stored(gateway)
+    assert EMAIL.encode() not in stored(gateway)
     tracked, identified = sorted(gateway.written(), key=lambda item: item["type"], reverse=True)
     assert tracked["properties"] == {"plan": "pro"}
-    assert identified["traits"] == {"email": hashed(KEY, SECRET), "plan": "pro"}
+    assert identified["traits"] == {"email": hashed(KEY, EMAIL), "plan": "pro"}
     assert identified["context"] == {"ip": "192.168"}
     rejections = gateway.written(REJECTED)
     contents = [json.loads(rejection["content"]) for rejection in rejections if rejection["content"]]
@@ -68,9 +68,9 @@ async def test_private_values_are_on_no_topic(gateway: Served) -> None:
 
 
 async def test_rules_of_a_project_are_not_those_of_another(gateway: Served) -> None:
-    await gateway.post("/event/batch", {"batch": [track(properties={"email": SECRET})]})
+    await gateway.post("/event/batch", {"batch": [track(properties={"email": EMAIL})]})
 
-    assert SECRET.encode() in stored(gateway)
+    assert EMAIL.encode() in stored(gateway)
 
 
 @pytest.mark.parametrize("by_write_key", [False, True])
