@@ -10,13 +10,14 @@ PYTEST := $(BIN)/pytest -q -n $(PYTEST_WORKERS) --no-loadscope-reorder
 PRODUCT := gateway processors schemas deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test sdk faults hostile bench lint format lock release
+.PHONY: help run check test sdk tools faults hostile bench lint format lock release
 
 help:
 	@echo "make run      start the whole pipeline on this machine"
 	@echo "make check    run linters, type checks, unit tests and in-memory contracts: about a minute"
 	@echo "make test     run every check that a merge needs: under ten minutes"
 	@echo "make sdk      send with each unmodified library and print what arrived: a few minutes"
+	@echo "make tools    query with BI tools and drivers as they come and print what they showed: a few minutes"
 	@echo "make faults   kill, pause and disconnect each service under load, and count; ONLY=name selects"
 	@echo "make hostile  attack a gateway with malformed, slow and random requests and 10,000 connections"
 	@echo "make bench    measure each stage beside the naive implementation; ONLY=name selects"
@@ -39,6 +40,10 @@ test: lint
 # Needs Go, a JDK and Chromium. `make test` skips the libraries whose tools are missing, except in CI.
 sdk: $(STAMP)
 	$(BIN)/python -m tests.sdk
+
+# Needs Go and a JDK, and a gigabyte for the tools.
+tools: $(STAMP)
+	$(BIN)/python -m tests.tools
 
 faults: $(STAMP)
 	$(if $(ONLY),,$(BIN)/pytest -q -m faults)
@@ -69,6 +74,8 @@ lock:
 	$(LOCK) --no-annotate -c requirements.lock pyproject.toml -o deploy/docker/runtime.lock
 	$(LOCK) --no-annotate -c requirements.lock --group image -o deploy/docker/build.lock
 	$(LOCK) --no-annotate --group sdk -o tests/sdk/python/requirements.lock
+	$(LOCK) --no-annotate --group tools -o tests/tools/python/requirements.lock
+	$(LOCK) --no-annotate --group superset -o tests/tools/superset/requirements.lock
 
 release: $(STAMP)
 	$(BIN)/python -m tests.support.release dist

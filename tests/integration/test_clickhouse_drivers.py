@@ -34,7 +34,7 @@ def analyst(writer: ClickHouseHttp) -> ClickHouseHttp:
 def test_result_is_in_compressed_blocks_if_the_request_asks(analyst: ClickHouseHttp) -> None:
     # clickhouse-go and the JDBC driver check the checksum.
     content = analyst.send("SELECT 1", compress=1).content
-    assert content.hex() == "de79cf087fb635049db816df195b016b820c0000000200000020310a"
+    assert content.hex() == "de79cf087fb635049db816df195b016b820c0000000200000020310a"  # pragma: allowlist secret
 
     many = analyst.send("SELECT number FROM numbers(300000)", compress=1, enable_http_compression=1).content
     assert blocks.decode(many, 10_000_000) == b"".join(b"%d\n" % number for number in range(300_000))

@@ -102,7 +102,7 @@ def python_sdk() -> Sdk:
             assert content is not None
             (directory / "simulator.py").write_bytes(content.read())
 
-    directory = _installed("python", PYTHON_LOCK, install)
+    directory = installed_once("python", PYTHON_LOCK, install)
     return Sdk("python", directory, (str(directory / "bin" / "python"),), program="send.py")
 
 
@@ -116,7 +116,7 @@ def node_packages(name: str, lock: Path) -> Path:
         command = [str(NODE), str(NPM), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         subprocess.run(command, cwd=directory, check=True, capture_output=True)
 
-    return _installed(name, lock, install)
+    return installed_once(name, lock, install)
 
 
 def node_sdk() -> Sdk:
@@ -128,7 +128,7 @@ def node_sdk() -> Sdk:
 
 def java_sdk() -> Sdk:
     """Return the compiled program with the library for Java. Raises `MissingToolError` without a JDK."""
-    javac, jars = _tool("javac"), kafka_jars.listed(JAVA_LOCK.read_text())
+    javac, jars = tool("javac"), kafka_jars.listed(JAVA_LOCK.read_text())
 
     def install(directory: Path) -> None:
         directory.mkdir(parents=True)
@@ -137,31 +137,31 @@ def java_sdk() -> Sdk:
         command = [javac, "-cp", class_path, "-d", str(directory), str(JAVA_LOCK.with_name("Send.java"))]
         subprocess.run(command, check=True)
 
-    directory = _installed("java", JAVA_LOCK, install)
+    directory = installed_once("java", JAVA_LOCK, install)
     class_path = os.pathsep.join([str(directory), kafka_jars.class_path(directory, jars)])
-    return Sdk("java", directory, (_tool("java"), "-cp", class_path, "Send"))
+    return Sdk("java", directory, (tool("java"), "-cp", class_path, "Send"))
 
 
 def go_sdk() -> Sdk:
     """Return the compiled program with the library for Go. Raises `MissingToolError` without Go."""
-    go = _tool("go")
+    go = tool("go")
 
     def install(directory: Path) -> None:
         shutil.copytree(GO_LOCK.parent, directory)
         subprocess.run([go, "build", "-mod=readonly", "-o", "send", "."], cwd=directory, check=True)
 
-    directory = _installed("go", GO_LOCK, install)
+    directory = installed_once("go", GO_LOCK, install)
     return Sdk("go", directory, (str(directory / "send"),))
 
 
-def _tool(name: str) -> str:
+def tool(name: str) -> str:
     found = shutil.which(name)
     if found is None:
         raise MissingToolError(f"{name} is not on this machine")
     return found
 
 
-def _installed(name: str, lock: Path, install: Callable[[Path], None]) -> Path:
+def installed_once(name: str, lock: Path, install: Callable[[Path], None]) -> Path:
     """Return the directory with the packages of *lock*, installed once for each content of that file.
 
     A compiled program counts as well: it is beside its lock file.

@@ -1,0 +1,1 @@
+"""Tools that people query with, unchanged, against an embedded ClickHouse: `make tools`."""
