@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from typing import Any
 
 import lz4.block
 import pytest
+import zstandard
+from clickhouse_cityhash.cityhash import CityHash128
 
 from deploy.embedded.clickhouse import blocks
 from tests.support import services
@@ -29,6 +32,13 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseHttp]
 @pytest.fixture
 def analyst(writer: ClickHouseHttp) -> ClickHouseHttp:
     return ClickHouseHttp(f"http://{writer.netloc}", "analyst", services.ANALYST_PASSWORD)
+
+
+def block(method: int, content: bytes, size: int) -> bytes:
+    """Return a block with the bytes *content*, which says that they are *size* bytes compressed by *method*."""
+    framed = struct.pack("<BII", method, 9 + len(content), size) + content
+    number = CityHash128(framed)
+    return struct.pack("<QQ", number >> 64, number % 2**64) + framed
 
 
 def test_result_is_in_compressed_blocks_if_the_request_asks(analyst: ClickHouseHttp) -> None:
@@ -55,6 +65,17 @@ def test_compressed_blocks_of_a_request_are_read(writer: ClickHouseHttp) -> None
     assert writer.send(b"short", **query).code == 33
     assert writer.send(blocks.encode(b"x" * 270_000_000), **query).code == 241
     assert writer.query("SELECT count() FROM rows") == "300000"
+
+
+def test_block_of_zstd_is_read_and_has_the_size_that_it_says(writer: ClickHouseHttp) -> None:
+    compressed = zstandard.ZstdCompressor().compress(b"SELECT 1")
+    assert writer.send(block(0x90, compressed, 8), decompress=1).text == "1\n"
+
+    # Memory for the whole frame would be taken before its size was known to be wrong.
+    reply = writer.send(block(0x90, compressed, 1), decompress=1)
+    assert (reply.code, "frame of a block has not 1 bytes" in reply.text) == (271, True)
+    assert writer.send(block(0x02, b"SELECT 2", 8), decompress=1).text == "2\n"
+    assert writer.send(block(0x99, b"SELECT 2", 8), decompress=1).code == 432
 
 
 def test_native_is_framed_for_a_protocol_version(analyst: ClickHouseHttp) -> None:

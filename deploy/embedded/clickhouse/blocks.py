@@ -22,6 +22,7 @@ _LZ4 = 0x82
 _ZSTD = 0x90
 _NONE = 0x02
 _CHECKSUM_BYTES = 16
+_UNKNOWN_SIZE = -1
 _HEADER = struct.Struct("<BII")
 
 
@@ -79,6 +80,9 @@ def _decoded(method: int, content: bytes, size: int) -> bytes:
         if method == _LZ4:
             decoded: bytes = lz4.block.decompress(content, uncompressed_size=size)
         elif method == _ZSTD:
+            # The size that a frame has takes precedence over a maximum.
+            if zstandard.frame_content_size(content) not in {_UNKNOWN_SIZE, size}:
+                raise QueryError(271, f"Cannot decompress the request body: the frame of a block has not {size} bytes")
             decoded = zstandard.ZstdDecompressor().decompress(content, max_output_size=size)
         elif method == _NONE:
             decoded = content
