@@ -156,7 +156,8 @@ def questions(server: Server, login: Login) -> dict[str, Any]:
 def fault_of(step: Mapping[str, Any], login: Login) -> str:
     """Return what is wrong with the outcome of *step*, as one line; empty if it shows what it must."""
     shown, error = json.dumps(step.get("shown")), step.get("error", "")
-    refused = {"error": r"\b60\b|nothing", "write": r"\b164\b|readonly", "limit": r"\b452\b|max_execution_time"}
+    limit = r"\b452\b|max_execution_time"
+    refused = {"error": r"\b60\b|nothing", "write": r"\b164\b|readonly", "limit": limit, "long deadline": limit}
     if step["step"] in refused:
         return "" if re.search(refused[step["step"]], error) else f"not refused: {error or shown}"
     if error:

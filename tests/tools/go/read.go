@@ -113,6 +113,16 @@ func main() {
 	bucket := "toStartOfInterval(toDateTime(timestamp), INTERVAL 86400 second)"
 	filter := fmt.Sprintf("timestamp >= toDateTime(%d) AND timestamp <= toDateTime(%d)", since.Unix(), until.Unix())
 	filterMs := fmt.Sprintf("timestamp >= fromUnixTimestamp64Milli(%d) AND timestamp <= fromUnixTimestamp64Milli(%d)", since.UnixMilli(), until.UnixMilli())
+	// The client sends the time that is left, and 5 seconds, as max_execution_time. 60 seconds are Grafana's default.
+	for name, seconds := range map[string]time.Duration{"deadline": 60, "long deadline": 600} {
+		step(name, func() (any, error) {
+			deadline, cancel := context.WithTimeout(context.Background(), seconds*time.Second)
+			defer cancel()
+			var one int64
+			err := database.QueryRowContext(deadline, "SELECT toInt64(1)").Scan(&one)
+			return one, err
+		})
+	}
 	step("grafana version", query("SELECT version()"))
 	step("grafana functions", query("SELECT name, is_aggregate, case_insensitive, alias_to, origin, description, syntax, arguments, returned_value, examples, categories FROM system.functions LIMIT 10000"))
 	step("grafana series", query("SELECT "+bucket+" AS time, sum(num(price)) FROM "+asked.View+" WHERE "+filter+" GROUP BY time ORDER BY time"))

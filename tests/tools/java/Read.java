@@ -143,7 +143,7 @@ public final class Read {
     });
     step("query timeout", () -> {
       try (Connection other = connect(run); Statement statement = other.createStatement()) {
-        statement.setQueryTimeout(5);
+        statement.setQueryTimeout(1200);
         statement.setMaxRows(1);
         return column(statement.executeQuery("SELECT number FROM numbers(1)"), 1);
       }
