@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from urllib.parse import quote
 
-import aiohttp
 import pytest
 
 from deploy.console.session import COOKIE
 from deploy.console.settings import ConsoleSettings
 from schemas import audit_metrics, console_metrics
-from tests.integration.console.served import Console, Reply, console
+from tests.integration.console.served import Reply, console
 
 ENDPOINTS = (
     *("/api/session", "/api/events", "/api/live", "/api/rates", "/api/rejected", "/api/persons/ada"),
@@ -276,26 +274,3 @@ async def test_metrics_are_those_that_are_declared() -> None:
         metric.name.removesuffix("_total") for metric in (*console_metrics.CONSOLE, *audit_metrics.AUDIT)
     }
     assert 'sequence_console_requests_total{status="200"} 1.0' in text
-
-
-async def test_stream_beyond_the_limit_is_refused_and_a_revoked_token_ends_its_stream() -> None:
-    async with console(settings=ConsoleSettings(live_streams=2)) as served:
-        streams = [await open_stream(served, served.projects.read), await open_stream(served, served.projects.other)]
-        assert error(await served.get("/api/live", served.projects.operate)) == (503, "too_many_streams")
-
-        served.projects.revoke(served.projects.read)
-        began = asyncio.get_running_loop().time()
-        ended = await asyncio.wait_for(streams[0].content.read(), 5)
-        assert asyncio.get_running_loop().time() - began < 2
-        assert b'event: end\ndata: {"code":"unauthorized"}' in ended
-        (await open_stream(served, served.projects.operate)).close()
-        for stream in streams:
-            stream.close()
-
-
-async def open_stream(served: Console, token: str) -> aiohttp.ClientResponse:
-    reply = await served.session.get(
-        f"http://127.0.0.1:{served.port}/api/live", headers={"Authorization": f"Bearer {token}"}
-    )
-    assert (reply.status, reply.content_type) == (200, "text/event-stream")
-    return reply

@@ -151,3 +151,27 @@ async def first(
 ) -> AsyncIterator[tuple[str, dict[str, object]]]:
     for _ in range(count):
         yield await anext(source)
+
+
+async def test_stream_beyond_the_limit_is_refused_and_a_revoked_token_ends_its_stream() -> None:
+    async with console(settings=ConsoleSettings(live_streams=2)) as served:
+        streams = [await open_stream(served, served.projects.read), await open_stream(served, served.projects.other)]
+        refused = await served.get("/api/live", served.projects.operate)
+        assert (refused.status, refused.json["code"]) == (503, "too_many_streams")
+
+        served.projects.revoke(served.projects.read)
+        began = asyncio.get_running_loop().time()
+        ended = await asyncio.wait_for(streams[0].content.read(), 5)
+        assert asyncio.get_running_loop().time() - began < 2
+        assert b'event: end\ndata: {"code":"unauthorized"}' in ended
+        (await open_stream(served, served.projects.operate)).close()
+        for stream in streams:
+            stream.close()
+
+
+async def open_stream(served: Console, token: str) -> aiohttp.ClientResponse:
+    reply = await served.session.get(
+        f"http://127.0.0.1:{served.port}/api/live", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert (reply.status, reply.content_type) == (200, "text/event-stream")
+    return reply
