@@ -84,7 +84,7 @@ class SupervisedService:
         self._output = bytearray()
         """The end of what the present process wrote."""
         self._process: ChildProcess | None = None
-        self.stopping = False
+        self._stopping = False
 
     async def start(self, others: Mapping[str, SupervisedService]) -> None:
         """Start the service and return when it is ready, or waits for a person.
@@ -113,7 +113,7 @@ class SupervisedService:
 
     async def stop(self) -> None:
         """Terminate the service, and kill it when it exceeds its stop timeout. No process of it remains on return."""
-        self.stopping = True
+        self._stopping = True
         if self._process is not None:
             self._process.terminate()
         if self.task is not None and not self.task.done():
@@ -127,7 +127,7 @@ class SupervisedService:
 
     def kill(self) -> None:
         """Kill the service and everything that it started."""
-        self.stopping = True
+        self._stopping = True
         if self._process is not None:
             self._process.kill()
 
@@ -136,12 +136,12 @@ class SupervisedService:
         backoff = Backoff()
         was_ready = False
         cause: Cause | None = None
-        while not self.stopping:
+        while not self._stopping:
             began = monotonic()
             failure = await self._run_once(restarted=was_ready or self.waiting.is_set())
             was_ready |= self.ready.is_set()
             self.ready.clear()
-            if self.stopping:
+            if self._stopping:
                 return
             backoff = backoff.after_exit(monotonic() - began)
             delay_seconds = backoff.delay_seconds
@@ -161,7 +161,7 @@ class SupervisedService:
     async def _wait_to_restart(self, seconds: float, others: Mapping[str, SupervisedService]) -> None:
         """Wait *seconds*, then for the services that this one needs; return early when it is to stop."""
         deadline = monotonic() + seconds
-        while not self.stopping and (  # noqa: ASYNC110  # a clock and several events, in one condition
+        while not self._stopping and (  # noqa: ASYNC110  # a clock and several events, in one condition
             monotonic() < deadline or not all(others[name].ready.is_set() for name in self.service.needs)
         ):
             await asyncio.sleep(_POLL_SECONDS)
@@ -178,7 +178,7 @@ class SupervisedService:
         except OSError as error:
             return Failure("could not be started", cause=Cause(with_remedy(str(error))))
         self._process = process
-        if self.stopping:
+        if self._stopping:
             process.terminate()
         probing = asyncio.create_task(self._wait_until_ready(restarted=restarted))
         exited = asyncio.create_task(process.wait())
@@ -281,7 +281,7 @@ class Supervisor:
 
     async def stop_some(self, *prefixes: str) -> None:
         """Stop the services whose names begin with one of *prefixes*. They can be started again."""
-        named = [one for name, one in self._services.items() if name.startswith(prefixes) and not one.stopping]
+        named = [one for name, one in self._services.items() if name.startswith(prefixes)]
         await asyncio.gather(*(one.stop() for one in named))
 
     def kill(self) -> None:
