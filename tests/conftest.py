@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -15,6 +16,9 @@ from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from schemas.topics import Topics
 from tests.support import services
 from tests.support.scheduling import FileScheduling
+
+# A broker of a test lives for seconds or minutes. The optimizing compiler would take half of its processor time.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 THIRD_PARTIES = ("aiohttp.access", "aiokafka", "asyncio", "clickhouse_connect", "faust", "mode", "urllib3")
 SERVICES = frozenset({"kafka", "clickhouse"})

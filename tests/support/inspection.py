@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
-LOCKS = ("requirements.lock", "deploy/docker/build.lock", "tests/sdk/python/requirements.lock")
+LOCKS = (
+    *("requirements.lock", "deploy/docker/build.lock", "tests/sdk/python/requirements.lock"),
+    *("tests/tools/python/requirements.lock", "tests/tools/superset/requirements.lock"),
+)
 """The lock files that together pin every package; `deploy/docker/runtime.lock` is part of the first."""
 AUDIT = ("-m", "pip_audit", "--require-hashes", "--disable-pip", "--format=json", "--progress-spinner=off")
 AUDIT_TIMEOUT_SECONDS = 300
