@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from deploy.cli import main
 from processors.clickhouse.client import ClickHouse
 from schemas.items import Rejection
-from schemas.records import Record, encode_item, event_headers, item_key, rejection_record
+from schemas.records import Record, encode_item, event_headers, item_key, item_record, rejection_record
 from schemas.settings import environment
 from tests.support import logs
 from tests.support.marks import in_make_faults
@@ -49,9 +49,10 @@ def done(pipeline: Pipeline) -> bool:
 @pytest.mark.parametrize("point", ["inserted:1", *in_make_faults("inserted:2")])
 def test_every_rejection_is_one_row_although_the_sink_is_killed(pipeline: Pipeline, tmp_path: Path, point: str) -> None:
     wrong = msgspec.structs.replace(track("wrong"), timestamp="never")
-    value = encode_item(wrong)
+    # As dedupe writes it: a source offset that `items.v1` has.
+    logs.write(pipeline.kafka, pipeline.topics.items, [item_record(wrong)])
     logs.write(pipeline.kafka, pipeline.topics.rejected, gateway_rejections())
-    pipeline.send_events([Record(item_key("p", "wrong"), value, event_headers(b"wrong", 77))])
+    pipeline.send_events([Record(item_key("p", "wrong"), encode_item(wrong), event_headers(b"wrong", 0))])
 
     with pipeline.worker(tmp_path, SEQUENCE_TEST_KILL_AT=point) as worker:
         worker.until(lambda: done(pipeline), "all is written")
@@ -66,7 +67,7 @@ def test_every_rejection_is_one_row_although_the_sink_is_killed(pipeline: Pipeli
     assert [row["message_id"] for row in rows if row["code"] == "not_a_rejection"] == [""]
     [own] = {row["source_offset"]: row for row in rows if row["code"] == "row_rejected"}.values()
     assert (own["stage"], own["table_name"], own["field"], own["value"]) == ("sink", "events", "timestamp", '"never"')
-    assert (own["source_topic"], int(own["source_offset"]), own["message_id"]) == ("items.v1", 77, "wrong")
+    assert (own["source_topic"], int(own["source_offset"]), own["message_id"]) == ("items.v1", 0, "wrong")
 
 
 def test_rejection_whose_row_was_deleted_is_written_again_by_a_refill(pipeline: Pipeline, tmp_path: Path) -> None:
