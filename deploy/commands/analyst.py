@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def analyst() -> None:
-    """Manage ClickHouse logins that read the typed views of one project.
+    """Manage logins that read the views of one project.
 
     The login `analyst`, which reads all projects, is none of them.
     """

@@ -128,7 +128,7 @@ def project_rules(
     truncated: Sequence[str],
     removed: Sequence[str],
 ) -> None:
-    """Change what gateways store of private values in the items of project ID.
+    """Change what is stored of private values of project ID.
 
     PATH names a value, such as `properties.email`, `traits.address.street` or
     `context.ip`. Gateways apply a rule within a second, to later items only.
@@ -156,7 +156,10 @@ def project_rules(
 @click.argument("values", metavar="VALUE...", nargs=-1, required=True)
 @report_errors
 def project_hash(project_id: str, values: Sequence[str]) -> None:
-    """Print what the field rules of project ID store in place of each VALUE, to find it with SQL."""
+    """Print the hash that is stored in place of each VALUE.
+
+    Find the value with it in SQL.
+    """
     from gateway.projects.admin import read_project
     from schemas.field_rules import hashed
 
