@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,10 @@ class _Backup(click.Group):
     """A group whose command `create` needs no name: `sequence backup DIRECTORY`."""
 
     def with_command(self, args: list[str]) -> list[str]:
-        """Return *args* with the name of the command that they mean."""
-        return ["create", *args] if args and args[0] not in {*self.commands, "-h", "--help"} else args
+        """Return *args* with the name of the command that they mean. A name that is nearly one is a mistake."""
+        if not args or args[0] in {"-h", "--help"} or get_close_matches(args[0], self.commands, n=1, cutoff=0.7):
+            return args
+        return ["create", *args]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, self.with_command(args))

@@ -39,8 +39,11 @@ class Directory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Create the directory, readable by its owner only, and let no other command change it during the block."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Create the directory, readable by its owner only, and let no other command use it during the block."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError:
+            raise ArgumentError(f"{self.path} is no directory.") from None
         lock = os.open(self.path / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,6 +52,15 @@ class Directory:
             raise OperateError(f"Another command uses the backups in {self.path}. Wait until it has ended.") from None
         finally:
             os.close(lock)
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """Let no other command use the directory during the block, unless it cannot be written at all."""
+        if os.access(self.path, os.W_OK):
+            with self.locked():
+                yield
+        else:
+            yield
 
     def names(self) -> list[str]:
         """Return the names of all backups, oldest first, incomplete ones included. Raises `ArgumentError`."""
@@ -79,6 +91,8 @@ class Directory:
                     f"The backup {name} was made by a newer version of Sequence events. Install that version."
                 ) from error
             raise OperateError(f"{file} is no manifest: {error}. Use another backup.") from error
+        if found.name != name:
+            raise OperateError(f"The backup {found.name} was renamed to {name}. Give it its name again.")
         if found.format > FORMAT:
             raise OperateError(
                 f"The backup {name} was made by Sequence events {found.version}, which is newer. Install that version."

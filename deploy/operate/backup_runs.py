@@ -20,6 +20,7 @@ ANSWER_SECONDS = 24 * 3600.0
 """Time for a statement that reads every file of a table."""
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 1.0
+_ID = "sequence-"
 _RUNNING = frozenset({"CREATING_BACKUP", "RESTORING"})
 _TRACE = re.compile(r", Stack trace \(when copying.*", re.DOTALL)
 _EXPLANATIONS = (
@@ -55,7 +56,7 @@ class Runs:
 
     def settings(self, base: str | None) -> dict[str, str]:
         """Return the settings of a statement of which *base* is the destination of the unchanged files."""
-        found = {"id": literal(f"sequence-{secrets.token_hex(8)}"), "async": "true"}
+        found = {"id": literal(f"{_ID}{secrets.token_hex(8)}"), "async": "true"}
         if base is not None:
             found["base_backup"] = base
             if self._destination.function.lower() == "s3":
@@ -75,6 +76,14 @@ class Runs:
         if row["error"] or row["status"] not in {"BACKUP_CREATED", "RESTORED"}:
             raise self._failed(row["error"] or f"it is {row['status']}")
         return Ran(int(row["compressed_size"]))
+
+    def wait_for_earlier(self) -> None:
+        """Wait until statements of earlier commands have ended: an interrupted RESTORE would fill tables twice."""
+        while self._clickhouse.query(
+            "SELECT 1 FROM system.backups WHERE status = 'RESTORING' AND startsWith(id, {prefix:String}) LIMIT 1",
+            {"prefix": _ID},
+        ):
+            time.sleep(_LONGEST_PAUSE_SECONDS)
 
     @contextmanager
     def attached(self, reading: str, database: str, place: str) -> Iterator[None]:

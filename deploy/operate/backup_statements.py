@@ -19,6 +19,8 @@ _PATH_AT = {"file": 0, "disk": 1, "s3": 0, "azureblobstorage": 2}
 """Which argument of a destination is the path."""
 _NOT_IN_XML = frozenset("&<")
 """ClickHouse writes the place of a base into an XML file as it is."""
+_PLAIN = re.compile(r"\w+")
+"""A name of a disk, a container or a collection."""
 _LOGIN = re.compile(r"//[^/@]*@")
 _AFTER_COLLECTION = 1
 
@@ -54,7 +56,7 @@ class Destination:
             return text
         for number, argument in enumerate(self.arguments):
             secret = unquote(argument)
-            if number > self.path_at and secret:
+            if secret and (number > self.path_at or (number < self.path_at and not _PLAIN.fullmatch(secret))):
                 text = text.replace(secret, "…")
         return _LOGIN.sub("//", text)
 
@@ -83,9 +85,10 @@ def parse(text: str) -> Destination:
     arguments = inside[::2]
     if any(token.kind not in {"string", "word", "quoted"} or token.text == "'" for token in arguments):
         raise wrong
-    path_at = _AFTER_COLLECTION if _is_collection(function, arguments) else _PATH_AT[tokens[0].word]
+    in_collection = _is_collection(function, arguments)
+    path_at = _AFTER_COLLECTION if in_collection else _PATH_AT[tokens[0].word]
     written = [token.text for token in arguments]
-    if path_at == len(written) == _AFTER_COLLECTION:
+    if in_collection and len(written) == 1:
         # The collection has the whole path.
         return Destination(function, (*written, "''"), path_at)
     if path_at >= len(written) or arguments[path_at].kind != "string":
@@ -124,7 +127,7 @@ def unquote(text: str) -> str:
 def _name(text: str) -> str:
     """Return an argument before the path: the name of a disk or a collection, else nothing that could be secret."""
     value = unquote(text)
-    return text if re.fullmatch(r"\w+", value) else "…"
+    return text if _PLAIN.fullmatch(value) else "…"
 
 
 def _settings(settings: Mapping[str, str]) -> str:

@@ -23,7 +23,7 @@ from deploy.operate.backup_statements import Destination
 from deploy.operate.restore_tables import Checked, Restorer
 from deploy.operate.servers import Servers
 from processors.clickhouse import migrate
-from processors.clickhouse.errors import ClickHouseError
+from processors.clickhouse.errors import ClickHouseError, OutdatedTablesError
 from processors.sink.logs import LogIdentity
 from schemas.topics import Topics
 
@@ -59,7 +59,7 @@ class Restored:
 def verify(servers: Servers, plan: Plan) -> list[Checked]:
     """Restore the tables into a database beside, compare them with the manifest and remove it."""
     database = servers.clickhouse.database
-    with plan.directory.locked(), connected(servers) as clickhouse:
+    with plan.directory.read(), connected(servers) as clickhouse:
         restorer = Restorer(clickhouse, plan, f"verify_of_{database}", database)
         restorer.check()
         try:
@@ -76,7 +76,7 @@ def restore(
     Raises `OperateError`; its message says whether something was changed.
     """
     database = servers.clickhouse.database
-    with plan.directory.locked(), _without_sinks(plan), connected(servers) as clickhouse:
+    with plan.directory.read(), _without_sinks(plan), connected(servers) as clickhouse:
         restorer = Restorer(clickhouse, plan, f"restore_of_{database}", database)
         restorer.check()
         is_other_log = False if plan.tables_only else _check_kafka(servers, plan, say)
@@ -92,9 +92,7 @@ def restore(
                     "Use another backup."
                 )
         restorer.take_places(say)
-        applied = migrate.migrate(servers.clickhouse)
-        if applied:
-            say(f"Applied the migrations that the backup does not have: {', '.join(applied)}.")
+        _migrate(servers, say)
         projects = 0 if plan.tables_only else _restore_projects(servers, plan)
         _restore_logins(plan)
     _refresh_views(servers, say)
@@ -132,6 +130,16 @@ def _restore_projects(servers: Servers, plan: Plan) -> int:
         return 0
     records = backup_projects.decode(file.read_bytes())
     return servers.ask_kafka(lambda kafka: backup_projects.add_missing(kafka, records))
+
+
+def _migrate(servers: Servers, say: Callable[[str], None]) -> None:
+    try:
+        applied = migrate.migrate(servers.clickhouse)
+    except OutdatedTablesError as error:
+        say(str(error))
+        return
+    if applied:
+        say(f"Applied the migrations that the backup does not have: {', '.join(applied)}.")
 
 
 def _refresh_views(servers: Servers, say: Callable[[str], None]) -> None:

@@ -25,6 +25,10 @@ from schemas.clickhouse.quoting import literal, quoted
 
 _FILLED_BY_EVENTS = (*(table.name for table in TABLES), "_positions", "replays")
 """Tables that are empty in a new installation. Others have rows from its start on."""
+_LAST = "_logs"
+"""Table without which the sink refuses: the first one that is dropped, and the last one that takes its place."""
+_OF_ANY_SIZE = {"max_table_size_to_drop": 0}
+"""A server drops no table of more than 50 GB otherwise."""
 _MOVING = "_moving"
 """Table that says, in the database beside, that its tables are checked and take their places."""
 
@@ -103,29 +107,37 @@ class Restorer:
         return {name: counted[name] for name in _FILLED_BY_EVENTS if counted.get(name)}
 
     def is_unfinished(self) -> bool:
-        """Return whether an interrupted restore of this backup has compared its tables already."""
-        if _MOVING not in self._names(self._beside):
+        """Return whether an interrupted restore of this backup has compared its tables already.
+
+        It may have replaced some. As long as the database has the log of its rows, it has replaced none.
+        """
+        if _MOVING not in self._names(self._beside) or self._has_logs():
             return False
         rows = self._clickhouse.query(f"SELECT name FROM {quoted(self._beside)}.{_MOVING}")  # noqa: S608  # our own name
         return [row["name"] for row in rows] == [self._manifest.name]
 
     def restore_beside(self) -> list[Checked]:
         """Restore the tables into the database beside, and return how they compare with the manifest."""
+        self._runs.wait_for_earlier()
         self.drop_beside()
         self._directory.relocate(self._manifest)
         self._clickhouse.execute(f"CREATE DATABASE {quoted(self._beside)}")
-        for step in self._steps():
-            self._restore_tables(step)
-        return self._compared()
+        try:
+            for step in self._steps():
+                self._restore_tables(step)
+            return self._compared()
+        except Exception:
+            self.drop_beside()
+            raise
 
     def drop_beside(self) -> None:
         """Remove the database beside."""
-        self._clickhouse.execute(f"DROP DATABASE IF EXISTS {quoted(self._beside)} SYNC")
+        self._clickhouse.execute(f"DROP DATABASE IF EXISTS {quoted(self._beside)} SYNC", settings=_OF_ANY_SIZE)
 
     def take_places(self, say: Callable[[str], None]) -> None:
         """Replace the tables of the pipeline with those beside; the next call finishes what was interrupted."""
-        beside, database = quoted(self._beside), quoted(self._database)
-        self._clickhouse.execute(f"CREATE DATABASE IF NOT EXISTS {database}")
+        beside = quoted(self._beside)
+        self._clickhouse.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(self._database)}")
         if _MOVING not in self._names(self._beside):
             self._clickhouse.execute(
                 f"CREATE TABLE {beside}.{_MOVING} ENGINE = MergeTree ORDER BY name AS"
@@ -134,31 +146,43 @@ class Restorer:
         else:
             say("Finishing the restore that was interrupted.")
         self._drop_present()
-        waiting = self._names(self._beside)
-        for step in self._steps():
-            for table in self._manifest.steps[step].tables:
-                if table in waiting:
-                    self._clickhouse.execute(f"RENAME TABLE {beside}.{quoted(table)} TO {database}.{quoted(table)}")
-                    self._clickhouse.execute(f"SYSTEM START MERGES {database}.{quoted(table)}")
+        waiting = set(self._names(self._beside)) & self._manifest.tables.keys()
+        for table in sorted(waiting - {_LAST}):
+            self._move(table)
+        for table in self._manifest.tables.keys() - {_LAST}:
+            self._start_merges(table)
         self._restore_views()
+        if _LAST in waiting:
+            self._move(_LAST)
+            self._start_merges(_LAST)
         self.drop_beside()
+
+    def _move(self, table: str) -> None:
+        self._clickhouse.execute(
+            f"RENAME TABLE {quoted(self._beside)}.{quoted(table)} TO {quoted(self._database)}.{quoted(table)}"
+        )
+
+    def _start_merges(self, table: str) -> None:
+        self._clickhouse.execute(f"SYSTEM START MERGES {quoted(self._database)}.{quoted(table)}")
 
     def _drop_present(self) -> None:
         """Drop the tables and views that the backup replaces, and those of the pipeline that it does not have.
 
-        `_logs` is first: without it the sink refuses. Tables and views of the owner that are not in the backup stay.
+        Tables and views of the owner that are not in the backup stay.
         """
         tables, views = backup_contents.objects(self._clickhouse, self._database)
         waiting, files = set(self._names(self._beside)), migrate.read_migrations()
         of_backup = {name for step in self._manifest.steps.values() for name in (*step.tables, *step.views)}
         of_pipeline = {name for file in files for name in (*file.tables, *file.views)} | {migrate.RECORD}
-        for name in [*views, *sorted(tables, key=lambda name: (not name.startswith("_"), name))]:
+        for name in [*views, *sorted(tables, key=lambda name: (name != _LAST, name))]:
             if (
                 name in waiting
                 or (name in of_pipeline and name not in of_backup)
                 or (name in views and name in of_backup)
             ):
-                self._clickhouse.execute(f"DROP TABLE {quoted(self._database)}.{quoted(name)} SYNC")
+                self._clickhouse.execute(
+                    f"DROP TABLE {quoted(self._database)}.{quoted(name)} SYNC", settings=_OF_ANY_SIZE
+                )
 
     def _restore_tables(self, step: str) -> None:
         tables = self._manifest.steps[step].tables
@@ -206,6 +230,12 @@ class Restorer:
             "SELECT name FROM system.tables WHERE database = {database:String}", {"database": database}
         )
         return [str(row["name"]) for row in rows]
+
+    def _has_logs(self) -> bool:
+        name = f"{quoted(self._database)}.{_LAST}"
+        return _LAST in self._names(self._database) and bool(
+            self._clickhouse.query(f"SELECT 1 FROM {name} LIMIT 1")  # noqa: S608  # our own name
+        )
 
     def _free(self) -> int | None:
         return backup_contents.free_bytes(self._clickhouse)

@@ -7,11 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from deploy.operate import backup
+from deploy.operate.backup_manifest import STEPS
+from deploy.operate.backup_runs import Ran, Runs
 from processors.clickhouse.migrate import migrate
 from schemas.settings import environment
 from tests.support.backup_tables import DATABASE, LOG, Tables
@@ -236,3 +239,32 @@ def test_restore_that_was_killed_is_finished_by_the_next(tables: Tables) -> None
     assert tables.count() == 1000
     assert tables.value("SELECT cluster_id FROM sequence._logs") == "cluster"
     assert tables.value("SELECT count() FROM system.databases WHERE name LIKE '%_of_%'") == "0"
+
+
+@pytest.mark.parametrize("in_order", [True, False], ids=["as it is", "control: notes after the rows"])
+def test_restored_notes_hide_no_row_that_came_during_the_backup(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, *, in_order: bool
+) -> None:
+    if not in_order:
+        monkeypatch.setattr(backup, "STEPS", dict(reversed(list(STEPS.items()))))
+    run, statements = Runs.run, iter(range(9))
+
+    def run_then_write(self: Runs, sql: str, settings: Mapping[str, str]) -> Ran:
+        ran = run(self, sql, settings)
+        if next(statements) == 1:
+            # The rows are saved by now. More arrive, and an operator notes the positions.
+            tables.insert(1000, 100)
+            tables.execute(
+                "INSERT INTO sequence._positions (table_name, _log, _partition, position, reason, written_at)"
+                " SELECT 'events', 1, 0, 1096, 'kept', now64(3)"
+            )
+        return ran
+
+    monkeypatch.setattr(Runs, "run", run_then_write)
+    tables.backup()
+    monkeypatch.undo()
+    assert tables.restore("--replace", "--yes").exit_code == 0
+
+    rows = "SELECT max(_origin) FROM sequence.events WHERE _partition = 0"
+    noted = "SELECT max(position) FROM sequence._positions"
+    assert (tables.value(rows), tables.value(noted)) == ("996", "0" if in_order else "1096")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner, Result
 
@@ -68,6 +70,15 @@ def test_project_update_without_a_change_is_rejected() -> None:
 
     assert result.exit_code == 2
     assert "Nothing to change" in result.output
+
+
+def test_misspelled_command_of_backup_is_no_directory(tmp_path: Path) -> None:
+    for words in (["verfy"], ["lst", str(tmp_path)], ["creat", str(tmp_path)]):
+        result = run("backup", *words)
+        assert (result.exit_code, "No such command" in result.output) == (2, True), result.output
+    # A directory that cannot be one, so that the command that it means ends.
+    result = run("backup", "list", str(tmp_path / "none"))
+    assert (result.exit_code, "There is no directory" in result.output) == (2, True), result.output
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("15m", 900), ("12h", 43_200), ("90d", 7_776_000)])
