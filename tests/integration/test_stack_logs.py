@@ -19,7 +19,10 @@ SERVICES = {"kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1
 
 
 @pytest.mark.timeout(240)
-def test_healthy_stack_logs_no_warning_and_only_json_when_asked(tmp_path: Path) -> None:
+def test_healthy_stack_logs_no_warning_and_only_json_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JDK_JAVA_OPTIONS", raising=False)  # Java logs that it has them.
     stack = QuietStack(tmp_path, {"SEQUENCE_LOG_FORMAT": "json"}, each=1)
     for seed in (1, 2):
         with stack.running():
