@@ -89,8 +89,9 @@ async def _run(services: Services, environ: Mapping[str, str], parent: int | Non
     if parent is not None:
         parent_death.call_when_orphaned(parent, partial(_stop_from_thread, asyncio.get_running_loop(), stop))
     try:
-        async with _lag_recorded(services), _sinks_stopped_for_restore(services, supervisor):
-            starting = asyncio.create_task(_start(services, supervisor, environ))
+        has_workers = asyncio.Event()
+        async with _lag_recorded(services, has_workers), _sinks_stopped_for_restore(services, supervisor):
+            starting = asyncio.create_task(_start(services, supervisor, environ, has_workers))
             await _first(starting, stop, supervisor.failed)
             if not stop.is_set():
                 await _first(stop, supervisor.failed)
@@ -100,9 +101,18 @@ async def _run(services: Services, environ: Mapping[str, str], parent: int | Non
 
 
 @contextlib.asynccontextmanager
-async def _lag_recorded(services: Services) -> AsyncIterator[None]:
-    """Record the lag during the block: this process runs on while a service does not."""
-    recording = asyncio.create_task(lag_samples.run(services.kafka_settings, services.clickhouse_settings))
+async def _lag_recorded(services: Services, has_workers: asyncio.Event) -> AsyncIterator[None]:
+    """Record the lag during the block: this process runs on while a service does not.
+
+    It begins once there are workers. Asked for a group before, Kafka creates the topic of the offsets, and warns if the
+    workers make it create that topic again at the same moment.
+    """
+
+    async def record() -> None:
+        await has_workers.wait()
+        await lag_samples.run(services.kafka_settings, services.clickhouse_settings)
+
+    recording = asyncio.create_task(record())
     try:
         yield
     finally:
@@ -128,7 +138,9 @@ def _stop_from_thread(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> N
         loop.call_soon_threadsafe(stop.set)
 
 
-async def _start(services: Services, supervisor: Supervisor, environ: Mapping[str, str]) -> None:
+async def _start(
+    services: Services, supervisor: Supervisor, environ: Mapping[str, str], has_workers: asyncio.Event
+) -> None:
     began = monotonic()
     _say(f"State: {services.state}. Logs: {services.state / 'logs'}.")
     is_new = not kafka.is_formatted(services.broker.directory)
@@ -148,6 +160,7 @@ async def _start(services: Services, supervisor: Supervisor, environ: Mapping[st
     sinks = [worker for worker in services.workers() if worker.name.startswith("sink-")]
     others = [worker for worker in services.workers() if not worker.name.startswith("sink-")]
     await supervisor.start(*services.gateways(), *others, *(sinks if outdated is None else ()))
+    has_workers.set()
     await _start_console(services, supervisor)
     unready = [*supervisor.unready(), *(sink.name for sink in sinks if outdated is not None)]
     _say(ready_text(unready, monotonic() - began))
