@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hmac
 import re
-from typing import Literal, get_args
+from typing import Literal
 
 import msgspec
 
 Action = Literal["drop", "hash", "truncate"]
 """Remove the value; replace it by an HMAC; keep its first characters."""
-ACTIONS: tuple[Action, ...] = get_args(Action)
 
 OBJECTS = ("properties", "traits", "context", "integrations")
 """Fields whose values rules may name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,11 +63,17 @@ def create(directory: Path, to: str | None, *, full: bool, tables_only: bool) ->
     Disk('backups', 'path'). Without it, ClickHouse writes the rows to DIRECTORY as well.
     """
     from deploy.operate import backup as operate
-    from deploy.operate import servers
+    from deploy.operate import servers, status_local
     from deploy.operate.backup_directory import Directory
 
     found = servers.find(os.environ)
-    plan = operate.Plan(Directory(directory), _destination(directory, to), tables_only, full, _state(found))
+    plan = operate.Plan(
+        Directory(directory),
+        _destination(directory, to),
+        tables_only,
+        full,
+        status_local.directory_of(found, os.environ),
+    )
     click.echo(_line(operate.create(found, plan, _say)))
 
 
@@ -170,6 +176,7 @@ def _restore_plan(  # noqa: PLR0913  # the options of the command
     new_kafka: bool = False,
 ) -> Plan:
     from deploy.errors import ArgumentError
+    from deploy.operate import status_local
     from deploy.operate.backup_directory import Directory
     from deploy.operate.restore import Plan
 
@@ -183,7 +190,9 @@ def _restore_plan(  # noqa: PLR0913  # the options of the command
         )
     if manifest.destination is None:
         destination = _destination(directory, "")
-    return Plan(backups, manifest, destination, tables_only, replace, new_kafka, _state(found))
+    return Plan(
+        backups, manifest, destination, tables_only, replace, new_kafka, status_local.directory_of(found, os.environ)
+    )
 
 
 def _destination(directory: Path, to: str | None) -> Destination:
@@ -197,13 +206,6 @@ def _destination(directory: Path, to: str | None) -> Destination:
         return backup_statements.parse(text) if text else backup_statements.in_directory(directory)
     except ValueError as error:
         raise ArgumentError(f"{error}. Choose another directory, or correct --to or SEQUENCE_BACKUP_TO.") from None
-
-
-def _state(found: Servers) -> Path | None:
-    from deploy.settings import LocalSettings, state_directory
-    from schemas.settings import load
-
-    return state_directory(load(LocalSettings)) if found.is_local else None
 
 
 def _confirm(plan: Plan, rows: Mapping[str, int], *, yes: bool) -> None:
@@ -234,7 +236,7 @@ def _line(made: Manifest) -> str:
     )
 
 
-def _table(checked: list[Checked] | Any) -> str:
+def _table(checked: Sequence[Checked]) -> str:
     from deploy import listing
 
     return listing.table(

@@ -34,5 +34,5 @@ def console() -> None:
     warn_of_unknown_variables()
     status_settings.configured(os.environ)
     found = servers.find_reading(os.environ)
-    state = status_local.directory(os.environ) if found.is_local else None
+    state = status_local.directory_of(found, os.environ)
     server.run(settings, Place(found, state, os.environ))

@@ -56,7 +56,7 @@ def doctor_command(  # an argument for each option
     if project_id is not None and not is_probe:
         raise click.UsageError("--project belongs to --probe.")
     found = servers.find(os.environ)
-    state = status_local.directory(os.environ) if found.is_local else None
+    state = status_local.directory_of(found, os.environ)
     addresses = status_settings.addresses(gateways, state, os.environ)
     if is_probe:
         _run_probe(found, _sender(addresses, state, timeout), project_id, as_json=as_json)

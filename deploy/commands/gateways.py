@@ -16,7 +16,7 @@ def address(servers: Servers, given: str | None, environ: Mapping[str, str]) -> 
 
     Raises `UsageError` without either, and if *given* is no address.
     """
-    state = status_local.directory(environ) if servers.is_local else None
+    state = status_local.directory_of(servers, environ)
     found = given or next(iter(status_local.gateways(state, environ) if state is not None else ()), None)
     if found is None:
         raise click.UsageError("Pass the address of a gateway: --gateway http://127.0.0.1:8080")

@@ -150,7 +150,7 @@ class _Progress:
 
 def _sender(found: servers.Servers, gateway: str | None) -> Sender:
     """Return the gateway and the token; raises `SettingsError` or `UsageError` without them."""
-    state = status_local.directory(os.environ) if found.is_local else None
+    state = status_local.directory_of(found, os.environ)
     address = gateways.address(found, gateway, os.environ)
     token = load(ReplaySettings, os.environ).token
     if not token and state is not None:

@@ -72,7 +72,7 @@ def status_command(gateways: tuple[str, ...], max_lag: int, *, watch: bool, as_j
     from deploy.operate.status import Asked
 
     found = servers.find(os.environ)
-    state = status_local.directory(os.environ) if found.is_local else None
+    state = status_local.directory_of(found, os.environ)
     own_workers = {} if state is None else status_processes.workers(os.environ)
     asked_gateways = status_settings.addresses(gateways, state, os.environ)
     asked = Asked(found, asked_gateways, state, float(max_lag), own_workers)

@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from deploy.errors import OperateError, ServiceError
+from deploy.local import state_lock
 from deploy.local.supervisor import Service, Supervisor
 
 _LOCK = "restore.lock"
@@ -56,14 +57,7 @@ def _within(seconds: float, condition: Callable[[], bool]) -> bool:
 
 def is_held(state: Path) -> bool:
     """Return whether a restore runs on the stack of *state*."""
-    try:
-        with (state / _LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return state_lock.is_locked(state / _LOCK)
 
 
 async def stop_during_restore(
@@ -79,7 +73,7 @@ async def stop_during_restore(
         try:
             await supervisor.start(*sinks)
         except ServiceError as error:
-            say(f"{error} Run `sequence restore` again, or start the stack anew.")
+            say(f"{error} Run `sequence restore` again, or restart the stack.")
 
 
 async def _until(state: Path, *, held: bool) -> None:

@@ -49,8 +49,13 @@ def held(directory: Path) -> Iterator[None]:
 
 def is_held(directory: Path) -> bool:
     """Return whether a stack runs on *directory*."""
+    return is_locked(directory / _LOCK)
+
+
+def is_locked(lock: Path) -> bool:
+    """Return whether a process holds the lock on the file *lock*."""
     try:
-        with (directory / _LOCK).open("rb") as file:
+        with lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -15,8 +15,8 @@ from typing import Protocol
 
 from deploy.embedded.clickhouse.logins import Login, LoginsFile, digest
 from deploy.errors import ArgumentError, OperateError
+from deploy.operate import status_local
 from deploy.operate.servers import Servers
-from deploy.settings import LocalSettings, state_directory
 from gateway.projects.admin import list_projects
 from processors.clickhouse import access
 from processors.clickhouse.client import ClickHouse
@@ -24,7 +24,6 @@ from processors.clickhouse.errors import ClickHouseError
 from processors.typed_views.naming import database_name
 from processors.typed_views.store import ViewStore
 from schemas.clickhouse.quoting import quoted
-from schemas.settings import load
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESERVED = frozenset({"analyst", "default"})
@@ -60,7 +59,7 @@ class Logins(Protocol):
 def logins(found: Servers, clickhouse: ClickHouse, environ: Mapping[str, str]) -> Logins:
     """Return the logins on *clickhouse* of *found*."""
     if found.is_local:
-        return LocalLogins(state_directory(load(LocalSettings, environ)), clickhouse.database)
+        return LocalLogins(status_local.directory(environ), clickhouse.database)
     return ServerLogins(clickhouse, found.clickhouse.username)
 
 

@@ -174,13 +174,12 @@ class _Backup:
                 continue
             its_views = list(views) if step == "rows" else []
             place = self._plan.destination.sql(name, step)
-            has_base = base is not None and step in base.steps
-            settings = self._runs.settings(self._plan.destination.sql(base.name, step) if base and has_base else None)
-            ran = self._runs.run(
+            settings = self._runs.settings(base, step)
+            written = self._runs.run(
                 backup_statements.backup([*of_step, *its_views], self._database, place, settings), settings
             )
             digest = self._plan.directory.index_digest(name, step) if self._place is None else ""
-            saved.steps[step] = Step(of_step, its_views, ran.bytes, digest)
+            saved.steps[step] = Step(of_step, its_views, written, digest)
             with self._runs.attached(self._reading, self._database, place):
                 self._read(of_step, saved)
         return saved

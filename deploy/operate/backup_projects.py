@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.kafka.aiokafka_private import close
 from gateway.projects.admin import KafkaProjectsTopic
-from gateway.projects.registry import CLOSE_TIMEOUT_SECONDS, open_topic
+from gateway.projects.registry import CLOSE_TIMEOUT_SECONDS, batches_to_end, open_topic
 from schemas.projects import Deployment, InvalidEntryError, ProjectCreation, decode_entry
 from schemas.records import KeyValue
 from schemas.settings import KafkaSettings
@@ -29,18 +29,15 @@ class _Line(msgspec.Struct):
 
 
 async def read(kafka: KafkaSettings) -> list[KeyValue]:
-    """Return the last record of each key, in the order of the topic. Raises what `open_topic` and aiokafka raise."""
+    """Return the last record of each key, in the order of the topic. Raises what `batches_to_end` raises."""
     found: dict[bytes, bytes] = {}
     consumer = await open_topic(kafka)
     try:
-        (partition,) = consumer.assignment()
-        end = (await consumer.end_offsets([partition]))[partition]
-        while await consumer.position(partition) < end:
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    found.pop(record.key, None)
-                    if record.key is not None and record.value is not None:
-                        found[record.key] = record.value
+        async for records in batches_to_end(consumer):
+            for record in records:
+                found.pop(record.key, None)
+                if record.key is not None and record.value is not None:
+                    found[record.key] = record.value
     finally:
         await close(consumer, timeout_seconds=CLOSE_TIMEOUT_SECONDS)
     return [(key, value) for key, value in found.items() if _is_ours(key, value)]

@@ -7,9 +7,9 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from deploy.errors import OperateError
+from deploy.operate.backup_manifest import Manifest
 from deploy.operate.backup_statements import Destination, attach
 from deploy.operate.servers import Servers
 from processors.clickhouse.client import ClickHouse
@@ -32,14 +32,6 @@ _EXPLANATIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """What a statement did."""
-
-    bytes: int
-    """Written to the destination by a BACKUP."""
-
-
 @contextmanager
 def connected(servers: Servers) -> Iterator[ClickHouse]:
     """Connect to ClickHouse, where the database of the pipeline need not exist, with time to read every file."""
@@ -54,17 +46,17 @@ class Runs:
         self._clickhouse = clickhouse
         self._destination = destination
 
-    def settings(self, base: str | None) -> dict[str, str]:
-        """Return the settings of a statement of which *base* is the destination of the unchanged files."""
+    def settings(self, base: Manifest | None, step: str) -> dict[str, str]:
+        """Return the settings of a statement about *step*; *base* is the backup that has the unchanged files."""
         found = {"id": literal(f"{_ID}{secrets.token_hex(8)}"), "async": "true"}
-        if base is not None:
-            found["base_backup"] = base
+        if base is not None and step in base.steps:
+            found["base_backup"] = self._destination.sql(base.name, step)
             if self._destination.function.lower() == "s3":
                 found["use_same_s3_credentials_for_base_backup"] = "true"
         return found
 
-    def run(self, sql: str, settings: Mapping[str, str]) -> Ran:
-        """Run *sql*, which has *settings*, and wait for its end; raises `OperateError` if it fails."""
+    def run(self, sql: str, settings: Mapping[str, str]) -> int:
+        """Run *sql*, which has *settings*, to its end and return the bytes that it wrote; raises `OperateError`."""
         try:
             self._clickhouse.execute(sql)
             pause = _FIRST_PAUSE_SECONDS
@@ -75,7 +67,7 @@ class Runs:
             raise self._translated(error) from None
         if row["error"] or row["status"] not in {"BACKUP_CREATED", "RESTORED"}:
             raise self._failed(row["error"] or f"it is {row['status']}")
-        return Ran(int(row["compressed_size"]))
+        return int(row["compressed_size"])
 
     def wait_for_earlier(self) -> None:
         """Wait until statements of earlier commands have ended: an interrupted RESTORE would fill tables twice."""

@@ -200,9 +200,7 @@ class Restorer:
     def _run(self, step: str, names: Sequence[str], into: str, more: dict[str, str]) -> None:
         place = self._destination.sql(self._manifest.name, step)
         base = self._manifest.base
-        earlier = self._directory.manifest(base) if base is not None else None
-        has_base = earlier is not None and step in earlier.steps
-        settings = self._runs.settings(self._destination.sql(base, step) if base and has_base else None) | more
+        settings = self._runs.settings(None if base is None else self._directory.manifest(base), step) | more
         self._runs.run(backup_statements.restore(names, self._manifest.database, into, place, settings), settings)
 
     def _compared(self) -> list[Checked]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deploy.failure import last_warning
 from deploy.local import restarts
+from deploy.operate.servers import Servers
 from deploy.operate.status_result import Process
 from deploy.settings import LocalSettings, state_directory
 from gateway.settings import GatewaySettings
@@ -24,6 +25,11 @@ _TAIL_BYTES = 128 * 1024
 def directory(environ: Mapping[str, str]) -> Path:
     """Return the state directory of the local stack that *environ* configures."""
     return state_directory(load(LocalSettings, environ))
+
+
+def directory_of(servers: Servers, environ: Mapping[str, str]) -> Path | None:
+    """Return the state directory of *servers*, None if they are not the local stack."""
+    return directory(environ) if servers.is_local else None
 
 
 def gateways(state: Path, environ: Mapping[str, str]) -> list[str]:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.ingest.json_checks import exceeds_parser
-from gateway.ingest.rejections import RejectedItem, ValidationError
+from gateway.ingest.rejections import RejectedItem
 from gateway.ingest.rules import read_members
 from gateway.ingest.validate import BatchResult
 from schemas.field_rules import ANONYMOUS_ID, OBJECTS, FieldRule, hashed, names_of
@@ -86,7 +86,7 @@ class FieldRules:
                 return _withheld(item)
             members, _ = read_members(item.content)
             return msgspec.structs.replace(item, content=self._content(members))
-        except (ValidationError, ValueError, RecursionError):
+        except (ValueError, RecursionError):
             return _withheld(item)
 
     def _content(self, members: dict[str, Raw]) -> bytes:
@@ -116,7 +116,7 @@ class FieldRules:
                 return value if rule is None or value == _NULL else self._scalar(value, rule)
 
     def _object(self, below: Mapping[str, _Node], value: Raw, rule: FieldRule | None) -> Raw:
-        # Written anew even where no member has a rule: of two members with one name, the text would keep both.
+        # Encoded even where no member has a rule: of two members with one name, the text would keep both.
         return Raw(
             _encode(
                 {

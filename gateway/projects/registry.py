@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -212,17 +212,23 @@ async def open_topic(kafka: KafkaSettings) -> AIOKafkaConsumer:
 async def read_to_end(consumer: AIOKafkaConsumer) -> ProjectTable:
     """Return the table of the topic up to its present end; `StartError` if the user may not read it."""
     table = ProjectTable()
+    async for records in batches_to_end(consumer):
+        _apply(table, records)
+    return table
+
+
+async def batches_to_end(consumer: AIOKafkaConsumer) -> AsyncIterator[Sequence[Any]]:
+    """Yield the records of the topic up to its present end; `StartError` if the user may not read it."""
     (partition,) = consumer.assignment()
     try:
         end = (await consumer.end_offsets([partition]))[partition]
         while await consumer.position(partition) < end:
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                _apply(table, records)
+                yield records
     except KafkaError as error:
         if (denied := denial(error, "READ")) is not None:
             raise StartError(denied) from error
         raise
-    return table
 
 
 def _apply(table: ProjectTable, records: Iterable[Any]) -> None:

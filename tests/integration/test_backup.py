@@ -14,7 +14,7 @@ import pytest
 
 from deploy.operate import backup
 from deploy.operate.backup_manifest import STEPS
-from deploy.operate.backup_runs import Ran, Runs
+from deploy.operate.backup_runs import Runs
 from processors.clickhouse.migrate import migrate
 from schemas.settings import environment
 from tests.support.backup_tables import DATABASE, LOG, Tables
@@ -249,7 +249,7 @@ def test_restored_notes_hide_no_row_that_came_during_the_backup(
         monkeypatch.setattr(backup, "STEPS", dict(reversed(list(STEPS.items()))))
     run, statements = Runs.run, iter(range(9))
 
-    def run_then_write(self: Runs, sql: str, settings: Mapping[str, str]) -> Ran:
+    def run_then_write(self: Runs, sql: str, settings: Mapping[str, str]) -> int:
         ran = run(self, sql, settings)
         if next(statements) == 1:
             # The rows are saved by now. More arrive, and an operator notes the positions.

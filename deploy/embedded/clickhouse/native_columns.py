@@ -127,7 +127,7 @@ class _Array:
             self._inner.values(source, source.fixed(8))
 
 
-class _Tuple:
+class _Several:
     def __init__(self, inner: list[Column]) -> None:
         self._inner = inner
 
@@ -135,6 +135,8 @@ class _Tuple:
         for each in self._inner:
             each.prefix(source)
 
+
+class _Tuple(_Several):
     def values(self, source: Source, rows: int) -> None:
         if not self._inner:
             source.skip(rows)
@@ -191,14 +193,7 @@ class _Dynamic:
         self._inner.values(source, rows)
 
 
-class _Flattened:
-    def __init__(self, inner: list[Column]) -> None:
-        self._inner = inner
-
-    def prefix(self, source: Source) -> None:
-        for each in self._inner:
-            each.prefix(source)
-
+class _Flattened(_Several):
     def values(self, source: Source, rows: int) -> None:
         size = 1 if len(self._inner) < 256 else 2
         chosen = [source.fixed(size) for _ in range(rows)]
