@@ -1,5 +1,6 @@
 // What a view shows while it has no data: loading, nothing there, an error with a way to try again.
 
+import { get } from "./api.js";
 import { element, fill, prose } from "./dom.js";
 
 /** Return the place of what loads; it appears after a moment, so that fast replies do not flicker. */
@@ -85,6 +86,28 @@ export function poll(work, seconds, signal) {
   signal.addEventListener("abort", () => clearTimeout(timer));
   run();
   return run;
+}
+
+/**
+ * Show in `root` what `show` makes of the reply to `path`, again every `seconds`; for others than operators `refused`.
+ *
+ * `title` is for screen readers. `wait` is shown until the first reply.
+ */
+export function mountForOperators(root, { signal, isOperator }, { title, refused, wait, path, seconds, show }) {
+  const hint = "Sign in with an operator token: `sequence token create --scope operate` makes one.";
+  const place = element("div", {}, isOperator ? loading(wait) : empty(refused, hint));
+  fill(root, element("h1", { class: "offscreen" }, title), place);
+  if (!isOperator) return;
+  const refresh = async () => {
+    try {
+      fill(place, show(await get(path, {}, { signal })));
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (error.status === undefined) throw error;
+      fill(place, failed(error, () => again()));
+    }
+  };
+  const again = poll(refresh, seconds, signal);
 }
 
 /** Whether text of the view is marked, perhaps to be copied: it should stay as it is. */

@@ -1,8 +1,7 @@
 // Whether the numbers add up: the newest result of the audit that the console repeats, for operators.
 
-import { get } from "../api.js";
 import { command, element, fill, prose } from "../dom.js";
-import { empty, failed, loading, note, poll } from "../states.js";
+import { empty, mountForOperators, note } from "../states.js";
 import { count, span, time, visible } from "../text.js";
 
 const SECONDS = 10;
@@ -10,24 +9,9 @@ const SECONDS = 10;
 export const title = "Audit";
 
 /** Show the view in `root`. */
-export function mount(root, { signal, isOperator }) {
-  const place = element("div", {}, isOperator ? loading() : readers());
-  fill(root, element("h1", { class: "offscreen" }, "Audit"), place);
-  if (!isOperator) return;
-  const refresh = async () => {
-    try {
-      fill(place, shown(await get("api/audit", {}, { signal })));
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      if (error.status === undefined) throw error;
-      fill(place, failed(error, () => again()));
-    }
-  };
-  const again = poll(refresh, SECONDS, signal);
-}
-
-function readers() {
-  return empty("The audit is shown to operators.", "Sign in with an operator token: `sequence token create --scope operate` makes one.");
+export function mount(root, context) {
+  const refused = "The audit is shown to operators.";
+  mountForOperators(root, context, { title, refused, path: "api/audit", seconds: SECONDS, show: shown });
 }
 
 function shown(found) {

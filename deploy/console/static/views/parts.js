@@ -1,8 +1,7 @@
 // The state of all parts, what is wrong, and what to do: `sequence status`, for operators.
 
-import { get } from "../api.js";
 import { element, fill, prose } from "../dom.js";
-import { empty, failed, loading, poll } from "../states.js";
+import { mountForOperators } from "../states.js";
 import { cell, count, rate, span, time, visible } from "../text.js";
 
 const SECONDS = 5;
@@ -10,25 +9,10 @@ const SECONDS = 5;
 export const title = "Parts";
 
 /** Show the view in `root`. */
-export function mount(root, { signal, isOperator }) {
-  const place = element("div", {}, isOperator ? loading("Asking Kafka, ClickHouse and the workers…") : readers());
-  fill(root, element("h1", { class: "offscreen" }, "Parts"), place);
-  if (!isOperator) return;
-  const refresh = async () => {
-    try {
-      const found = await get("api/status", {}, { signal });
-      fill(place, status(found));
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      if (error.status === undefined) throw error;
-      fill(place, failed(error, () => again()));
-    }
-  };
-  const again = poll(refresh, SECONDS, signal);
-}
-
-function readers() {
-  return empty("The parts are shown to operators.", "Sign in with an operator token: `sequence token create --scope operate` makes one.");
+export function mount(root, context) {
+  const refused = "The parts are shown to operators.";
+  const wait = "Asking Kafka, ClickHouse and the workers…";
+  mountForOperators(root, context, { title, refused, wait, path: "api/status", seconds: SECONDS, show: status });
 }
 
 function status(found) {
