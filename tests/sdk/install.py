@@ -126,32 +126,48 @@ def node_sdk() -> Sdk:
     return Sdk("node", directory, (str(NODE),), environ, "send.mjs")
 
 
-def java_sdk() -> Sdk:
-    """Return the compiled program with the library for Java. Raises `MissingToolError` without a JDK."""
-    javac, jars = tool("javac"), kafka_jars.listed(JAVA_LOCK.read_text())
+def java_program(name: str, lock: Path, source: str) -> tuple[Path, tuple[str, ...]]:
+    """Return the directory, *name* in the cache, and the command of *source* beside *lock*, compiled with its jars.
+
+    Raises `MissingToolError` without a JDK.
+    """
+    javac, jars = tool("javac"), kafka_jars.listed(lock.read_text())
 
     def install(directory: Path) -> None:
         directory.mkdir(parents=True)
         kafka_jars.fetch(directory, jars, repository=load(LocalSettings).maven_repository)
         class_path = kafka_jars.class_path(directory, jars)
-        command = [javac, "-cp", class_path, "-d", str(directory), str(JAVA_LOCK.with_name("Send.java"))]
+        command = [javac, "-cp", class_path, "-d", str(directory), str(lock.with_name(f"{source}.java"))]
         subprocess.run(command, check=True)
 
-    directory = installed_once("java", JAVA_LOCK, install)
+    directory = installed_once(name, lock, install)
     class_path = os.pathsep.join([str(directory), kafka_jars.class_path(directory, jars)])
-    return Sdk("java", directory, (tool("java"), "-cp", class_path, "Send"))
+    return directory, (tool("java"), "-cp", class_path, source)
+
+
+def java_sdk() -> Sdk:
+    """Return the compiled program with the library for Java. Raises `MissingToolError` without a JDK."""
+    return Sdk("java", *java_program("java", JAVA_LOCK, "Send"))
+
+
+def go_program(name: str, lock: Path, program: str) -> Path:
+    """Return *program*, compiled from the directory of *lock*, below *name* in the cache.
+
+    Raises `MissingToolError` without Go.
+    """
+    go = tool("go")
+
+    def install(directory: Path) -> None:
+        shutil.copytree(lock.parent, directory)
+        subprocess.run([go, "build", "-mod=readonly", "-o", program, "."], cwd=directory, check=True)
+
+    return installed_once(name, lock, install) / program
 
 
 def go_sdk() -> Sdk:
     """Return the compiled program with the library for Go. Raises `MissingToolError` without Go."""
-    go = tool("go")
-
-    def install(directory: Path) -> None:
-        shutil.copytree(GO_LOCK.parent, directory)
-        subprocess.run([go, "build", "-mod=readonly", "-o", "send", "."], cwd=directory, check=True)
-
-    directory = installed_once("go", GO_LOCK, install)
-    return Sdk("go", directory, (str(directory / "send"),))
+    program = go_program("go", GO_LOCK, "send")
+    return Sdk("go", program.parent, (str(program),))
 
 
 def tool(name: str) -> str:

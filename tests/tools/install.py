@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.embedded import kafka_jars
-from deploy.settings import LocalSettings
-from schemas.settings import load
-from tests.sdk.install import NODE, PIP, installed_once, node_packages, tool
+from tests.sdk.install import NODE, PIP, go_program, installed_once, java_program, node_packages
 
 HERE = Path(__file__).parent
 PYTHON_LOCK = HERE / "python" / "requirements.lock"
@@ -67,26 +62,9 @@ def node() -> Program:
 
 def java() -> Program:
     """Return the command of the compiled program for Java. Raises `MissingToolError` without a JDK."""
-    javac, jars = tool("javac"), kafka_jars.listed(JAVA_LOCK.read_text())
-
-    def install(directory: Path) -> None:
-        directory.mkdir(parents=True)
-        kafka_jars.fetch(directory, jars, repository=load(LocalSettings).maven_repository)
-        class_path = kafka_jars.class_path(directory, jars)
-        command = [javac, "-cp", class_path, "-d", str(directory), str(JAVA_LOCK.with_name("Read.java"))]
-        subprocess.run(command, check=True)
-
-    directory = installed_once("tools-java", JAVA_LOCK, install)
-    class_path = os.pathsep.join([str(directory), kafka_jars.class_path(directory, jars)])
-    return Program((tool("java"), "-cp", class_path, "Read"))
+    return Program(java_program("tools-java", JAVA_LOCK, "Read")[1])
 
 
 def go() -> Program:
     """Return the compiled program for Go. Raises `MissingToolError` without Go."""
-    compiler = tool("go")
-
-    def install(directory: Path) -> None:
-        shutil.copytree(GO_LOCK.parent, directory)
-        subprocess.run([compiler, "build", "-mod=readonly", "-o", "read", "."], cwd=directory, check=True)
-
-    return Program((str(installed_once("tools-go", GO_LOCK, install) / "read"),))
+    return Program((str(go_program("tools-go", GO_LOCK, "read")),))

@@ -30,3 +30,13 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromiumPage]
     """A page without a session."""
     with chromium_page(tmp_path_factory.mktemp("profile")) as page:
         yield page
+
+
+@pytest.fixture
+def page(chromium: ChromiumPage) -> Iterator[ChromiumPage]:
+    """The page, wide and light; a test fails if it reports an error or a violation of its policy."""
+    chromium.resize(1280, 800)
+    chromium.prefer("light")
+    chromium.faults.clear()
+    yield chromium
+    assert (chromium.faults, chromium.evaluate("violations")) == ([], [])

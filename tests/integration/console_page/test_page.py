@@ -32,16 +32,6 @@ def session(stack: ConsoleStack, chromium: ChromiumPage) -> None:
     chromium.wait_for_text("Sign out")
 
 
-@pytest.fixture
-def page(chromium: ChromiumPage) -> Iterator[ChromiumPage]:
-    """The page, wide and light; a test fails if it reports an error or a violation of its policy."""
-    chromium.resize(1280, 800)
-    chromium.prefer("light")
-    chromium.faults.clear()
-    yield chromium
-    assert (chromium.faults, chromium.evaluate("violations")) == ([], [])
-
-
 def test_token_in_the_fragment_signs_in_and_leaves_the_address(page: ChromiumPage, stack: ConsoleStack) -> None:
     page.open(f"{stack.url}#token={stack.operate_token}")
     page.wait_for_text("Sign out")
