@@ -25,7 +25,7 @@ LOG = "INSERT INTO sequence._logs SELECT 1, 'cluster', 'sequence', 'v1', 4, now6
 
 @dataclass
 class Tables:
-    """The tables on a server of the module, made anew for each test, and a directory for backups."""
+    """The tables of a test on the server of its module, and a directory for backups."""
 
     settings: ClickHouseSettings
     directory: Path

@@ -81,7 +81,7 @@ class LoginsFile:
             logins = msgspec.json.decode(secret_files.read(self._file) or "[]", type=list[Login])
         except msgspec.MsgspecError as error:
             raise StateError(
-                f"{self._file} is no list of logins: {error}. Delete it, and create the logins anew with "
+                f"{self._file} is no list of logins: {error}. Delete it, and create the logins again with "
                 "`sequence analyst create`."
             ) from error
         return {login.name: login for login in logins}
