@@ -6,16 +6,16 @@ STAMP := $(VENV)/.complete
 # Each pytest worker runs its own broker and its own ClickHouse, about 1 GiB. Tests wait for servers: on two
 # cores, four workers take three quarters of the time of two.
 PYTEST_WORKERS ?= 4
-PYTEST := $(BIN)/pytest -q -n $(PYTEST_WORKERS) --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -q -n $(PYTEST_WORKERS) --no-loadscope-reorder $(PYTEST_FLAGS)
 PRODUCT := gateway processors schemas deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test sdk tools faults hostile bench lint format lock release
+.PHONY: help run check test all-tests sdk tools faults hostile bench lint format lock release
 
 help:
 	@echo "make run      start the whole pipeline on this machine"
 	@echo "make check    run linters, type checks, unit tests and in-memory contracts: about a minute"
-	@echo "make test     run every check that a merge needs: under ten minutes"
+	@echo "make test     run every check that a merge needs: half an hour on two cores"
 	@echo "make sdk      send with each unmodified library and print what arrived: a few minutes"
 	@echo "make tools    query with BI tools and drivers as they come and print what they showed: a few minutes"
 	@echo "make faults   kill, pause and disconnect each service under load, and count; ONLY=name selects"
@@ -32,8 +32,10 @@ run: $(STAMP)
 check: lint
 	$(PYTEST) -m "not (services or faults or hostile or bench)" tests/contracts tests/unit
 
-# Includes everything that `make check` runs.
-test: lint
+# Includes everything that `make check` runs. With `make -j2`, the linters run beside the tests.
+test: lint all-tests
+
+all-tests: $(STAMP)
 	$(BIN)/python -m tests.support.inspection vulnerabilities
 	$(PYTEST)
 

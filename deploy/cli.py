@@ -20,9 +20,11 @@ from deploy.commands.catalog import catalog
 from deploy.commands.console import console
 from deploy.commands.demo import demo_command
 from deploy.commands.doctor import doctor_command
+from deploy.commands.erase import erase
 from deploy.commands.positions import positions
 from deploy.commands.projects import project, token
 from deploy.commands.rejected import rejected
+from deploy.commands.retention import retention
 from deploy.commands.services import gateway, up, worker
 from deploy.commands.sql import sql_command
 from deploy.commands.status import status_command
@@ -37,7 +39,8 @@ from deploy.open_files import open_standard_streams, raise_limit
 _SERVICES = (up, gateway, worker, console)
 _COMMANDS = (
     *(*_SERVICES, status_command, doctor_command, trace_command, sql_command, catalog, views, analyst),
-    *(demo_command, topics, tables, positions, audit_command, backup, restore, rejected, project, token),
+    *(demo_command, topics, tables, positions, audit_command, backup, restore, rejected, retention, erase),
+    *(project, token),
 )
 _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2]
 

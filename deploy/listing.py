@@ -48,6 +48,9 @@ def describe_project(project: Project) -> dict[str, Any]:
         "burst": project.burst,
         "itemBytes": project.item_bytes,
         "fieldRules": [_describe_rule(rule) for rule in project.field_rules],
+        "suppressedUsers": len(project.suppressed),
+        "retentionDays": project.retention_days,
+        "eventRetention": dict(project.event_retention),
         "createdAt": _time(project.created_at),
     }
 
@@ -68,8 +71,11 @@ def project_page(project: Project) -> str:
         ("Created", _minute(described["createdAt"])),
         ("Rate limit", f"{PROJECT_COLUMNS['RATE LIMIT'](described)}{' for each gateway' if project.rate() else ''}"),
         ("Item limit", item_limit),
+        ("Retention", "unlimited" if project.retention_days is None else f"{project.retention_days} days"),
+        *(("", f"{event} {days} days") for event, days in project.event_retention),
         ("Field rules", str(project.field_rules[0]) if project.field_rules else "none"),
         *(("", str(rule)) for rule in project.field_rules[1:]),
+        *([("Suppressed", f"{len(project.suppressed):,} users")] if project.suppressed else []),
     ]
     return "\n".join(f"{heading:<13}{text}" for heading, text in lines)
 

@@ -12,6 +12,10 @@ from msgspec import Meta
 
 from schemas.settings import Count, KafkaSettings, Port, SettingsError, load, load_both, setting
 
+_CLUSTER = 3
+"""Brokers of a local stack that has several."""
+_REPLICAS = {"SEQUENCE_REPLICATION_FACTOR": "3", "SEQUENCE_MIN_INSYNC_REPLICAS": "2"}
+
 
 @dataclass(frozen=True, slots=True)
 class LocalSettings:
@@ -22,7 +26,10 @@ class LocalSettings:
     maven_repository: str = setting(
         "SEQUENCE_MAVEN_REPOSITORY", "", "URL of the Maven repository that Kafka's jar files are downloaded from"
     )
-    kafka_port: Port = setting("SEQUENCE_LOCAL_KAFKA_PORT", 9092, "Port of the embedded Kafka broker")
+    kafka_port: Port = setting("SEQUENCE_LOCAL_KAFKA_PORT", 9092, "Port of the first embedded Kafka broker")
+    brokers: Annotated[int, Meta(ge=0, le=3)] = setting(
+        "SEQUENCE_LOCAL_BROKERS", 0, "Number of embedded Kafka brokers, 1 or 3; 0 keeps that of the data, 1 at first"
+    )
     kafka_fsync: bool = setting(
         "SEQUENCE_LOCAL_KAFKA_FSYNC",
         False,  # noqa: FBT003  # the default, as for every setting
@@ -37,11 +44,46 @@ class LocalSettings:
 
 
 def load_kafka(environ: Mapping[str, str]) -> KafkaSettings:
-    """Return the settings of Kafka. Without SEQUENCE_KAFKA_SERVERS, it is the broker of the local stack."""
+    """Return the settings of Kafka. Without SEQUENCE_KAFKA_SERVERS, it is that of the local stack."""
     if environ.get("SEQUENCE_KAFKA_SERVERS"):
         return load(KafkaSettings, environ)
     local, kafka = load_both(LocalSettings, KafkaSettings, environ)
-    return replace(kafka, bootstrap_servers=f"127.0.0.1:{local.kafka_port}")
+    return replace(kafka, bootstrap_servers=local_kafka(local))
+
+
+def local_kafka(settings: LocalSettings) -> str:
+    """Return the addresses of the brokers of the local stack."""
+    return ",".join(f"127.0.0.1:{settings.kafka_port + number}" for number in range(brokers(settings)))
+
+
+def with_replicas(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return *environ* with three replicas of each topic, two of them in sync, if the local stack has brokers for them.
+
+    What *environ* says counts.
+    """
+    several = brokers(load(LocalSettings, environ)) > 1
+    return {**(_REPLICAS if several and not environ.get("SEQUENCE_KAFKA_SERVERS") else {}), **environ}
+
+
+def brokers(settings: LocalSettings) -> int:
+    """Return the number of brokers of the local stack: that of its data, or else the setting."""
+    return stored_brokers(state_directory(settings)) or settings.brokers or 1
+
+
+def stored_brokers(state: Path) -> int:
+    """Return for how many brokers the directory *state* has data, 0 for none."""
+    return len(broker_directories(state))
+
+
+def broker_directories(state: Path) -> list[Path]:
+    """Return the directories of the brokers whose data *state* has.
+
+    Those of a cluster are all of them, even if some were deleted: these brokers copy their data from the others.
+    """
+    if (state / "kafka").is_dir():
+        return [state / "kafka"]
+    cluster = [state / f"kafka-{node}" for node in range(1, _CLUSTER + 1)]
+    return cluster if any(directory.is_dir() for directory in cluster) else []
 
 
 def state_directory(settings: LocalSettings) -> Path:

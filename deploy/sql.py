@@ -32,7 +32,7 @@ from deploy.sql_advice import advice
 from processors.clickhouse.client import server_url
 from processors.clickhouse.proxy import Proxy, proxy_for
 from processors.settings import AnalystSettings
-from schemas.settings import ClickHouseSettings, SettingsError, load, tls_context
+from schemas.settings import ClickHouseSettings, SettingsError, clickhouse_context, load
 
 CONNECT_SECONDS = 5.0
 _URL = "SEQUENCE_CLICKHOUSE_URL"
@@ -98,7 +98,7 @@ def _server(settings: SqlSettings, *, write: bool) -> Target:
         if_unreachable="Check SEQUENCE_CLICKHOUSE_URL and that the server is running.",
         if_rejected="Check SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD; `sequence tables migrate` sets the password.",
         if_silent="Check the server and its load.",
-        tls=tls_context("SEQUENCE_CLICKHOUSE_CA_FILE", clickhouse.ca_file) if url.scheme == "https" else None,
+        tls=clickhouse_context(clickhouse) if url.scheme == "https" else None,
         proxy=proxy_for(url.scheme, url.host, url.port, getproxies_environment()),
     )
 

@@ -45,6 +45,11 @@ RULES: Mapping[str, Rule] = {
     "retention.ms": Rule(
         "at least", is_required=True, meaning="records could be deleted before they are processed or deduplicated"
     ),
+    "retention.bytes": Rule(
+        "at least",
+        is_required=False,
+        meaning="Kafka deletes records at this size, although they may not be processed or deduplicated",
+    ),
     "min.insync.replicas": Rule(
         "at least", is_required=True, meaning="an acknowledged record would be on fewer replicas than configured"
     ),
@@ -55,6 +60,10 @@ RULES: Mapping[str, Rule] = {
     ),
     "min.cleanable.dirty.ratio": Rule(
         "at most", is_required=False, meaning="compaction runs less often, and the topic takes more disk"
+    ),
+    "segment.ms": Rule("at most", is_required=False, meaning="an erased person stays on the topic for longer"),
+    "max.compaction.lag.ms": Rule(
+        "at most", is_required=False, meaning="an erased person stays on the topic for longer"
     ),
 }
 """Of every setting that `schemas.topics` declares."""
@@ -99,7 +108,7 @@ def is_enough(name: str, declared: str, current: str | None) -> bool:
     rule = RULES[name]
     if rule.enough == "equal":
         return {part.strip() for part in current.split(",")} == {declared}
-    if name == "retention.ms" and _UNLIMITED in (current, declared):
+    if name.startswith("retention.") and _UNLIMITED in (current, declared):
         return current == _UNLIMITED
     have, wanted = float(current), float(declared)
     return have >= wanted if rule.enough == "at least" else have <= wanted

@@ -17,7 +17,7 @@ from deploy import deployment, topic_rules
 from deploy.errors import TopicsError
 from deploy.topic_admin import Partitions, Refusal, TopicAdmin, connected
 from deploy.topic_rules import Config
-from schemas.settings import KafkaSettings, TopicSettings
+from schemas.settings import KafkaSettings, TopicSettings, certificate_fault
 from schemas.topics import Topic, Topics
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ async def apply(kafka: KafkaSettings, topics: TopicSettings) -> list[str]:
         await deployment.record(kafka, topics.partitions)
     except KafkaConnectionError as error:
         raise TopicsError(
-            f"Kafka at {kafka.bootstrap_servers} is unreachable. "
+            f"Kafka at {kafka.bootstrap_servers} is unreachable{certificate_fault(kafka)}. "
             "Check SEQUENCE_KAFKA_SERVERS and that the broker is running."
         ) from error
     except (KafkaError, OSError) as error:

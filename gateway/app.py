@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from gateway.admission import MemoryBudget
+from gateway.disk_guard import DiskGuard
 from gateway.http.cors import Cors
 from gateway.http.direct import DirectRequests
 from gateway.http.health import Health
@@ -47,9 +48,11 @@ def assemble(
     budget: MemoryBudget,
 ) -> web.Application:
     """Return the gateway on the given parts; the application starts and closes them."""
-    health = Health(publisher, projects, budget)
     handler = IngestHandler(settings, publisher, projects, metrics, budget)
+    health = Health(publisher, projects, budget, handler.space)
     metrics.watch_in_flight_bytes(lambda: handler.in_flight_bytes)
+    metrics.watch_disks(handler.space)
+    disk_guard = DiskGuard(publisher, handler.space)
     topics = Topics(settings.kafka.topic_prefix)
     last_used = TokenLastUsed(publisher, projects, topics.projects)
     refusals = RefusalLog(metrics, topics.rejected)
@@ -70,12 +73,14 @@ def assemble(
         try:
             await projects.start()
             await publisher.start()
+            await disk_guard.start()
             last_used.start()
             refusals.start()
             yield
         finally:
             await refusals.close()
             await last_used.close()
+            await disk_guard.close()
             await asyncio.gather(publisher.close(), projects.close())
 
     app.cleanup_ctx.append(start_and_close)

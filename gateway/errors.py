@@ -27,6 +27,7 @@ GatewayError
 │   └── UnavailableError                 503 unavailable: the same request can be sent again later
 │       ├── DrainingError                503 shutting_down
 │       ├── OverloadedError              503 overloaded
+│       ├── KafkaDiskLowError            503 kafka_disk_low
 │       ├── UnexpectedError              503 unexpected_error
 │       └── PublishError                 503 not_acknowledged
 │           └── PublishTimeoutError      503 not_acknowledged_in_time
@@ -293,6 +294,14 @@ _OVERLOADED = {
     "unauthenticated": "Too many requests without a token in their headers. Send the token in the `Authorization` "
     "header, or send the request again later.",
 }
+
+
+class KafkaDiskLowError(UnavailableError):
+    """A broker has less free disk space than `SEQUENCE_KAFKA_MIN_FREE_BYTES`."""
+
+    code = "kafka_disk_low"
+    message = "Kafka has too little free disk space. No item of this request was stored. Send the request again later."
+    headers = MappingProxyType({"Retry-After": "10"})
 
 
 class UnexpectedError(UnavailableError):

@@ -14,6 +14,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from gateway.disk import FreeSpace
 from gateway.ingest.rejections import Code
 from schemas import metrics
 from schemas.broker_clock import BrokerClock
@@ -54,6 +55,8 @@ class GatewayMetrics:
         self.clock = BrokerClock()
         """The brokers' clock, as acknowledgements show it."""
         self.registry.register(_ClockOffset(self.clock))
+        self._disks = _Disks()
+        self.registry.register(self._disks)
         self.requests_ok = self.requests.labels("200")
         self._show_zero()
 
@@ -71,6 +74,10 @@ class GatewayMetrics:
     def watch_in_flight_bytes(self, read: Callable[[], float]) -> None:
         """Publish the value of *read* at each scrape."""
         self._in_flight_bytes.set_function(read)
+
+    def watch_disks(self, space: FreeSpace) -> None:
+        """Publish the free space of the brokers."""
+        self._disks.space = space
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus's text format."""
@@ -99,3 +106,24 @@ class _ClockOffset(Collector):
         """Yield the metric."""
         metric = metrics.GATEWAY_BROKER_CLOCK_OFFSET_SECONDS
         yield GaugeMetricFamily(metric.name, metric.about, value=self._clock.offset_seconds)
+
+
+class _Disks(Collector):
+    """The disk of each broker that tells about it."""
+
+    def __init__(self) -> None:
+        self.space = FreeSpace(0)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the metrics."""
+        least = self.space.least
+        for metric, values in (
+            (metrics.GATEWAY_KAFKA_DISK_FREE_BYTES, {each.broker: each.free_bytes for each in least}),
+            (metrics.GATEWAY_KAFKA_DISK_SIZE_BYTES, {each.broker: each.total_bytes for each in least}),
+        ):
+            family = GaugeMetricFamily(metric.name, metric.about, labels=metric.labels)
+            for broker, value in values.items():
+                family.add_metric([str(broker)], value)
+            yield family
+        metric = metrics.GATEWAY_KAFKA_DISK_LOW
+        yield GaugeMetricFamily(metric.name, metric.about, value=self.space.is_low)

@@ -9,6 +9,9 @@ from msgspec import Meta
 
 from schemas.settings import ClickHouseSettings, DedupeSettings, KafkaSettings, setting
 
+WORKERS = ("dedupe", "persons", "sink")
+"""The kinds of workers."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:

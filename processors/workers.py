@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -20,8 +21,6 @@ from schemas.topics import DAY_MS, VERSION, Topics
 
 # Each worker imports its own stages alone: dedupe and persons need no ClickHouse client.
 # ruff: noqa: PLC0415
-
-WORKERS = ("dedupe", "persons", "sink")
 
 _COLLECT_AFTER_OBJECTS = 100_000
 """Allocations between garbage collections. A batch holds some ten thousand records without reference cycles, and
@@ -71,14 +70,17 @@ def _run_dedupe(builder: WorkerBuilder, settings: WorkerSettings, directory: Pat
 
 
 def _run_persons(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
+    from processors.erased_users import ErasedUsers
     from processors.persons.replay import replay
     from processors.persons.stage import FoldStage
 
     topics = Topics(settings.kafka.topic_prefix)
-    options = StoreOptions(directory, StoreConfig(), replay, compacted=True)
+    projects = builder.follow_projects()
+    replay_persons = partial(replay, erasures_of=ErasedUsers(projects).of_key)
+    options = StoreOptions(directory, StoreConfig(), replay_persons, compacted=True)
     persons = builder.table("persons", topic=topics.persons, options=options)
     rejected = RejectedTopic(builder.producer, topics, "persons", builder.metrics)
-    builder.run([FoldStage(topics, persons, rejected)])
+    builder.run([FoldStage(topics, persons, rejected, projects)])
 
 
 def _run_sink(builder: WorkerBuilder, settings: WorkerSettings, directory: Path) -> None:
@@ -95,4 +97,4 @@ def _run_sink(builder: WorkerBuilder, settings: WorkerSettings, directory: Path)
         return LogIdentity(cluster_id, topics.prefix, VERSION, partitions)
 
     rejected = RejectedTopic(builder.producer, topics, "sink", builder.metrics)
-    builder.run(stages(settings, rejected, identity, builder.topic_ids.known))
+    builder.run(stages(settings, rejected, identity, builder.topic_ids.known, builder.follow_projects()))

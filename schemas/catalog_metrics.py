@@ -59,5 +59,24 @@ VIEWS_FAILED = Metric(
     "attempts",
     "Attempts to make typed views that failed and are repeated",
 )
+ERASURES_FAILED = Metric(
+    "sequence_sink_erasures_failed_total",
+    Kind.COUNTER,
+    "attempts",
+    "Attempts to advance erasures that failed and are repeated",
+)
+RETENTION_REMOVED_ROWS = Metric(
+    "sequence_sink_retention_removed_rows_total",
+    Kind.COUNTER,
+    "rows",
+    "Rows that were removed because they had expired, by table",
+    ("table",),
+)
+RETENTION_FAILED = Metric(
+    "sequence_sink_retention_failed_total",
+    Kind.COUNTER,
+    "attempts",
+    "Attempts to remove expired rows that failed and are repeated",
+)
 
 CATALOG = tuple(metric for metric in list(globals().values()) if isinstance(metric, Metric))

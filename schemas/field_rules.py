@@ -42,6 +42,20 @@ class FieldRule(msgspec.Struct, frozen=True):
         return f"{self.action} {self.path}{kept}"
 
 
+class FieldRuleSetting(msgspec.Struct, frozen=True, rename="camel"):
+    """The rule of a path is set or, with None, removed."""
+
+    action: Action | None
+    length: int = 0
+
+
+class HashKey(msgspec.Struct, frozen=True, rename="camel"):
+    """The secret with which private values and user IDs of a project are hashed."""
+
+    key: bytes
+    """In JSON, base64."""
+
+
 def names_of(path: str) -> tuple[str, ...]:
     """Return the names of *path*, the field first; raise `ValueError`, whose message names what is allowed."""
     if _PATH.fullmatch(path) is None:

@@ -64,6 +64,20 @@ GATEWAY_OVERLOADED_REQUESTS = _counter(
     "Requests refused for memory with 503 `overloaded`, by reason: `memory`, `project_share` or `unauthenticated`",
     "reason",
 )
+GATEWAY_KAFKA_DISK_FREE_BYTES = _gauge(
+    "sequence_gateway_kafka_disk_free_bytes",
+    "bytes",
+    "Free space of the broker's log directory that has least, if the broker tells it",
+    "broker",
+)
+GATEWAY_KAFKA_DISK_SIZE_BYTES = _gauge(
+    "sequence_gateway_kafka_disk_size_bytes", "bytes", "Size of the file system of this directory", "broker"
+)
+GATEWAY_KAFKA_DISK_LOW = _gauge(
+    "sequence_gateway_kafka_disk_low",
+    "0 or 1",
+    "Whether requests are refused with 503 `kafka_disk_low`, because a broker has too little free disk space",
+)
 GATEWAY_PUBLISHED_RECORDS = _counter(
     "sequence_gateway_published_records_total", "records", "Records acknowledged by Kafka, by topic", "topic"
 )
@@ -172,7 +186,7 @@ WORKER_ITEMS = _counter(
     "sequence_worker_items_total",
     "items",
     "Items processed, by stage and outcome: `unique`, `duplicate` and `rejected` of `dedupe`; `folded`, "
-    "`unchanged` and `rejected` of `persons`. Items that are processed again after a failure count again",
+    "`unchanged`, `erased` and `rejected` of `persons`. Items that are processed again after a failure count again",
     "stage",
     "outcome",
 )

@@ -56,6 +56,8 @@ class Person(msgspec.Struct, frozen=True, gc=False):
     """Time of the earliest identify."""
     last_seen: str
     """Time of the latest identify."""
+    erased: int = 0
+    """When the newest erasure of the user that the state knows was requested, microseconds since 1970; 0 for none."""
 
 
 class PersonRecord(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
@@ -69,6 +71,7 @@ class PersonRecord(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
     writes: Sequence[Stamp] = ()
     written: Sequence[_NATURAL] = ()
     removed: Sequence[tuple[int, Sequence[str]]] = ()
+    erased: _NATURAL = 0
     stamps: dict[str, tuple[str, str]] | None = None
     """In records of earlier versions: time and messageId by trait, and of tombstones. Never written."""
 
@@ -107,9 +110,9 @@ def fold(person: Person | None, identify: Identify) -> Person:
     )
 
 
-def new_person(identify: Identify) -> Person:
-    """Return the person of *identify*, without its traits."""
-    return Person(identify.project_id, identify.user_id, {}, {}, {}, identify.timestamp, identify.timestamp)
+def new_person(identify: Identify, erased: int = 0) -> Person:
+    """Return the person of *identify*, without its traits; it knows the erasures up to *erased*."""
+    return Person(identify.project_id, identify.user_id, {}, {}, {}, identify.timestamp, identify.timestamp, erased)
 
 
 def change_by(identify: Identify, person: Person) -> Change | None:
@@ -155,14 +158,15 @@ def apply_change(person: Person, change: Change) -> Person:
     if first_seen == person.first_seen and last_seen == person.last_seen:
         return person
     return Person(
-        person.project_id, person.user_id, person.traits, person.stamps, person.removed, first_seen, last_seen
-    )
+        person.project_id, person.user_id, person.traits, person.stamps, person.removed, first_seen, last_seen,
+        person.erased,
+    )  # fmt: skip
 
 
 def join(one: Person, other: Person) -> Person:
     """Return the merge of *one* and *other*; *other* itself if it already contains all of *one*.
 
-    Joining the folds of two sets of identifies equals folding their union.
+    Joining the folds of two sets of identifies equals folding their union. Both must know the same erasures.
     """
     values = {name: stamp for name, stamp in one.stamps.items() if _value_wins(other, name, stamp, one.traits[name])}
     # A tombstone may have a hash in place of the name of a trait that *other* still has.
@@ -170,7 +174,12 @@ def join(one: Person, other: Person) -> Person:
     nulls = {key: time for key, time in one.removed.items() if _null_wins(other, current.get(key), key, time)}
     first_seen = min(one.first_seen, other.first_seen)
     last_seen = max(one.last_seen, other.last_seen)
-    if not values and not nulls and (first_seen, last_seen) == (other.first_seen, other.last_seen):
+    erased = max(one.erased, other.erased)
+    if (
+        not values
+        and not nulls
+        and (first_seen, last_seen, erased) == (other.first_seen, other.last_seen, other.erased)
+    ):
         return other
     traits = other.traits | {name: one.traits[name] for name in values}
     stamps = other.stamps | values
@@ -179,7 +188,7 @@ def join(one: Person, other: Person) -> Person:
     removed = other.removed | nulls
     for name in values:
         removed.pop(tombstone_name(name), None)
-    return Person(other.project_id, other.user_id, traits, stamps, removed, first_seen, last_seen)
+    return Person(other.project_id, other.user_id, traits, stamps, removed, first_seen, last_seen, erased)
 
 
 def kept_id(message_id: str) -> str:
@@ -204,16 +213,10 @@ def encode_person(person: Person) -> bytes:
     removed = _by_time(person.removed) if person.removed else ()
     return _encode(
         PersonRecord(
-            person.project_id,
-            person.user_id,
-            traits,
-            person.first_seen,
-            person.last_seen,
-            list(places),
-            written,
-            removed,
+            person.project_id, person.user_id, traits, person.first_seen, person.last_seen, list(places), written,
+            removed, person.erased,
         )
-    )
+    )  # fmt: skip
 
 
 def decode_person(value: bytes) -> Person:
@@ -234,6 +237,7 @@ def decode_person(value: bytes) -> Person:
         {name: time for time, names in encoded.removed for name in names} if encoded.removed else {},
         encoded.first_seen,
         encoded.last_seen,
+        encoded.erased,
     )
 
 

@@ -9,7 +9,11 @@ the same time therefore never undo each other, in any order of their records and
 | `disabled/<project>`, `rate/<project>`, `burst/<project>` | One setting of a project | The last counts |
 | `item-limit/<project>` | The largest item of a project | The last counts |
 | `field-rule/<project>/<path>` | What happens to a private value | The last counts |
-| `hash-key/<project>/<creation>` | The secret with which private values are hashed | The first counts |
+| `hash-key/<project>/<creation>` | The secret with which private values and user IDs are hashed | The first counts |
+| `retention/<project>` | How long the rows of a project are kept | The last counts |
+| `event-retention/<project>/<event>` | The same, for events of one name | The last counts |
+| `erasure/<project>/<creation>` | Users are erased | Each of them erases; the last one of a key counts |
+| `suppression/<project>/<digest>` | Items of a user are rejected, by `user_digest` | The last counts |
 | `token/<digest>/<creation>` | Creation of a token | The first counts |
 | `revocation/<digest>` | Revocation of a token | Each of them revokes it |
 | `rotation/<digest>/<digest of the successor>` | Rotation of a token | The earliest expiry counts |
@@ -27,11 +31,14 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from schemas.field_rules import Action, FieldRule, names_of
+from schemas.erasure import Erasure, Suppression
+from schemas.field_rules import FieldRule, FieldRuleSetting, HashKey, names_of
+from schemas.retention import EventRetention, Retention
 
 Scope = Literal["write", "read", "operate"]
 """What a token permits: sending items (`write`), reading the data of its project (`read`), or reading that of all
@@ -60,7 +67,13 @@ class Project(msgspec.Struct, frozen=True):
     field_rules: tuple[FieldRule, ...] = ()
     """What happens to private values, ordered by path."""
     hash_key: bytes = b""
-    """Secret of the rules that hash."""
+    """Secret with which private values and user IDs are hashed; empty until one is needed."""
+    retention_days: int | None = None
+    """Days for which rows are kept after receipt; None means without a limit."""
+    event_retention: tuple[tuple[str, int], ...] = ()
+    """Events that are kept for fewer days, ordered by name."""
+    suppressed: AbstractSet[bytes] = frozenset()
+    """`user_digest` of users whose items are rejected. Follows the topic, unlike the other fields."""
 
     def rate(self) -> tuple[float, float] | None:
         """Return items per second and burst, or None without a limit."""
@@ -120,20 +133,6 @@ class ItemLimit(msgspec.Struct, frozen=True, rename="camel"):
     item_bytes: int | None
 
 
-class FieldRuleSetting(msgspec.Struct, frozen=True, rename="camel"):
-    """The rule of a path is set or, with None, removed."""
-
-    action: Action | None
-    length: int = 0
-
-
-class HashKey(msgspec.Struct, frozen=True, rename="camel"):
-    """The secret of a project's rules that hash."""
-
-    key: bytes
-    """In JSON, base64."""
-
-
 class TokenCreation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """A token is created. The fields are those of `Token`."""
 
@@ -174,6 +173,7 @@ class Deployment(msgspec.Struct, frozen=True, rename="camel"):
 
 Entry: TypeAlias = (
     ProjectCreation | Disabled | Rate | Burst | ItemLimit | FieldRuleSetting | HashKey
+    | Retention | EventRetention | Erasure | Suppression
     | TokenCreation | Revocation | Rotation | Use | Deployment
 )  # fmt: skip
 
@@ -185,7 +185,7 @@ class DecodedRecord(NamedTuple):
     subject: str
     """Project ID, digest or topic version."""
     part: str
-    """The creation, the digest of the successor or the path; empty for other kinds."""
+    """The creation, the digest of the successor or of a user, the path or the event; empty for other kinds."""
     entry: Entry | None
     """None for a tombstone."""
 
@@ -203,6 +203,10 @@ _KINDS: dict[str, type[Entry]] = {
     "item-limit": ItemLimit,
     "field-rule": FieldRuleSetting,
     "hash-key": HashKey,
+    "retention": Retention,
+    "event-retention": EventRetention,
+    "erasure": Erasure,
+    "suppression": Suppression,
     "token": TokenCreation,
     "revocation": Revocation,
     "rotation": Rotation,
@@ -211,7 +215,16 @@ _KINDS: dict[str, type[Entry]] = {
 }
 _PREFIXES = {kind: prefix for prefix, kind in _KINDS.items()}
 _DECODERS = {kind: msgspec.json.Decoder(kind) for kind in _PREFIXES}
-_IN_TWO_PARTS = {ProjectCreation, TokenCreation, Rotation, FieldRuleSetting, HashKey}
+_IN_TWO_PARTS = {
+    ProjectCreation,
+    TokenCreation,
+    Rotation,
+    FieldRuleSetting,
+    HashKey,
+    EventRetention,
+    Erasure,
+    Suppression,
+}
 
 
 def is_project_id(text: str) -> bool:

@@ -52,12 +52,24 @@ class InvalidRecordError(ValueError):
     """The bytes of a record do not decode to what its topic holds."""
 
 
+class Erase(msgspec.Struct, frozen=True, tag_field="type", tag="erase", rename="camel", gc=False):
+    """Tells the persons stage on `identifies.v1` that an erasure of the user was requested."""
+
+    project_id: str
+    user_id: str
+    requested_at: int
+    """That of the `Erasure`, microseconds since 1970."""
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """A record to send; its partition follows from the key."""
 
     key: bytes
     value: bytes
     headers: Headers = ()
+
+
+_identify_decoder: msgspec.json.Decoder[Identify | Erase] = msgspec.json.Decoder(Identify | Erase)
 
 
 def item_key(project_id: str, message_id: str) -> bytes:
@@ -156,6 +168,19 @@ def identify_record(identify: Identify, value: bytes, *, source_offset: int, par
     """Return the record on `identifies.v1` of *identify*, encoded as *value*, from *partition* of `items.v1`."""
     headers = identify_headers(identify.message_id.encode(), source_offset, partition)
     return Record(person_key(identify.project_id, identify.user_id), value, headers)
+
+
+def erase_record(project_id: str, user_id: str, requested_at: int) -> Record:
+    """Return the record on `identifies.v1` of an erasure of the user that was requested at *requested_at*."""
+    return Record(person_key(project_id, user_id), _encode(Erase(project_id, user_id, requested_at)))
+
+
+def decode_identify(value: bytes | None) -> Identify | Erase:
+    """Return what a record's *value* on `identifies.v1` is; raise `InvalidRecordError` if it is neither."""
+    try:
+        return _identify_decoder.decode(value or b"")
+    except INVALID_ITEM as error:
+        raise InvalidRecordError(str(error)) from error
 
 
 def rejection_record(rejection: Rejection, content: bytes) -> Record:

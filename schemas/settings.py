@@ -28,6 +28,7 @@ from schemas.loading import (
     load_both,
     setting,
 )
+from schemas.tls import Certificate, CurrentContext, Setting, client_context
 
 __all__ = [
     "Bytes",
@@ -41,13 +42,14 @@ __all__ = [
     "Seconds",
     "SettingsError",
     "TopicSettings",
+    "certificate_fault",
+    "clickhouse_context",
     "declarations",
     "environment",
     "kafka_arguments",
     "load",
     "load_both",
     "setting",
-    "tls_context",
 ]
 
 
@@ -62,7 +64,7 @@ def check_topic_prefix(prefix: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class KafkaSettings:
-    """How to connect to Kafka, and the prefix of its topics."""
+    """How to connect to Kafka, the prefix of its topics, and the disk space that its brokers keep."""
 
     bootstrap_servers: str = setting(
         "SEQUENCE_KAFKA_SERVERS", "127.0.0.1:9092", "Addresses of Kafka brokers, comma-separated", check=brokers
@@ -76,15 +78,27 @@ class KafkaSettings:
     username: str = setting("SEQUENCE_KAFKA_USERNAME", "", "User name for SASL")
     password: str = setting("SEQUENCE_KAFKA_PASSWORD", "", "Password for SASL", secret=True)
     ca_file: str = setting("SEQUENCE_KAFKA_CA_FILE", "", "File of CA certificates (PEM) that verify the brokers")
+    cert_file: str = setting(
+        "SEQUENCE_KAFKA_CERT_FILE",
+        "",
+        "File of the client certificate (PEM) that identifies the process to the brokers",
+    )
+    key_file: str = setting("SEQUENCE_KAFKA_KEY_FILE", "", "File of the private key (PEM) of the client certificate")
     topic_prefix: str = setting(
         "SEQUENCE_TOPIC_PREFIX", "sequence", "First part of every topic name", check=check_topic_prefix
+    )
+    # Above what gateways let through between two questions, and below what `sequence doctor` reports as an error.
+    min_free_bytes: Annotated[int, Meta(ge=0, extra={"unit": "bytes"})] = setting(
+        "SEQUENCE_KAFKA_MIN_FREE_BYTES",
+        1024**3,
+        "Free disk space of a broker below which gateways refuse requests; 0 lets them accept until the disk is full",
     )
 
 
 def kafka_arguments(settings: KafkaSettings) -> dict[str, Any]:
     """Return the arguments with which every aiokafka client connects: addresses, TLS and SASL.
 
-    Certificates and host names are always verified. Raises `SettingsError` if the CA file cannot be read, or if SASL
+    Certificates and host names are always verified. Raises `SettingsError` if a file of TLS cannot be used, or if SASL
     has no user name.
     """
     arguments: dict[str, Any] = {
@@ -92,7 +106,7 @@ def kafka_arguments(settings: KafkaSettings) -> dict[str, Any]:
         "security_protocol": settings.security_protocol,
     }
     if settings.security_protocol.endswith("SSL"):
-        arguments["ssl_context"] = tls_context("SEQUENCE_KAFKA_CA_FILE", settings.ca_file)
+        arguments["ssl_context"] = _kafka_context(settings)
     if settings.security_protocol.startswith("SASL"):
         if not settings.username:
             raise SettingsError(
@@ -105,16 +119,28 @@ def kafka_arguments(settings: KafkaSettings) -> dict[str, Any]:
     return arguments
 
 
-def tls_context(variable: str, ca_file: str) -> ssl.SSLContext:
-    """Return the context that verifies a server by *ca_file*, or by the system's CA certificates if that is empty.
+def certificate_fault(settings: KafkaSettings) -> str:
+    """Return what follows "Kafka is unreachable" if this process does not accept a broker's certificate, else nothing.
 
-    Raises `SettingsError`, which names *variable*, if the file cannot be read or has no certificate.
+    aiokafka tells no more than that it could not connect.
     """
-    try:
-        return ssl.create_default_context(cafile=ca_file or None)
-    except OSError as error:
-        reason = "it has no certificate in PEM format" if isinstance(error, ssl.SSLError) else error.strerror
-        raise SettingsError(f"{variable}: cannot be read, got {ca_file!r}: {reason}") from error
+    if not (settings.security_protocol.endswith("SSL") and (fault := _kafka_context(settings).fault)):
+        return ""
+    return f": its certificate cannot be verified ({fault}), see SEQUENCE_KAFKA_CA_FILE"
+
+
+def _kafka_context(settings: KafkaSettings) -> CurrentContext:
+    # With TLS 1.3 a client sends the end of its handshake and its first request at once, and Kafka can leave that
+    # request unanswered (https://github.com/confluentinc/librdkafka/issues/4581). TLS 1.2 waits for the server.
+    newest = ssl.TLSVersion.TLSv1_2
+    return client_context(
+        Setting("SEQUENCE_KAFKA_CA_FILE", settings.ca_file),
+        Certificate(
+            Setting("SEQUENCE_KAFKA_CERT_FILE", settings.cert_file),
+            Setting("SEQUENCE_KAFKA_KEY_FILE", settings.key_file),
+        ),
+        newest,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +167,30 @@ class TopicSettings:
     dedupe: DedupeSettings = field(default_factory=DedupeSettings)
 
 
+def clickhouse_context(settings: ClickHouseSettings) -> ssl.SSLContext:
+    """Return the TLS context of connections to ClickHouse; `SettingsError` if a file cannot be used."""
+    return client_context(
+        Setting("SEQUENCE_CLICKHOUSE_CA_FILE", settings.ca_file),
+        Certificate(
+            Setting("SEQUENCE_CLICKHOUSE_CERT_FILE", settings.cert_file),
+            Setting("SEQUENCE_CLICKHOUSE_KEY_FILE", settings.key_file),
+        ),
+    )
+
+
 def check_database_name(name: str) -> None:
     """Raise ValueError unless *name* can stand in a statement without quotes."""
     if not (name.isidentifier() and name.isascii()):
         raise ValueError("must consist of letters, digits and underscores, and not start with a digit")
+
+
+_CLUSTER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+def check_cluster_name(name: str) -> None:
+    """Raise ValueError unless *name* is empty or a name of a cluster."""
+    if name and not _CLUSTER.fullmatch(name):
+        raise ValueError("must be at most 100 letters, digits, `_`, `.` and `-`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +205,22 @@ class ClickHouseSettings:
     ca_file: str = setting(
         "SEQUENCE_CLICKHOUSE_CA_FILE", "", "File of CA certificates (PEM) that verify the ClickHouse server"
     )
+    cert_file: str = setting(
+        "SEQUENCE_CLICKHOUSE_CERT_FILE",
+        "",
+        "File of the client certificate (PEM) that identifies the process to ClickHouse",
+    )
+    key_file: str = setting(
+        "SEQUENCE_CLICKHOUSE_KEY_FILE", "", "File of the private key (PEM) of the ClickHouse client certificate"
+    )
     database: str = setting(
         "SEQUENCE_CLICKHOUSE_DATABASE", "sequence", "ClickHouse database of the tables", check=check_database_name
+    )
+    cluster: str = setting(
+        "SEQUENCE_CLICKHOUSE_CLUSTER",
+        "",
+        "ClickHouse cluster whose servers are replicas of the tables; empty for one server",
+        check=check_cluster_name,
     )
 
     @staticmethod

@@ -76,9 +76,15 @@ class Topics:
         """The topics that the sink writes to ClickHouse."""
         return self.events, self.persons, self.duplicates, self.rejected
 
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All topics."""
+        return self.items, self.identifies, self.projects, *self.of_tables
+
     def declare(self, *, partitions: int, items_retention_days: int, dedupe_window_days: float) -> list[Topic]:
         """Return every topic with its settings.
 
+        No size limits a topic: Kafka would delete records that nobody has read.
         `events` is retained two days longer than the dedupe window: it is the changelog of the dedupe table. The sink
         may be down as long for `duplicates`.
         """
@@ -86,7 +92,9 @@ class Topics:
         events_ms = max(items_ms, int((dedupe_window_days + 2) * DAY_MS))
         times = {"message.timestamp.type": "LogAppendTime"}
         compacted = times | {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
-        deleted = times | {"cleanup.policy": "delete"}
+        # A person that is erased leaves the topic within days, however few records follow.
+        within_a_day = compacted | {"segment.ms": str(DAY_MS), "max.compaction.lag.ms": str(DAY_MS)}
+        deleted = times | {"cleanup.policy": "delete", "retention.bytes": "-1"}
         as_items = deleted | {"retention.ms": str(items_ms)}
         as_events = deleted | {"retention.ms": str(events_ms)}
         return [
@@ -94,7 +102,7 @@ class Topics:
             Topic(self.events, partitions, as_events),
             Topic(self.duplicates, partitions, as_events),
             Topic(self.identifies, partitions, as_items),
-            Topic(self.persons, partitions, compacted),
+            Topic(self.persons, partitions, within_a_day),
             Topic(
                 self.rejected,
                 partitions,

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -19,6 +20,10 @@ from tests.support.scheduling import FileScheduling
 
 # A broker of a test lives for seconds or minutes. The optimizing compiler would take half of its processor time.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+# Tests run beside servers on a busy machine. What an example may cost is the matter of benchmarks.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 THIRD_PARTIES = ("aiohttp.access", "aiokafka", "asyncio", "clickhouse_connect", "faust", "mode", "urllib3")
 SERVICES = frozenset({"kafka", "clickhouse"})

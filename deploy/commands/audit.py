@@ -40,6 +40,7 @@ _COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
         ("WAITING", "waiting"),
         ("MISSING", "missing"),
         ("REMOVED", "removed"),
+        ("ERASED", "erased"),
         ("REJECTED", "rejected"),
         ("UNEXPECTED", "unexpected"),
     )
@@ -81,7 +82,8 @@ def audit_command(  # noqa: PLR0913  # an argument for each option
 
     Compares source offsets: those of `items.v1` with `events.v1`, `duplicates.v1` and `rejected.v1`, and those of the
     topics with the tables, as far back as the topics reach. Items that a stage has not processed are waiting; rows at
-    or below a position of `sequence positions keep` are removed. Exits with 1 if anything is missing or too much.
+    or below a position of `sequence positions keep` are removed, and rows of erased users are erased. Exits with 1 if
+    anything is missing or too much.
 
     --watch repeats the audit for the items of the last hour and logs what changes. It serves the result as metrics for
     Prometheus with --metrics-port; with 0 the system chooses a port. Writes the lag of each stage to the table `lag`.
@@ -90,7 +92,8 @@ def audit_command(  # noqa: PLR0913  # an argument for each option
     Fields of --json: addsUp, missing, written, faults, ledger (received, accepted,
     rejectedByGateway, unique, duplicates, rejectedByDedupe, waiting, missing,
     ofUnique, ofDuplicates, ofRejected), tables (table, partition, position, inLog,
-    inTable, waiting, missing, missingRanges, removed, rejected, unexpected, repeated).
+    inTable, waiting, missing, missingRanges, removed, erased, rejected, unexpected,
+    repeated).
     """  # noqa: D301  # \b keeps click from wrapping the list
     if interval is not None:
         if project_id or since or as_json or refill or include_deleted:

@@ -228,7 +228,7 @@ def _say(line: str) -> None:
 
 
 def _line(made: Manifest) -> str:
-    from deploy.operate.doctor_result import size
+    from schemas.sizes import size
 
     projects = "" if made.projects is None else f", {made.projects} records of projects"
     return (
@@ -263,7 +263,7 @@ def _described(name: str, manifest: Manifest | None) -> dict[str, Any]:
 
 
 def _size(described: Mapping[str, Any]) -> str:
-    from deploy.operate.doctor_result import size
+    from schemas.sizes import size
 
     return size(described["bytes"]) if described["complete"] else "-"
 

@@ -51,13 +51,13 @@ def doctor_command(  # an argument for each option
     Fields of --json: at, checks: name, about, findings: level, check, what, why,
     remedy. With --probe: projectId, messageId, stages: stage, seconds, about, missing.
     """  # noqa: D301  # \b keeps click from wrapping the list
-    from deploy.operate import servers, status_local, status_settings
+    from deploy.operate import servers, status_local
 
     if project_id is not None and not is_probe:
         raise click.UsageError("--project belongs to --probe.")
     found = servers.find(os.environ)
     state = status_local.directory_of(found, os.environ)
-    addresses = status_settings.addresses(gateways, state, os.environ)
+    addresses = status_local.gateways_to_ask(gateways, state, os.environ)
     if is_probe:
         _run_probe(found, _sender(addresses, state, timeout), project_id, as_json=as_json)
     else:

@@ -14,6 +14,7 @@ from deploy.durations import Duration
 from deploy.error_messages import report_errors
 from deploy.settings import load_kafka
 from schemas.projects import Scope
+from schemas.retention import CLASSES, Retention
 
 # Each command imports what it runs, so that `sequence --help` loads no client of Kafka or ClickHouse.
 # ruff: noqa: PLC0415
@@ -44,7 +45,7 @@ def project_list(*, as_json: bool) -> None:
 
     \b
     Fields of --json: id, name, disabled, itemsPerSecond, burst, itemBytes,
-    fieldRules, createdAt.
+    fieldRules, suppressedUsers, createdAt.
     """  # noqa: D301  # \b keeps click from wrapping the list
     from deploy import listing
     from gateway.projects.admin import list_projects
@@ -60,21 +61,40 @@ def project_list(*, as_json: bool) -> None:
 @click.option("--items-per-second", type=click.FloatRange(min=0), help="Rate limit of each gateway; 0 removes it.")
 @click.option("--burst", type=click.IntRange(min=1), help="Items accepted at once above the rate.")
 @click.option("--item-bytes", type=click.IntRange(min=0), help="Largest item; 0 leaves the limit to the gateway.")
+@click.option(
+    "--retention",
+    type=click.Choice([*(f"{days}d" for days in CLASSES), "unlimited"]),
+    help="How long rows are kept after receipt.",
+)
+@click.option(
+    "--retention-event",
+    "events",
+    multiple=True,
+    metavar="EVENT=N",
+    help="Keep EVENT for fewer days, such as `Page Viewed=30d`; `=project` removes that.",
+)
 @report_errors
-def project_update(
+def project_update(  # noqa: PLR0913  # the options of the command
     project_id: str,
     *,
     disable: bool | None,
     items_per_second: float | None,
     burst: int | None,
     item_bytes: int | None,
+    retention: str | None,
+    events: Sequence[str],
 ) -> None:
-    """Change project ID. Gateways apply the change within a second."""
+    """Change project ID. Gateways apply the change within a second.
+
+    What --retention shortens is removed within an hour or two, and cannot be brought back.
+    """
     from gateway.projects.admin import update_project
 
-    if disable is items_per_second is burst is item_bytes is None:
+    given = (disable, items_per_second, burst, item_bytes, retention)
+    if not events and all(option is None for option in given):
         raise click.UsageError(
-            "Nothing to change. Use --disable, --enable, --items-per-second, --burst or --item-bytes."
+            "Nothing to change. Use --disable, --enable, --items-per-second, --burst, --item-bytes, --retention or "
+            "--retention-event."
         )
     asyncio.run(
         update_project(
@@ -84,9 +104,24 @@ def project_update(
             items_per_second=items_per_second,
             burst=burst,
             item_bytes=item_bytes,
+            retention=None if retention is None else Retention(_days(retention)),
+            event_retention=dict(map(_event_days, events)),
         )
     )
     click.echo(f"Project {project_id} updated.")
+
+
+def _days(text: str) -> int | None:
+    return None if text == "unlimited" else int(text.removesuffix("d"))
+
+
+def _event_days(text: str) -> tuple[str, int | None]:
+    event, _, days = text.rpartition("=")
+    if event and days == "project":
+        return event, None
+    if not event or not days.endswith("d") or not days[:-1].isdecimal():
+        raise click.UsageError(f"--retention-event {text}: write EVENT=DAYS, such as `Page Viewed=30d`.")
+    return event, int(days[:-1])
 
 
 @project.command("show")
@@ -94,11 +129,11 @@ def project_update(
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @report_errors
 def project_show(project_id: str, *, as_json: bool) -> None:
-    """Show the settings, limits and field rules of project ID.
+    """Show the settings, limits, retention and field rules of project ID.
 
     \b
     Fields of --json: id, name, disabled, itemsPerSecond, burst, itemBytes,
-    fieldRules, createdAt.
+    fieldRules, suppressedUsers, createdAt.
     """  # noqa: D301  # \b keeps click from wrapping the list
     from deploy import listing
     from gateway.projects.admin import read_project

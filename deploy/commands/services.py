@@ -16,9 +16,14 @@ from schemas.settings import load_both
 
 
 @click.command()
+@click.option(
+    "--brokers",
+    type=click.Choice(["1", "3"]),
+    help="Run so many Kafka brokers; with 3, each event is on all of them. By default as before, 1 at first.",
+)
 @click.option("--parent", type=int, metavar="PID", hidden=True, help="Stop when this process, the parent, ends.")
 @report_errors
-def up(parent: int | None) -> None:
+def up(brokers: str | None, parent: int | None) -> None:
     """Run the whole pipeline on this machine.
 
     Starts Kafka, ClickHouse, gateways and workers. Prints a token and commands to send and query events. Ctrl-C stops
@@ -33,7 +38,7 @@ def up(parent: int | None) -> None:
     logs, _ = load_both(LogSettings, StackSettings)
     configure(logs)
     warn_of_unknown_variables()
-    stack.up(os.environ, parent)
+    stack.up({**os.environ, **({"SEQUENCE_LOCAL_BROKERS": brokers} if brokers else {})}, parent)
 
 
 @click.command()

@@ -65,16 +65,16 @@ def status_command(gateways: tuple[str, ...], max_lag: int, *, watch: bool, as_j
     SEQUENCE_KAFKA_SERVERS name. Takes two seconds, over which rates are measured. Exits with 1 if something is wrong.
 
     \b
-    Fields of --json: at, seconds, kafka, clickhouse, missingTopics, stages, rates,
-    gateways, processes, lastRejection, findings.
+    Fields of --json: at, seconds, kafka, disks, clickhouse, missingTopics, stages,
+    rates, gateways, processes, lastRejection, findings.
     """  # noqa: D301  # \b keeps click from wrapping the list
-    from deploy.operate import servers, status_local, status_processes, status_settings
+    from deploy.operate import servers, status_local, status_processes
     from deploy.operate.status import Asked
 
     found = servers.find(os.environ)
     state = status_local.directory_of(found, os.environ)
     own_workers = {} if state is None else status_processes.workers(os.environ)
-    asked_gateways = status_settings.addresses(gateways, state, os.environ)
+    asked_gateways = status_local.gateways_to_ask(gateways, state, os.environ)
     asked = Asked(found, asked_gateways, state, float(max_lag), own_workers)
     try:
         last = asyncio.run(_watch(asked, as_json=as_json) if watch else _once(asked, as_json=as_json))

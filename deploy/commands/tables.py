@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -28,9 +31,12 @@ def tables() -> None:
 
 
 @tables.command("migrate")
+@click.option("--dry-run", is_flag=True, help="Print what would be applied, and change nothing.")
 @report_errors
-def tables_migrate() -> None:
+def tables_migrate(*, dry_run: bool) -> None:
     """Apply pending migrations to ClickHouse.
+
+    Prints beforehand which migrations run, and time and disk space of those that copy rows; then their progress.
 
     Creates the SQL functions num, str, bool and at if they are missing, and fails if the server has others of these
     names. Creates or updates the read-only user `analyst` if SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD is set. Prints the
@@ -38,12 +44,16 @@ def tables_migrate() -> None:
     """
     from processors.clickhouse.access import ensure
     from processors.clickhouse.errors import FunctionError
-    from processors.clickhouse.migrate import migrate
+    from processors.clickhouse.migrate import migrate, plan
     from processors.settings import AnalystSettings
 
     settings, analyst = load_both(ClickHouseSettings, AnalystSettings)
+    if dry_run:
+        click.echo("\n".join(plan(settings).lines()) or "No migrations to apply.")
+        return
     try:
-        applied = migrate(settings)
+        with _unwound_at_sigterm():
+            applied = migrate(settings, say=_say)
     except FunctionError:
         # The tables are migrated, so a changed password takes effect all the same.
         if analyst.password:
@@ -84,6 +94,16 @@ def tables_rebuild(*, yes: bool, keep_old_only: bool, no_wait: bool) -> None:
         click.echo("The tables are those of this version.")
     if not no_wait:
         _wait(found)
+
+
+@contextmanager
+def _unwound_at_sigterm() -> Iterator[None]:
+    """End the block at SIGTERM as at Ctrl-C: a table that is being copied takes rows again."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(line: str) -> None:

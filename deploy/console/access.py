@@ -13,7 +13,7 @@ from deploy.console.errors import BusyError, ForbiddenError, LoginError, Unknown
 from deploy.console.session import COOKIE, Sessions
 from gateway.errors import UnauthorizedError
 from gateway.projects.auth import read_token
-from gateway.projects.table import ProjectTable
+from schemas.project_table import ProjectTable
 from schemas.projects import Project, digest
 
 

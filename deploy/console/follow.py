@@ -10,8 +10,8 @@ from typing import Protocol
 from deploy.console.metrics import ConsoleMetrics
 from gateway.errors import GatewayError
 from gateway.projects.registry import ProjectRegistry
-from gateway.projects.table import ProjectTable
 from schemas.log_throttle import Outage
+from schemas.project_table import ProjectTable
 from schemas.settings import KafkaSettings, SettingsError
 
 log = logging.getLogger(__name__)

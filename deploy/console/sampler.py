@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deploy.console.errors import BusyError
 from deploy.console.metrics import ConsoleMetrics
-from deploy.operate import status_processes, status_settings
+from deploy.operate import status_local, status_processes
 from deploy.operate.lag import STAGES
 from deploy.operate.servers import Servers
 from deploy.operate.status import Asked, Watch
@@ -52,7 +52,7 @@ class Sampler:
                 began = time.monotonic()
                 try:
                     # Gateways may have been added to the local stack since.
-                    gateways = status_settings.addresses((), self.state, self.environ)
+                    gateways = status_local.gateways_to_ask((), self.state, self.environ)
                     watch.asked = replace(watch.asked, gateways=gateways)
                     self._note(await watch.status())
                 except Exception:

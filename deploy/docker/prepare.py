@@ -46,7 +46,7 @@ def main() -> None:
     configure(settings.logs)
     for name in asyncio.run(topics.apply(settings.kafka, settings.topics)):
         click.echo(f"Topic {name} created or updated.")
-    for name in migrate(settings.clickhouse):
+    for name in migrate(settings.clickhouse, say=click.echo):
         click.echo(f"Migration {name} applied.")
     if settings.analyst.password:
         access.ensure(settings.clickhouse, settings.analyst.password)

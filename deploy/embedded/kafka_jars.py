@@ -22,9 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import jgo
 import pooch  # type: ignore[import-untyped]  # it publishes no types
-from jgo.constants import MAVEN_CENTRAL_URL
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential
 
 from deploy.errors import FetchError
@@ -96,7 +94,7 @@ def fetch(directory: Path, jars: list[Jar], *, repository: str = "", progress: P
         with lock:
             progress(count)
 
-    base_url = repository.rstrip("/") or MAVEN_CENTRAL_URL
+    base_url = repository.rstrip("/") or _central()
     with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as threads:
         downloads = [threads.submit(_download, jar, directory, base_url, report) for jar in jars]
         try:
@@ -188,7 +186,16 @@ def _is_valid(path: Path, jar: Jar) -> bool:
         return False
 
 
+def _central() -> str:
+    """Return the URL of Maven Central. The library loads for a fifth of a second, and most starts fetch nothing."""
+    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415  # as above
+
+    return MAVEN_CENTRAL_URL
+
+
 def _list(endpoint: str) -> Iterator[str]:
+    import jgo  # noqa: PLC0415  # for this list alone
+
     for artifact in jgo.resolve(endpoint):
         content = artifact.resolve().read_bytes()
         coordinate = f"{artifact.groupId}:{artifact.artifactId}:{artifact.version}"

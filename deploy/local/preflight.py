@@ -6,12 +6,16 @@ Each refusal is one sentence that names the cause, and one that says what to do.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from deploy.embedded import kafka
 from deploy.errors import OpenFilesError, StateError
+from deploy.settings import broker_directories, stored_brokers
+from gateway.disk import resume_bytes
+from schemas.sizes import size
 
 _FILES = 192
 _FILES_OF_A_PARTITION = 12
@@ -61,6 +65,18 @@ def check_open_files(allowed: int, partitions: int) -> None:
         )
 
 
+def check_brokers(state: Path, wanted: int) -> None:
+    """Raise `StateError` if the stack cannot have *wanted* brokers; 0 wants those that *state* has."""
+    stored = stored_brokers(state)
+    if wanted == 2:  # the one number of the allowed range that is of no use
+        raise StateError("Two brokers cannot agree when one is lost. Use `--brokers 1` or `--brokers 3`.")
+    if stored and wanted not in {0, stored}:
+        raise StateError(
+            f"{state} has the data of {_count(stored)}, and the number cannot be changed. Start without "
+            f"`--brokers` and SEQUENCE_LOCAL_BROKERS, or set SEQUENCE_STATE_DIR to another directory for {wanted}."
+        )
+
+
 def check_state(state: Path) -> None:
     """Raise `StateError` if this user cannot write all of the state, or if a part of it is missing or foreign."""
     if path := next(_unwritable(state), None):
@@ -69,15 +85,16 @@ def check_state(state: Path) -> None:
             f"{path.stat(follow_symlinks=False).st_uid}. Run `sequence up` as the user that made {state}, change the "
             f"owner with `chown -R`, or set SEQUENCE_STATE_DIR to another directory."
         )
-    if foreign := kafka.foreign_directories(state / "kafka"):
+    of_brokers = broker_directories(state)
+    if foreign := [path for broker in of_brokers for path in kafka.foreign_directories(broker)]:
         raise StateError(
             f"Kafka does not start with directories that are not its own: {_listed(foreign)}. Move them elsewhere."
         )
     referring = _with_content(state / "workers", state / "clickhouse")
-    if referring and not kafka.is_formatted(state / "kafka"):
+    if referring and not any(map(kafka.is_formatted, of_brokers)):
         raise StateError(
-            f"Kafka's data in {state / 'kafka'} is missing, but {_listed(referring)} refer to it: new events would "
-            f"count as processed. Restore Kafka's data, or delete {state} to start without events."
+            f"Kafka's data in {_listed(of_brokers or [state / 'kafka'])} is missing, but {_listed(referring)} refer to "
+            f"it: new events would count as processed. Restore Kafka's data, or delete {state} to start without events."
         )
 
 
@@ -111,5 +128,20 @@ def _with_content(*directories: Path) -> list[Path]:
     return [path for path in directories if path.is_dir() and any(path.iterdir())]
 
 
+def _count(brokers: int) -> str:
+    return "1 broker" if brokers == 1 else f"{brokers} brokers"
+
+
 def _listed(paths: Iterable[Path]) -> str:
     return " and ".join(str(path) for path in paths)
+
+
+def little_space(state: Path, min_free_bytes: int) -> str | None:
+    """Return the line about a disk with so little space that gateways refuse requests, None if it has more."""
+    free_bytes = shutil.disk_usage(state).free
+    if free_bytes >= min_free_bytes:
+        return None
+    return (
+        f"The disk of {state} has {size(free_bytes)} free. Gateways accept no items until it has "
+        f"{size(resume_bytes(min_free_bytes))} (SEQUENCE_KAFKA_MIN_FREE_BYTES={min_free_bytes}). Events can be queried."
+    )

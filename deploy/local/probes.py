@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,7 @@ import aiohttp
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from gateway.errors import KafkaDiskLowError
 from schemas.addresses import bare_host
 
 PROBE_TIMEOUT_SECONDS = 3.0
@@ -54,6 +56,18 @@ class KafkaProbe:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokerProbe(KafkaProbe):
+    """That of a broker of a cluster, which may have lost its data while the others run."""
+
+    format: Callable[[], None]
+    """Formats the brokers without data."""
+
+    async def prepare(self) -> None:
+        """Format the broker if it has no data."""
+        await asyncio.to_thread(self.format)
+
+
+@dataclass(frozen=True, slots=True)
 class HttpProbe:
     """Ready when *url*, on this machine, answers with status 200."""
 
@@ -69,6 +83,31 @@ class HttpProbe:
             # The certificate names the public host, not 127.0.0.1; the probe sends no secret.
             async with aiohttp.ClientSession(timeout=timeout) as session, session.get(self.url, ssl=False) as response:
                 return response.status == 200
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayProbe:
+    """Ready when the gateway at *url* can store items, or refuses them only for the disk of a broker.
+
+    The stack starts on a disk that is nearly full, so that what is stored can be queried.
+    """
+
+    url: str
+
+    async def prepare(self) -> None:
+        """Do nothing: the answer depends on the gateway alone."""
+
+    async def ready(self) -> bool:
+        """Return whether the gateway runs as well as the disk lets it."""
+        timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_SECONDS)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(f"{self.url}/health/ready", ssl=False) as response,  # as of `HttpProbe`
+            ):
+                return response.status == 200 or KafkaDiskLowError.code in await response.text(errors="replace")
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
 

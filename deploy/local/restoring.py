@@ -70,10 +70,22 @@ async def stop_during_restore(
         await supervisor.stop_some(*(sink.name for sink in sinks))
         await _until(state, held=False)
         say("The restore has ended.")
+        # After an interrupted restore no sink becomes ready, and the next restore has to stop them.
+        started = asyncio.create_task(_start(supervisor, sinks, say))
+        again = asyncio.create_task(_until(state, held=True))
         try:
-            await supervisor.start(*sinks)
-        except ServiceError as error:
-            say(f"{error} Run `sequence restore` again, or restart the stack.")
+            await asyncio.wait({started, again}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            started.cancel()
+            again.cancel()
+            await asyncio.wait({started, again})
+
+
+async def _start(supervisor: Supervisor, sinks: Sequence[Service], say: Callable[[str], None]) -> None:
+    try:
+        await supervisor.start(*sinks)
+    except ServiceError as error:
+        say(f"{error} Run `sequence restore` again, or restart the stack.")
 
 
 async def _until(state: Path, *, held: bool) -> None:

@@ -14,20 +14,19 @@ from pathlib import Path
 
 from deploy.console.settings import ConsoleSettings
 from deploy.embedded.clickhouse.settings import EmbeddedClickHouseSettings
-from deploy.embedded.kafka import Broker, jars_directory
+from deploy.embedded.kafka import Broker, cluster_id_of, jars_directory, new_cluster_id
 from deploy.embedded.kafka_causes import kafka_cause
 from deploy.failure import Failure
 from deploy.local.ports import HOST, Port, free_ports
-from deploy.local.probes import HttpProbe, KafkaProbe
+from deploy.local.probes import BrokerProbe, GatewayProbe, HttpProbe, KafkaProbe
 from deploy.local.supervisor import Service
 from deploy.logging import LogSettings
 from deploy.operate.backup_settings import BackupSettings
 from deploy.operate.probe_settings import ProbeSettings
 from deploy.operate.replay_settings import ReplaySettings
-from deploy.settings import LocalSettings, cache_directory, state_directory
+from deploy.settings import LocalSettings, brokers, cache_directory, local_kafka, state_directory, with_replicas
 from gateway.settings import GatewaySettings
-from processors.settings import AnalystSettings, WorkerSettings
-from processors.workers import WORKERS
+from processors.settings import WORKERS, AnalystSettings, WorkerSettings
 from schemas import secret_variables
 from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, declarations, environment, load
 
@@ -65,25 +64,37 @@ class Services:
     """The services that *environ* configures. It has the passwords of both users of ClickHouse."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
+        environ = with_replicas(environ)
         self.settings = settings = load(StackSettings, environ)
         self.state = state_directory(settings.local)
         self.cache = cache_directory(settings.local, environ)
-        self._kafka_address = f"{HOST}:{settings.local.kafka_port}"
         self._clickhouse_url = f"http://{HOST}:{settings.embedded_clickhouse.port}"
         self._environ = {**without_secrets(environ), **self._addresses(), "PYTHONUNBUFFERED": "1", "TZ": "UTC"}
         self._writer = {"SEQUENCE_CLICKHOUSE_PASSWORD": settings.embedded_clickhouse.password}
         self.kafka_settings = load(KafkaSettings, self._environ)
         self.clickhouse_settings = load(ClickHouseSettings, {**self._environ, **self._writer})
-        self.broker = Broker(
-            self.state / "kafka",
-            settings.local.kafka_port,
-            jars_directory(self.cache),
-            settings.local.kafka_fsync,
-            json_log=load(LogSettings, environ).format == "json",
-        )
-
+        self.brokers = self._make_brokers(json_log=load(LogSettings, environ).format == "json")
         self._metrics_ports = self._choose_metrics_ports()
         self.console_url = f"http://{HOST}:{settings.console.port or free_ports(1)[0]}"
+
+    def _make_brokers(self, *, json_log: bool) -> list[Broker]:
+        local, jars = self.settings.local, jars_directory(self.cache)
+        if (count := brokers(local)) == 1:
+            return [Broker(self.state / "kafka", local.kafka_port, jars, local.kafka_fsync, json_log=json_log)]
+        # The same until the stack stops: a broker that is restarted meets the others.
+        voters = dict(enumerate(free_ports(count), 1))
+        return [
+            Broker(
+                self.state / f"kafka-{node}",
+                local.kafka_port + node - 1,
+                jars,
+                local.kafka_fsync,
+                json_log=json_log,
+                node=node,
+                voters=voters,
+            )
+            for node in voters
+        ]
 
     def _choose_metrics_ports(self) -> dict[str, int]:
         """Return the port of each worker, by name: consecutive ones, or free ones if the setting is 0."""
@@ -95,12 +106,14 @@ class Services:
 
     def _addresses(self) -> dict[str, str]:
         kafka = KafkaSettings(
-            bootstrap_servers=self._kafka_address, topic_prefix=self.settings.gateway.kafka.topic_prefix
+            bootstrap_servers=local_kafka(self.settings.local),
+            topic_prefix=self.settings.gateway.kafka.topic_prefix,
         )
         return {
             **environment(kafka),
             "SEQUENCE_CLICKHOUSE_URL": self._clickhouse_url,
             "SEQUENCE_CLICKHOUSE_USERNAME": "default",
+            "SEQUENCE_CLICKHOUSE_CLUSTER": "",
             "SEQUENCE_STATE_DIR": str(self.state),
             "SEQUENCE_GATEWAY_HOST": HOST,
         }
@@ -113,22 +126,35 @@ class Services:
             for number in range(settings.local.gateways)
         ]
         return [
-            Port(settings.local.kafka_port, "kafka", "SEQUENCE_LOCAL_KAFKA_PORT"),
+            *(Port(each.port, each.directory.name, "SEQUENCE_LOCAL_KAFKA_PORT") for each in self.brokers),
             Port(settings.embedded_clickhouse.port, "clickhouse", "SEQUENCE_LOCAL_CLICKHOUSE_PORT"),
             *gateways,
             *(Port(port, name, "SEQUENCE_LOCAL_METRICS_PORT") for name, port in self._metrics_ports.items()),
             Port(int(self.console_url.rpartition(":")[2]), "console", "SEQUENCE_CONSOLE_PORT"),
         ]
 
-    def kafka(self) -> Service:
-        """Return the broker."""
+    def kafka(self) -> list[Service]:
+        """Return the brokers. One of several that has lost its data is formatted before its start."""
+        return [self._broker(each) for each in self.brokers]
+
+    def format_brokers(self) -> None:
+        """Format the brokers that have no data for the cluster of the others; `ServiceError` if Kafka's tool fails."""
+        cluster_id = self._cluster_id() or new_cluster_id()
+        for broker in self.brokers:
+            broker.format(self._environ, cluster_id)
+
+    def _cluster_id(self) -> str:
+        return next(filter(None, (cluster_id_of(broker.directory) for broker in self.brokers)), "")
+
+    def _broker(self, broker: Broker) -> Service:
+        address = f"{HOST}:{broker.port}"
         return Service(
-            "kafka",
-            self.broker.command,
-            {**self._environ, **self.broker.environ()},
-            KafkaProbe(self._kafka_address),
-            self._kafka_address,
-            self.broker.directory,
+            broker.directory.name,
+            broker.command,
+            {**self._environ, **broker.environ()},
+            BrokerProbe(address, self.format_brokers) if broker.voters else KafkaProbe(address),
+            address,
+            broker.directory,
             find_cause=kafka_cause,
         )
 
@@ -171,11 +197,16 @@ class Services:
             {**environ, **own},
             HttpProbe(f"{self.console_url}/health/live"),
             f"{self.console_url}/",
-            needs=("kafka",),
+            needs=self._needed_brokers,
             ready_timeout_seconds=30.0,
             is_waiting=lambda _: True,
             waiting_seconds=0.0,
         )
+
+    @property
+    def _needed_brokers(self) -> tuple[str, ...]:
+        """The broker without which nothing can run. Of several none is."""
+        return ("kafka",) if len(self.brokers) == 1 else ()
 
     def worker_directory(self, name: str) -> Path:
         """Return the directory of worker *name*'s local state."""
@@ -188,9 +219,9 @@ class Services:
             f"gateway-{number + 1}",
             lambda: [*_PYTHON, "-m", "deploy.cli", "gateway"],
             {"SEQUENCE_GATEWAY_SHUTDOWN_DELAY_SECONDS": "0", **self._environ, "SEQUENCE_GATEWAY_PORT": str(port)},
-            HttpProbe(f"{url}/health/ready"),
+            GatewayProbe(url),
             url,
-            needs=("kafka",),
+            needs=self._needed_brokers,
         )
 
     def _worker(self, kind: str, number: int) -> Service:
@@ -209,7 +240,7 @@ class Services:
             {**self._environ, **own},
             HttpProbe(f"{url}/health/ready"),
             url,
-            needs=("kafka", "clickhouse") if kind == "sink" else ("kafka",),
+            needs=(*self._needed_brokers, "clickhouse") if kind == "sink" else self._needed_brokers,
             ready_timeout_seconds=_RECOVERY_SECONDS,
             is_waiting=is_loss_to_accept,
         )

@@ -21,7 +21,7 @@ import click
 from deploy import topics
 from deploy.embedded import kafka, kafka_jars
 from deploy.errors import ServiceError
-from deploy.local import lost_tables, parent_death, passwords, ports, preflight, restoring, state_lock
+from deploy.local import kafka_cache, lost_tables, parent_death, passwords, ports, preflight, restoring, state_lock
 from deploy.local.quickstart import (
     OPERATE_TOKEN_FILE,
     TOKEN_FILE,
@@ -32,16 +32,17 @@ from deploy.local.quickstart import (
     quickstart,
     ready_text,
 )
-from deploy.local.services import Services, StackSettings, without_secrets
+from deploy.local.services import Services, StackSettings
 from deploy.local.supervisor import RuntimeDirs, Supervisor
 from deploy.open_files import raise_limit
 from deploy.operate import lag_samples
 from deploy.settings import cache_directory, state_directory
 from processors.clickhouse import migrate
 from processors.clickhouse.errors import FunctionError, OutdatedTablesError, UnavailableError
+from processors.settings import WORKERS
 from schemas.settings import ClickHouseSettings, load
 
-STOP_ORDER = (("console", "gateway"), ("dedupe", "persons", "sink"), ("clickhouse",), ("kafka",))
+STOP_ORDER = (("console", "gateway"), WORKERS, ("clickhouse",), ("kafka",))
 _REBUILD_POLL_SECONDS = 1.0
 
 
@@ -62,6 +63,7 @@ def up(
     preflight.check_open_files(raise_limit(), settings.topics.partitions)
     preflight.check_paths(state, cache_directory(settings.local, environ))
     with state_lock.held(state):
+        preflight.check_brokers(state, settings.local.brokers)
         preflight.check_state(state)
         services = make_services(passwords.keep(state, settings.embedded_clickhouse, environ))
         ports.check(services.ports())
@@ -72,7 +74,7 @@ def up(
 
 
 def _fetch_jars(services: Services) -> None:
-    directory = services.broker.jars_directory
+    directory = services.brokers[0].jars_directory
     missing = kafka_jars.missing(directory, kafka_jars.listed())
     if not missing:
         return
@@ -90,7 +92,11 @@ async def _run(services: Services, environ: Mapping[str, str], parent: int | Non
         parent_death.call_when_orphaned(parent, partial(_stop_from_thread, asyncio.get_running_loop(), stop))
     try:
         has_workers = asyncio.Event()
-        async with _lag_recorded(services, has_workers), _sinks_stopped_for_restore(services, supervisor):
+        async with (
+            _lag_recorded(services, has_workers),
+            _sinks_stopped_for_restore(services, supervisor),
+            kafka_cache.made(services.brokers[0], services.state / "run", has_workers, _say),
+        ):
             starting = asyncio.create_task(_start(services, supervisor, environ, has_workers))
             await _first(starting, stop, supervisor.failed)
             if not stop.is_set():
@@ -143,20 +149,20 @@ async def _start(
 ) -> None:
     began = monotonic()
     _say(f"State: {services.state}. Logs: {services.state / 'logs'}.")
-    is_new = not kafka.is_formatted(services.broker.directory)
-    await asyncio.to_thread(services.broker.format, without_secrets(environ))
-    await supervisor.start(services.kafka(), services.clickhouse())
-    await topics.apply(services.kafka_settings, services.settings.topics)
-    outdated = await asyncio.to_thread(_migrate, services.clickhouse_settings)
+    is_new = not any(kafka.is_formatted(broker.directory) for broker in services.brokers)
+    try:
+        async with asyncio.TaskGroup() as servers:
+            servers.create_task(_start_kafka(services, supervisor))
+            tables = servers.create_task(_start_clickhouse(services, supervisor))
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+    outdated = tables.result()
     if (
         outdated is None
         and not is_new
         and await lost_tables.accept_expired(services.kafka_settings, services.clickhouse_settings)
     ):
         _say("ClickHouse has no tables. The sink loads all events that Kafka still has.")
-    token_file = services.state / TOKEN_FILE
-    await development_token(services.kafka_settings, token_file)
-    await operate_token(services.kafka_settings, services.state / OPERATE_TOKEN_FILE)
     sinks = [worker for worker in services.workers() if worker.name.startswith("sink-")]
     others = [worker for worker in services.workers() if not worker.name.startswith("sink-")]
     await supervisor.start(*services.gateways(), *others, *(sinks if outdated is None else ()))
@@ -164,8 +170,10 @@ async def _start(
     await _start_console(services, supervisor)
     unready = [*supervisor.unready(), *(sink.name for sink in sinks if outdated is not None)]
     _say(ready_text(unready, monotonic() - began))
+    if (line := preflight.little_space(services.state, services.kafka_settings.min_free_bytes)) is not None:
+        _say(line)
     _say("Metrics of gateways and workers: /metrics at the addresses above.\n")
-    _say(quickstart(local_commands(token_file, environ), services.settings.gateway))
+    _say(quickstart(local_commands(services.state / TOKEN_FILE, environ), services.settings.gateway))
     _say(console_lines(services.console_url, services.state / OPERATE_TOKEN_FILE))
     if outdated is not None:
         _say(f"{outdated} Until then the sink does not run, and events wait in Kafka.")
@@ -175,6 +183,21 @@ async def _start(
     if unready:
         await supervisor.until_ready()
         _say("Ready: every part runs.")
+
+
+async def _start_kafka(services: Services, supervisor: Supervisor) -> None:
+    """Start the brokers with the topics and the two tokens of the stack."""
+    await asyncio.to_thread(services.format_brokers)
+    await supervisor.start(*services.kafka())
+    await topics.apply(services.kafka_settings, services.settings.topics)
+    await development_token(services.kafka_settings, services.state / TOKEN_FILE)
+    await operate_token(services.kafka_settings, services.state / OPERATE_TOKEN_FILE)
+
+
+async def _start_clickhouse(services: Services, supervisor: Supervisor) -> str | None:
+    """Start ClickHouse with the tables; return the message about tables of an older version."""
+    await supervisor.start(services.clickhouse())
+    return await asyncio.to_thread(_migrate, services.clickhouse_settings)
 
 
 async def _start_console(services: Services, supervisor: Supervisor) -> None:
@@ -188,7 +211,8 @@ async def _start_console(services: Services, supervisor: Supervisor) -> None:
 def _migrate(settings: ClickHouseSettings) -> str | None:
     """Apply the migrations; return the message about tables of an older version, which a person has to rebuild."""
     try:
-        migrate.migrate(settings)
+        # A start says nothing about migrations that take no time.
+        migrate.migrate(settings, say=_say if migrate.plan(settings).copied else migrate.say_nothing)
     except OutdatedTablesError as error:
         return str(error)
     except FunctionError as error:

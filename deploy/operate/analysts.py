@@ -24,6 +24,7 @@ from processors.clickhouse.errors import ClickHouseError
 from processors.typed_views.naming import database_name
 from processors.typed_views.store import ViewStore
 from schemas.clickhouse.quoting import quoted
+from schemas.clickhouse.replicated import replicated
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESERVED = frozenset({"analyst", "default"})
@@ -158,13 +159,13 @@ class ServerLogins:
         *before, grant = access.create_project_login(self._base, name, project_id, database, password)
         try:
             for statement in before:
-                self._clickhouse.execute(statement)
+                self._execute(statement)
         except ClickHouseError as error:
             raise {_EXISTS: _taken(name), _NO_STORAGE: _no_storage()}.get(error.code or 0, error) from error
         try:
-            self._clickhouse.execute(grant)
+            self._execute(grant)
         except ClickHouseError:
-            self._clickhouse.execute(f"DROP USER IF EXISTS {quoted(name)}")
+            self._execute(f"DROP USER IF EXISTS {quoted(name)}")
             raise
         return password
 
@@ -172,13 +173,16 @@ class ServerLogins:
         """Return a new password, which takes effect at once in place of the old one."""
         self._check_login(name)
         password = _new_password()
-        self._clickhouse.execute(access.set_password(name, password))
+        self._execute(access.set_password(name, password))
         return password
 
     def revoke(self, name: str) -> None:
         """Remove the login. Statements that it has begun run to their end."""
         self._check_login(name)
-        self._clickhouse.execute(f"DROP USER {quoted(name)}")
+        self._execute(f"DROP USER {quoted(name)}")
+
+    def _execute(self, statement: str) -> None:
+        self._clickhouse.execute(replicated(statement, self._clickhouse.cluster))
 
     def _check_login(self, name: str) -> None:
         if name not in {login.name for login in self.all()}:

@@ -42,6 +42,8 @@ class Compared:
     missing: SourceOffsets = field(default_factory=SourceOffsets)
     removed: SourceOffsets = field(default_factory=SourceOffsets)
     """Not in the table, and at or below the kept position."""
+    erased: SourceOffsets = field(default_factory=SourceOffsets)
+    """Not in the table, because an erasure covers them. A refill never writes them."""
     rejected: SourceOffsets = field(default_factory=SourceOffsets)
     """Not in the table, but on `rejected.v1`."""
     unexpected: list[int] = field(default_factory=list)
@@ -61,6 +63,7 @@ class Compared:
             "missing": len(self.missing),
             "missingRanges": [list(each) for each in ranges(self.missing)][:RANGES_SHOWN],
             "removed": len(self.removed),
+            "erased": len(self.erased),
             "rejected": len(self.rejected),
             "unexpected": len(self.unexpected),
             "repeated": self.repeated,
@@ -93,7 +96,7 @@ def audit(
 ) -> Audit:
     """Compare every partition: the items of *project_id*, all if empty, that the broker appended *since*.
 
-    With *include_deleted*, rows that were removed on purpose count as missing.
+    With *include_deleted*, rows that were removed on purpose count as missing, unless an erasure covers them.
     """
     log = logs.current(servers)
     scope = servers.ask_kafka(lambda kafka: read_scope(kafka, project_id, since))
@@ -159,6 +162,9 @@ def _compare(clickhouse: ClickHouse, log: int, each: Compared, read: SourceLog, 
     rows = Rows(each.table, log, each.partition, read.first, each.position, scope.project_id)
     figures = rows.figures(clickhouse)
     each.in_table = sum(of_window.number for of_window in figures.values())
+    if expected.differing_windows(figures):
+        each.erased = expected.common(rows.erased(clickhouse))
+        expected = expected.without(each.erased)
     for ours, theirs in rows.differing(clickhouse, expected.differing_windows(figures), expected):
         each.repeated += len(theirs) - len(set(theirs))
         # Before the first record whose offset is certain, a repeat may stand for what has expired.

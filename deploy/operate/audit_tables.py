@@ -86,6 +86,20 @@ class Rows:
             for window in some:
                 yield expected.offsets_of(window), rows.get(window, [])
 
+    def erased(self, clickhouse: ClickHouse) -> SourceOffsets:
+        """Return the source offsets that an erasure covers and that have no row any more."""
+        of_range = (
+            "_log = {log:UInt16} AND _partition = {partition:UInt32}"
+            " AND _origin BETWEEN {first:UInt64} AND {last:UInt64}"
+        )
+        listed = f"FROM _removed WHERE table_name = {{table:String}} AND {of_range}"
+        there = f"SELECT _origin FROM {self.table.name} WHERE {of_range} AND _origin IN (SELECT _origin {listed})"  # noqa: S608  # our own names
+        rows = clickhouse.query(
+            f"SELECT DISTINCT _origin {listed} AND _origin NOT IN ({there}){self._ending}",
+            {**self.parameters, "table": self.table.name},
+        )
+        return SourceOffsets(int(row["_origin"]) for row in rows)
+
     def _offsets(self, clickhouse: ClickHouse, windows: Sequence[int]) -> dict[int, list[int]]:
         """Return the source offset of each row, by window."""
         rows = clickhouse.query(

@@ -22,10 +22,10 @@ from deploy.operate.backup_directory import LOGINS, PROJECTS, Directory, write_p
 from deploy.operate.backup_manifest import FORMAT, STEPS, Content, Log, Manifest, Position, Step, step_of
 from deploy.operate.backup_runs import Runs, connected
 from deploy.operate.backup_statements import Destination
-from deploy.operate.doctor_result import size
 from deploy.operate.servers import Servers
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.migrate import RECORD
+from schemas.sizes import size
 
 _RESERVE = 1.05
 """Space that a backup needs, in relation to the parts that it copies."""
@@ -62,6 +62,7 @@ class _Saved:
 
 def create(servers: Servers, plan: Plan, say: Callable[[str], None]) -> Manifest:
     """Save everything and return the manifest. Raises `OperateError`, and then nothing counts."""
+    servers.refuse_cluster("sequence backup")
     with plan.directory.locked(), connected(servers) as clickhouse:
         _remove_incomplete(plan.directory, clickhouse, say)
         return _Backup(clickhouse, servers, plan, say).create()

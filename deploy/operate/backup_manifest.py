@@ -9,15 +9,16 @@ import msgspec
 FORMAT = 1
 """Version of the manifest. A reader refuses a higher one."""
 STEPS: Mapping[str, tuple[str, ...] | None] = {
-    "positions": ("_positions", "catalog_counts"),
+    "positions": ("_positions", "catalog_counts", "erasures", "removals"),
     "rows": None,
     "logs": ("_logs", "replays", "view_columns", "schema_migrations"),
 }
 """Tables by the statement that saves them, in order. None means all others.
 
-A note in `_positions` hides rows at or below it, and `catalog_counts` says which rows are counted. Both are saved
-before the rows, so that a restored database never claims a row that it lacks. A row needs its log in `_logs`, which is
-registered first, so `_logs` is saved after the rows.
+A note in `_positions` hides rows at or below it, `catalog_counts` says which rows are counted, and `erasures` and
+`removals` which are gone. They are saved before the rows, so that a restored database never claims a row that it lacks,
+or that one is gone which it has. A row needs its log in `_logs`, which is registered first, so `_logs` is saved after
+the rows.
 """
 
 

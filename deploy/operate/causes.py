@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from deploy.operate.broker_disks import LOW
 from deploy.operate.finding import Finding, in_order
 from deploy.operate.status_result import NO_ANSWER, SUSPENDED, Status
+from processors.settings import WORKERS
 
-_WORKERS = frozenset({"dedupe", "persons", "sink"})
-_OF_KAFKA = frozenset({"Kafka", "gateway", "console", *_WORKERS})
+_OF_KAFKA = frozenset({"Kafka", "gateway", "console", *WORKERS})
 _OF_CLICKHOUSE = frozenset({"ClickHouse", "sink"})
 
 
@@ -32,30 +33,33 @@ def joined(findings: Iterable[Finding], status: Status) -> list[Finding]:
 def _rank(finding: Finding, status: Status) -> int:
     """Return a lower number for what can be the cause of more: what comes first in the flow, processes first."""
     if not _is_cause(finding, status):
-        return 5
-    order = {"kafka": 0, "Kafka": 1, "clickhouse": 2, "ClickHouse": 3}
-    return order.get(finding.check, 4)
+        return 6
+    order = {"kafka": 0, "Kafka": 1, LOW: 2, "clickhouse": 3, "ClickHouse": 4}
+    return order.get(finding.check, 5)
 
 
 def _is_cause(finding: Finding, status: Status) -> bool:
-    """Return whether *finding* is about a server that is down, or a process that does nothing."""
-    is_part = finding.check in {"Kafka", "ClickHouse"} or any(each.name == finding.check for each in status.processes)
+    """Return whether *finding* is about a server that is down or full, or a process that does nothing."""
+    is_part = finding.check in {"Kafka", LOW, "ClickHouse"} or any(
+        each.name == finding.check for each in status.processes
+    )
     return finding.level == "error" and is_part
 
 
 def _explains(cause: Finding, effect: Finding, status: Status) -> bool:
-    if not _is_cause(cause, status):
-        return False
-    if any(each.name == effect.check and each.state == SUSPENDED for each in status.processes):
-        return False  # It stays suspended when the cause is gone.
+    is_suspended = any(each.name == effect.check and each.state == SUSPENDED for each in status.processes)
+    if is_suspended or not _is_cause(cause, status):
+        return False  # A process stays suspended when the cause is gone.
     of_cause, of_effect = _kind(cause.check), _kind(effect.check)
+    if cause.check == LOW:
+        return effect.check == "gateway" and "free disk space" in effect.what
     if of_cause in {"kafka", "Kafka"}:
         # Without Kafka, a gateway of a server answers that it is not ready; `sequence up` lets its own wait for Kafka.
         is_away = effect.check == "gateway" and NO_ANSWER in effect.what and not status.processes
         return of_effect in _OF_KAFKA and not is_away
     if of_cause in {"clickhouse", "ClickHouse"}:
         return of_effect in _OF_CLICKHOUSE
-    if of_cause in _WORKERS:
+    if of_cause in WORKERS:
         return effect.check == of_cause
     return of_cause == "gateway" and effect.check == "gateway" and _is_gateway(cause.check, effect, status)
 

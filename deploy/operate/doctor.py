@@ -12,7 +12,16 @@ from aiokafka.errors import KafkaError
 from deploy import topic_admin
 from deploy import topics as declared_topics
 from deploy.errors import OperateError
-from deploy.operate import doctor_kafka, doctor_local, doctor_table_rules, doctor_tables, kafka_reader, lag, positions
+from deploy.operate import (
+    broker_disks,
+    doctor_kafka,
+    doctor_local,
+    doctor_table_rules,
+    doctor_tables,
+    kafka_reader,
+    lag,
+    positions,
+)
 from deploy.operate.doctor_result import Check, Report, unchecked
 from deploy.operate.lag import StageLag
 from deploy.operate.servers import Servers
@@ -84,10 +93,12 @@ async def _kafka(servers: Servers, topics: TopicSettings, ahead: _Clocks, *, has
             stages = await lag.read(reader, names, existing)
             items = await doctor_kafka.newest_items(reader, names, existing)
             cluster, _ = await reader.cluster()
+            disks = await reader.disks({topic: len(existing.get(topic, ())) for topic in names.every})
     except (KafkaError, OperateError, OSError) as error:
         return [unchecked("topics", denial(error) or str(error) or type(error).__name__)]
     now = time.time()
     checks = [
+        broker_disks.check(disks, servers.kafka.min_free_bytes),
         doctor_kafka.topics(declared, existing, settings),
         doctor_kafka.retention(stages, settings, now),
         doctor_kafka.clocks(items, ahead.clickhouse, ahead.gateways, now),

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from deploy.operate.finding import Finding, Level
+from schemas.sizes import size
 
 GIB = 1024**3
 
@@ -53,15 +54,6 @@ def unchecked(name: str, reason: str) -> Check:
         remedy="Correct the cause, and run `sequence doctor` again.",
     )
     return Check(name=name, about="not checked", findings=[finding])
-
-
-def size(count: float) -> str:
-    """Return a number of bytes for people."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit in {"B", "KiB"} else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
 
 
 def disk(name: str, path: str, free: int, total: int) -> tuple[str, list[Finding]]:

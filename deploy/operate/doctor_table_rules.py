@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from deploy.operate.doctor_result import GIB, Check, size
+from deploy.operate.doctor_result import GIB, Check
 from deploy.operate.finding import Finding
 from schemas.clickhouse import TABLES
+from schemas.sizes import size
 
 OLDEST_VERSION = (26, 8)
 """The oldest version that the tests run on."""

@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable
 
 from deploy.operate import doctor_table_rules as rules
-from deploy.operate.doctor_result import Check, disk, size, unchecked
+from deploy.operate.doctor_result import Check, disk, unchecked
 from deploy.operate.finding import Finding
 from processors.clickhouse import migrate
 from processors.clickhouse.client import ClickHouse, server_url
 from processors.clickhouse.codes import summary
 from processors.clickhouse.errors import ClickHouseError, MigrationError, OutdatedTablesError
 from schemas.clickhouse import DUPLICATES, EVENTS, IDENTIFIES, TABLES
+from schemas.clickhouse.replicated import replicated
 from schemas.settings import ClickHouseSettings
+from schemas.sizes import size
 
 PATIENCE_SECONDS = 20.0
 """Time after which no check of ClickHouse begins. Usually all of them take a second."""
@@ -95,7 +97,8 @@ def _tables(settings: ClickHouseSettings, clickhouse: ClickHouse) -> Check:
         " AND has({names:Array(String)}, name)",
         {"names": [table.name for table in TABLES]},
     )
-    declared = rules.declared_settings(text for each in migrate.read_migrations() for text in each.statements)
+    statements = (text for each in migrate.read_migrations() for text in each.statements)
+    declared = rules.declared_settings(replicated(text, clickhouse.cluster) for text in statements)
     for row in rows:
         findings += rules.different_settings(str(row["name"]), declared.get(row["name"], {}), str(row["ddl"]))
     columns = clickhouse.query("SELECT table, name FROM system.columns WHERE database = currentDatabase()")

@@ -19,6 +19,9 @@ from aiokafka.errors import (
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from deploy.operate.offsets import REQUEST_SECONDS, Input, admin_client, consumer, limited
+from gateway.disk import Answer
+from gateway.kafka import log_directories
+from gateway.kafka.aiokafka_private import network_client
 from schemas.settings import KafkaSettings
 
 _POLL_MS = 500
@@ -88,6 +91,11 @@ class KafkaReader:
         """Return the partitions of each topic that the user may describe."""
         async with limited(self._kafka):
             return {topic["topic"]: topic["partitions"] for topic in await self._admin.describe_topics()}
+
+    async def disks(self, partitions: Mapping[str, int]) -> list[Answer]:
+        """Return what each broker tells about its disk. *partitions* is the number of partitions of each topic."""
+        async with limited(self._kafka):
+            return await log_directories.ask(network_client(self._client), partitions)
 
     async def members(self, group: str) -> Members:
         """Return who is in *group*."""

@@ -1,7 +1,7 @@
 """The equation of an audit: every item that was received is in one place. Pure, but for reading `items.v1`.
 
 received = accepted + rejected by the gateway; accepted = unique + duplicates + rejected by dedupe + waiting;
-unique = rows + rejected by the sink + removed + waiting. What is left over is missing.
+unique = rows + rejected by the sink + removed + erased + waiting. What is left over is missing.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class TableFigures(Protocol):
     partition: int
     missing: SourceOffsets
     removed: SourceOffsets
+    erased: SourceOffsets
     rejected: SourceOffsets
 
 
@@ -49,6 +50,7 @@ class Places:
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     rejected: int = 0
     removed: int = 0
+    erased: int = 0
     waiting: int = 0
     missing: int = 0
 
@@ -58,6 +60,7 @@ class Places:
             "rows": dict(self.rows),
             "rejected": self.rejected,
             "removed": self.removed,
+            "erased": self.erased,
             "waiting": self.waiting,
             "missing": self.missing,
         }
@@ -65,7 +68,9 @@ class Places:
     def __str__(self) -> str:
         rows = " + ".join(f"{name} {count:,}" for name, count in self.rows.items())
         rejected = f" + rejected by the sink {self.rejected:,}" if REJECTED.name not in self.rows else ""
-        return f"{rows}{rejected} + removed {self.removed:,} + waiting {self.waiting:,}{_missing(self.missing)}"
+        erased = f" + erased {self.erased:,}" if self.erased else ""
+        removed = f" + removed {self.removed:,}{erased}"
+        return f"{rows}{rejected}{removed} + waiting {self.waiting:,}{_missing(self.missing)}"
 
 
 @dataclass(slots=True)
@@ -194,11 +199,13 @@ def _place(places: Places, records: SourceOffsets, tables: Sequence[tuple[TableF
     left = len(records)
     for figures, source in tables:
         done = records.common(source.of_table(figures.table.name))
-        gone = [len(records.common(each)) for each in (figures.rejected, figures.removed, figures.missing)]
+        reasons = (figures.rejected, figures.removed, figures.missing, figures.erased)
+        gone = [len(records.common(each)) for each in reasons]
         places.rows[figures.table.name] += len(done) - sum(gone)
         places.rejected += gone[0]
         places.removed += gone[1]
         places.missing += gone[2]
+        places.erased += gone[3]
         left -= len(done)
     places.waiting += left
 

@@ -14,8 +14,8 @@ from deploy.errors import OperateError
 from deploy.operate import offsets
 from deploy.operate.servers import Servers
 from processors.clickhouse.client import ClickHouse
-from processors.sink.insert import ClickHouseSink, PositionReason
-from processors.sink.positions import position_of
+from processors.sink.insert import ClickHouseSink
+from processors.sink.positions import PositionReason, position_of
 from schemas.clickhouse import TABLES, Table
 from schemas.topics import Topics
 

@@ -24,8 +24,9 @@ from schemas.settings import KafkaSettings
 from schemas.topics import Topics
 
 SUFFIX = "_before_rebuild"
-KEPT_IN_PLACE = frozenset({"_logs", "replays", "lag"})
-"""Tables that stay as they are: the IDs of the logs are in the rows, and no topic has the replays and the lag."""
+KEPT_IN_PLACE = frozenset({"_logs", "replays", "lag", "removals"})
+"""Tables that stay as they are: the IDs of the logs are in the rows, and no topic has the replays, the lag and what
+retention removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class Plan:
 
 
 def make_plan(servers: Servers) -> Plan:
-    """Return what is to be done; raises `OperateError` if a name that a table would get is taken."""
+    """Return what is to be done; raises `OperateError` if a name that a table would get is taken, or on a cluster."""
+    servers.refuse_cluster("sequence tables rebuild")
     try:
         migrate.pending(servers.clickhouse)
     except OutdatedTablesError:

@@ -1,10 +1,12 @@
 """Writes the rows that an audit found missing, from their topic. The sink owns what is above a table's position.
 
-Each INSERT leaves out the source offsets that the table has, so that an interrupted refill can be repeated.
+Each INSERT leaves out the source offsets that the table has, so that an interrupted refill can be repeated. Rows that
+an erasure covers are listed as removed instead, as the sink does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,15 +15,19 @@ from dataclasses import dataclass, field
 import msgspec
 
 from deploy.errors import OperateError
+from deploy.operate import logs
 from deploy.operate.audit import Audit, Compared
 from deploy.operate.events_log import SourceLog, batches
 from deploy.operate.servers import Servers
 from deploy.operate.source_offsets import WINDOW, SourceOffsets
+from gateway.projects.admin import KafkaProjectsTopic
 from processors.clickhouse.codes import FaultKind, summary
 from processors.clickhouse.errors import ClickHouseError
+from processors.sink.erased import ErasedRows
 from processors.sink.insert import ClickHouseSink
-from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks
+from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks, row_week
 from schemas.clickhouse import Table
+from schemas.project_table import ProjectTable
 from schemas.settings import KafkaSettings
 
 BLOCK_ROWS = 30_000
@@ -38,11 +44,22 @@ class Refilled:
     """Rows that ClickHouse does not take, with the reason."""
 
 
+@dataclass(slots=True)
+class _Projects:
+    """The projects when the refill began. Erasures that follow are carried out on the rows that it has written."""
+
+    table: ProjectTable
+    cluster_id: str
+
+
 def refill(servers: Servers, audit: Audit, progress: Callable[[Refilled], None]) -> Refilled:
     """Write every missing row of *audit*; calls *progress* after each INSERT."""
     done = Refilled()
     with servers.tables() as clickhouse:
-        writer = _Writer(ClickHouseSink(clickhouse), done, progress)
+        projects = _Projects(
+            asyncio.run(KafkaProjectsTopic(servers.kafka).read()), servers.ask_kafka(logs.identity).cluster_id
+        )
+        writer = _Writer(ClickHouseSink(clickhouse), ErasedRows(projects), done, progress)
         for read in audit.sources:
             missing = [
                 each
@@ -62,7 +79,7 @@ def size_of(row: Row) -> int:
 async def _refill_partition(
     kafka: KafkaSettings, log: int, source: SourceLog, missing: Sequence[Compared], writer: _Writer
 ) -> None:
-    """Read the part of a partition that has the missing rows, and write them by table and month."""
+    """Read the part of a partition that has the missing rows, and write them by table and week."""
     wanted = {each.table: SourceOffsets(each.missing) for each in missing}
     start, end = _part(source, wanted.values())
     partition = source.read.partition
@@ -71,7 +88,7 @@ async def _refill_partition(
     async for records in batches(kafka, source.read, start, end):
         for table, of_table in source.source.rows(records, log, partition).items():
             for row in _chosen(of_table, wanted.get(table)):
-                key = (table, row.received_at[:7])  # type: ignore[union-attr]  # every item has it
+                key = (table, row_week(row))
                 pending[key].append(row)
                 sizes[key] += size_of(row)
                 if len(pending[key]) >= BLOCK_ROWS or sizes[key] >= BLOCK_BYTES:
@@ -99,15 +116,21 @@ def _chosen(rows: Sequence[Row], wanted: SourceOffsets | None) -> Iterator[Row]:
 class _Writer:
     """Writes blocks, and finds the rows that ClickHouse does not take by halving."""
 
-    def __init__(self, sink: ClickHouseSink, done: Refilled, progress: Callable[[Refilled], None]) -> None:
+    def __init__(
+        self, sink: ClickHouseSink, erased: ErasedRows, done: Refilled, progress: Callable[[Refilled], None]
+    ) -> None:
         self._sink = sink
+        self._erased = erased
         self._done = done
         self._progress = progress
 
     def write(self, table: Table, partition: int, rows: list[Row]) -> None:
-        """Write *rows* of one month."""
+        """Write *rows* of one week, but those that an erasure covers."""
         rows.sort(key=lambda row: row.source_offset)
-        for block in blocks(table, rows, partition, -1):
+        written, left_out = self._erased.divide(rows)
+        if left_out:
+            self._sink.note_removed(table, left_out)
+        for block in blocks(table, written, partition, -1):
             self._write(block)
             self._progress(self._done)
 

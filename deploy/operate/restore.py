@@ -58,6 +58,7 @@ class Restored:
 
 def verify(servers: Servers, plan: Plan) -> list[Checked]:
     """Restore the tables into a database beside, compare them with the manifest and remove it."""
+    servers.refuse_cluster("sequence backup verify")
     database = servers.clickhouse.database
     with plan.directory.read(), connected(servers) as clickhouse:
         restorer = Restorer(clickhouse, plan, f"verify_of_{database}", database)
@@ -75,6 +76,7 @@ def restore(
 
     Raises `OperateError`; its message says whether something was changed.
     """
+    servers.refuse_cluster("sequence restore")
     database = servers.clickhouse.database
     with plan.directory.read(), _without_sinks(plan), connected(servers) as clickhouse:
         restorer = Restorer(clickhouse, plan, f"restore_of_{database}", database)
@@ -134,7 +136,7 @@ def _restore_projects(servers: Servers, plan: Plan) -> int:
 
 def _migrate(servers: Servers, say: Callable[[str], None]) -> None:
     try:
-        applied = migrate.migrate(servers.clickhouse)
+        applied = migrate.migrate(servers.clickhouse, say=say)
     except OutdatedTablesError as error:
         say(str(error))
         return

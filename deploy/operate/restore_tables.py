@@ -17,11 +17,11 @@ from deploy.operate.backup_directory import Directory
 from deploy.operate.backup_manifest import STEPS, Manifest
 from deploy.operate.backup_runs import Runs
 from deploy.operate.backup_statements import Destination
-from deploy.operate.doctor_result import size
 from processors.clickhouse import migrate
 from processors.clickhouse.client import ClickHouse
 from schemas.clickhouse import TABLES
 from schemas.clickhouse.quoting import literal, quoted
+from schemas.sizes import size
 
 _FILLED_BY_EVENTS = (*(table.name for table in TABLES), "_positions", "replays")
 """Tables that are empty in a new installation. Others have rows from its start on."""

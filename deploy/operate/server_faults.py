@@ -11,7 +11,7 @@ from processors.clickhouse.client import server_url
 from processors.clickhouse.codes import summary
 from processors.clickhouse.errors import CertificateError, ClickHouseError
 from schemas.denials import denial
-from schemas.settings import ClickHouseSettings, KafkaSettings
+from schemas.settings import ClickHouseSettings, KafkaSettings, certificate_fault
 
 CHECK_KAFKA = "Check SEQUENCE_KAFKA_SERVERS and that the broker is running."
 CHECK_CLICKHOUSE = "Check SEQUENCE_CLICKHOUSE_URL and that the server is running."
@@ -30,7 +30,10 @@ def kafka_fault(kafka: KafkaSettings, error: Exception, advice: str = CHECK_KAFK
         return str(error)
     if (denied := denial(error, "READ")) is not None:
         return denied
-    reason = "" if isinstance(error, KafkaConnectionError) else f": {str(error) or type(error).__name__}"
+    if isinstance(error, KafkaConnectionError):
+        reason = certificate_fault(kafka)
+    else:
+        reason = f": {str(error) or type(error).__name__}"
     return f"Kafka at {kafka.bootstrap_servers} is unreachable{reason}. {advice}".rstrip()
 
 

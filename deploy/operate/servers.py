@@ -14,13 +14,15 @@ from deploy import sql
 from deploy.errors import OperateError
 from deploy.operate.offsets import NoAnswerError
 from deploy.operate.server_faults import CHECK_CLICKHOUSE, CHECK_KAFKA, clickhouse_fault, kafka_fault, local_advice
-from deploy.settings import LocalSettings, load_kafka
+from deploy.settings import LocalSettings, load_kafka, local_kafka
 from processors.clickhouse.client import ANSWER_SECONDS, ClickHouse
 from processors.clickhouse.errors import ClickHouseError, UnavailableError
 from schemas.denials import denial
 from schemas.settings import ClickHouseSettings, KafkaSettings, load, load_both
 
 _URL = "SEQUENCE_CLICKHOUSE_URL"
+_SERVER = frozenset({_URL, "SEQUENCE_CLICKHOUSE_CLUSTER"})
+"""Variables that the local stack's own ClickHouse does not follow."""
 _T = TypeVar("_T")
 
 
@@ -62,6 +64,14 @@ class Servers:
         """Return what *error*, of a request to Kafka, means, and what to do if Kafka does not answer."""
         return kafka_fault(self.kafka, error, local_advice("kafka") if self.is_local else CHECK_KAFKA)
 
+    def refuse_cluster(self, command: str) -> None:
+        """Raise `OperateError` if the tables are replicated, which *command* does not support."""
+        if self.clickhouse.cluster:
+            raise OperateError(
+                f"`{command}` does not support replicated tables: SEQUENCE_CLICKHOUSE_CLUSTER is "
+                f"{self.clickhouse.cluster}. Nothing was changed. docs/replicas.md says what to do instead."
+            )
+
     def ask_kafka(self, work: Callable[[KafkaSettings], Coroutine[Any, Any, _T]]) -> _T:
         """Return the result of *work*; raises `OperateError` if Kafka does not answer or denies something."""
         try:
@@ -84,7 +94,7 @@ def find(environ: Mapping[str, str]) -> Servers:
     target = sql.choose_target(others, write=True)
     local, kafka = load_both(LocalSettings, KafkaSettings, others)
     return Servers(
-        replace(kafka, bootstrap_servers=f"127.0.0.1:{local.kafka_port}"),
+        replace(kafka, bootstrap_servers=local_kafka(local)),
         ClickHouseSettings(target.url.rstrip("/"), target.user, target.password, database=load_database(others)),
         is_local=True,
     )
@@ -95,7 +105,7 @@ def find_reading(environ: Mapping[str, str]) -> Servers:
     is_local = not environ.get(_URL)
     target = sql.choose_target(environ, write=False)
     clickhouse = replace(
-        load(ClickHouseSettings, {name: value for name, value in environ.items() if not is_local or name != _URL}),
+        load(ClickHouseSettings, {name: text for name, text in environ.items() if not (is_local and name in _SERVER)}),
         url=target.url.rstrip("/"),
         username=target.user,
         password=target.password,

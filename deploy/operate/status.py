@@ -18,7 +18,8 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from deploy.errors import OperateError
-from deploy.operate import kafka_reader, lag, status_local, status_processes
+from deploy.operate import broker_disks, kafka_reader, lag, status_local, status_processes
+from deploy.operate.broker_disks import BrokerDisk
 from deploy.operate.causes import Memory, joined
 from deploy.operate.kafka_reader import KafkaReader
 from deploy.operate.lag import StageLag
@@ -70,6 +71,7 @@ class _Sample:
 
     at: float
     brokers: int
+    disks: Sequence[BrokerDisk]
     missing: Sequence[str]
     """Topics that do not exist."""
     stages: Sequence[StageLag]
@@ -123,7 +125,8 @@ class Watch:
         await status_processes.ask(status.processes, self.asked.workers)
         status_processes.name_states(status)
         is_local = self.asked.state is not None
-        found = judge(status, max_lag_seconds=self.asked.max_lag_seconds, is_local=is_local)
+        found = [*judge(status, max_lag_seconds=self.asked.max_lag_seconds, is_local=is_local)]
+        found += [*broker_disks.low(status.disks, self.asked.servers.kafka.min_free_bytes)]
         status.findings = self._memory.dated(joined([*found, *status_processes.judge(status)], status), status.at)
         return status
 
@@ -139,7 +142,7 @@ class Watch:
             processed = list(rates(committed[0], committed[1], seconds))
         status.stages = [_stage(*each, topics, last.at) for each in zip(last.stages, processed, strict=True)]
         status.last_rejection = last.last_rejection
-        status.missing_topics = list(last.missing)
+        status.missing_topics, status.disks = list(last.missing), list(last.disks)
 
     @property
     def _topics(self) -> Topics:
@@ -179,7 +182,8 @@ class Watch:
         found = await reader.first_records(newest, time.monotonic() + _LAST_RECORDS_SECONDS)
         needed = [topic for of_stage in lag.inputs_of(topics).values() for topic in of_stage]
         missing = sorted({*needed, *counted} - described.keys())
-        return _Sample(at, brokers, missing, stages, ends, _newest(found.values()))
+        answers = await reader.disks({topic: len(described.get(topic, ())) for topic in topics.every})
+        return _Sample(at, brokers, broker_disks.disks(answers), missing, stages, ends, _newest(found.values()))
 
 
 def rates(before: Sequence[int], after: Sequence[int], seconds: float) -> list[float]:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from deploy.failure import last_warning
 from deploy.local import restarts
+from deploy.operate import status_settings
 from deploy.operate.servers import Servers
 from deploy.operate.status_result import Process
-from deploy.settings import LocalSettings, state_directory
+from deploy.settings import LocalSettings, broker_directories, state_directory
 from gateway.settings import GatewaySettings
 from schemas.settings import load
 
-_ALWAYS = ("kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1", "console")
+_ALWAYS = ("clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1", "console")
 _ORDER = ("kafka", "clickhouse", "gateway", "dedupe", "persons", "sink", "console")
 _TAIL_BYTES = 128 * 1024
 
@@ -39,11 +40,21 @@ def gateways(state: Path, environ: Mapping[str, str]) -> list[str]:
     return [f"{settings.scheme}://127.0.0.1:{settings.port + number - 1}" for number in numbers]
 
 
+def gateways_to_ask(given: Sequence[str], state: Path | None, environ: Mapping[str, str]) -> list[str]:
+    """Return the addresses of *given*, else those of the setting, else of the gateways of the local stack in *state*.
+
+    Raises `SettingsError` if one of the setting is not an address.
+    """
+    return list(given) or status_settings.configured(environ) or ([] if state is None else gateways(state, environ))
+
+
 def processes(state: Path) -> list[Process]:
     """Return the processes of the stack that runs on the directory *state*, in the order of the flow."""
     running = {file.stem: file for file in (state / "run").glob("*.pid")}
-    names = sorted({*_ALWAYS, *running}, key=lambda name: (_ORDER.index(name.rpartition("-")[0] or name), name))
-    return [_process(state, name, running.get(name)) for name in names]
+    brokers = [directory.name for directory in broker_directories(state)] or ["kafka"]
+    names = {*brokers, *_ALWAYS, *running}
+    ordered = sorted(names, key=lambda name: (_ORDER.index(name.rpartition("-")[0] or name), name))
+    return [_process(state, name, running.get(name)) for name in ordered]
 
 
 def _process(state: Path, name: str, pid_file: Path | None) -> Process:

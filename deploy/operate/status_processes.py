@@ -13,6 +13,7 @@ import msgspec
 from deploy.operate.finding import Finding
 from deploy.operate.status_result import SUSPENDED, Process, Status
 from deploy.settings import LocalSettings
+from processors.settings import WORKERS
 from schemas.settings import load
 from schemas.times import parse_time
 
@@ -22,7 +23,6 @@ STABLE_SECONDS = 120.0
 """A process that has run this long is stable."""
 NO_ANSWER = "no answer"
 """State of a worker that does not answer. Other words but `suspended` are those of `/health/ready`."""
-_KINDS = ("dedupe", "persons", "sink")
 _ANSWER_SECONDS = 3.0
 _STARTING_SECONDS = 30.0
 """Time in which a process need not answer."""
@@ -38,7 +38,7 @@ class _Answer(msgspec.Struct):
 def workers(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the address of each worker of the local stack; of none if the system chooses the ports."""
     local = load(LocalSettings, environ)
-    names = [f"{kind}-{number}" for kind in _KINDS for number in range(1, local.workers + 1)]
+    names = [f"{kind}-{number}" for kind in WORKERS for number in range(1, local.workers + 1)]
     if not local.metrics_port:
         return {}
     return {name: f"http://127.0.0.1:{local.metrics_port + number}" for number, name in enumerate(names)}

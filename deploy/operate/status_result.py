@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from deploy.operate.broker_disks import BrokerDisk
 from deploy.operate.finding import Finding
 from schemas.times import format_time, parse_time
 
@@ -138,6 +139,7 @@ class Status(msgspec.Struct, kw_only=True, rename="camel"):
     seconds: float | None = None
     """Time over which rates were measured."""
     kafka: Server
+    disks: list[BrokerDisk] = []
     clickhouse: Server
     missing_topics: list[str] = []
     stages: list[Stage]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from deploy.operate import status_local
 from schemas.addresses import http_url
 from schemas.settings import SettingsError, load, setting
 
@@ -31,8 +29,3 @@ def configured(environ: Mapping[str, str]) -> list[str]:
         except ValueError as error:
             raise SettingsError(f"SEQUENCE_STATUS_GATEWAYS: {url!r} {error}") from error
     return found
-
-
-def addresses(given: Sequence[str], state: Path | None, environ: Mapping[str, str]) -> list[str]:
-    """Return the gateways to ask: *given* ones, else those of the setting, else those of the local stack in *state*."""
-    return list(given) or configured(environ) or ([] if state is None else status_local.gateways(state, environ))

@@ -21,10 +21,10 @@ from deploy.operate.trace_result import Facts, Looked, Occurrence, Token, Trace,
 from deploy.operate.trace_tables import Rows
 from gateway.errors import GatewayError
 from gateway.projects.admin import read_table
-from gateway.projects.table import ProjectTable
 from processors.clickhouse.errors import ClickHouseError
 from processors.sink.logs import LogIdentity
 from processors.sink.logs import find as find_log
+from schemas.project_table import ProjectTable
 from schemas.times import parse_time
 from schemas.topics import VERSION, Topics
 

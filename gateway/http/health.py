@@ -8,7 +8,8 @@ import time
 from aiohttp import web
 
 from gateway.admission import MemoryBudget
-from gateway.errors import DrainingError, OverloadedError, UnavailableError
+from gateway.disk import FreeSpace
+from gateway.errors import DrainingError, KafkaDiskLowError, OverloadedError, UnavailableError
 from gateway.http.responses import json_response
 from gateway.kafka.publisher import Publisher
 from gateway.projects.registry import ProjectSource
@@ -22,10 +23,11 @@ _REFUSAL_SECONDS = 2.0
 class Health:
     """Answers the probes. Kafka is checked at most once per second, however many probes arrive."""
 
-    def __init__(self, publisher: Publisher, projects: ProjectSource, budget: MemoryBudget) -> None:
+    def __init__(self, publisher: Publisher, projects: ProjectSource, budget: MemoryBudget, space: FreeSpace) -> None:
         self._publisher = publisher
         self._projects = projects
         self._budget = budget
+        self._space = space
         self._refused_at = float("-inf")
         budget.on_refusal = self._note_refusal
         self._draining = False
@@ -46,6 +48,8 @@ class Health:
             raise DrainingError
         if self._budget.is_exhausted or time.monotonic() - self._refused_at < _REFUSAL_SECONDS:
             raise OverloadedError
+        if self._space.is_low:
+            raise KafkaDiskLowError(self._space.reason)
         self._projects.check()
         if self._checking is None or time.monotonic() - self._checked_at > _CHECK_CACHED_SECONDS:
             self._checked_at = time.monotonic()

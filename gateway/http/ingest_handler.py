@@ -16,7 +16,8 @@ from typing import NamedTuple
 from aiohttp import web
 
 from gateway.admission import LoopThrottle, MemoryBudget, ProjectRates, ProjectShares, Reservation
-from gateway.errors import OverloadedError, ProjectDisabledError, UnauthorizedError
+from gateway.disk import FreeSpace
+from gateway.errors import KafkaDiskLowError, OverloadedError, ProjectDisabledError, UnauthorizedError
 from gateway.http.request_id import REQUEST_ID
 from gateway.http.responses import Reply, batch_reply, json_response
 from gateway.http.time_share import TimeShare
@@ -24,16 +25,17 @@ from gateway.http.unauthenticated import UnauthenticatedRequests
 from gateway.ingest.body import BodyLimits, read_body
 from gateway.ingest.envelope import Limits, parse_envelope
 from gateway.ingest.field_rules import rules_of
-from gateway.ingest.rejections import RejectedItem
+from gateway.ingest.rejections import Code, RejectedItem
 from gateway.ingest.rules import PathType
+from gateway.ingest.suppression import without_suppressed
 from gateway.ingest.validate import BatchResult, validate_items
 from gateway.kafka.publisher import Publisher
 from gateway.metrics import GatewayMetrics
 from gateway.projects.auth import agree, read_token
 from gateway.projects.registry import ProjectSource
-from gateway.projects.table import Grant
 from gateway.settings import GatewaySettings
 from schemas.items import Rejection
+from schemas.project_table import Grant
 from schemas.projects import Project
 from schemas.records import KeyValue, keyed_items, rejection_record
 from schemas.times import format_time
@@ -98,6 +100,8 @@ class IngestHandler:
         self._projects = projects
         self._metrics = metrics
         self._budget = budget
+        self.space = FreeSpace(settings.kafka.min_free_bytes)
+        """Free disk space of the brokers. While it is low, every request is refused."""
         self._body_limits = BodyLimits.of(settings)
         self.largest_usual_bytes = min(_LARGE_BODY_BYTES, self._body_limits.body_bytes)
         """Size up to which a body that is not compressed needs no time share, and is within the limit."""
@@ -179,6 +183,8 @@ class IngestHandler:
         result = validate_items(
             envelope, project_id=project_id, received_at=received_at, token_id=grant.token_id, limits=limits
         )
+        if grant.project.suppressed:
+            result = without_suppressed(result, grant.project.suppressed, grant.project.hash_key)
         if grant.project.field_rules:
             result = rules_of(grant.project).apply(result)
         reply = batch_reply(result, verbose=request.verbose, request_id=request.request_id)
@@ -209,6 +215,8 @@ class IngestHandler:
 
     def _admit(self, token: str | None) -> tuple[Grant, Reservation]:
         grant = self._authenticate(token)
+        if self.space.is_low:
+            raise KafkaDiskLowError
         self._check_rate(grant.project)
         return grant, Reservation(self._budget, self._shares, grant.project.id)
 
@@ -257,8 +265,9 @@ def project_share(settings: GatewaySettings) -> int:
 
 def _rejection(grant: Grant, item: RejectedItem, rejected_at: str, request_id: str) -> KeyValue:
     rejection = Rejection(
-        grant.project.id, "gateway", item.code, item.message, rejected_at, item.field, item.message_id, request_id,
-        token_id=grant.token_id,
+        grant.project.id, "gateway", item.code, item.message, rejected_at, item.field, item.message_id,
+        # A producer may have made the request ID of a user ID.
+        request_id=None if item.code is Code.SUPPRESSED else request_id, token_id=grant.token_id,
     )  # fmt: skip
     record = rejection_record(rejection, item.content)
     return record.key, record.value

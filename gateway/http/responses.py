@@ -25,6 +25,8 @@ from schemas.items import Item
 HEADERS = {"Server": "sequence", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 """Headers of every response: no version, no content sniffing, no caching."""
 _JSON_HEADERS = {"Content-Type": "application/json", **HEADERS}
+_BY_DECISION = frozenset({Code.UNSUPPORTED_TYPE, Code.SUPPRESSED})
+"""Codes of items that are as they should be, but are not stored."""
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _encode = msgspec.json.Encoder().encode
 
@@ -105,8 +107,9 @@ def _date(second: int) -> str:
 def batch_reply(result: BatchResult, *, verbose: bool, request_id: str) -> Reply:
     """Return 200 with the result of each item, or 400 if every item was rejected.
 
-    A request whose items are all of types that are not stored is answered 200: libraries send `page` of themselves, and
-    would take 400 for a fault. Without *verbose*, accepted items without warnings are counted but not listed.
+    A request whose items are all of types or users that are not stored is answered 200: libraries send `page` of
+    themselves, and would take 400 for a fault. Without *verbose*, accepted items without warnings are counted but not
+    listed.
     """
     accepted, rejected = len(result.accepted), result.rejected
     items: list[_Accepted | _Rejected] = []
@@ -124,7 +127,7 @@ def batch_reply(result: BatchResult, *, verbose: bool, request_id: str) -> Reply
     if rejected:
         items += map(_rejected, rejected)
         items.sort(key=attrgetter("index"))
-    if accepted or all(item.code is Code.UNSUPPORTED_TYPE for item in rejected):
+    if accepted or all(item.code in _BY_DECISION for item in rejected):
         shown = items if verbose or items else None
         return Reply(_encode(_Batch(True, accepted, len(rejected), shown)))  # noqa: FBT003  # as by name, faster
     error = EveryItemRejectedError(rejected[0].message)

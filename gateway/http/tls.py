@@ -10,16 +10,25 @@ from aiohttp import hdrs, web
 
 from gateway.settings import GatewaySettings, networks
 from schemas.settings import SettingsError
+from schemas.tls import CurrentContext
 
 HSTS_VALUE = f"max-age={365 * 24 * 3600}"
 
 
 def tls_context(settings: GatewaySettings) -> ssl.SSLContext | None:
-    """Return the TLS context of the certificate, None without one; `SettingsError` names the setting and the file."""
+    """Return the TLS context of the certificate, None without one; `SettingsError` names the setting and the file.
+
+    New connections use a certificate that has been renewed.
+    """
     if not settings.tls_certificate_file:
         if settings.tls_key_file:
             raise SettingsError("SEQUENCE_GATEWAY_TLS_KEY_FILE requires SEQUENCE_GATEWAY_TLS_CERTIFICATE_FILE.")
         return None
+    files = [file for file in (settings.tls_certificate_file, settings.tls_key_file) if file]
+    return CurrentContext(ssl.PROTOCOL_TLS_SERVER, files, lambda: _context(settings))
+
+
+def _context(settings: GatewaySettings) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(settings.tls_certificate_file, settings.tls_key_file or None, password="")

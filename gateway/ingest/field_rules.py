@@ -142,7 +142,11 @@ def _withheld(item: RejectedItem) -> RejectedItem:
     return msgspec.structs.replace(item, content=b"", message=f"{item.message} {WITHHELD}")
 
 
-@lru_cache(maxsize=4096)
 def rules_of(project: Project) -> FieldRules:
     """Return the rules of *project*, ready to be applied."""
-    return FieldRules(project.field_rules, project.hash_key)
+    return _rules(project.field_rules, project.hash_key)
+
+
+@lru_cache(maxsize=4096)
+def _rules(rules: Sequence[FieldRule], key: bytes) -> FieldRules:
+    return FieldRules(rules, key)

@@ -48,6 +48,7 @@ class Code(StrEnum):
     EVENT_REQUIRED = "event_required", "`event` is required for `track` and must not be blank."
     BLANK = "blank", "The field must not be blank."
     TOO_LONG = "too_long", "The field is too long."
+    SUPPRESSED = "suppressed", "Items of this user are not stored."
 
 
 class ValidationError(ValueError):

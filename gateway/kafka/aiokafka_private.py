@@ -75,8 +75,9 @@ async def _force_close(client: AIOKafkaConsumer | AIOKafkaProducer, stopping: as
         stopped = asyncio.gather(stopping, client._sender.close(), return_exceptions=True)  # noqa: SLF001
         await asyncio.wait([stopped], timeout=_FORCED_CLOSE_SECONDS)
     stopping.cancel()
-    await _network_client(client).close()
+    await network_client(client).close()
 
 
-def _network_client(client: AIOKafkaConsumer | AIOKafkaProducer) -> AIOKafkaClient:
+def network_client(client: AIOKafkaConsumer | AIOKafkaProducer) -> AIOKafkaClient:
+    """Return the client that sends the requests of a started *client*."""
     return client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001

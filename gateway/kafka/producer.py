@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Coroutine, Iterable, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -18,14 +18,17 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
+from gateway.disk import Answer
 from gateway.errors import PublishError, StartError, UnavailableError, describe
+from gateway.kafka import log_directories
 from gateway.kafka.aiokafka_private import close, sender_task
 from gateway.kafka.partitions import Partitions
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
 from schemas.denials import denial
 from schemas.log_throttle import Outage
-from schemas.settings import kafka_arguments
+from schemas.settings import certificate_fault, kafka_arguments
+from schemas.topics import Topics
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class RecreatingProducer:
         self._settings = settings
         self._expected = expected
         self._topics = topics
+        self._watched: Mapping[str, int] = {}
         self._metrics = metrics
         self._producer: AIOKafkaProducer | None = None
         self._ready = asyncio.Event()
@@ -63,9 +67,10 @@ class RecreatingProducer:
             async with asyncio.timeout(limit):
                 counts = await self._connect(retry_on=(KafkaError, OSError))
         except TimeoutError:
-            servers = self._settings.kafka.bootstrap_servers
+            kafka = self._settings.kafka
             raise StartError(
-                f"Could not connect to Kafka at {servers} within {limit:g} s. Check SEQUENCE_KAFKA_SERVERS."
+                f"Could not connect to Kafka at {kafka.bootstrap_servers} within {limit:g} s"
+                f"{certificate_fault(kafka)}. Check SEQUENCE_KAFKA_SERVERS."
             ) from None
         if self._expected is not None:
             self._expected.require(counts)
@@ -103,6 +108,12 @@ class RecreatingProducer:
             raise UnavailableError("Kafka is unreachable. Send the request again later.") from error
         if self._expected is not None:
             self._expected.warn_if_changed(self._counts(metadata))
+
+    async def disks(self) -> Sequence[Answer]:
+        """Return what each broker tells about its disk; nothing without a producer."""
+        if self._producer is None:
+            return []
+        return await log_directories.ask(self._producer.client, self._watched)
 
     async def close(self) -> None:
         """Close the producer; batches in flight fail."""
@@ -146,6 +157,9 @@ class RecreatingProducer:
         # The only sign of a producer that has stopped sending.
         sender_task(producer).add_done_callback(lambda _: self._replace(producer, None))
         self._create_batch = producer.create_batch
+        # Workers write to the others, with as many partitions.
+        every = Topics(self._settings.kafka.topic_prefix).every
+        self._watched = dict.fromkeys((*every, *partitions), max(partitions.values()))
         self._producer = producer
         self._ready.set()
         return partitions

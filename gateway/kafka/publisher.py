@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.admission import MemoryBudget
+from gateway.disk import Answer
 from gateway.errors import DrainingError, UnavailableError
 from gateway.kafka.accumulator import DeliveryTimeouts, PartitionBatches, PendingDelivery
 from gateway.kafka.linger import Linger
@@ -42,6 +43,9 @@ class Publisher(Protocol):
 
     async def check(self) -> None:
         """Return if records can be written now; raise `UnavailableError` otherwise."""
+
+    async def disks(self) -> Sequence[Answer]:
+        """Return what each broker tells about its disk; nothing while no broker is known."""
 
     async def close(self) -> None:
         """Reject new records, wait briefly for batches in flight, and disconnect."""
@@ -107,6 +111,10 @@ class KafkaPublisher:
         """Return if a broker answers and no batch is stalled; raise `UnavailableError` otherwise."""
         self._fail_fast_if_stalled(self._all_partitions())
         await self._producer.check()
+
+    async def disks(self) -> Sequence[Answer]:
+        """Return what each broker tells about its disk; nothing while the producer is replaced."""
+        return await self._producer.disks()
 
     async def close(self) -> None:
         """Wait at most two seconds for batches in flight and disconnect."""

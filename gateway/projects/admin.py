@@ -8,7 +8,7 @@ a missing topic or permission `StartError`. Times are microseconds since 1970.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from aiokafka import AIOKafkaProducer
@@ -18,13 +18,18 @@ from gateway.errors import StartError, UnavailableError, describe
 from gateway.kafka.aiokafka_private import close
 from gateway.projects import changes
 from gateway.projects.registry import CLOSE_TIMEOUT_SECONDS, open_topic, read_to_end
-from gateway.projects.table import ProjectTable
 from schemas.denials import denial
 from schemas.field_rules import FieldRule
+from schemas.project_table import ProjectTable
 from schemas.projects import Project, Scope, Token
 from schemas.records import KeyValue
-from schemas.settings import KafkaSettings, kafka_arguments
+from schemas.retention import Retention
+from schemas.settings import KafkaSettings, certificate_fault, kafka_arguments
 from schemas.topics import Topics
+
+_RECORD_BYTES = 100
+"""More than what a record takes beside key and value."""
+_BATCH_BYTES = 16 * 1024
 
 _T = TypeVar("_T")
 
@@ -62,8 +67,13 @@ async def update_project(  # noqa: PLR0913  # the options of the command
     items_per_second: float | None = None,
     burst: float | None = None,
     item_bytes: int | None = None,
+    retention: Retention | None = None,
+    event_retention: Mapping[str, int | None] | None = None,
 ) -> None:
-    """Change the given fields of a project. `items_per_second=0` and `item_bytes=0` remove the limit."""
+    """Change the given fields of a project. `items_per_second=0` and `item_bytes=0` remove the limit.
+
+    *event_retention* has the days by name of the event; None lets it be kept as long as the others.
+    """
     await perform(
         KafkaProjectsTopic(kafka),
         lambda table, _: changes.update_project(
@@ -73,6 +83,8 @@ async def update_project(  # noqa: PLR0913  # the options of the command
             items_per_second=items_per_second,
             burst=burst,
             item_bytes=item_bytes,
+            retention=retention,
+            event_retention=event_retention,
         ),
     )
 
@@ -177,8 +189,12 @@ class KafkaProjectsTopic:
 
     async def append(self, records: Sequence[KeyValue]) -> None:
         """Write *records* in one batch: all or none of them."""
+        size = sum(len(key) + len(value) + _RECORD_BYTES for key, value in records)
         producer = AIOKafkaProducer(
-            **kafka_arguments(self._kafka), client_id="sequence-projects", enable_idempotence=True
+            **kafka_arguments(self._kafka),
+            client_id="sequence-projects",
+            enable_idempotence=True,
+            max_batch_size=max(size, _BATCH_BYTES),
         )
         batch = producer.create_batch()
         for key, value in records:
@@ -198,7 +214,7 @@ class KafkaProjectsTopic:
 
 def _unavailable(kafka: KafkaSettings, error: Exception) -> UnavailableError:
     # The text of a KafkaConnectionError has only the addresses.
-    reason = "" if isinstance(error, KafkaConnectionError) else f": {describe(error)}"
+    reason = certificate_fault(kafka) if isinstance(error, KafkaConnectionError) else f": {describe(error)}"
     return UnavailableError(
         f"Kafka at {kafka.bootstrap_servers} is unreachable{reason}. "
         "Check SEQUENCE_KAFKA_SERVERS and that the broker is running."

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -33,13 +33,11 @@ from gateway.errors import (
     UnknownProjectError,
     UnknownTokenError,
 )
-from gateway.projects.table import ProjectTable
-from schemas.field_rules import FieldRule, names_of
+from schemas.field_rules import FieldRule, FieldRuleSetting, HashKey, names_of
+from schemas.project_table import ProjectTable
 from schemas.projects import (
     Burst,
     Disabled,
-    FieldRuleSetting,
-    HashKey,
     ItemLimit,
     Project,
     ProjectCreation,
@@ -58,6 +56,7 @@ from schemas.projects import (
     new_token,
 )
 from schemas.records import KeyValue
+from schemas.retention import CLASSES, EVENT_DAYS_MIN, EventRetention, Retention
 
 _T_co = TypeVar("_T_co", covariant=True)
 _NAME_LIMIT_CHARACTERS = 255
@@ -99,15 +98,22 @@ def update_project(  # noqa: PLR0913  # the options of the command
     items_per_second: float | None = None,
     burst: float | None = None,
     item_bytes: int | None = None,
+    retention: Retention | None = None,
+    event_retention: Mapping[str, int | None] | None = None,
 ) -> Change[None]:
-    """Change the given fields of a project. `items_per_second=0` and `item_bytes=0` remove the limit."""
-    project_of(table, project_id)
+    """Change the given fields of a project. `items_per_second=0` and `item_bytes=0` remove the limit.
+
+    *event_retention* has the days by name of the event; None lets it be kept as long as the others.
+    """
+    project = project_of(table, project_id)
     # NaN compares as false and infinity has no form in JSON.
     if not (0 <= (items_per_second or 0) < math.inf and (burst is None or 0 < burst < math.inf)):
         raise InvalidProjectError("`items_per_second` and `burst` must be finite numbers greater than zero.")
     if item_bytes is not None and item_bytes < 0:
         raise InvalidProjectError("`item_bytes` must not be negative.")
-    entries: list[Disabled | Rate | Burst | ItemLimit] = []
+    of_events = event_retention or {}
+    _check_retention(project, retention, of_events)
+    entries: list[Disabled | Rate | Burst | ItemLimit | Retention] = []
     if disabled is not None:
         entries.append(Disabled(disabled))
     if items_per_second is not None:
@@ -116,7 +122,35 @@ def update_project(  # noqa: PLR0913  # the options of the command
         entries.append(Burst(burst))
     if item_bytes is not None:
         entries.append(ItemLimit(item_bytes or None))
-    return Change([encode_entry(entry, project_id) for entry in entries], None)
+    if retention is not None:
+        entries.append(retention)
+    records = [encode_entry(entry, project_id) for entry in entries]
+    records += [encode_entry(EventRetention(days), project_id, event) for event, days in of_events.items()]
+    return Change(records, None)
+
+
+def _check_retention(project: Project, retention: Retention | None, of_events: Mapping[str, int | None]) -> None:
+    """Raise `InvalidProjectError` for days that a project or an event cannot have."""
+    days = project.retention_days if retention is None else retention.days
+    if retention is not None and days is not None and days not in CLASSES:
+        raise InvalidProjectError(
+            f"Rows are kept for {', '.join(map(str, CLASSES))} days or unlimited, not {days} days."
+        )
+    known = dict(project.event_retention)
+    for event, fewer in of_events.items():
+        if fewer is None:
+            if event not in known:
+                raise InvalidProjectError(f"{event} is kept as long as other events of project {project.id} already.")
+        elif fewer < EVENT_DAYS_MIN:
+            raise InvalidProjectError(
+                f"{event} cannot be kept for {fewer} days: use at least {EVENT_DAYS_MIN}. Until then events.v1 has the "
+                "items, and a refill would write their rows again."
+            )
+        elif days is not None and fewer >= days:
+            raise InvalidProjectError(
+                f"{event} cannot be kept for {fewer} days: project {project.id} keeps its rows for {days}. Use fewer "
+                "days, or `=project`."
+            )
 
 
 def change_field_rules(
@@ -138,13 +172,17 @@ def change_field_rules(
             names_of(rule.path)
         except ValueError as error:
             raise InvalidProjectError(str(error)) from None
-    records = []
-    if not project.hash_key and any(rule.action == "hash" for rule in rules):
-        # Of two such commands at once, the first key counts.
-        records.append(encode_entry(HashKey(secrets.token_bytes(_HASH_KEY_BYTES)), project_id, new_creation()))
+    records = hash_key_record(project) if any(rule.action == "hash" for rule in rules) else []
     records += [encode_entry(FieldRuleSetting(rule.action, rule.length), project_id, rule.path) for rule in rules]
     records += [encode_entry(FieldRuleSetting(None), project_id, path) for path in removed]
     return Change(records, None)
+
+
+def hash_key_record(project: Project) -> list[KeyValue]:
+    """Return the record of a new secret, none if *project* has one. Of two such commands at once, the first counts."""
+    if project.hash_key:
+        return []
+    return [encode_entry(HashKey(secrets.token_bytes(_HASH_KEY_BYTES)), project.id, new_creation())]
 
 
 def create_token(  # noqa: PLR0913  # the options of the command

@@ -19,11 +19,11 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from gateway.errors import StartError, UnavailableError, describe
 from gateway.kafka.aiokafka_private import close
 from gateway.kafka.producer import require_topics
-from gateway.projects.table import Grant, ProjectTable
 from schemas.denials import denial
 from schemas.log_throttle import Outage
+from schemas.project_table import Grant, ProjectTable
 from schemas.projects import Deployment, InvalidEntryError
-from schemas.settings import KafkaSettings, kafka_arguments
+from schemas.settings import KafkaSettings, certificate_fault, kafka_arguments
 from schemas.topics import VERSION, Topics
 
 log = logging.getLogger(__name__)
@@ -84,8 +84,8 @@ class ProjectRegistry:
                 consumer: AIOKafkaConsumer = await retrying(self._load)
         except TimeoutError:
             raise StartError(
-                f"Could not read projects from Kafka at {self._kafka.bootstrap_servers} within {limit:g} s. "
-                "Check SEQUENCE_KAFKA_SERVERS."
+                f"Could not read projects from Kafka at {self._kafka.bootstrap_servers} within {limit:g} s"
+                f"{certificate_fault(self._kafka)}. Check SEQUENCE_KAFKA_SERVERS."
             ) from None
         self._outage.succeeded(time.monotonic())
         log.info("project registry loaded: %d projects, %d tokens", len(self._table.projects), len(self._table.tokens))
@@ -183,7 +183,7 @@ class ProjectRegistry:
     def _reason(self, error: BaseException) -> str:
         if isinstance(error, KafkaConnectionError):
             # Its text has the constants of sockets.
-            return f"no broker at {self._kafka.bootstrap_servers} answered"
+            return f"no broker at {self._kafka.bootstrap_servers} answered{certificate_fault(self._kafka)}"
         return describe(error, "READ")
 
 

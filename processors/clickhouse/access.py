@@ -11,6 +11,7 @@ import hashlib
 from processors.clickhouse.client import ClickHouse
 from schemas.clickhouse.analyst import LIMITS, READING, readable_tables
 from schemas.clickhouse.quoting import literal, quoted
+from schemas.clickhouse.replicated import replicated
 from schemas.settings import ClickHouseSettings
 
 
@@ -78,6 +79,6 @@ def ensure(settings: ClickHouseSettings, password: str) -> None:
     clickhouse = ClickHouse(settings)
     try:
         for statement in statements(settings, password):
-            clickhouse.execute(statement)
+            clickhouse.execute(replicated(statement, clickhouse.cluster))
     finally:
         clickhouse.close()

@@ -16,6 +16,7 @@ from urllib.request import getproxies_environment
 
 import clickhouse_connect
 import orjson
+from clickhouse_connect import common
 from clickhouse_connect.driver import httputil
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as DriverError
@@ -33,7 +34,11 @@ from processors.clickhouse.errors import (
 )
 from processors.clickhouse.proxy import proxy_for
 from schemas.addresses import HttpUrl, http_url
-from schemas.settings import ClickHouseSettings, tls_context
+from schemas.clickhouse.replicated import cluster_settings
+from schemas.settings import ClickHouseSettings, clickhouse_context
+
+# No result is read in ClickHouse's native format, so a new client does not ask for the version of it.
+common.set_setting("use_protocol_version", value=False)
 
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 8
@@ -54,7 +59,7 @@ _CONNECT_ERRORS = frozenset({"ConnectTimeoutError", "ProxyError"})
 class ClickHouse:
     """A connection to a ClickHouse server. Methods block and are thread-safe.
 
-    Raises `SettingsError` if the file of CA certificates cannot be read, or if the proxy is not an HTTP proxy.
+    Raises `SettingsError` if a file of TLS cannot be used, or if the proxy is not an HTTP proxy.
     """
 
     def __init__(
@@ -64,8 +69,10 @@ class ClickHouse:
         self._answer_seconds = answer_seconds
         self._url = server_url(settings)
         self.database = settings.database if database is None else database
+        self.cluster = settings.cluster
+        """The cluster whose servers are replicas of the tables; empty for one server."""
         # With a pool of its own, the driver does not read the proxy from the environment.
-        self._pool = httputil.get_pool_manager(**_pool_options(self._url, settings.ca_file))
+        self._pool = httputil.get_pool_manager(**_pool_options(self._url, settings))
         self._client: Client | None = None
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -121,6 +128,7 @@ class ClickHouse:
                 autogenerate_session_id=False,
                 query_limit=0,
                 pool_mgr=self._pool,
+                settings=cluster_settings(self._answer_seconds) if self.cluster else None,
             )
         return self._client
 
@@ -135,13 +143,11 @@ def server_url(settings: ClickHouseSettings) -> HttpUrl:
     return replace(url, port=url.port or ports[url.scheme])
 
 
-def _pool_options(url: HttpUrl, ca_file: str) -> dict[str, Any]:
-    """Return the arguments of the driver's connection pool: CA certificates and proxy."""
+def _pool_options(url: HttpUrl, settings: ClickHouseSettings) -> dict[str, Any]:
+    """Return the arguments of the driver's connection pool: TLS and proxy."""
     options: dict[str, Any] = {}
-    if url.scheme == "https" and ca_file:
-        # The pool reads the file again for each connection; here an unusable one is an error at the start.
-        tls_context("SEQUENCE_CLICKHOUSE_CA_FILE", ca_file)
-        options["ca_cert"] = ca_file
+    if url.scheme == "https":
+        options["ssl_context"] = clickhouse_context(settings)
     if proxy := proxy_for(url.scheme, url.host, url.port, getproxies_environment()):
         options["http_proxy"] = proxy.url
         if proxy.authorization:

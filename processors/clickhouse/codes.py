@@ -43,6 +43,11 @@ _ROW = Fault(
 )
 _UNREACHABLE = Fault(FaultKind.UNAVAILABLE, "ClickHouse does not answer.", "Check that it runs.")
 _BUSY = Fault(FaultKind.UNAVAILABLE, "ClickHouse cannot take the INSERT at the moment.", "Check its load.")
+_REPLICAS = Fault(
+    FaultKind.UNAVAILABLE,
+    "The replicas cannot take the INSERT at the moment.",
+    "Check that most replicas of the table and Keeper run.",
+)
 _SLOW = Fault(
     FaultKind.SIZE,
     "The INSERT did not end in time, or the connection ended before the answer.",
@@ -56,7 +61,11 @@ _MEMORY = Fault(
 _NO_TABLE = Fault(
     FaultKind.STATE, "The table or the database does not exist.", "Run `sequence tables migrate`, or restore it."
 )
-_NO_COLUMN = Fault(FaultKind.STATE, "A column of the table is missing or was changed.", "Add the column again.")
+_NO_COLUMN = Fault(
+    FaultKind.STATE,
+    "A column of the table is missing or was changed.",
+    "Run `sequence tables migrate`, or add the column again.",
+)
 _LOGIN = Fault(
     FaultKind.STATE,
     "ClickHouse rejects the login.",
@@ -83,7 +92,8 @@ _FAULTS = {
     **dict.fromkeys((6, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 130, 131, 306, 349, 441, 467), _ROW),
     **dict.fromkeys((159, 160, 209), _SLOW),
     **dict.fromkeys((173, 241), _MEMORY),
-    **dict.fromkeys((202, 203, 210, 236, 252, 319, 394, 425, 439, 999), _BUSY),
+    **dict.fromkeys((202, 203, 210, 236, 252, 394, 425, 439), _BUSY),
+    **dict.fromkeys((225, 285, 286, 289, 319, 999), _REPLICAS),
     **dict.fromkeys((60, 81, 218), _NO_TABLE),
     **dict.fromkeys((8, 10, 16, 44, 47), _NO_COLUMN),
     **dict.fromkeys((192, 193, 194, 516), _LOGIN),

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import ClickHouseError, FunctionError, UnavailableError
+from schemas.clickhouse.replicated import replicated
 
 _NAME = re.compile(r"CREATE FUNCTION IF NOT EXISTS (\w+) AS ")
 
@@ -35,7 +36,8 @@ def ensure(clickhouse: ClickHouse, statements: Iterable[str]) -> None:
     taken = []
     for name, ours in bodies.items():
         known = [_formatted(clickhouse, body) for body in ours]
-        if name not in existing:
+        if name not in existing or (clickhouse.cluster and existing[name] == known[-1]):
+            # A replica that was added has no function of this server.
             _create(clickhouse, ours[-1])
         elif existing[name] not in known:
             taken.append(name)
@@ -64,7 +66,7 @@ def _formatted(clickhouse: ClickHouse, statement: str) -> str:
 
 def _create(clickhouse: ClickHouse, statement: str) -> None:
     try:
-        clickhouse.execute(statement)
+        clickhouse.execute(replicated(statement, clickhouse.cluster))
     except UnavailableError:
         raise
     except ClickHouseError as error:

@@ -2,7 +2,8 @@
 
 Each file is applied once and recorded with its SHA-256. If a file has changed since, the tables are those of an older
 version: `deploy.operate.rebuild` replaces them. Every statement is idempotent, so an interrupted migration can be run
-again. SQL functions are no part of the database: `processors.clickhouse.functions` compares them each time.
+again. SQL functions are no part of the database: `processors.clickhouse.functions` compares them each time. What
+ClickHouse has no statement for, `processors.clickhouse.partition_key` carries out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import hashlib
 import logging
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,8 +21,8 @@ import orjson
 from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_fixed
 
 import schemas.clickhouse
-from processors.clickhouse import functions
-from processors.clickhouse.client import ClickHouse, server_url
+from processors.clickhouse import cluster, copied_tables, functions, partition_key, replicas
+from processors.clickhouse.client import ANSWER_SECONDS, ClickHouse, server_url
 from processors.clickhouse.errors import (
     CertificateError,
     ClickHouseError,
@@ -28,16 +30,23 @@ from processors.clickhouse.errors import (
     OutdatedTablesError,
     UnavailableError,
 )
+from processors.clickhouse.migration_plan import Plan
+from schemas.clickhouse.replicated import replicated
 from schemas.settings import ClickHouseSettings
 
 FILES = Path(schemas.clickhouse.__file__).parent
 WAIT_SECONDS = 30.0
 """How long to wait for a server that is starting."""
+_COPY_SECONDS = 24 * 3600.0
+"""Longest time in which the rows of one partition of a table are copied."""
+_CLUSTER_SECONDS = 190.0
+"""Longest time in which the servers of a cluster run a statement."""
 RECORD = "schema_migrations"
 """Table of the files that are applied."""
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
 _TABLE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
 _VIEW = re.compile(r"^CREATE VIEW IF NOT EXISTS (\w+)", re.MULTILINE)
+_INDEX = re.compile(r"ALTER TABLE (\w+) MATERIALIZE INDEX \w+")
 _END_OF_STATEMENT = re.compile(r";[ \t]*(?:\n|$)")
 
 log = logging.getLogger(__name__)
@@ -49,6 +58,8 @@ class Migration:
 
     name: str
     text: str
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """On a cluster, the partition keys with which tables are created."""
 
     @property
     def sha256(self) -> str:
@@ -77,24 +88,44 @@ def read_migrations(directory: Path = FILES) -> list[Migration]:
     return [Migration(path.name, path.read_text(encoding="utf-8")) for path in sorted(directory.glob("*.sql"))]
 
 
-def migrate(settings: ClickHouseSettings, migrations: list[Migration] | None = None) -> list[str]:
+def say_nothing(line: str) -> None:
+    """Ignore *line*."""
+    del line
+
+
+def migrate(
+    settings: ClickHouseSettings,
+    migrations: list[Migration] | None = None,
+    say: Callable[[str], None] = say_nothing,
+) -> list[str]:
     """Create the database if it is missing, apply the files that are not applied yet, and return their names.
 
+    Calls *say* with the lines of the plan before anything is changed, and with the progress while rows are copied.
     Raises `OutdatedTablesError` if an applied file has changed, `MigrationError` if one is missing, `UnavailableError`
     if ClickHouse does not answer within 30 s. Raises `FunctionError` after all files are applied, if a SQL function of
-    them cannot be created.
+    them cannot be created. On a cluster every server must answer; one that was added gets the tables of the others.
     """
     wanted = read_migrations() if migrations is None else migrations
     _create_database(settings)
-    clickhouse = ClickHouse(settings)
+    clickhouse = _connected(settings)
     try:
+        if settings.cluster:
+            _add_missing(clickhouse, wanted)
+            wanted = [replace(migration, keys=_final_keys(wanted)) for migration in wanted]
         missing = _missing(clickhouse, wanted, settings.database)
-        clickhouse.execute(
+        planned = _plan(clickhouse, missing, settings.database)
+        for line in planned.lines():
+            say(line)
+        copied_tables.require_space(planned)
+        record = (
             f"CREATE TABLE IF NOT EXISTS {RECORD} (name String, sha256 String, applied_at DateTime64(3, 'UTC'))"
             " ENGINE = MergeTree ORDER BY name"
         )
-        for migration in missing:
-            _apply(clickhouse, migration)
+        clickhouse.execute(replicated(record, settings.cluster))
+        copied = {table.name for table in planned.copied}
+        with copied_tables.progress_told(settings, planned, say):
+            for migration in missing:
+                _apply(clickhouse, settings, migration, copied)
         functions.ensure(clickhouse, (statement for migration in wanted for statement in migration.statements))
         return [migration.name for migration in missing]
     finally:
@@ -103,19 +134,32 @@ def migrate(settings: ClickHouseSettings, migrations: list[Migration] | None = N
 
 def pending(settings: ClickHouseSettings) -> list[str]:
     """Return the names of the files that are not applied; raises the errors of `migrate` and changes nothing."""
+    return list(plan(settings).names)
+
+
+def plan(settings: ClickHouseSettings) -> Plan:
+    """Return what `migrate` would do; raises its errors and changes nothing."""
     clickhouse = ClickHouse(settings, database="default")
     try:
-        return [migration.name for migration in _missing(clickhouse, read_migrations(), settings.database)]
+        return _plan(clickhouse, _missing(clickhouse, read_migrations(), settings.database), settings.database)
     finally:
         clickhouse.close()
+
+
+def _plan(clickhouse: ClickHouse, missing: list[Migration], database: str) -> Plan:
+    statements = [statement for migration in missing for statement in migration.statements]
+    return copied_tables.make_plan(clickhouse, database, [migration.name for migration in missing], statements)
 
 
 def _missing(clickhouse: ClickHouse, wanted: list[Migration], database: str) -> list[Migration]:
     """Return the migrations of *wanted* that are not applied in *database*."""
     recorded = clickhouse.query(
-        "SELECT 1 FROM system.tables WHERE database = {database:String} AND name = {name:String}",
+        "SELECT engine FROM system.tables WHERE database = {database:String} AND name = {name:String}",
         {"database": database, "name": RECORD},
     )
+    cluster.check_kind(str(recorded[0]["engine"]) if recorded else "", clickhouse.cluster, database)
+    if recorded:
+        replicas.check_complete(clickhouse, RECORD, database=database)
     rows = clickhouse.query(f"SELECT name, sha256 FROM {database}.{RECORD}") if recorded else []  # noqa: S608  # our own names
     applied = {row["name"]: row["sha256"] for row in rows}
     _check(wanted, applied)
@@ -137,12 +181,35 @@ def _check(wanted: list[Migration], applied: dict[str, str]) -> None:
         )
 
 
-def _apply(clickhouse: ClickHouse, migration: Migration) -> None:
+def _connected(settings: ClickHouseSettings, database: str | None = None) -> ClickHouse:
+    answer_seconds = _CLUSTER_SECONDS if settings.cluster else ANSWER_SECONDS
+    return ClickHouse(settings, database=database, answer_seconds=answer_seconds)
+
+
+def _add_missing(clickhouse: ClickHouse, wanted: list[Migration]) -> None:
+    """Create what servers of the cluster lack; return when the server has the record of the migrations."""
+    tables = [name for migration in wanted for name in migration.tables]
+    views = [name for migration in wanted for name in migration.views]
+    for name in cluster.add_missing(clickhouse, [RECORD, *tables, *views]):
+        log.info("created %s on the servers of the cluster that lacked it", name)
+
+
+def _final_keys(wanted: list[Migration]) -> dict[str, str]:
+    """Return the last partition key that the files give to a table."""
+    keys = (partition_key.new_key_of(statement) for migration in wanted for statement in migration.statements)
+    return {key.table: key.key for key in keys if key is not None}
+
+
+def _apply(clickhouse: ClickHouse, settings: ClickHouseSettings, migration: Migration, copied: Collection[str]) -> None:
+    """Apply *migration*. The tables *copied* will be copied by it or a later one, which gives them their indexes."""
     for statement in migration.statements:
         if functions.name_of(statement) is not None:
             continue
+        if (index := _INDEX.fullmatch(statement)) is not None and index[1] in copied:
+            # Beside the copy, ClickHouse would write all parts again, which are dropped then.
+            continue
         try:
-            clickhouse.execute(statement)
+            _execute(clickhouse, settings, cluster.with_final_key(statement, migration.keys))
         except UnavailableError:
             raise
         except ClickHouseError as error:
@@ -150,6 +217,20 @@ def _apply(clickhouse: ClickHouse, migration: Migration) -> None:
     row = {"name": migration.name, "sha256": migration.sha256, "applied_at": round(time.time(), 3)}
     clickhouse.execute("INSERT INTO schema_migrations FORMAT JSONEachRow", orjson.dumps(row), {"async_insert": 0})
     log.info("applied %s", migration.name)
+
+
+def _execute(clickhouse: ClickHouse, settings: ClickHouseSettings, statement: str) -> None:
+    if (wanted := partition_key.new_key_of(statement)) is None:
+        clickhouse.execute(replicated(statement, settings.cluster))
+        return
+    if settings.cluster:
+        partition_key.require(clickhouse, wanted)
+        return
+    patient = ClickHouse(settings, answer_seconds=_COPY_SECONDS)
+    try:
+        partition_key.change(patient, wanted)
+    finally:
+        patient.close()
 
 
 def _may_be_starting(error: BaseException) -> bool:
@@ -175,9 +256,11 @@ def _raise_unreachable(state: RetryCallState) -> NoReturn:
     retry_error_callback=_raise_unreachable,
 )
 def _create_database(settings: ClickHouseSettings) -> None:
-    clickhouse = ClickHouse(settings, database="default")
+    clickhouse = _connected(settings, "default")
     try:
         # The setting's validation makes the name an identifier.
-        clickhouse.execute(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
+        if settings.cluster:
+            cluster.check(clickhouse)
+        clickhouse.execute(replicated(f"CREATE DATABASE IF NOT EXISTS {settings.database}", settings.cluster))
     finally:
         clickhouse.close()

@@ -92,11 +92,17 @@ def set_fetch_wait(consumer: Any, min_bytes: int, max_wait_ms: int) -> None:
     consumer._fetcher._fetch_max_wait_ms = max_wait_ms  # noqa: SLF001
 
 
-def add_commit_metadata(consumer: Any, metadata: Callable[[Any], str]) -> None:
-    """Make *consumer* commit what *metadata* returns for a partition with its offset; Faust commits an empty text."""
+def add_commit_metadata(
+    consumer: Any, metadata: Callable[[Any], str], sent: Callable[[Mapping[Any, int]], None]
+) -> None:
+    """Make *consumer* commit what *metadata* returns for a partition with its offset; Faust commits an empty text.
+
+    Calls *sent* with the offsets before they are sent.
+    """
     commit = consumer.commit
 
     async def with_metadata(offsets: Mapping[Any, Any]) -> None:
+        sent({tp: each.offset for tp, each in offsets.items()})
         await commit({tp: OffsetAndMetadata(each.offset, metadata(tp)) for tp, each in offsets.items()})
 
     consumer.commit = with_metadata
@@ -108,23 +114,41 @@ async def committed_offsets(consumer: Any, partitions: Iterable[Any]) -> dict[An
     return {tp: (commit.offset, commit.metadata or "") for tp, commit in found.items() if commit.offset >= 0}
 
 
-def observe_heartbeats(consumer: Any, sent: Callable[[], Callable[[], None]]) -> None:
+def observe_heartbeats(consumer: Any, sent: Callable[[], Callable[[object], None]]) -> None:
     """Call *sent* before each heartbeat is sent, and its result once the group coordinator accepts the heartbeat.
 
-    aiokafka reports success as well while the group is rebalancing. Such a heartbeat keeps no partition: the group ends
-    the membership if this worker does not rejoin in time.
+    The result gets the coordinator. aiokafka reports success as well while the group is rebalancing. Such a heartbeat
+    keeps no partition: the group ends the membership if this worker does not rejoin in time.
     """
     coordinator = consumer._coordinator  # noqa: SLF001  # aiokafka keeps the time of the last heartbeat to itself
     beat = coordinator._do_heartbeat  # noqa: SLF001
 
     async def observed() -> bool:
         accepted = sent()
+        node = coordinator.coordinator_id
         success: bool = await beat()
         if success and not coordinator._rejoin_needed_fut.done():  # noqa: SLF001
-            accepted()
+            accepted(node)
         return success
 
     coordinator._do_heartbeat = observed  # noqa: SLF001
+
+
+async def is_committed_by(consumer: Any, node: object, offsets: Mapping[Any, tuple[int, str]]) -> bool:
+    """Commit *offsets*, each with its metadata, once and return whether the coordinator *node* has acknowledged them.
+
+    A coordinator that is cut off from the other brokers does not notice it, and accepts heartbeats. A commit it cannot
+    acknowledge: no replica copies it.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001
+    if not offsets or coordinator.coordinator_id != node:
+        return False
+    try:
+        # Not `commit`, which would try again at another coordinator.
+        await coordinator._do_commit_offsets(None, {tp: OffsetAndMetadata(*each) for tp, each in offsets.items()})  # noqa: SLF001
+    except KafkaError:
+        return False
+    return bool(coordinator.coordinator_id == node)
 
 
 async def send_heartbeat(consumer: Any) -> None:

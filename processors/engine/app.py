@@ -26,6 +26,7 @@ from processors.engine.kafka_log import KafkaLog
 from processors.engine.offsets import OffsetReader
 from processors.engine.permissions import require_permissions
 from processors.engine.producer import ChangelogProducer
+from processors.engine.project_follower import ProjectFollower
 from processors.engine.runner import Runner
 from processors.engine.status_server import StatusServer
 from processors.engine.topic_ids import TopicIds
@@ -84,6 +85,7 @@ class BatchApp(faust.App):
     kafka: KafkaSettings
     kafka_log: KafkaLog
     topic_ids: TopicIds
+    project_follower: ProjectFollower | None = None
     other_outputs: Sequence[str] = ()
     """Output topics beside the tables' changelogs."""
     tables: Any
@@ -111,6 +113,8 @@ class BatchApp(faust.App):
             writes=[*changelogs, *self.other_outputs, topics.rejected],
         )
         await self.topic_ids.start([topics.items, topics.events, topics.identifies, topics.persons])
+        if self.project_follower is not None:
+            await self.project_follower.start()
         self.changelog_producer.key_partitions = await require_partitions(self.kafka, counts)
         await self.changelog_producer.start()
 
@@ -153,6 +157,8 @@ class BatchApp(faust.App):
         await self.runner.stop()
         await super().on_stop()
         await self.changelog_producer.stop()
+        if self.project_follower is not None:
+            await self.project_follower.stop()
         await self.offsets.stop()
         await self.status_server.stop()
 

@@ -21,6 +21,7 @@ from processors.engine.lag import LagReader
 from processors.engine.metrics import WorkerMetrics
 from processors.engine.offsets import OffsetReader
 from processors.engine.producer import ChangelogProducer
+from processors.engine.project_follower import ProjectFollower
 from processors.engine.runner import Runner
 from processors.engine.stage import Stage
 from processors.engine.status import WorkerStatus
@@ -61,6 +62,11 @@ class WorkerBuilder:
         )
         self._tables.append(ChangelogTable(table, self.producer, self._offsets, recovered))
         return self._tables[-1]
+
+    def follow_projects(self) -> ProjectFollower:
+        """Return the projects, which are read before the worker recovers its tables and processes its first batch."""
+        follower = self.app.project_follower = ProjectFollower(self._settings.kafka)
+        return follower
 
     def run(self, stages: Sequence[Stage], *, other_outputs: Sequence[str] = ()) -> None:
         """Run *stages* until SIGTERM or SIGINT; any error exits the process, as `processors.engine.exit` says.

@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Container, Iterable, Mapping
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any
 
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
@@ -22,7 +22,8 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from processors.engine import aiokafka_patches
-from processors.engine.fetch_epochs import Fetched, FetchEpochs
+from processors.engine.commit_proofs import CommitProofs
+from processors.engine.fetch_epochs import ActivePartitions, Fetched, FetchEpochs
 from processors.engine.membership import GroupMembership
 from processors.engine.stage import RecordBatch
 
@@ -38,17 +39,6 @@ _RESUME_SECONDS = 0.05
 """Longest wait of a fetch while a partition is paused: bounds the delay after it is resumed."""
 
 
-class ActivePartitions:
-    """The partitions to fetch. Unlike an empty set, which aiokafka takes for all partitions, it is always true."""
-
-    def __init__(self, tps: Container[TP], held: Container[TP] = ()) -> None:
-        self._tps = tps
-        self._held = held
-
-    def __contains__(self, tp: object) -> bool:
-        return tp in self._tps and tp not in self._held
-
-
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that owns the aiokafka consumer."""
 
@@ -59,12 +49,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         super().__post_init__()
         self.epochs = FetchEpochs()
         self._fetched_at = 0.0
+        self.proofs = CommitProofs(self._commit_metadata)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         aiokafka_patches.patch_consumer_records()
         consumer = super()._create_worker_consumer(transport)
         aiokafka_patches.set_initial_fetch_wait(consumer, FETCH_WAIT_MS)
-        aiokafka_patches.add_commit_metadata(consumer, self._commit_metadata)
+        aiokafka_patches.add_commit_metadata(consumer, self._commit_metadata, self.proofs.note)
         return consumer
 
     def _commit_metadata(self, tp: Any) -> str:
@@ -75,8 +66,18 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Connect, and observe heartbeats."""
         await super().on_start()
+        aiokafka_patches.observe_heartbeats(self._ensure_consumer(), self._heartbeat_sent)
+
+    def _heartbeat_sent(self) -> Callable[[object], None]:
         group: Any = self.consumer
-        aiokafka_patches.observe_heartbeats(self._ensure_consumer(), group.membership.sent)
+        acknowledged = group.membership.sent()
+
+        def accepted(node: object) -> None:
+            group.app.kafka_log.succeeded()
+            if group.membership.is_observed:
+                self.proofs.begin(self._ensure_consumer(), node, acknowledged)
+
+        return accepted
 
     def heartbeat_soon(self) -> None:
         """Send a heartbeat, if this worker is a member of the group; for any thread."""
@@ -102,6 +103,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """End the fetch epochs before Faust handles the revocation."""
         self.epochs.clear()
+        self.proofs.clear()
         await super().on_partitions_revoked(revoked)
 
     async def seek_to_committed(self) -> Any:
@@ -173,11 +175,10 @@ class BatchConsumer(driver.Consumer):
         self._resumed = asyncio.Event()
         self._held: set[TP] = set()
         self._sought = asyncio.Event()
-        conf, app = self.app.conf, cast("Any", self.app)
+        conf = self.app.conf
         # After a heartbeat the group may begin a rebalance at once, and then waits for its members.
         kept_seconds = min(float(conf.broker_session_timeout), float(conf.broker_rebalance_timeout))
         self.membership = GroupMembership(kept_seconds, self.thread.heartbeat_soon)
-        self.membership.observe(lambda: None, lambda _: app.kafka_log.succeeded())
         self.log_starts: dict[TP, int] = {}
         """First offset of each log, read at the start of recovery."""
 

@@ -15,6 +15,7 @@ EngineError
     ├── PermissionDeniedError   Kafka denies the worker a topic or its group
     ├── ExpiredInputError       records expired before they were read
     ├── TruncatedLogError       a log ends below an offset that was processed: the topic was recreated
+    │   └── RecreatedTopicError its id tells so
     └── ForeignDatabaseError    the tables have rows of another Kafka, prefix or number of partitions
 """
 
@@ -79,6 +80,10 @@ class ExpiredInputError(RefusedStartError):
 
 class TruncatedLogError(RefusedStartError):
     """A log ends below an offset that was processed."""
+
+
+class RecreatedTopicError(TruncatedLogError):
+    """A topic has another id than the one whose offsets are known. Nothing changes that, unlike the end of a log."""
 
 
 class ForeignDatabaseError(RefusedStartError):

@@ -6,7 +6,7 @@ fetches it a second time. aiokafka moves a partition's position when it returns 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,3 +57,14 @@ def _batch(tp: TP, records: Sequence[SourceRecord], epoch: FetchEpoch) -> Fetche
     batch = RecordBatch(tp.topic, tp.partition, records, epoch.next_offset)
     epoch.next_offset = batch.last_offset + 1
     return Fetched(batch, epoch)
+
+
+class ActivePartitions:
+    """The partitions to fetch. Unlike an empty set, which aiokafka takes for all partitions, it is always true."""
+
+    def __init__(self, tps: Container[TP], held: Container[TP] = ()) -> None:
+        self._tps = tps
+        self._held = held
+
+    def __contains__(self, tp: object) -> bool:
+        return tp in self._tps and tp not in self._held

@@ -2,6 +2,10 @@
 
 No other worker can own the partitions of a member. The engine tells a stage of each heartbeat twice, when it is sent
 and when it is acknowledged; what happened before the first of them is surely older than the member's session.
+
+A coordinator that is cut off from the other brokers accepts heartbeats, while another broker gives the partitions to
+other workers. So a heartbeat counts as acknowledged only when the same coordinator has committed offsets after it: that
+takes a replica, which follows the real one.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ class GroupMembership:
         self._observers: list[Callable[[], Callable[[], None]]] = []
 
     def observe(self, sample: Callable[[], S], acknowledged: Callable[[S], None]) -> None:
-        """Call *sample* before each heartbeat is sent, and *acknowledged* with its result once the group accepts it.
+        """Call *sample* before each heartbeat is sent, and *acknowledged* with its result once it is acknowledged.
 
         Both are called in the thread of the consumer and must not block.
         """
@@ -37,8 +41,13 @@ class GroupMembership:
         """Send a heartbeat at once, if the worker is a member; for any thread."""
         self._request_heartbeat()
 
+    @property
+    def is_observed(self) -> bool:
+        """Whether anything depends on the heartbeats."""
+        return bool(self._observers)
+
     def sent(self) -> Callable[[], None]:
-        """Note that a heartbeat will be sent now; return what to call when the group accepts it."""
+        """Note that a heartbeat will be sent now; return what to call when the group has acknowledged it."""
         calls = [observer() for observer in self._observers]
 
         def accepted() -> None:

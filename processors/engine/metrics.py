@@ -55,6 +55,9 @@ class WorkerMetrics:
         self.catalog_skipped_offsets = self._counter(catalog_metrics.SKIPPED_OFFSETS)
         self.typed_views_made = self._counter(catalog_metrics.VIEWS_MADE)
         self.typed_views_failed = self._counter(catalog_metrics.VIEWS_FAILED)
+        self.retention_removed_rows = self._counter(catalog_metrics.RETENTION_REMOVED_ROWS)
+        self.retention_failed = self._counter(catalog_metrics.RETENTION_FAILED)
+        self.erasures_failed = self._counter(catalog_metrics.ERASURES_FAILED)
         self.visible_seconds = CountedHistogram(metrics.SINK_VISIBLE_SECONDS)
         if metrics.SINK_VISIBLE_SECONDS in self._exported:
             self.registry.register(self.visible_seconds)

@@ -19,6 +19,8 @@ from processors.engine.errors import TopicsError
 from schemas.settings import KafkaSettings, kafka_arguments
 
 TIMEOUT_SECONDS = 20.0
+STALE_SECONDS = 30.0
+"""How long Kafka may show the end of a log as it was before, while a broker that is cut off answers."""
 TIMES_SECONDS = 1.0
 """Longest time in which the times of records are read."""
 
@@ -55,6 +57,12 @@ class OffsetReader:
         """Disconnect."""
         if self._client is not None:
             await self._client.stop()
+
+    async def renew(self) -> None:
+        """Connect again, and so forget which brokers were the leaders; KafkaConnectionError as `start` does."""
+        await self.stop()
+        self._client = None
+        await self.start()
 
     async def read(self, partitions: Iterable[TP]) -> dict[TP, LogOffsets]:
         """Return the offsets of each log; KafkaError or TimeoutError if Kafka does not answer."""

@@ -20,15 +20,18 @@ import fcntl
 import logging
 import shutil
 import struct
+import threading
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+from rocksdict import Options, Rdict, WriteBatch
 
 from processors.engine import window_clock
 from processors.engine.errors import LocalStateUnavailableError
+from processors.engine.rocksdb_options import MIB, rewrite_all, store_options
 from processors.engine.stage import Put
 from processors.engine.store_damage import OutdatedStoreError, is_damage, remedy
 
@@ -42,7 +45,6 @@ _ALL = 0
 _DISCARDED = ".discarded"
 _SIZES = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
 """Properties of a column family."""
-MIB = 1024 * 1024
 
 
 def discard(path: Path) -> None:
@@ -89,6 +91,7 @@ class PartitionStore:
         self._families: dict[int, tuple[Any, Any]] = {}
         self._default: Any = None
         self._db: Any = None
+        self._rewriting = threading.Lock()
         self.changelog_offset = -1
         """Highest offset of the changelog that is applied."""
         self.processed_offset = -1
@@ -131,6 +134,32 @@ class PartitionStore:
         except Exception as error:
             raise self._unavailable("write", error) from error
 
+    def forget_deleted(self) -> None:
+        """Rewrite the files, so that none has an entry that was deleted or replaced before.
+
+        For another thread: the store can be used meanwhile. `LocalStateUnavailableError` if it fails or is closed.
+        """
+        with self._rewriting:
+            error = self._rewrite()
+        if error is not None:
+            raise self._unavailable("rewrite", error)
+
+    def _rewrite(self) -> Exception | None:
+        """Return what went wrong, without references to the database: it is open as long as there is one."""
+        try:
+            for family in [family for family, _ in self._families.values()]:
+                family.flush()
+                family.compact_range(None, None, rewrite_all())  # RocksDB's own log would name a range.
+            self._db.flush()  # It ends the write-ahead log of what was written before.
+        except Exception as error:  # noqa: BLE001  # rocksdict raises bare Exception
+            return error.with_traceback(None)
+        return None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the database is open."""
+        return self._db is not None
+
     def entries(self) -> dict[bytes, bytes]:
         """Return every entry with its newest value, to compare stores in tests and tools."""
         merged: dict[bytes, bytes] = {}
@@ -146,12 +175,17 @@ class PartitionStore:
 
     def close(self) -> None:
         """Close the database and release its lock."""
-        # RocksDB keeps its lock until the last column family is dropped.
-        self._families.clear()
-        self._default = None
-        if self._db is not None:
-            self._db.close()
-        self._db = None
+        if is_rewriting := self._db is not None and self._rewriting.locked():
+            self._db.cancel_all_background(wait=True)
+        with self._rewriting:
+            # RocksDB keeps its lock until the last column family is dropped.
+            self._families.clear()
+            self._default = None
+            if self._db is not None:
+                # It flushes nothing after a cancellation; the write-ahead log has the rest.
+                with suppress(Exception) if is_rewriting else nullcontext():
+                    self._db.close()
+            self._db = None
 
     def _apply(self, puts: Iterable[Put], changelog_offset: int, processed_offset: int) -> None:
         batch = WriteBatch(raw_mode=True)
@@ -219,23 +253,8 @@ class PartitionStore:
                 self._open_family(int(name.removeprefix(_PREFIX)))
 
     def _options(self) -> Options:
-        options = Options(raw_mode=True)
-        options.create_if_missing(True)  # noqa: FBT003  # its only signature
-        options.set_write_buffer_size(self._config.write_buffer_bytes)
-        options.set_max_write_buffer_number(2)
-        options.set_keep_log_file_num(2)
-        options.set_max_open_files(64)
-        if self._config.window_ms is not None:
-            # Most keys of a windowed table are new: this spares the search for them in the newest entries, which takes
-            # longer than in files, because only those have a filter by default.
-            options.set_memtable_prefix_bloom_ratio(0.02)
-            options.set_memtable_whole_key_filtering(True)
-        table = BlockBasedOptions()
-        table.set_block_cache(_shared_cache(self._config.cache_bytes))
-        table.set_bloom_filter(10, False)  # noqa: FBT003
-        table.set_cache_index_and_filter_blocks(True)
-        options.set_block_based_table_factory(table)
-        return options
+        config = self._config
+        return store_options(config.write_buffer_bytes, config.cache_bytes, windowed=config.window_ms is not None)
 
     def _family(self, bucket: int) -> tuple[Any, Any]:
         if bucket not in self._families:
@@ -277,13 +296,3 @@ def _exists(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-_caches: dict[int, Cache] = {}
-
-
-def _shared_cache(size_bytes: int) -> Cache:
-    """Return the block cache of that size, which all partitions of a process share."""
-    if size_bytes not in _caches:
-        _caches[size_bytes] = Cache(size_bytes)
-    return _caches[size_bytes]

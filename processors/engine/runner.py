@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from time import monotonic
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from processors.engine import failpoints, start_offsets
-from processors.engine.errors import TruncatedLogError
-from processors.engine.offsets import OffsetReader
+from processors.engine.errors import RecreatedTopicError, TruncatedLogError
+from processors.engine.offsets import STALE_SECONDS, OffsetReader
 from processors.engine.partition_task import Backlog, BatchLinger, PartitionTask, Progress
 from processors.engine.stage import AssignedOffsets, InputOffsets, RecordBatch, Stage
 from processors.engine.start_offsets import RECREATED
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DRAIN_SECONDS = 5.0
 """How long a rebalance or a shutdown waits for batches in process; the next owner processes what takes longer."""
@@ -173,17 +175,11 @@ class Runner:
 
     async def _load_positions(self, stage: Stage, tasks: list[PartitionTask], ready: asyncio.Future[None]) -> None:
         tps = [task.tp for task in tasks]
-        inputs = await self._inputs(tps)
-        for tp in tps:
-            start_offsets.check_committed(tp, inputs[tp])
-        positions = await stage.assigned({tp.partition: inputs[tp] for tp in tps})
-        await self._check_remembered_offsets(positions)
-        # The stage may have waited for hours.
-        inputs = await self._inputs(tps)
+        inputs, processed = await self._until_ends_are_new(lambda: self._decide(stage, tps))
         seeks: dict[TP, int] = {}
         for task in tasks:
             tp = task.tp
-            task.processed_offset = start_offsets.processed_offset(tp, inputs[tp], positions, self._worker)
+            task.processed_offset = processed[tp]
             if (offset := start_offsets.seek_offset(inputs[tp], task.processed_offset)) is not None:
                 seeks[tp] = offset
         try:
@@ -192,6 +188,7 @@ class Runner:
         except IllegalStateError:
             log.debug("%s: a rebalance has begun, and its assignment is decided anew", stage.topic)
             return
+        self._consumer.thread.proofs.note({tp: seeks.get(tp, inputs[tp].start) for tp in tps})
         for tp in tps:
             self._consumer.release(tp)
         numbers = ", ".join(str(tp.partition) for tp in sorted(tps))
@@ -199,6 +196,34 @@ class Runner:
         log.info("%s: partitions assigned, recovery complete: %s (after %.1f s)", stage.topic, numbers, seconds)
         if not ready.done():
             ready.set_result(None)
+
+    async def _decide(self, stage: Stage, tps: list[TP]) -> tuple[dict[TP, InputOffsets], dict[TP, int]]:
+        """Return what Kafka knows of *tps*, and the highest offset of each that needs no processing."""
+        inputs = await self._inputs(tps)
+        for tp in tps:
+            start_offsets.check_committed(tp, inputs[tp])
+        positions = await stage.assigned({tp.partition: inputs[tp] for tp in tps})
+        await self._check_remembered_offsets(positions)
+        # The stage may have waited for hours.
+        inputs = await self._inputs(tps)
+        return inputs, {tp: start_offsets.processed_offset(tp, inputs[tp], positions, self._worker) for tp in tps}
+
+    async def _until_ends_are_new(self, decide: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of *decide*, repeated for a while when a log ends below a known offset.
+
+        A broker that is cut off from the others answers with the end that it knows, until its clients hear of the new
+        leader.
+        """
+        deadline = monotonic() + STALE_SECONDS
+        while True:
+            try:
+                return await decide()
+            except TruncatedLogError as error:
+                if isinstance(error, RecreatedTopicError) or monotonic() > deadline:
+                    raise
+                log.info("asking Kafka again, as one of its brokers may be cut off from the others: %s", error)
+            await asyncio.sleep(STALE_SECONDS / 10)
+            await self.offsets.renew()
 
     async def _inputs(self, tps: list[TP]) -> dict[TP, InputOffsets]:
         offsets = await self.offsets.read(tps)

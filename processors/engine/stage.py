@@ -46,7 +46,7 @@ class Membership(Protocol):
         """How long the group keeps a member after a heartbeat, at least."""
 
     def observe(self, sample: Callable[[], S], acknowledged: Callable[[S], None]) -> None:
-        """Call *sample* before each heartbeat is sent, and *acknowledged* with its result once the group accepts it.
+        """Call *sample* before each heartbeat is sent, and *acknowledged* with its result once it is acknowledged.
 
         Both are called in the thread of the consumer and must not block.
         """
@@ -97,6 +97,11 @@ class InputOffsets(NamedTuple):
     """Offset that the consumer group has committed, None if it has none or Kafka has forgotten it."""
     metadata: str = ""
     """What the stage's `commit_metadata` was at that commit; empty if the commit has none."""
+
+    @property
+    def start(self) -> int:
+        """Where a consumer starts by itself."""
+        return self.log_start if self.committed is None else self.committed
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,10 @@ class PartitionedStore(base.Store[bytes, bytes]):
             self._partitions[number] = PartitionStore(self._path(number), self._options.config)
         return self._partitions[number]
 
+    def open_partitions(self) -> list[PartitionStore]:
+        """Return the partitions that are open here, those of standbys as well."""
+        return list(self._partitions.values())
+
     def changelog_offset(self, number: int) -> int | None:
         """Return the changelog offset of partition *number*, None if it is not open."""
         state = self._partitions.get(number)

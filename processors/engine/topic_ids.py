@@ -25,7 +25,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from processors.engine.errors import LocalStateUnavailableError, TruncatedLogError
+from processors.engine.errors import LocalStateUnavailableError, RecreatedTopicError
 from processors.engine.start_offsets import RECREATED
 from schemas.settings import KafkaSettings, kafka_arguments
 
@@ -52,10 +52,10 @@ async def read_topic_ids(settings: KafkaSettings, topics: Iterable[str]) -> dict
 
 
 def check_ids(known: Mapping[str, str], found: Mapping[str, str]) -> None:
-    """Raise `TruncatedLogError` if a topic in *found* has another id than in *known*."""
+    """Raise `RecreatedTopicError` if a topic in *found* has another id than in *known*."""
     for topic, topic_id in sorted(found.items()):
         if known.get(topic, topic_id) != topic_id:
-            raise TruncatedLogError(
+            raise RecreatedTopicError(
                 f"{topic} has the topic id {topic_id}, but what this worker knows is of the topic with the id "
                 f"{known[topic]}. {RECREATED}"
             )
@@ -73,8 +73,8 @@ class TopicIds:
     async def start(self, topics: Iterable[str]) -> None:
         """Read the ids of *topics*, compare them with those in the directory, and keep them there.
 
-        Raises `TruncatedLogError` if a topic was created again, `LocalStateUnavailableError` if the file cannot be read
-        or written.
+        Raises `RecreatedTopicError` if a topic was created again, `LocalStateUnavailableError` if the file cannot be
+        read or written.
         """
         try:
             kept = {} if self._file is None else _read(self._file)
@@ -96,7 +96,7 @@ class TopicIds:
                 ) from error
 
     async def check(self) -> None:
-        """Raise `TruncatedLogError` if a topic was created again since; KafkaError if Kafka does not answer."""
+        """Raise `RecreatedTopicError` if a topic was created again since; KafkaError if Kafka does not answer."""
         check_ids(self.known, await read_topic_ids(self._settings, self.known))
 
 

@@ -24,6 +24,9 @@ from processors.engine.offsets import LogOffsets
 from processors.engine.runner import Runner
 from processors.engine.start_offsets import RECREATED
 
+TRUNCATED_TIMES = 4
+"""How often in a row a log must end too low."""
+
 log = logging.getLogger(__name__)
 
 
@@ -70,7 +73,7 @@ class Watchdog:
         self._on_error = on_error
         self._recovery: tuple[object, float] = (None, 0.0)
         self._seen: dict[TP, tuple[int, float]] = {}
-        self._truncated: set[TP] = set()
+        self._truncated: dict[TP, int] = {}
         self._interleaved: dict[TP, int] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -106,7 +109,10 @@ class Watchdog:
         except (KafkaError, OSError, TimeoutError) as error:
             self._worker.kafka_log.failed(f"cannot read the ends of the logs: {error!r}")
             return
-        if truncated := self.truncated(processed, offsets):
+        truncated = self.truncated(processed, offsets)
+        if self._truncated:
+            await self._runner.offsets.renew()
+        if truncated:
             self._on_error(TruncatedLogError(f"{truncated}. {RECREATED}"))
         if interleaved := self.interleaved(applied, offsets):
             self._on_error(
@@ -138,16 +144,17 @@ class Watchdog:
         return now - self._recovery[1] >= self._limits.recovery_seconds
 
     def truncated(self, processed: Mapping[TP, int], offsets: Mapping[TP, LogOffsets]) -> str:
-        """Return which logs end at or below their *processed* offset, twice in a row; empty if none.
+        """Return which logs end at or below their *processed* offset, four times in a row; empty if none.
 
-        Once is no sign: a new leader may not know for a moment how far its log is committed.
+        Once is no sign: a new leader may not know for a moment how far its log is committed, and a broker that is cut
+        off from the others answers with the end that it knows.
         """
         short = {tp for tp, (_, log_end) in offsets.items() if log_end <= processed.get(tp, -1)}
-        both, self._truncated = short & self._truncated, short
+        self._truncated = {tp: self._truncated.get(tp, 0) + 1 for tp in short}
         return ", ".join(
             f"{tp.topic}[{tp.partition}] ends at {offsets[tp].log_end - 1}, but offset {processed[tp]} was already "
             f"processed"
-            for tp in sorted(both)
+            for tp in sorted(tp for tp, times in self._truncated.items() if times >= TRUNCATED_TIMES)
         )
 
     def interleaved(self, applied: Mapping[TP, int], offsets: Mapping[TP, LogOffsets]) -> str:

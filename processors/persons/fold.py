@@ -1,14 +1,18 @@
-"""The fold of a batch of identifies: a pure function of the current persons and the identifies."""
+"""The fold of a batch of identifies: a pure function of the current persons, the identifies and the erasures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from processors.engine.stage import Known
+from processors.persons.erased import Nulls, up_to_date
 from processors.persons.size import PersonSize, growth_bound, limit_for, size_bound
 from processors.rejected import RejectionCode
+from schemas.erasure import Erasure
 from schemas.items import Identify
 from schemas.persons import (
     PERSON_LIMIT_BYTES,
@@ -20,15 +24,18 @@ from schemas.persons import (
     encode_person,
     new_person,
 )
-from schemas.records import InvalidRecordError
+from schemas.records import Erase, InvalidRecordError
+from schemas.times import parse_time
 
 PART_BYTES = 8 * 1024 * 1024
 """Persons that are folded and written together. It bounds the memory, and how long other partitions wait."""
 READ_TOGETHER = 50
 """Identifies whose persons are read together."""
 
-KeyedIdentify = tuple[bytes, Identify]
-"""An identify, with the key of its person."""
+KeyedIdentify = tuple[bytes, Identify | Nulls | Erase]
+"""An identify, or that the person is erased, with the key of the person."""
+ErasuresOf = Callable[[bytes], Sequence[Erasure]]
+"""Returns the known erasures of the person with a key, in the order of their requests."""
 
 
 class RejectedIdentify(NamedTuple):
@@ -50,6 +57,12 @@ class Folded:
     """Their persons are unchanged."""
     unchanged: int
     """Number of the other identifies that change nothing of their persons."""
+    erased: int = 0
+    """Number of identifies that an erasure covers, and of records that say that a person is erased."""
+    gone: list[bytes] = field(default_factory=list)
+    """Keys of persons that are removed."""
+    forgets: bool = False
+    """Whether an erasure has changed or removed a person that the table has."""
 
 
 class Part(NamedTuple):
@@ -82,23 +95,26 @@ def in_parts(identifies: Sequence[KeyedIdentify], known: Known) -> Iterator[Part
 class _Folding:
     """One person while the identifies of a batch are folded into it."""
 
-    __slots__ = ("_bound", "_size", "changed", "person")
+    __slots__ = ("_bound", "_knows", "_size", "changed", "forgets", "person")
 
-    def __init__(self, encoded: bytes | None) -> None:
+    def __init__(self, encoded: bytes | None, erasures: Sequence[Erasure]) -> None:
         self.person: Person | None = None
-        self.changed = False
+        self.changed = self.forgets = False
+        self._knows = erasures[-1].requested_at if erasures else 0
         self._bound = 0
         self._size: PersonSize | None = None
         if encoded is not None:
-            self.person = decode_person(encoded)
-            self._bound = size_bound(encoded)
+            person = decode_person(encoded)
+            self.person = up_to_date(person, erasures)
+            self.changed = self.forgets = self.person is not person
+            self._bound = 0 if self.person is None else size_bound(encoded)
 
     def fold(self, identify: Identify) -> bool:
         """Apply *identify* and return whether it changes the person.
 
         Raises `InvalidRecordError` as `change_by` does, and `_TooLargeError`; the person is unchanged then.
         """
-        person = self.person or new_person(identify)
+        person = self.person or new_person(identify, self._knows)
         change = change_by(identify, person)
         if change is None:
             created = self.person is None
@@ -112,6 +128,20 @@ class _Folding:
         self.person = apply_change(person, change)
         self.changed = True
         return True
+
+    def remove(self, nulls: Nulls) -> None:
+        """Remove the traits of *nulls*. It has no limit: each of them had a place in a person, or is refused one."""
+        person = self.person or new_person(msgspec.structs.replace(nulls.identify, timestamp=nulls.seen), self._knows)
+        change = change_by(nulls.identify, person)
+        removed = change.removed if change is not None else []
+        first_seen, last_seen = min(person.first_seen, nulls.seen), max(person.last_seen, nulls.seen)
+        self.changed |= self.person is None or bool(removed)
+        self.changed |= (first_seen, last_seen) != (person.first_seen, person.last_seen)
+        if self.changed and change is not None:
+            self._bound += growth_bound(nulls.identify)
+            self._size = None
+        time = parse_time(nulls.identify.timestamp)
+        self.person = apply_change(person, Change((time, ""), {}, removed, first_seen, last_seen))
 
     def _grow(self, person: Person, change: Change) -> None:
         if self._size is None:
@@ -129,23 +159,44 @@ class _TooLargeError(Exception):
     """A person would exceed its limit."""
 
 
-def fold_batch(identifies: Iterable[KeyedIdentify], persons: Mapping[bytes, bytes | None]) -> Folded:
+def no_erasures(key: bytes) -> Sequence[Erasure]:
+    """Return none, for projects without erasures."""
+    del key
+    return ()
+
+
+def fold_batch(
+    identifies: Iterable[KeyedIdentify], persons: Mapping[bytes, bytes | None], erasures_of: ErasuresOf = no_erasures
+) -> Folded:
     """Fold *identifies* into *persons*, which has the encoded state of every key or None.
 
-    A person is decoded and encoded once, however often it changes.
+    A person is first brought up to date with its erasures. It is decoded and encoded once, however often it changes.
     """
     states: dict[bytes, _Folding] = {}
     rejected: list[RejectedIdentify] = []
-    unchanged = 0
+    unchanged = erased = 0
     for key, identify in identifies:
         state = states.get(key)
         if state is None:
-            state = states[key] = _Folding(persons[key])
+            state = states[key] = _Folding(persons[key], erasures_of(key))
+        if not isinstance(identify, Identify):
+            erased += 1
+            # An erased person has been brought up to date.
+            if isinstance(identify, Nulls):
+                state.remove(identify)
+            continue
         try:
             unchanged += not state.fold(identify)
         except InvalidRecordError as error:
             rejected.append(RejectedIdentify(key, identify, RejectionCode.NOT_AN_ITEM, str(error)))
         except _TooLargeError as error:
             rejected.append(RejectedIdentify(key, identify, RejectionCode.PERSON_TOO_LARGE, str(error)))
-    changed = {key: state.person for key, state in states.items() if state.changed and state.person is not None}
-    return Folded({key: encode_person(person) for key, person in changed.items()}, rejected, unchanged)
+    changed = {key: state.person for key, state in states.items() if state.changed}
+    return Folded(
+        {key: encode_person(person) for key, person in changed.items() if person is not None},
+        rejected,
+        unchanged,
+        erased,
+        [key for key, person in changed.items() if person is None],
+        any(state.forgets for state in states.values()),
+    )

@@ -207,9 +207,11 @@ class Catalog:
             return self._counts and not self._stopping
 
 
-def catalog(settings: ClickHouseSettings, lease: Lease, metrics: WorkerMetrics) -> Catalog:
-    """Return the catalogue of the database of *settings*, and its typed views."""
+def catalog(
+    settings: ClickHouseSettings, lease: Lease, metrics: WorkerMetrics, others: Sequence[CatalogTask] = ()
+) -> Catalog:
+    """Return the catalogue of the database of *settings*, its typed views, and *others* that its thread does."""
     clickhouse = ClickHouse(settings, answer_seconds=PASS_SECONDS + 10)
     store: CatalogStore = ClickHouseCatalog(clickhouse)
     counted = [CountedTable(Counter(source, store, lease), metrics) for source in SOURCES]
-    return Catalog([*counted, view_keeper(settings, metrics)])
+    return Catalog([*counted, view_keeper(settings, metrics), *others])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from processors.clickhouse import replicas
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import ClickHouseError, TooLateError, UnavailableError
 from processors.sink import catalog_statement as statement
@@ -108,6 +109,7 @@ class ClickHouseCatalog:
 
     def state(self, source: Source) -> State:
         """Return how far *source* is counted."""
+        replicas.check_complete(self._clickhouse, "catalog_counts")
         rows = self._clickhouse.query(
             "WITH (SELECT max(_generation) FROM catalog_counts) AS newest"
             " SELECT newest AS generation, _log, _partition, max(_position) AS position, max(_pass) AS pass"
@@ -130,6 +132,7 @@ class ClickHouseCatalog:
 
     def count(self, counted: Pass, deadline: float, suffix: str) -> Work:
         """Store a pass, or raise."""
+        replicas.check_complete(self._clickhouse, counted.source.table.name)
         return self._insert(statement.insert(counted, deadline), counted.token + suffix)
 
     def skip(self, counted: Pass, deadline: float, suffix: str) -> Work:
@@ -143,11 +146,12 @@ class ClickHouseCatalog:
     def wait_for_running(self, source: Source) -> None:
         """Return when no pass over *source* is running."""
         deadline = time.monotonic() + RUNNING_SECONDS
-        while self._clickhouse.query(
-            "SELECT 1 FROM system.processes"
-            " WHERE startsWith(Settings['insert_deduplication_token'], {prefix:String}) LIMIT 1",
-            {"prefix": statement.token_prefix(source)},
-        ):
+        running = (
+            "SELECT 1 AS value FROM system.processes"
+            " WHERE startsWith(Settings['insert_deduplication_token'], {prefix:String}) LIMIT 1"
+        )
+        prefix = {"prefix": statement.token_prefix(source)}
+        while replicas.on_all_replicas(self._clickhouse, running, prefix, "catalog_counts"):
             if time.monotonic() > deadline:
                 raise UnavailableError("Another pass of the catalogue is running.")
             time.sleep(0.2)

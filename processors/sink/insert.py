@@ -12,18 +12,22 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
+from contextlib import nullcontext
+from threading import Lock
 from typing import Protocol
 
 import msgspec
 
+from processors.clickhouse import replicas
 from processors.clickhouse.client import ANSWER_SECONDS, DEADLINE_PASSED, ClickHouse
 from processors.clickhouse.errors import LeaseEndedError, TooLateError, UnavailableError
 from processors.engine import failpoints
+from processors.sink.erased import LeftOut
 from processors.sink.lease import Lease
-from processors.sink.positions import position_of
+from processors.sink.positions import OF_THE_LAST_ROW, PositionReason, position_of
 from processors.sink.rows import Block
 from schemas.clickhouse import PERSONS, Table
+from schemas.retention import WEEK_KEY
 
 RUNNING_INSERT_SECONDS = 5.0
 """How long one call waits for a running INSERT; callers that must wait longer call again."""
@@ -57,19 +61,9 @@ _SETTINGS = {
     "type_json_skip_duplicated_paths": 1,
 }
 
+_encode_lines = msgspec.json.Encoder().encode_lines
 _REFILL = "sequence refill "
 """Beginning of the comment by which INSERTs of `insert_missing` are found."""
-
-
-class PositionReason(StrEnum):
-    """Why a position is noted in `_positions`: the rows up to it do not show it."""
-
-    REJECTED = "rejected"
-    """The last row was rejected."""
-    KEPT = "kept"
-    """Rows were removed on purpose and must not be written again."""
-    ACCEPTED_LOSS = "accepted_loss"
-    """Rows are missing, and a person has accepted that."""
 
 
 class Sink(Protocol):
@@ -87,12 +81,15 @@ class Sink(Protocol):
     def note_position(self, table: Table, log: int, partition: int, position: int, reason: PositionReason) -> None:
         """Note that every row of *partition* up to *position* is written, rejected or removed on purpose.
 
-        Repeating it changes nothing, and a lower *position* never lowers one. A note about a rejected row counts while
-        the table has the rows before it: if these are lost, they are missing.
+        Repeating it changes nothing, and a lower *position* never lowers one. A note about a row that was rejected or
+        left out counts while the table has the rows before it: if these are lost, they are missing.
         """
 
+    def note_removed(self, table: Table, rows: Sequence[LeftOut]) -> None:
+        """List *rows* of *table* as removed on purpose. Repeating it changes nothing."""
+
     def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
-        """Write all of *blocks*, which are of one table and month and of different partitions, or raise.
+        """Write all of *blocks*, which are of one table and week and of different partitions, or raise.
 
         After an error, whatever it says, each block is written or not: only `positions` tells.
         """
@@ -122,15 +119,17 @@ class ClickHouseSink:
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
         self._token_suffixes: dict[tuple[str, int, int], str] = {}
+        self._turns: defaultdict[str, Lock] = defaultdict(Lock)  # replicas refuse INSERTs that wait side by side
 
     def positions(self, table: Table, log: int, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the position in *table* of each partition of *log* that has one."""
+        """Return the position in *table* of each partition of *log*, from a server that has all rows."""
+        server = replicas.check_complete(self._clickhouse, table.name, "_positions")
         of_partitions = "_log = {log:UInt16} AND has({partitions:Array(UInt32)}, _partition)"
         found = self._clickhouse.query(
             "SELECT _partition, max(_origin) AS position, toInt64(-1) AS after, 0 AS is_note"  # noqa: S608  # the name is our own
             f" FROM {table.name} WHERE {of_partitions} GROUP BY _partition"
-            " UNION ALL SELECT _partition, position, after, 1 AS is_note FROM _positions"
-            f" WHERE table_name = {{table:String}} AND {of_partitions}",
+            " UNION ALL SELECT _partition, position, after, 1 AS is_note FROM _positions WHERE table_name ="
+            f" {{table:String}} AND {of_partitions}{replicas.same_server(server, '0, 0, toInt64(0), 0')}",
             {"table": table.name, "log": log, "partitions": sorted(partitions)},
         )
         rows: dict[int, int] = {}
@@ -157,9 +156,9 @@ class ClickHouseSink:
         """Note that every row of *partition* up to *position* is written, rejected or removed on purpose."""
         noted = {"table_name": table.name, "_log": log, "_partition": partition, "position": position, "reason": reason}
         columns = ", ".join(noted)
-        # A rejected row is missing in the table anyway. Rows that are lost later must not hide behind it.
+        # The row is missing in the table anyway. Rows that are lost later must not hide behind it.
         shown = f"SELECT maxOrNull(_origin) FROM {table.name} WHERE _log = {log} AND _partition = {partition}"  # noqa: S608
-        after = f"ifNull(({shown}), -1)" if reason is PositionReason.REJECTED else "-1"
+        after = f"ifNull(({shown}), -1)" if reason in OF_THE_LAST_ROW else "-1"
         self._clickhouse.execute(
             f"INSERT INTO _positions ({columns}, after, written_at) SELECT {columns}, {after}, now64(3) FROM input("  # noqa: S608
             "'table_name String, _log UInt16, _partition UInt32, position UInt64, reason String') FORMAT JSONEachRow",
@@ -167,9 +166,24 @@ class ClickHouseSink:
             {"async_insert": 0, "wait_end_of_query": 1},
         )
 
+    def note_removed(self, table: Table, rows: Sequence[LeftOut]) -> None:
+        """List *rows* of *table* as removed on purpose."""
+        columns = "_log, _partition, _origin, project_id, erasure"
+        self._clickhouse.execute(
+            f"INSERT INTO _removed (table_name, {columns}, removed_at) SELECT '{table.name}', {columns}, now64(3)"  # noqa: S608
+            " FROM input('_log UInt16, _partition UInt32, _origin UInt64, project_id String, erasure String')"
+            " FORMAT JSONCompactEachRow",
+            _encode_lines([(row.log, row.partition, row.source_offset, row.project_id, name) for row, name in rows]),
+            {"async_insert": 0, "wait_end_of_query": 1},
+        )
+
     def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
         """Write all of *blocks* or raise."""
         table = blocks[0].table
+        with self._turns[table.name] if self._clickhouse.cluster else nullcontext():
+            self._insert(table, blocks, lease)
+
+    def _insert(self, table: Table, blocks: Sequence[Block], lease: Lease) -> None:
         names, structure = _names(table), _structure(table)
         # An error, not a filter: a filter would drop only the rows that are read after the end of the lease.
         in_time = f"throwIf(nowInBlock64(3) >= toDateTime64('{lease.deadline():.3f}', 3), '{DEADLINE_PASSED}') = 0"
@@ -229,16 +243,16 @@ class ClickHouseSink:
     def wait_for_running_inserts(self, table: Table, log: int, partitions: Iterable[int]) -> None:
         """Return when no INSERT into *table* from *partitions* of *log* is running."""
         running = (
-            "SELECT DISTINCT Settings['insert_deduplication_token'] AS token FROM system.processes"
-            " WHERE arrayExists(prefix -> position(',' || token, prefix) > 0, {prefixes:Array(String)})"
+            "SELECT DISTINCT Settings['insert_deduplication_token'] AS value FROM system.processes"
+            " WHERE arrayExists(prefix -> position(',' || value, prefix) > 0, {prefixes:Array(String)})"
         )
         prefixes = [f",{_token_prefix(table, log, partition)}" for partition in partitions]
         deadline = time.monotonic() + RUNNING_INSERT_SECONDS
-        while tokens := self._clickhouse.query(running, {"prefixes": prefixes}):
+        while tokens := replicas.on_all_replicas(self._clickhouse, running, {"prefixes": prefixes}, table.name):
             if time.monotonic() > deadline:
-                token = tokens[0]["token"]
-                raise UnavailableError(f"INSERT still running after {RUNNING_INSERT_SECONDS:.0f} s (token {token})")
+                raise UnavailableError(f"INSERT still running after {RUNNING_INSERT_SECONDS:.0f} s (token {tokens[0]})")
             time.sleep(0.1)
+        replicas.check_settled(self._clickhouse, table.name, "_positions")
 
     def _token(self, block: Block) -> str:
         prefix = _token_prefix(block.table, block.log, block.partition)
@@ -252,24 +266,21 @@ class ClickHouseSink:
         that it has seen before, although they were deleted since.
         """
         table, names = block.table, _names(block.table)
-        same_month = f" AND toYYYYMM(received_at) = {block.month.replace('-', '')}" if block.month else ""
+        replicas.check_complete(self._clickhouse, table.name)
+        same_week = f" AND {WEEK_KEY} = '{block.week}'" if block.week else ""
         return self._clickhouse.execute(
             f"INSERT INTO {table.name} ({names}) SELECT {names} FROM input('{_structure(table)}')"  # noqa: S608
             f" WHERE _origin NOT IN (SELECT _origin FROM {table.name} WHERE _log = {block.log}"
             f" AND _partition = {block.partition} AND _origin BETWEEN {block.first_offset} AND {block.last_offset}"
-            f"{same_month}) FORMAT JSONCompactEachRow",
+            f"{same_week}) FORMAT JSONCompactEachRow",
             block.encode(),
             {**_SETTINGS, "insert_deduplicate": 0, "log_comment": f"{_REFILL}{table.name}", "optimize_on_insert": 0},
         )
 
     def is_refill_running(self) -> bool:
         """Return whether an INSERT of `insert_missing` is running, for example one whose sender has given up."""
-        return bool(
-            self._clickhouse.query(
-                "SELECT 1 FROM system.processes WHERE startsWith(Settings['log_comment'], {prefix:String}) LIMIT 1",
-                {"prefix": _REFILL},
-            )
-        )
+        running = "SELECT 1 AS value FROM system.processes WHERE startsWith(Settings['log_comment'], {prefix:String})"
+        return bool(replicas.on_all_replicas(self._clickhouse, running, {"prefix": _REFILL}, "_positions"))
 
     def _are_written(self, blocks: Sequence[Block]) -> bool:
         positions = self.positions(blocks[0].table, blocks[0].log, [block.partition for block in blocks])

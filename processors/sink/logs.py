@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from processors.clickhouse import replicas
 from processors.clickhouse.client import ClickHouse
 from processors.engine.errors import ForeignDatabaseError
 from schemas.clickhouse import TABLES
@@ -100,6 +101,7 @@ class ClickHouseLogs:
 
     def registered(self) -> list[RegisteredLog]:
         """Return the rows of `_logs`, by id."""
+        replicas.check_complete(self._clickhouse, "_logs")
         rows = self._clickhouse.query(
             "SELECT id, cluster_id, topic_prefix, topic_version, partitions FROM _logs ORDER BY id, added_at"
         )
@@ -113,12 +115,14 @@ class ClickHouseLogs:
 
     def rows_of(self) -> list[int]:
         """Return the logs that the rows of the tables come from."""
+        replicas.check_complete(self._clickhouse, *(table.name for table in TABLES))
         # The projection `positions` answers this without the rows.
         logs = " UNION ALL ".join(f"SELECT _log FROM {table.name} GROUP BY _log" for table in TABLES)  # noqa: S608
         return [int(row["_log"]) for row in self._clickhouse.query(f"SELECT DISTINCT _log FROM ({logs}) ORDER BY _log")]  # noqa: S608
 
     def has_rows(self, log: int) -> bool:
         """Return whether a table has a row of *log*, or a position is noted for it."""
+        replicas.check_complete(self._clickhouse, "_positions")
         noted = self._clickhouse.query("SELECT 1 FROM _positions WHERE _log = {log:UInt16} LIMIT 1", {"log": log})
         return bool(noted) or log in self.rows_of()
 
@@ -138,6 +142,7 @@ class ClickHouseLogs:
 
     def accepted(self, log: int, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Return the offset of *topic* below which a person has accepted losses, by partition of *log*."""
+        replicas.check_complete(self._clickhouse, "_positions")
         rows = self._clickhouse.query(
             "SELECT _partition, max(position) AS position FROM _positions"
             " WHERE table_name = {topic:String} AND _log = {log:UInt16}"

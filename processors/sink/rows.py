@@ -23,6 +23,7 @@ from schemas.clickhouse import Table
 from schemas.items import EMPTY_OBJECT, ItemWarning, Track
 from schemas.persons import decode_person
 from schemas.records import InvalidRecordError, decode_item, source_offset_of
+from schemas.retention import week_of
 
 BLOCK_BYTES = 32 * 1024 * 1024
 """Maximum raw JSON of a block, which ClickHouse writes well within the timeout of an answer."""
@@ -74,6 +75,7 @@ class PersonRow(msgspec.Struct, array_like=True, gc=False):
     null_keys: Sequence[str]
     first_seen: str
     last_seen: str
+    erased: int
     log: int
     partition: int
     source_offset: int
@@ -131,7 +133,7 @@ Row = EventRow | IdentifyRow | PersonRow | DuplicateRow | RejectedRow
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows of one table, partition and month, by growing source offset; written as a whole or not at all."""
+    """Rows of one table, partition and week, by growing source offset; written as a whole or not at all."""
 
     table: Table
     partition: int
@@ -145,9 +147,9 @@ class Block:
         return self.rows[0].log
 
     @property
-    def month(self) -> str:
-        """The month in which the rows were received; empty for a table that is not partitioned by month."""
-        return _month(self.rows[0])
+    def week(self) -> str:
+        """The Monday of the week in which the rows were received; empty for a table that has no partitions by week."""
+        return row_week(self.rows[0])
 
     @property
     def first_offset(self) -> int:
@@ -230,17 +232,10 @@ def person_rows(records: Iterable[SourceRecord], log: int, partition: int) -> tu
             continue
         rows.append(
             PersonRow(
-                person.project_id,
-                person.user_id,
-                person.traits,
-                null_keys_of_members(person.traits),
-                person.first_seen,
-                person.last_seen,
-                log,
-                partition,
-                record.offset,
+                person.project_id, person.user_id, person.traits, null_keys_of_members(person.traits),
+                person.first_seen, person.last_seen, person.erased, log, partition, record.offset,
             )
-        )
+        )  # fmt: skip
     return rows, rejected
 
 
@@ -248,15 +243,16 @@ def blocks(table: Table, rows: Iterable[Row], partition: int, after: int) -> Ite
     """Yield blocks of the *rows* whose source offsets grow beyond *after*.
 
     Any other row is in the table already: its record was read again, or a worker that was paused wrote the record a
-    second time. A block is of one month, because ClickHouse would split it into two parts otherwise, and has at most
+    second time. A block is of one week, because ClickHouse would split it into two parts otherwise, and has at most
     `BLOCK_BYTES`.
     """
-    for _, of_month in groupby(_growing(rows, after), key=_month):
-        for part, size_bytes in _bounded(of_month):
+    for _, of_week in groupby(growing(rows, after), key=row_week):
+        for part, size_bytes in _bounded(of_week):
             yield Block(table, partition, part, size_bytes)
 
 
-def _growing(rows: Iterable[Row], after: int) -> Iterator[Row]:
+def growing(rows: Iterable[Row], after: int) -> Iterator[Row]:
+    """Yield the *rows* whose source offsets grow beyond *after*."""
     for row in rows:
         if row.source_offset > after:
             after = row.source_offset
@@ -287,8 +283,9 @@ def _size(row: Row) -> int:
     return sum(len(value) for value in row.traits.values()) + keys
 
 
-def _month(row: Row) -> str:
-    return "" if isinstance(row, PersonRow) else row.received_at[:7]
+def row_week(row: Row) -> str:
+    """Return the Monday of the week in which *row* was received; empty for a state of a person."""
+    return "" if isinstance(row, PersonRow) else week_of(row.received_at)
 
 
 def _text(value: Raw) -> str:

@@ -10,12 +10,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from processors.clickhouse.client import ClickHouse
+from processors.engine.project_follower import FollowedProjects
 from processors.engine.stage import AssignedOffsets, InputOffsets, Membership, RecordBatch, Stage
+from processors.erasures.keeper import erasure_keeper
 from processors.rejected_topic import RejectedTopic
+from processors.retention.keeper import retention_keeper
 from processors.settings import WorkerSettings
 from processors.sink.assignment import Assignment, SinkLog
 from processors.sink.catalog import Catalog, catalog
 from processors.sink.duplicates import DuplicatesStage
+from processors.sink.erased import ErasedRows
 from processors.sink.insert import ClickHouseSink, Sink
 from processors.sink.lease import ServerLease, SinkLease
 from processors.sink.log_reader import OwnOffsetFinder, SourceOffsetFinder, kafka_log_reader
@@ -98,10 +102,12 @@ def stages(
     rejected: RejectedTopic,
     identity: Callable[[], Awaitable[LogIdentity]],
     topic_ids: Mapping[str, str],
+    projects: FollowedProjects,
 ) -> list[Stage]:
     """Return the stages of the sink worker.
 
-    *identity* tells which log it reads, and *topic_ids* the ids of topics, once the worker is connected.
+    *identity* tells which log it reads, *topic_ids* the ids of topics, and *projects* what administrators have decided,
+    once the worker is connected.
     """
     topics = Topics(settings.kafka.topic_prefix)
     clickhouse = ClickHouse(settings.clickhouse)
@@ -114,7 +120,11 @@ def stages(
     for_checks = ClickHouse(settings.clickhouse)
     duplicates = DuplicatesStage(topics, sink, rejected, sink_log, lease)
     rejections = RejectedStage(topics, sink, rejected, sink_log, lease)
+    erased = ErasedRows(projects)
     for stage in (events, persons, duplicates, rejections):
+        stage.leave_out(erased)
         stage.check_views(ViewCheck(for_checks, rejected.metrics))
-    events.keep_catalog(catalog(settings.clickhouse, lease, rejected.metrics))
+    retention = retention_keeper(settings.clickhouse, projects, lease, rejected.metrics)
+    erasures = erasure_keeper(settings.clickhouse, settings.kafka, projects, rejected.metrics)
+    events.keep_catalog(catalog(settings.clickhouse, lease, rejected.metrics, [erasures, retention]))
     return [events, persons, duplicates, rejections]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from processors.engine.stage import AssignedOffsets, InputOffsets, Membership, RecordBatch
 from processors.rejected_topic import RejectedTopic
 from processors.sink.assignment import Assignment
+from processors.sink.erased import ErasedRows
 from processors.sink.lease import SinkLease
 from processors.sink.slots import Slots
 from processors.sink.views import ViewCheck
@@ -56,6 +57,11 @@ class TableStage(ABC):
         self._views = views
         for writer in self._writers:
             views.watch(writer)
+
+    def leave_out(self, erased: ErasedRows) -> None:
+        """Leave out the rows that *erased* says."""
+        for writer in self._writers:
+            writer.leave_out(erased)
 
     async def start(self, membership: Membership) -> None:
         """Start the lease that INSERTs carry."""

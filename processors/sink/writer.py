@@ -26,14 +26,16 @@ from processors.engine.errors import TableRolledBackError
 from processors.rejected import RejectionCode, Source
 from processors.rejected_topic import RejectedTopic
 from processors.sink.attempts import pause_seconds
-from processors.sink.insert import PositionReason, Sink
+from processors.sink.erased import ErasedRows, LeftOut
+from processors.sink.insert import Sink
 from processors.sink.insert_metrics import InsertMetrics
 from processors.sink.isolation import Isolation
 from processors.sink.lease import Lease
 from processors.sink.outage_log import OutageLog
-from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks
+from processors.sink.positions import PositionReason
+from processors.sink.rows import BLOCK_BYTES, Block, Row, blocks, growing
 from processors.sink.views import WrittenRows
-from schemas.clickhouse import Table
+from schemas.clickhouse import PERSONS, Table
 
 FIRST_LOG = 1
 LINGER_SECONDS = 0.005
@@ -79,6 +81,7 @@ class TableWriter:
         self._outage = OutageLog(table.name)
         self._isolation = Isolation(self, self._outage)
         self._metrics = InsertMetrics(table, rejected.metrics)
+        self._erased: ErasedRows | None = None
 
     @property
     def waiting(self) -> bool:
@@ -88,6 +91,10 @@ class TableWriter:
     def start(self, lease: Lease) -> None:
         """Take the lease that INSERTs carry."""
         self._lease = lease
+
+    def leave_out(self, erased: ErasedRows) -> None:
+        """Leave out the rows that *erased* says."""
+        self._erased = erased
 
     def position(self, partition: int) -> int:
         """Return the highest source offset of *partition* that was loaded, written or rejected, -1 for none."""
@@ -113,11 +120,12 @@ class TableWriter:
         return positions
 
     async def write_rows(self, rows: Iterable[Row], partition: int, on_refused: Callable[[], None] = _ignore) -> None:
-        """Write the *rows* that are not in the table; return when each is written or rejected.
+        """Write the *rows* that are not in the table; return when each is written, rejected or left out.
 
         Calls *on_refused* if ClickHouse works and does not take some of them, so that this may take long.
         """
         await self._ask_after_interruption(partition)
+        rows, left_out = await self._divide(rows, partition)
         for block in blocks(self.table, rows, partition, self.position(partition)):
             error: ClickHouseError | None = None
             if not self._isolation.is_alone(partition):
@@ -127,9 +135,12 @@ class TableWriter:
             self._waits += 1
             try:
                 await self._isolation.write(block, error, on_refused)
-                await self._note_rejected(block)
+                await self._note_position(partition, PositionReason.REJECTED)
             finally:
                 self._waits -= 1
+        if left_out:
+            self._positions[partition] = max(left_out[-1].row.source_offset, self._positions[partition])
+            await self._note_position(partition, PositionReason.ERASED)
 
     async def progress(self) -> int:
         """Return a number that grows with the rows of the table, whichever worker writes them."""
@@ -215,11 +226,22 @@ class TableWriter:
             self._positions[block.partition] = self._shown[block.partition] = block.last_offset
         self._outage.answered()
 
-    async def _note_rejected(self, block: Block) -> None:
-        """Note the position of *block* if its last row was rejected, so that the rows do not show it."""
-        number, position = block.partition, self._positions[block.partition]
+    async def _divide(self, rows: Iterable[Row], partition: int) -> tuple[Iterable[Row], Sequence[LeftOut]]:
+        """Return the rows to write, and those that an erasure covers, once these are listed as removed."""
+        if self._erased is None:
+            return rows, ()
+        written, left_out = self._erased.divide(growing(rows, self.position(partition)))
+        # A person has many states, and the audit does not count them.
+        if left_out and self.table is not PERSONS:
+            note = partial(self._sink.note_removed, self.table, left_out)
+            await self._until_it_works(partial(self._in_thread, note))
+        return written, left_out
+
+    async def _note_position(self, number: int, reason: PositionReason) -> None:
+        """Note the position of a partition if its rows do not show it: the last one was rejected or left out."""
+        position = self._positions[number]
         if self._shown[number] < position:
-            note = partial(self._sink.note_position, self.table, self.log, number, position, PositionReason.REJECTED)
+            note = partial(self._sink.note_position, self.table, self.log, number, position, reason)
             await self._until_it_works(partial(self._in_thread, note))
             self._shown[number] = position
 
@@ -266,7 +288,7 @@ class TableWriter:
 def fits_one_insert(chosen: Sequence[Block], block: Block) -> bool:
     """Return whether *block* fits into one INSERT with the blocks *chosen* before it."""
     return (
-        block.month == chosen[0].month
+        block.week == chosen[0].week
         and len(block.rows) + sum(len(each.rows) for each in chosen) <= INSERT_ROWS
         and block.size_bytes + sum(each.size_bytes for each in chosen) <= BLOCK_BYTES
     )

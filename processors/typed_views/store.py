@@ -14,6 +14,7 @@ from processors.clickhouse.client import ClickHouse
 from processors.typed_views.columns import Seen
 from processors.typed_views.statements import MARK
 from schemas.clickhouse.quoting import quoted
+from schemas.clickhouse.replicated import replicated
 
 EVENT, TRAIT = "event", "trait"
 """Kinds of lines of the catalogue."""
@@ -105,11 +106,12 @@ class ViewStore:
 
     def create_database(self, name: str) -> None:
         """Create database *name* if it is missing."""
-        self._clickhouse.execute(f"CREATE DATABASE IF NOT EXISTS {quoted(name)}")
+        statement = f"CREATE DATABASE IF NOT EXISTS {quoted(name)}"
+        self._clickhouse.execute(replicated(statement, self._clickhouse.cluster))
 
     def create_view(self, statement: str) -> None:
         """Run *statement*, which creates or replaces a view."""
-        self._clickhouse.execute(statement, settings=_DDL_SETTINGS)
+        self._clickhouse.execute(replicated(statement, self._clickhouse.cluster), settings=_DDL_SETTINGS)
 
 
 def is_ours(comment: str) -> bool:

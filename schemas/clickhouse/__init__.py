@@ -55,6 +55,7 @@ PERSONS = Table(
         ("traits_null_keys", "Array(String)"),
         ("first_seen", _TIME),
         ("last_seen", _TIME),
+        ("_erased", "UInt64"),
         ("_log", "UInt16"),
         ("_partition", "UInt32"),
         ("_origin", "UInt64"),

@@ -42,7 +42,17 @@ READING: Mapping[str, int] = MappingProxyType(
 
 _TABLES = (
     *("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays", "_logs"),
-    *("_positions", "catalog", "catalog_counts", "person_history", "lag", "lag_now"),
+    *(
+        "_positions",
+        "catalog",
+        "catalog_counts",
+        "person_history",
+        "lag",
+        "lag_now",
+        "removals",
+        "erasures",
+        "_removed",
+    ),
 )
 
 

@@ -49,7 +49,7 @@ async def consume(namespace: Namespace, class_path: str) -> Sample:
 
 async def compare(cluster: BenchCluster, plan: Plan) -> list[Row]:
     """Compare producer and consumer."""
-    directory = cluster.services.broker.jars_directory
+    directory = cluster.services.brokers[0].jars_directory
     tools = kafka_jars.listed(LIST.read_text(encoding="ascii"))
     repository = cluster.services.settings.local.maven_repository
     await asyncio.to_thread(

@@ -61,9 +61,12 @@ class BenchCluster:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BenchCluster]:
         """Run the broker and ClickHouse for the duration of the block."""
-        await asyncio.to_thread(self.services.broker.format, self.environ)
+        await asyncio.to_thread(self.services.format_brokers)
         try:
-            await asyncio.gather(self._home.start(self.services.kafka()), self._home.start(self.services.clickhouse()))
+            await asyncio.gather(
+                *(self._home.start(each) for each in self.services.kafka()),
+                self._home.start(self.services.clickhouse()),
+            )
             await self.output.start()
             self._ends = AIOKafkaConsumer(bootstrap_servers=self.broker)
             await self._ends.start()

@@ -81,7 +81,7 @@ def run(environ: Mapping[str, str], plan: Plan, only: str, directory: Path, say:
 
 
 async def _run(cluster: BenchCluster, plan: Plan, compare: Compare) -> list[Row]:
-    directory = cluster.services.broker.jars_directory
+    directory = cluster.services.brokers[0].jars_directory
     wanted = kafka_jars.missing(directory, kafka_jars.listed())
     kafka_jars.fetch(directory, wanted, repository=cluster.services.settings.local.maven_repository)
     async with cluster.running():

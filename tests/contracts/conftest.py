@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 
 import pytest
 
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
 from processors.sink.catalog_store import ClickHouseCatalog
 from processors.sink.insert import ClickHouseSink
 from schemas.clickhouse import TABLES, Table
@@ -17,20 +15,18 @@ from tests.contracts.catalogs import CatalogCase, read_catalog, write_events
 from tests.contracts.sinks import SinkCase
 from tests.fakes.catalog import MemoryCatalog
 from tests.fakes.sink import MemorySink
-from tests.support import services
+from tests.support import databases
+from tests.support.clickhouse_http import ClickHouseHttp
 
 
 @pytest.fixture
 def clickhouse_settings(clickhouse: str) -> Iterator[ClickHouseSettings]:
     """A database for one test, with merges stopped."""
-    settings = services.clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(settings)
-    client = ClickHouse(settings)
-    for table in TABLES:
-        client.execute(f"SYSTEM STOP MERGES {settings.database}.{table.name}")
-    yield settings
-    client.execute(f"DROP DATABASE {settings.database}")
-    client.close()
+    with databases.database(clickhouse) as settings:
+        writer = ClickHouseHttp.of(settings)
+        for table in TABLES:
+            writer.query(f"SYSTEM STOP MERGES {table.name}")
+        yield settings
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ class History:
             chosen.store.fault = lambda counted: None  # noqa: ARG005
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_each_row_is_counted_once_whatever_fails(catalog_case: CatalogCase, steps: list[Sequence[Any]]) -> None:
     case = catalog_case

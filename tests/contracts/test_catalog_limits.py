@@ -28,7 +28,7 @@ def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("processors.sink.catalog_store.NEAR", 5)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(st.integers(0, 60), min_size=1, max_size=40), min_size=1, max_size=5))
 @pytest.mark.usefixtures("small_limit")
 def test_event_has_at_most_the_limit_of_paths(catalog_case: CatalogCase, batches: list[list[int]]) -> None:

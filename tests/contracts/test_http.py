@@ -67,13 +67,13 @@ def gateway() -> Iterator[Served]:
 
 
 @RANDOM.parametrize()
-@settings(max_examples=EXAMPLES // 4, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=EXAMPLES // 4, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_every_response_conforms_to_the_document(case: Case, gateway: Served) -> None:
     case.call_and_validate(base_url=address(gateway), checks=CHECKS)
 
 
 @SCHEMA.include(path=["/event/batch", "/v1/track", "/v1/identify"]).parametrize()
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_every_authenticated_response_conforms_to_the_document(case: Case, gateway: Served) -> None:
     case.call_and_validate(base_url=address(gateway), headers=BEARER, checks=CHECKS)
 

@@ -10,8 +10,8 @@ import pytest
 
 from processors.clickhouse.client import ClickHouse
 from processors.engine.errors import ForeignDatabaseError
-from processors.sink.insert import PositionReason
 from processors.sink.logs import ClickHouseLogs, LogIdentity, RegisteredLog
+from processors.sink.positions import PositionReason
 from schemas.clickhouse import EVENTS
 from schemas.settings import ClickHouseSettings
 from tests.contracts.sinks import SinkCase, block, valid_lease

@@ -174,6 +174,12 @@ async def until_accepted(under_test: PublisherUnderTest, sent: list[KeyValue]) -
             return
 
 
+async def test_each_broker_answers_for_its_disk(under_test: PublisherUnderTest) -> None:
+    (answer,) = await under_test.publisher.disks()
+
+    assert (answer.broker, answer.unknown, answer.is_silent) == (1, "", False)
+
+
 async def test_closed_publisher_rejects_records(under_test: PublisherUnderTest) -> None:
     await under_test.publisher.close()
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from processors.clickhouse.errors import LeaseEndedError, RejectedRowsError
-from processors.sink.insert import PositionReason
+from processors.sink.positions import PositionReason
 from processors.sink.rows import Block, blocks, item_rows, person_rows
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS, TABLES
 from schemas.persons import encode_person, fold
@@ -68,6 +68,16 @@ def test_note_of_another_table_log_or_partition_is_no_position(case: SinkCase) -
     case.sink.note_position(EVENTS, 1, 1, 9, PositionReason.REJECTED)
 
     assert case.sink.positions(EVENTS, 1, [0]) == {}
+
+
+def test_note_of_a_row_that_was_left_out_counts_while_the_rows_before_it_are_there(case: SinkCase) -> None:
+    case.sink.insert([block(range(5))], valid_lease)
+    case.sink.note_position(EVENTS, 1, 0, 9, PositionReason.ERASED)
+    assert case.sink.positions(EVENTS, 1, [0]) == {0: 9}
+
+    case.remove_above(EVENTS, 2)
+
+    assert case.sink.positions(EVENTS, 1, [0]) == {0: 2}
 
 
 def test_lower_or_repeated_note_does_not_lower_a_position(case: SinkCase) -> None:
@@ -164,9 +174,9 @@ def test_block_that_is_already_written_needs_no_lease(case: SinkCase) -> None:
     assert case.stored(EVENTS) == row_positions(range(3))
 
 
-def test_rows_of_two_months_are_written_as_two_blocks(case: SinkCase) -> None:
+def test_rows_of_two_weeks_are_written_as_two_blocks(case: SinkCase) -> None:
     rows = [
-        msgspec.structs.replace(row, received_at=f"2026-0{1 + row.source_offset // 5}-28T00:00:00.000000Z")
+        msgspec.structs.replace(row, received_at=f"2026-01-2{5 + row.source_offset // 5}T00:00:00.000000Z")
         for row in tracks(range(10))
     ]
     made = list(blocks(EVENTS, rows, 0, -1))

@@ -10,7 +10,8 @@ import pytest
 from deploy.operate.positions import read as read_positions
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import TooLateError, UnavailableError
-from processors.sink.insert import ClickHouseSink, PositionReason
+from processors.sink.insert import ClickHouseSink
+from processors.sink.positions import PositionReason
 from processors.sink.rows import Block, item_rows
 from schemas.clickhouse import EVENTS
 from schemas.settings import ClickHouseSettings

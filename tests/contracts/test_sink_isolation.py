@@ -92,7 +92,7 @@ def accepted(texts: list[str]) -> list[Track | Identify]:
     return result.accepted
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=30, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(texts=st.lists(_objects | _odd, min_size=10, max_size=60))
 def test_engine_stores_any_json_that_the_gateway_accepts(clickhouse_sink: SinkCase, texts: list[str]) -> None:
     records: list[Any] = [

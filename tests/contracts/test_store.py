@@ -162,7 +162,7 @@ _put = st.tuples(
 _puts = st.lists(_put, max_size=6)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(batches=st.lists(_puts, max_size=6), config=st.sampled_from([PLAIN, WINDOWED]))
 def test_fake_and_rocksdb_agree_on_any_sequence(batches: list[list[Put]], config: StoreConfig) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -180,7 +180,7 @@ def test_fake_and_rocksdb_agree_on_any_sequence(batches: list[list[Put]], config
         reopened.close()
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(puts=st.lists(_put, max_size=20), size=st.integers(1, 20))
 def test_store_does_not_depend_on_the_division_into_batches(puts: list[Put], size: int) -> None:
     with tempfile.TemporaryDirectory() as directory:

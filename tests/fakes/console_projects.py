@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.errors import UnavailableError
-from gateway.projects.table import ProjectTable
+from schemas.project_table import ProjectTable
 from schemas.projects import (
     ProjectCreation,
     Revocation,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 
 from gateway.errors import UnavailableError
-from gateway.projects.table import Grant, ProjectTable
+from schemas.field_rules import FieldRuleSetting, HashKey
+from schemas.project_table import Grant, ProjectTable
 from schemas.projects import (
     Burst,
     Disabled,
-    FieldRuleSetting,
-    HashKey,
     ItemLimit,
     Project,
     ProjectCreation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 
-from gateway.projects.table import ProjectTable
+from schemas.project_table import ProjectTable
 from schemas.records import KeyValue
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from gateway.disk import Answer
 from gateway.errors import DrainingError, OverloadedError, PublishError, PublishTimeoutError
 from schemas.records import KeyValue, partitions_for
 
@@ -17,6 +18,7 @@ class MemoryPublisher:
         self.written: dict[tuple[str, int], list[KeyValue]] = defaultdict(list)
         self.reachable = True
         self.overloaded = False
+        self.answers: list[Answer] = [Answer(1)]
         self._partitions = partitions
         self._publish_timeout_seconds = publish_timeout_seconds
         self._answering = asyncio.Event()
@@ -63,6 +65,10 @@ class MemoryPublisher:
         """Raise `PublishError` while switched off."""
         if not self.reachable:
             raise PublishError
+
+    async def disks(self) -> Sequence[Answer]:
+        """Return what the test says of the brokers' disks."""
+        return self.answers
 
     async def close(self) -> None:
         """Reject records from now on."""

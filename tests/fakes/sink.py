@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from processors.clickhouse.errors import ClickHouseError, LeaseEndedError, RejectedRowsError, UnavailableError
-from processors.sink.insert import PositionReason
+from processors.sink.erased import LeftOut
 from processors.sink.lease import Lease
-from processors.sink.positions import position_of
+from processors.sink.positions import PositionReason, position_of
 from processors.sink.rows import Block, DuplicateRow, PersonRow, RejectedRow, Row
 from schemas.clickhouse import Table
 
@@ -24,6 +24,8 @@ class MemorySink:
         self.rows: dict[str, list[Row]] = defaultdict(list)
         self.noted: dict[tuple[str, int, int], int] = {}
         """The noted position by table, log and partition."""
+        self.removed: dict[tuple[str, int, int, int], str] = {}
+        """The erasure of each row that was listed as removed, by table, log, partition and source offset."""
         self._noted_after: dict[tuple[str, int, int], int] = {}
         self.reachable = True
         self.responses_lost = 0
@@ -58,7 +60,13 @@ class MemorySink:
         key = table.name, log, partition
         if position > self.noted.get(key, -1):
             self.noted[key] = position
-            self._noted_after[key] = self._shown(table, log, partition) if reason is PositionReason.REJECTED else -1
+            self._noted_after[key] = self._shown(table, log, partition) if reason is not PositionReason.KEPT else -1
+
+    def note_removed(self, table: Table, rows: Sequence[LeftOut]) -> None:
+        """Keep *rows* in `removed`."""
+        self._check_reachable()
+        for row, erasure in rows:
+            self.removed[table.name, row.log, row.partition, row.source_offset] = erasure
 
     def insert(self, blocks: Sequence[Block], lease: Lease) -> None:
         """Keep the rows of *blocks*, all or none; equal blocks are kept once."""

@@ -17,9 +17,12 @@ DEFAULTS = {
     "cleanup.policy": "delete",
     "message.timestamp.type": "CreateTime",
     "retention.ms": "604800000",
+    "retention.bytes": "-1",
     "min.insync.replicas": "1",
     "max.message.bytes": "1048588",
     "min.cleanable.dirty.ratio": "0.5",
+    "segment.ms": "604800000",
+    "max.compaction.lag.ms": "9223372036854775807",
 }
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -18,6 +18,14 @@ SENDERS = 16
 REQUEST_SECONDS = 20
 BATCH_ITEMS = 100
 """Items of a request of `send`."""
+
+
+class Request(NamedTuple):
+    """One request: when it began, by the monotonic clock, its duration, and the status of its response or 0."""
+
+    began: float
+    seconds: float
+    status: int
 
 
 class Client:
@@ -32,6 +40,8 @@ class Client:
         self._stopping = False
         self.statuses: Counter[int] = Counter()
         """Number of responses by status; 0 counts requests without a response."""
+        self.requests: list[Request] = []
+        """Every request that has ended."""
 
     def start(self, *, rate: float, items: int | None = None, resend_for_seconds: float = 120.0) -> None:
         """Start sending *rate* items per second, until *items* were sent or `stop` is called.
@@ -73,6 +83,10 @@ class Client:
         batches = [entered[start : start + BATCH_ITEMS] for start in range(0, len(entered), BATCH_ITEMS)]
         asyncio.run(self._send(iter(batches), rate=1e9, resend_for_seconds=resend_for_seconds))
 
+    def _note(self, began: float, status: int) -> None:
+        self.statuses[status] += 1
+        self.requests.append(Request(began, time.monotonic() - began, status))
+
     def _batches(self, items: int | None) -> Iterator[list[dict[str, Any]]]:
         made = 0
         while not self._stopping and (items is None or made < items):
@@ -91,11 +105,16 @@ class Client:
                 for batch in batches:
                     # The next batch is due after this one; the schedule restarts if sending falls behind.
                     wait, due = due - time.monotonic(), max(due, time.monotonic()) + len(batch) / rate
-                    if wait > 0:
-                        await asyncio.sleep(wait)
+                    await self._wait_or_stop(wait)
                     await self._send_until_final(session, number, batch, resend_for_seconds)
 
             await asyncio.gather(*(sender(number) for number in range(SENDERS)))
+
+    async def _wait_or_stop(self, seconds: float) -> None:
+        """Wait for *seconds*, at a low rate half a minute; after a stop, the batches that exist are sent at once."""
+        until = time.monotonic() + seconds
+        while not self._stopping and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110  # another thread stops it
+            await asyncio.sleep(min(left, 0.2))
 
     async def _send_until_final(
         self, session: aiohttp.ClientSession, number: int, batch: list[dict[str, Any]], seconds: float
@@ -105,16 +124,17 @@ class Client:
         while time.monotonic() < deadline:
             gateway = self._gateways[(number + attempt) % len(self._gateways)]
             attempt += 1
+            began = time.monotonic()
             try:
                 async with session.post(f"{gateway}/event/batch", json={"batch": batch}) as response:
                     reply = await response.json()
-                    self.statuses[response.status] += 1
+                    self._note(began, response.status)
                     if response.status in {200, 400}:
                         self._ledger.settle(batch, _outcomes(reply))
                         return
                     assert response.status in {408, 429, 503}, reply
             except (aiohttp.ClientError, TimeoutError):
-                self.statuses[0] += 1
+                self._note(began, 0)
             await asyncio.sleep(min(0.1 * attempt, 1.0))
         self._ledger.settle(batch, {})
 

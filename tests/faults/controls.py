@@ -6,10 +6,15 @@ from dataclasses import replace
 
 from tests.faults.alert_faults import MACHINE, SERVERS
 from tests.faults.alerting import UNREPORTED, reporting
+from tests.faults.armed import with_points
+from tests.faults.backup_faults import notes_during_backup
+from tests.faults.broker_faults import BROKERS, wiping
 from tests.faults.checkpoints import in_turn
 from tests.faults.clock_faults import CLOCKS, with_clocks
 from tests.faults.data_faults import filling_disk, losing_responses_of_joint_inserts, small_disk
 from tests.faults.deployment_faults import adding_partitions, expiring_unread, using_two_prefixes
+from tests.faults.erasure_faults import losing_state, losing_tables, without_kills
+from tests.faults.field_rule_faults import STORED, changing_rules
 from tests.faults.name_faults import unstorable_rows
 from tests.faults.process_faults import (
     SETTLE_SECONDS,
@@ -100,6 +105,28 @@ CONTROLS = [
         ("doubled",),
         SEQUENCE_TEST_STOP_AT="inserting:40",
         SEQUENCE_TEST_SUSPENDED="1",
+    ),
+    *(
+        replace(_of_one_fault(mechanism, fault, *violations), before=with_points)
+        for mechanism, fault, violations in (
+            ("erased_rows", without_kills(losing_tables), ("fault: erased_visible",)),
+            ("erased_identifies", without_kills(losing_state), ("fault: wrong_persons",)),
+        )
+    ),
+    # Rows that are only late are no violation.
+    replace(
+        _without("notes_first", 1, in_turn(("fault", notes_during_backup)), ("fault: lost",), rate=FEW),
+        before=with_points,
+    ),
+    _without("field_rules", 2, changing_rules, (STORED,), rate=FEW),
+    # Each record is on one broker, which loses it with its disk.
+    Scenario(
+        "without-replicas",
+        1,
+        in_turn(("broker wiped", wiping)),
+        rate=FEW,
+        environ={**BROKERS, "SEQUENCE_REPLICATION_FACTOR": "1", "SEQUENCE_MIN_INSYNC_REPLICAS": "1"},
+        must_violate=("broker wiped: lost", "one broker lost: availability below 99 %"),
     ),
     # Nothing is injected, and nothing is reported: neither alerts nor commands always speak.
     Scenario(

@@ -17,12 +17,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy import topics as deployed
+from processors.settings import WORKERS
 from schemas.items import Identify, Item, Track
 from schemas.records import Record, encode_item, event_headers, identify_record, item_record
 from schemas.settings import TopicSettings, kafka_arguments
 from schemas.topics import DAY_MS, Topics
 from tests.faults.log_lines import EXIT, TOPIC_RECREATED
-from tests.faults.process_faults import WORKERS
 from tests.faults.stack import Stack
 from tests.faults.trial import Trial
 from tests.support import logs

@@ -15,12 +15,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from deploy import topics as deployed
+from processors.settings import WORKERS
 from schemas.records import Record, event_headers
 from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from schemas.topics import Topics
 from tests.faults.ledger import SourceOffset
 from tests.faults.log_lines import EXIT, EXPIRED, PARTITIONS_CHANGED
-from tests.faults.process_faults import WORKERS
 from tests.faults.row_deletions import ITEM_TABLES, rows_of
 from tests.faults.stack import Stack
 from tests.faults.trial import Trial

@@ -9,12 +9,15 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from gateway.http import ingest_handler
 from gateway.kafka import publisher
+from processors.clickhouse import partition_key
+from processors.clickhouse.client import ClickHouse
 from processors.dedupe.stage import DedupeStage
 from processors.engine import failpoints
 from processors.engine.fetch_epochs import FetchEpochs
@@ -22,9 +25,12 @@ from processors.engine.stage import RecordBatch
 from processors.sink.insert import ClickHouseSink
 from tests.faults.mutants import MUTANTS, Patch
 from tests.faults.shifted_clocks import ShiftedTime
-from tests.faults.worker import CLOCKS, KILL_AT, LOSE, STOP_AT, STUCK, WITHOUT
+from tests.faults.worker import CLOCKS, COPY_SECONDS, KILL_AT, LOSE, STOP_AT, STUCK, WITHOUT
 
-POINTS = frozenset({"decided", "produced", "applied", "inserted", "processed"})
+POINTS = frozenset(
+    {"decided", "produced", "applied", "inserted", "processed"}
+    | {"recorded", "kept", "removed", "listed", "noted", "hidden"}
+)
 INSERTING = "inserting"
 """A point of the tests alone: before an INSERT is made, its lease included."""
 
@@ -52,13 +58,19 @@ def arm(environ: Mapping[str, str], patch: Patch) -> None:
         patch(publisher, "time", ShiftedTime(Path(directory) / "broker"))
         patch(ingest_handler, "time", ShiftedTime(Path(directory) / "gateway"))
         log.warning("TEST: the clocks of this gateway are those in %s", directory)
-    if file := environ.get(STUCK):
-        patch(DedupeStage, "process", _sticking(DedupeStage.process, Path(file)))
+    _delay(environ, patch)
     if mechanism := environ.get(WITHOUT):
         if mechanism not in MUTANTS:
             raise ValueError(f"{WITHOUT}: no such mutant: {mechanism}")
         MUTANTS[mechanism](patch)
         log.warning("TEST: this worker runs without %s and loses or doubles events", mechanism)
+
+
+def _delay(environ: Mapping[str, str], patch: Patch) -> None:
+    if file := environ.get(STUCK):
+        patch(DedupeStage, "process", _sticking(DedupeStage.process, Path(file)))
+    if seconds := environ.get(COPY_SECONDS):
+        patch(partition_key, "_copy", _lasting(partition_key._copy, float(seconds)))
 
 
 def _sticking(
@@ -70,6 +82,15 @@ def _sticking(
         await process(self, batch)
 
     return waits
+
+
+def _lasting(copy: Callable[[ClickHouse, str, str], int], seconds: float) -> Callable[[ClickHouse, str, str], int]:
+    def copies_and_waits(clickhouse: ClickHouse, table: str, target: str) -> int:
+        rows = copy(clickhouse, table, target)
+        time.sleep(seconds)
+        return rows
+
+    return copies_and_waits
 
 
 def _signalling(signals: Mapping[str, tuple[signal.Signals, int]]) -> Callable[[str], None]:

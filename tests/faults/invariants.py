@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer
 from schemas.items import Item, Track
 from schemas.settings import KafkaSettings, kafka_arguments
 from schemas.topics import DAY_MS, Topics
-from tests.faults import reference
+from tests.faults import erased_users, reference
 from tests.faults.ledger import Ledger, SourceOffset
 from tests.faults.stack import Stack
 from tests.support import logs
@@ -60,6 +60,8 @@ class Figures:
     """MessageIds on `items.v1` that have neither a row nor a rejection."""
     undeleted: int
     """Rows that an operator deleted for good and that were written again."""
+    erased_visible: int
+    """Rows of erased users that arrived before the erasure, in any table."""
     wrong_persons: int
     duplicates_lost: int
     """Items that do not count and have no row in `duplicates`."""
@@ -107,8 +109,11 @@ def check(stack: Stack, ledger: Ledger) -> Figures:
     """Compare topics and tables with *ledger* and return the figures."""
     topics = Topics(stack.kafka.topic_prefix)
     items = logs.read(stack.kafka, topics.items)
-    due = reference.counted(items, WINDOW_MS)
-    repeats = reference.valid(items) - due.keys()
+    valid = reference.valid(items)
+    erased = {at for at, item in valid.items() if (cut := ledger.erased.get(item.user_id)) and cut.covers(at)}
+    counting = reference.counted(items, WINDOW_MS)
+    due = {at: item for at, item in counting.items() if at not in erased}
+    repeats = valid.keys() - counting.keys() - erased
     duplicates = [(_number(row["_partition"]), _number(row["_origin"])) for row in stack.query(DUPLICATES)]
     due_ids = {item.message_id for item in due.values()}
     rows = [
@@ -120,12 +125,14 @@ def check(stack: Stack, ledger: Ledger) -> Figures:
     # The rows first: the topic has the record of each of them.
     rejections = [(_number(row["_partition"]), _number(row["_origin"])) for row in stack.query(REJECTED)]
     rejected_records = logs.read(stack.kafka, topics.rejected)
+    forgotten = erased_users.rejections(rejected_records, ledger.erased)
     rejected = {_rejected_id(record.value) for record in rejected_records}
     rejected_ids = ledger.ids("rejected")
     there = set(source_offsets)
     excused = ledger.deleted | ledger.maybe_deleted
     present = there | excused
-    may_be_gone = {due[at].message_id for at in excused if at in due} | (ledger.may_be_rejected & rejected)
+    may_be_gone = {counting[at].message_id for at in (excused | erased) & counting.keys()}
+    may_be_gone |= ledger.may_be_rejected & rejected
     lost = (
         {item.message_id for source_offset, item in due.items() if source_offset not in present}
         | (ledger.ids("acknowledged") - seen)
@@ -147,10 +154,13 @@ def check(stack: Stack, ledger: Ledger) -> Figures:
         rejected_lost=len(rejected_ids - rejected),
         unaccounted=len(due_ids - seen - rejected - may_be_gone),
         undeleted=len(there & ledger.deleted),
+        erased_visible=len((there | set(duplicates)) & erased)
+        + len(set(rejections) & forgotten)
+        + erased_users.old_states(stack, ledger.erased),
         wrong_persons=_wrong_persons(stack, due),
         duplicates_lost=len(repeats - set(duplicates)),
         duplicates_doubled=len(duplicates) - len(repeats & set(duplicates)),
-        rejections_lost=len({(each.partition, each.offset) for each in rejected_records} - set(rejections)),
+        rejections_lost=len({(each.partition, each.offset) for each in rejected_records} - forgotten - set(rejections)),
         rejections_doubled=len(rejections) - len(set(rejections)),
     )
 

@@ -32,6 +32,24 @@ class Entry:
         return not self.contents[0]["userId"]
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What an erasure covers of a user: everything before these offsets, by partition."""
+
+    items: tuple[int, ...]
+    rejections: tuple[int, ...]
+    requested_at: int
+    """Microseconds since 1970. No state of the person from before may be left."""
+
+    def covers(self, source_offset: SourceOffset) -> bool:
+        """Return whether it covers the item at *source_offset*."""
+        return source_offset[1] < self.items[source_offset[0]]
+
+    def covers_rejection(self, partition: int, offset: int) -> bool:
+        """Return whether it covers the rejection at *offset* of `rejected.v1`."""
+        return offset < self.rejections[partition]
+
+
 @dataclass
 class Ledger:
     """Generates items and records their outcomes. The same seed generates the same items."""
@@ -50,6 +68,9 @@ class Ledger:
     """Source offsets whose rows an operator deleted; the sink may write them again, once."""
     may_be_rejected: set[str] = field(default_factory=set)
     """MessageIds that the sink may reject although the gateway accepted them."""
+
+    erased: dict[str, Cut] = field(default_factory=dict)
+    """By user, what was erased."""
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed)

@@ -17,6 +17,7 @@ from processors.dedupe import decision
 from processors.engine import contiguous, failpoints
 from processors.engine import deployment as worker_deployment
 from processors.engine.changelog_table import ChangelogTable
+from processors.engine.commit_proofs import CommitProofs
 from processors.engine.partition_task import PartitionTask
 from processors.engine.producer import Output
 from processors.engine.stage import Put, RecordBatch, SourceRecord
@@ -24,7 +25,7 @@ from processors.persons import replay
 from processors.sink import rows
 from processors.sink.writer import TableWriter
 from schemas.projects import Deployment
-from tests.faults import sink_mutants, start_mutants
+from tests.faults import lifecycle_mutants, sink_mutants, start_mutants
 
 Patch = Callable[[object, str, Any], None]
 """Replaces an attribute that exists: `replace`, or pytest's `monkeypatch.setattr`."""
@@ -72,7 +73,17 @@ def origins(patch: Patch) -> None:
         return iter(found)
 
     patch(decision, "replay", replay_all)
-    patch(rows, "_growing", all_rows)
+    patch(rows, "growing", all_rows)
+
+
+def commit_proofs(patch: Patch) -> None:
+    """Let a heartbeat count although nothing was committed after it."""
+
+    def begin(self: CommitProofs, consumer: Any, node: object, proven: Callable[[], None]) -> None:
+        del self, consumer, node
+        proven()
+
+    patch(CommitProofs, "begin", begin)
 
 
 def contiguous_in(patch: Patch) -> None:
@@ -139,9 +150,9 @@ def window_time(patch: Patch) -> None:
 def join(patch: Patch) -> None:
     """Let a stale record of `persons.v1` replace the person in the local state."""
 
-    def replaced(current: bytes | None, written: bytes | None) -> tuple[bytes | None, bool]:
-        del current
-        return written, False
+    def replaced(current: bytes | None, written: bytes | None, erasures: object) -> replay.Merged:
+        del current, erasures
+        return replay.Merged(written, is_stale=False, forgets=False)
 
     patch(replay, "_merged", replaced)
 
@@ -163,6 +174,13 @@ MUTANTS: dict[str, Callable[[Patch], None]] = {
         sink_mutants.halving,
         sink_mutants.noted_positions,
         sink_mutants.server_lease,
+        commit_proofs,
+        sink_mutants.removal_records,
+        sink_mutants.removal_positions,
+        lifecycle_mutants.erased_rows,
+        lifecycle_mutants.erased_identifies,
+        lifecycle_mutants.notes_first,
+        lifecycle_mutants.field_rules,
         start_mutants.rollback_detection,
         start_mutants.renewed_tokens,
         start_mutants.asking_after_interruptions,

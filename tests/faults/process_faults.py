@@ -9,13 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from processors.settings import WORKERS
 from tests.faults.log_lines import ASSIGNED, ASSIGNED_PARTITIONS, EXIT, REVOKED, SHUTDOWN_TIMED_OUT, SKIPPED_RECORDS
 from tests.faults.stack import Stack
 from tests.faults.trial import Step, Trial
 from tests.support.services import alive, eventually, kafka_answers
 from tests.support.worker_process import Worker
 
-WORKERS = ("dedupe", "persons", "sink")
 SETTLE_SECONDS = 25.0
 """Time in which a late writer is detected and its writes repaired: two watchdog checks and a restart."""
 SUSPENDED_SECONDS = 12.0

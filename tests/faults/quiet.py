@@ -82,9 +82,12 @@ class QuietStack:
             eventually(lambda: READY in self.said() or process.poll() is not None, "ready", within_seconds=150)
             assert process.poll() is None, self.said()
             yield
-        finally:
             process.send_signal(signal.SIGINT)
             code = process.wait(90)
+        finally:
+            # Its services end with it. A process that nobody waited for would fail another test.
+            process.kill()
+            process.wait()
         assert code == 0, self.said()
 
     @property

@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from processors.settings import WORKERS
 from schemas.topics import Topics
 from tests.faults.invariants import WINDOW_MS
-from tests.faults.process_faults import WORKERS
 from tests.faults.reference import counted
 from tests.faults.row_deletions import ITEM_TABLES, Model, delete, newest, oldest, stopped_sinks
 from tests.faults.stack import Stack

@@ -14,12 +14,12 @@ from typing import Self
 from aiokafka import AIOKafkaProducer
 
 from deploy import topics as deployed
+from processors.settings import WORKERS
 from schemas.items import Track
 from schemas.records import encode_item, item_key, partition_for
 from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from schemas.topics import Topics
 from tests.faults.log_lines import ASSIGNED
-from tests.faults.process_faults import WORKERS
 from tests.faults.stack import Stack
 from tests.faults.trial import Trial
 from tests.support import logs

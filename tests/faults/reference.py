@@ -34,13 +34,12 @@ def counted(records: Iterable[Any], window_ms: int) -> dict[SourceOffset, Item]:
     return counts
 
 
-def valid(records: Iterable[Any]) -> set[SourceOffset]:
-    """Return the source offsets of the records that are items."""
-    found = set()
+def valid(records: Iterable[Any]) -> dict[SourceOffset, Item]:
+    """Return the records that are items, by source offset."""
+    found = {}
     for record in records:
         with contextlib.suppress(InvalidRecordError):
-            decode_item(record.value)
-            found.add((record.partition, record.offset))
+            found[record.partition, record.offset] = decode_item(record.value)
     return found
 
 

@@ -77,9 +77,9 @@ def delete(stack: Stack, ledger: Ledger, table: str, where: str, *, kind: str, t
         keep_positions(stack)
     rows = rows_of(stack, table, where)
     if kind == "DROP PARTITION":
-        months = stack.query(f"SELECT DISTINCT _partition_id AS month FROM {table}")  # noqa: S608  # the test's own
-        for month in months:
-            stack.query(f"ALTER TABLE {table} DROP PARTITION ID '{month['month']}'")
+        weeks = stack.query(f"SELECT DISTINCT _partition_id AS week FROM {table}")  # noqa: S608  # the test's own
+        for week in weeks:
+            stack.query(f"ALTER TABLE {table} DROP PARTITION ID '{week['week']}'")
     else:
         stack.query(KINDS[kind].format(table=table, where=where), within_seconds=DELETED_WITHIN_SECONDS)
     gone = rows - rows_of(stack, table, where)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from processors.settings import WORKERS
+from tests.faults import networks
 from tests.faults.alert_faults import MACHINE, SERVERS
 from tests.faults.alerting import reporting
+from tests.faults.armed import with_points
+from tests.faults.backup_faults import BACKUPS, adding_up
+from tests.faults.broker_faults import BROKERS, CUT_OFF, FAULTS, with_networks
 from tests.faults.checkpoints import in_turn
 from tests.faults.clock_faults import CLOCKS, with_clocks
 from tests.faults.data_faults import (
@@ -19,11 +24,12 @@ from tests.faults.data_faults import (
     writing_invalid_records,
 )
 from tests.faults.deployment_faults import DEPLOYMENT, adding_partitions
+from tests.faults.erasure_faults import ERASURE
+from tests.faults.field_rule_faults import CHANGES, changing_rules
 from tests.faults.name_faults import HEAVY, many_names
 from tests.faults.process_faults import (
     SETTLE_SECONDS,
     SLOW,
-    WORKERS,
     deleting_state,
     killing,
     killing_at_failpoints,
@@ -40,10 +46,12 @@ from tests.faults.process_faults import (
 )
 from tests.faults.random_faults import compare_source_offsets, random_sequence
 from tests.faults.recovery_time import measuring_takeover
+from tests.faults.retention_faults import killing_removals
 from tests.faults.small_machine import with_disk_and_clock
 from tests.faults.storage_faults import DELETIONS, DELETIONS_FOR_GOOD, STORAGE
 from tests.faults.trial import Scenario
 from tests.faults.up import CLICKHOUSE_FILES
+from tests.faults.upgrades import returning, upgrading, with_previous_release
 from tests.faults.view_faults import VIEWS
 
 FEW = 120.0
@@ -122,6 +130,10 @@ SCENARIOS = [
         environ={"SEQUENCE_TEST_STOP_AT": "inserting:40", "SEQUENCE_TEST_SUSPENDED": "1"},
         settle_seconds=SETTLE_SECONDS,
     ),
+    Scenario("retention", 3, killing_removals, rate=FEW, environ={"SEQUENCE_TEST_KILL_AT": "removed:1"}),
+    Scenario("erasure", len(ERASURE), in_turn(*ERASURE), rate=FEW, before=with_points),
+    Scenario("backup", len(BACKUPS), in_turn(*BACKUPS), rate=FEW, before=with_points, afterwards=adding_up),
+    Scenario("field-rules", len(CHANGES), changing_rules, rate=FEW),
     Scenario("clocks", len(CLOCKS), in_turn(*CLOCKS), rate=FEW, before=with_clocks, quiet=True),
     Scenario("heavy-request", len(HEAVY), in_turn(*HEAVY), rate=100, idle_within_seconds=300),
     Scenario(
@@ -135,6 +147,19 @@ SCENARIOS = [
     ),
     Scenario("alerts-of-servers", len(SERVERS), reporting(SERVERS), rate=FEW, alone=True),
     Scenario("alerts-of-machine", len(MACHINE), reporting(MACHINE), rate=FEW, before=with_disk_and_clock, alone=True),
+    Scenario("brokers", len(FAULTS), in_turn(*FAULTS), rate=300, environ=BROKERS, idle_within_seconds=300, alone=True),
+    Scenario(
+        "broker-cut-off",
+        len(networks.NODES),
+        in_turn(*CUT_OFF),
+        rate=FEW,
+        environ={**BROKERS, networks.NETWORKS: "1"},
+        before=with_networks,
+        idle_within_seconds=300,
+        alone=True,
+    ),
+    Scenario("upgrade", 1, upgrading, rate=FEW, before=with_previous_release, quiet=True),
+    Scenario("upgrade-undone", 1, returning, rate=FEW, before=with_previous_release, quiet=True),
     Scenario("many-names", 1, many_names(20), rate=1_500, alone=True),
     Scenario("many-names-few-files", 1, many_names(20), rate=800, environ={CLICKHOUSE_FILES: "1024"}),
     Scenario("takeover", 2, measuring_takeover, environ={"SEQUENCE_WORKER_SESSION_SECONDS": "10"}, alone=True),

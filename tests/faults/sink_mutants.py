@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from processors.clickhouse.client import ANSWER_SECONDS
+from processors.retention.store import RetentionStore
 from processors.sink import attempts, insert
 from processors.sink.attempts import Evidence, Step
 from processors.sink.insert import ClickHouseSink
@@ -79,3 +80,13 @@ def server_lease(patch: Patch) -> None:
 
     patch(ServerLease, "_acknowledged", acknowledged)
     patch(ServerLease, "deadline", deadline)
+
+
+def removal_records(patch: Patch) -> None:
+    """Forget which removals of expired rows have begun."""
+    patch(RetentionStore, "removals", lambda *_: [])
+
+
+def removal_positions(patch: Patch) -> None:
+    """Remove expired rows without a note of their positions."""
+    patch(RetentionStore, "keep_positions", lambda *_: None)

@@ -19,8 +19,9 @@ import psutil
 import requests
 
 from deploy.local.passwords import WRITER_FILE
+from processors.settings import WORKERS
 from schemas.settings import KafkaSettings, environment
-from tests.faults import merges
+from tests.faults import merges, networks
 from tests.faults.log_lines import EXIT, KILLED, READY, RESTARTING
 from tests.faults.up import WORKERS_CLICKHOUSE, hold_file
 from tests.support.insert_proxy import InsertProxy
@@ -39,9 +40,13 @@ class Stack:
         self.state = directory / "state"
         self.output = directory / "output"
         self._each = each
-        kafka_port = free_ports(2 + each)
-        clickhouse_port, self._gateway_port = kafka_port + 1, kafka_port + 2
-        self.kafka = KafkaSettings(bootstrap_servers=f"127.0.0.1:{kafka_port}")
+        self._brokers = int((environ or {}).get("SEQUENCE_LOCAL_BROKERS", "1"))
+        kafka_port = free_ports(self._brokers + 1 + each)
+        clickhouse_port, self._gateway_port = kafka_port + self._brokers, kafka_port + self._brokers + 1
+        ports = {number + 1: kafka_port + number for number in range(self._brokers)}
+        has_networks = networks.NETWORKS in (environ or {})
+        brokers = networks.servers(ports) if has_networks else ",".join(f"127.0.0.1:{port}" for port in ports.values())
+        self.kafka = KafkaSettings(bootstrap_servers=brokers)
         self.clickhouse = f"http://127.0.0.1:{clickhouse_port}"
         self._environ = {
             **os.environ,
@@ -130,9 +135,9 @@ class Stack:
 
     def services(self, kind: str) -> list[str]:
         """Return the names of the services of *kind*: `gateway`, `dedupe`, `persons`, `sink`, `kafka`, `clickhouse`."""
-        return (
-            [f"{kind}-{number + 1}" for number in range(self._each)] if kind not in {"kafka", "clickhouse"} else [kind]
-        )
+        count = {"clickhouse": 1, "kafka": self._brokers}.get(kind, self._each)
+        is_alone = kind in {"kafka", "clickhouse"} and count == 1
+        return [kind] if is_alone else [f"{kind}-{number + 1}" for number in range(count)]
 
     def log(self, service: str) -> str:
         """Return the log of *service*."""
@@ -263,7 +268,7 @@ class Stack:
 
     def self_exits(self) -> list[str]:
         """Return the log lines with which workers exited by themselves."""
-        logs = [self.log(service) for kind in ("dedupe", "persons", "sink") for service in self.services(kind)]
+        logs = [self.log(service) for kind in WORKERS for service in self.services(kind)]
         return [line for log in logs for line in log.splitlines() if f"{EXIT}{os.EX_SOFTWARE}" in line]
 
     def query(self, sql: str, *, within_seconds: float = 60.0) -> list[dict[str, object]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from tests.faults import suspended_clock
 
@@ -25,7 +26,11 @@ CLOCKS = "SEQUENCE_TEST_CLOCKS"
 """Directory with the clocks of a gateway; see `tests.faults.shifted_clocks`."""
 STUCK = "SEQUENCE_TEST_STUCK"
 """File with the number of a partition whose batches dedupe does not finish while the file exists."""
-VARIABLES = frozenset({KILL_AT, STOP_AT, LOSE, WITHOUT, SUSPENDED, CLOCKS, STUCK})
+ARMED = "SEQUENCE_TEST_ARMED"
+"""Directory of the points at which a process is killed; see `tests.faults.points`."""
+COPY_SECONDS = "SEQUENCE_TEST_COPY_SECONDS"
+"""Seconds that a migration takes longer to copy each table."""
+VARIABLES = frozenset({ARMED, KILL_AT, STOP_AT, LOSE, WITHOUT, SUSPENDED, CLOCKS, STUCK, COPY_SECONDS})
 
 
 def command(kind: str, environ: Mapping[str, str]) -> list[str]:
@@ -48,6 +53,10 @@ def _main() -> None:
     from tests.faults.mutants import replace  # noqa: PLC0415
 
     arm(os.environ, replace)
+    if directory := os.environ.get(ARMED):
+        from tests.faults.points import install  # noqa: PLC0415  # needs what commands need
+
+        install(Path(directory), sys.argv[1:], replace)
     main(sys.argv[1:])
 
 

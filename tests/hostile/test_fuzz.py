@@ -30,7 +30,7 @@ def target(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tar
 
 
 @given(request=random_requests())
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), phases=PHASES)
 def test_random_request_gets_a_reply_of_the_contract(target: Target, request: RandomRequest) -> None:
     check_reply(target, request)
 

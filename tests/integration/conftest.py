@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
 from schemas.settings import KafkaSettings
 from schemas.topics import Topics
-from tests.support.services import Service, clickhouse_settings, embedded_clickhouse, running
+from tests.support import databases
+from tests.support.services import Service, embedded_clickhouse, running
 from tests.support.sink_pipeline import Pipeline, sink_pipeline
 
 
@@ -24,32 +22,30 @@ def pipeline(clickhouse: str, kafka_settings: KafkaSettings, topics: Topics) -> 
         yield made
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Service]:
-    """A ClickHouse server of this test, which may kill it."""
-    with running(embedded_clickhouse(tmp_path / "clickhouse")) as service:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A ClickHouse server of this module, whose tests may kill it."""
+    with running(embedded_clickhouse(tmp_path_factory.mktemp("clickhouse"))) as service:
         yield service
 
 
 @pytest.fixture
-def own_pipeline(server: Service, kafka_settings: KafkaSettings, topics: Topics) -> Pipeline:
-    """Tables on the server of this test, with merges stopped."""
-    settings = clickhouse_settings(server.address)
-    migrate(settings)
-    made = Pipeline(kafka_settings, topics, settings)
-    made.stop_merges()
-    return made
+def own_pipeline(server: Service, kafka_settings: KafkaSettings, topics: Topics) -> Iterator[Pipeline]:
+    """Tables on the server of this module, with merges stopped."""
+    if server.process is None:  # the test before has failed
+        server.start()
+    with sink_pipeline(server.address, kafka_settings, topics) as made:
+        made.stop_merges()
+        yield made
 
 
 @pytest.fixture(scope="module")
 def client(clickhouse: str) -> Iterator[ClickHouse]:
     """The tables in a database of the module."""
-    made = clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(made)
-    client = ClickHouse(made)
-    yield client
-    client.execute(f"DROP DATABASE {made.database}")
-    client.close()
+    with databases.database(clickhouse) as made:
+        client = ClickHouse(made)
+        yield client
+        client.close()
 
 
 @pytest.fixture(scope="module")

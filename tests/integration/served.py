@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
+from gateway import disk
 from gateway.admission import MemoryBudget
 from gateway.app import assemble
 from gateway.http.listener import make_site
@@ -76,10 +77,13 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(settings: GatewaySettings | None = None) -> AsyncIterator[Served]:
-    """Serve on a free port, with the projects `dev` and `other`."""
+async def serving(
+    settings: GatewaySettings | None = None, *, answers: Sequence[disk.Answer] = ()
+) -> AsyncIterator[Served]:
+    """Serve on a free port, with the projects `dev` and `other`; *answers* are what brokers tell of their disks."""
     settings = replace(settings or GatewaySettings(), port=0)
     publisher = MemoryPublisher(publish_timeout_seconds=settings.publish_timeout_seconds)
+    publisher.answers = list(answers) or publisher.answers
     projects = MemoryProjects()
     projects.add(Project("dev", "Development", 0), TOKEN)
     projects.add(Project("other", "Other", 0), OTHER_TOKEN)

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from deploy.cli import main
 from deploy.embedded.kafka import Broker
 from processors.clickhouse.client import ClickHouse
+from processors.settings import WORKERS
 from schemas.addresses import http_url
 from schemas.settings import ClickHouseSettings, KafkaSettings, environment, load
 from schemas.topics import Topics
@@ -37,7 +38,6 @@ from tests.support.worker_process import Worker
 
 EACH = 20
 """Items of each type in a request."""
-WORKERS = ("dedupe", "persons", "sink")
 
 
 class IPv6Broker(Broker):
@@ -111,7 +111,7 @@ def test_items_sent_over_both_ip_versions_arrive_once(
     environ = environment(kafka) | tables
     assert Topics(kafka.topic_prefix).items in run(environ, "topics", "apply")
     assert run(environ, "topics", "apply") == "Topics are up to date.\n"
-    assert run(environ, "tables", "migrate").startswith("0001_")
+    assert run(environ, "tables", "migrate").startswith("To apply: 0001_")
     run(environ, "project", "create", "dev")
     token = run(environ, "token", "create", "dev").strip()
 

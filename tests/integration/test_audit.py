@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploy.cli import main
-from processors.clickhouse.client import ClickHouse
 from schemas.records import item_record
 from schemas.settings import environment
 from tests.support import logs
@@ -163,12 +162,8 @@ def test_project_and_time_limit_what_is_counted(pipeline: Pipeline, worker: Work
 
 def _partition_and_offset(pipeline: Pipeline, table: str, source_offset: int) -> list[str]:
     """Return the messages of partition 1 with *source_offset*, but for the row of the test."""
-    client = ClickHouse(pipeline.clickhouse)
-    try:
-        rows = client.query(
-            f"SELECT message_id FROM {table} WHERE _partition = 1 AND _origin = {source_offset}"  # noqa: S608  # the test's own
-            " AND message_id != 'foreign'"
-        )
-    finally:
-        client.close()
+    rows = pipeline.query(
+        f"SELECT message_id FROM {table} WHERE _partition = 1 AND _origin = {source_offset}"  # noqa: S608  # the test's own
+        " AND message_id != 'foreign'"
+    )
     return [str(row["message_id"]) for row in rows]

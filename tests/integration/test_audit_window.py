@@ -85,6 +85,7 @@ def test_what_is_on_its_way_is_not_missing(pipeline: Pipeline, worker: Worker) -
         send(pipeline)
         found = check(audit)
         assert found.adds_up, found.lines
+    worker.until(pipeline.done, "all events are written")
     logs.write(pipeline.kafka, pipeline.topics.items, [item_record(track("unprocessed"))])
     found = check(audit)
     assert (found.adds_up, found.items) == (True, len(pipeline.items))

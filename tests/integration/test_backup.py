@@ -15,8 +15,8 @@ import pytest
 from deploy.operate import backup
 from deploy.operate.backup_manifest import STEPS
 from deploy.operate.backup_runs import Runs
-from processors.clickhouse.migrate import migrate
 from schemas.settings import environment
+from tests.support import databases
 from tests.support.backup_tables import DATABASE, LOG, Tables
 from tests.support.services import clickhouse_settings, embedded_clickhouse, eventually, running
 
@@ -32,7 +32,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def tables(address: str, tmp_path: Path) -> Iterator[Tables]:
     """Tables with a log and 1,000 events."""
     settings = clickhouse_settings(address, DATABASE)
-    migrate(settings)
+    databases.create(settings)
     made = Tables(settings, tmp_path / "backups")
     made.execute(LOG)
     made.insert(0, 1000)

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
 from processors.sink.catalog_counter import Counter
 from processors.sink.catalog_statement import SOURCES
 from processors.sink.catalog_store import ClickHouseCatalog
 from tests.contracts.catalogs import read_catalog, write_events
 from tests.contracts.sinks import valid_lease
-from tests.support import services
+from tests.support import databases, services
 from tests.support.catalog_model import Row, expected
 
 KILLS = 8
@@ -27,7 +26,7 @@ def database(clickhouse: str, request: pytest.FixtureRequest) -> Iterator[tuple[
     """A server and a database of one test."""
     name = f"kill_{abs(hash(request.node.name)) % 10**8}"
     settings = services.clickhouse_settings(clickhouse, name)
-    migrate(settings)
+    databases.create(settings)
     yield clickhouse, name
     client = ClickHouse(settings)
     client.execute(f"DROP DATABASE {name}")

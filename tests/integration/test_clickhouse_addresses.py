@@ -82,7 +82,7 @@ def test_every_request_goes_to_the_path_of_the_url(server: str, prefix: str) -> 
     with ReverseProxy(server, prefix) as proxy:
         url = f"http://default:{ENCODED}@127.0.0.1:{proxy.port}{prefix}"
         database = f"path_{len(prefix)}"
-        assert migrate(URL=url, DATABASE=database).startswith("0 0001_")
+        assert migrate(URL=url, DATABASE=database).startswith("0 To apply: 0001_")
         assert migrate(URL=url, DATABASE=database) == "0 No migrations to apply.\n"
         clickhouse = ClickHouse(load(ClickHouseSettings, {"SEQUENCE_CLICKHOUSE_URL": url}), database=database)
         clickhouse.execute("INSERT INTO schema_migrations (name) FORMAT JSONEachRow", b'{"name":"x"}')
@@ -162,6 +162,31 @@ def test_ca_file_that_is_replaced_verifies_the_next_connection(
         authority.cert_pem.write_to_path(file)
         assert clickhouse.query("SELECT 1 AS one") == [{"one": 1}]
         clickhouse.close()
+
+
+def client_files(issued: trustme.LeafCert, directory: Path) -> dict[str, str]:
+    """Write the certificate of a client, and return the settings that name it."""
+    issued.cert_chain_pems[0].write_to_path(directory / "client.crt")
+    issued.private_key_pem.write_to_path(directory / "client.key")
+    return {"CERT_FILE": str(directory / "client.crt"), "KEY_FILE": str(directory / "client.key")}
+
+
+def test_server_that_requires_a_certificate_gets_that_of_the_settings(
+    server: str, authority: trustme.CA, ca_file: str, tmp_path: Path
+) -> None:
+    context = tls_server(authority, "127.0.0.1")
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with ReverseProxy(server, context=context) as proxy:
+        common = {"URL": f"https://127.0.0.1:{proxy.port}", "PASSWORD": PASSWORD, "CA_FILE": ca_file}
+        files = client_files(authority.issue_cert("sink"), tmp_path)
+        assert one(**common, **files) == 1
+        analyst = {"ANALYST_PASSWORD": "of-the-analyst", "DATABASE": "default"}
+        variables = {f"SEQUENCE_CLICKHOUSE_{name}": value for name, value in (common | files | analyst).items()}
+        shown = CliRunner().invoke(main, ["sql", "SELECT 1"], env=variables)
+        assert (shown.exit_code, shown.output) == (0, "1\n"), shown.output
+        with pytest.raises(UnavailableError):
+            one(**common)
 
 
 def test_unreadable_ca_file_ends_the_command(tmp_path: Path) -> None:

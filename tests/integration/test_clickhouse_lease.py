@@ -12,14 +12,13 @@ import pytest
 
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import LeaseEndedError
-from processors.clickhouse.migrate import migrate
 from processors.engine.membership import GroupMembership
 from processors.sink.insert import ClickHouseSink
 from processors.sink.lease import LEASE_MARGIN_SECONDS, ServerLease
 from processors.sink.rows import Block, item_rows
 from schemas.clickhouse import EVENTS
 from tests.contracts.sinks import valid_lease
-from tests.support import services
+from tests.support import databases, services
 from tests.support.records import event_read, track
 from tests.support.services import eventually
 
@@ -30,7 +29,7 @@ ROWS = 40_000
 @pytest.fixture
 def client(clickhouse: str) -> Iterator[ClickHouse]:
     settings = services.clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(settings)
+    databases.create(settings)
     client = ClickHouse(settings)
     yield client
     client.execute(f"DROP DATABASE {settings.database}")

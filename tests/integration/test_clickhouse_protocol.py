@@ -198,6 +198,11 @@ def test_session_that_would_never_end_is_rejected(client: ClickHouseHttp) -> Non
     assert client.query("SELECT 1", session_id="long", session_timeout="1e9") == "1"
 
 
+def test_limit_of_the_length_of_a_statement_is_that_of_the_client(client: ClickHouseHttp) -> None:
+    assert client.send(f"SELECT '{300_000 * 'x'}'").code == 62
+    assert len(client.query(f"SELECT '{300_000 * 'x'}'", max_query_size=1_000_000)) == 300_000
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -61,6 +61,10 @@ _DUPLICATE = {"message_id": "order-1", "type": "track", "event": "Order Complete
 ROWS["duplicates"] = _DUPLICATE | {name: ITEM[name] for name in ("project_id", "user_id", "received_at")}
 _REJECTION: dict[str, object] = {"project_id": PROJECT, "stage": "gateway", "code": "event_required", "field": "event"}
 ROWS["rejected"] = _REJECTION | dict.fromkeys(("received_at", "rejected_at"), TIME)
+ROWS["removals"] = {
+    "project_id": PROJECT, "table_name": "events", "week": "2026-01-05", "number": 0, "rows": 1, "oldest": TIME,
+    "newest": TIME, "removed_at": TIME, "_left": 0, "_version": 1,
+}  # fmt: skip
 QUERIES = [source for document in PAGES if document not in {SQL, COOKBOOK} for source in document.blocks("sql")]
 """Statements of all pages but docs/sql.md and docs/cookbook.md, which `test_sql_page` and `test_cookbook` run."""
 

@@ -14,11 +14,10 @@ import msgspec
 import pytest
 
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
 from schemas.records import item_record, source_offset_of
 from schemas.settings import ClickHouseSettings, KafkaSettings, environment
 from schemas.topics import Topics
-from tests.support import logs
+from tests.support import databases, logs
 from tests.support.marks import in_make_faults
 from tests.support.records import identify, track
 from tests.support.services import clickhouse_settings
@@ -33,7 +32,7 @@ OTHERS = range(0, COUNT, 20)
 def tables(clickhouse: str) -> Iterator[ClickHouseSettings]:
     """A database without merges."""
     settings = clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(settings)
+    databases.create(settings)
     client = ClickHouse(settings)
     client.execute(f"SYSTEM STOP MERGES {settings.database}.duplicates")
     yield settings

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
 from processors.sink.insert import ClickHouseSink
 from processors.sink.rows import Block, item_rows
 from processors.typed_views.columns import Column
@@ -24,7 +23,7 @@ from schemas.persons import Person, fold
 from schemas.settings import ClickHouseSettings
 from tests.contracts.sinks import valid_lease
 from tests.integration.test_person_history import as_text, identify, put
-from tests.support import services
+from tests.support import databases, services
 from tests.support.records import event_read
 
 COLUMNS = [
@@ -45,7 +44,7 @@ WRITES = st.lists(
 @pytest.fixture(scope="module")
 def database(clickhouse: str) -> ClickHouseSettings:
     made = services.clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(made)
+    databases.create(made)
     return made
 
 
@@ -83,7 +82,7 @@ def number(value: Any) -> float | None:
         return None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(writes=WRITES, seed=st.randoms())
 def test_event_has_the_traits_of_its_time(
     client: ClickHouse, database: ClickHouseSettings, sources: Iterator[int], writes: list[tuple[int, Any]], seed: Any

@@ -1,4 +1,4 @@
-"""Rules for private data and the item limit of a project: set by the commands, kept by a gateway."""
+"""Rules for private data, suppressed users and the item limit of a project, as a gateway keeps them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from gateway.ingest.field_rules import WITHHELD
 from gateway.metrics import GatewayMetrics
 from gateway.projects.admin import create_project, create_token, read_project
 from gateway.projects.registry import ProjectRegistry
+from schemas.erasure import Suppression, user_digest
 from schemas.field_rules import FieldRule, hashed
-from schemas.projects import Project, digest
+from schemas.projects import Project, digest, encode_entry
 from schemas.settings import KafkaSettings, environment
 from schemas.topics import Topics
 from tests.integration.served import REJECTED, Served, identify, serving, track
@@ -114,8 +115,9 @@ async def test_commands_set_what_a_running_gateway_keeps(kafka_settings: KafkaSe
         assert expected.field_rules == (FieldRule("context.ip", "truncate", 7), FieldRule("traits.email", "hash"))
         assert (await succeeds("hash", "dev", "ada")).strip() == hashed(expected.hash_key, "ada")
         shown = await succeeds("show", "dev")
-        assert shown.splitlines()[-3:] == [
+        assert shown.splitlines()[-4:] == [
             "Item limit   1000 bytes",
+            "Retention    unlimited",
             "Field rules  truncate context.ip to 7 characters",
             "             hash traits.email",
         ]
@@ -138,3 +140,22 @@ def test_wrong_argument_is_explained(arguments: tuple[str, ...], reason: str) ->
 
     assert result.exit_code == 2
     assert reason in result.output
+
+
+async def test_item_of_a_suppressed_user_is_on_no_topic_but_for_its_code(gateway: Served) -> None:
+    digest = user_digest(KEY, "ada").hex()
+    gateway.projects.table.apply(*encode_entry(Suppression(suppressed=True), "ruled", digest))
+    sent = {"batch": [track(userId="ada", messageId="of-ada"), track(userId="ada", event=""), track(userId="bob")]}
+    headers = BEARER | {"X-Request-Id": "request-of-ada"}
+    answer = await gateway.post("/event/batch", sent, headers=headers)
+
+    assert (answer.status, answer.json["accepted"], answer.json["rejected"]) == (200, 1, 2)
+    assert [item["code"] for item in answer.json["items"] if item["status"] == "rejected"] == ["suppressed"] * 2
+    assert b"ada" not in stored(gateway)
+    assert [rejection["code"] for rejection in gateway.written(REJECTED)] == ["suppressed"] * 2
+    only = await gateway.post("/event/batch", {"batch": [track(userId="ada")]}, headers=headers)
+    assert (only.status, only.json["success"]) == (200, True)
+
+    gateway.projects.table.apply(*encode_entry(Suppression(suppressed=False), "ruled", digest))
+    again = await gateway.post("/event/batch", sent, headers=headers)
+    assert again.json["accepted"] == 2

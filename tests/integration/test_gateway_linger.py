@@ -45,6 +45,9 @@ class InstantProducer:
     async def check(self) -> None:
         pass
 
+    async def disks(self) -> list[Any]:
+        return []
+
     async def close(self) -> None:
         pass
 

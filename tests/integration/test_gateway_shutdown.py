@@ -59,6 +59,7 @@ async def until_held(session: aiohttp.ClientSession, url: str) -> None:
             async with session.get(f"{url}/metrics") as reply:
                 if "sequence_gateway_in_flight_bytes 0.0" not in await reply.text():
                     return
+            await asyncio.sleep(0.01)
 
 
 async def test_readiness_fails_first_while_new_requests_are_served(

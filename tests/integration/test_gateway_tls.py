@@ -35,6 +35,11 @@ def settings(authority: trustme.CA, tmp_path: Path) -> GatewaySettings:
     return GatewaySettings(tls_certificate_file=str(certificate), tls_key_file=str(key))
 
 
+async def connect(url: str, context: ssl.SSLContext) -> None:
+    async with aiohttp.ClientSession() as session, session.get(url, ssl=context):
+        pass
+
+
 async def test_gateway_with_a_certificate_accepts_tls_only(settings: GatewaySettings, authority: trustme.CA) -> None:
     trusted = ssl.create_default_context()
     authority.configure_trust(trusted)
@@ -47,6 +52,20 @@ async def test_gateway_with_a_certificate_accepts_tls_only(settings: GatewaySett
             await gateway.post("/b", {"batch": [track()]})
 
     assert len(gateway.written()) == 1
+
+
+async def test_next_connection_gets_the_renewed_certificate(settings: GatewaySettings, authority: trustme.CA) -> None:
+    other = trustme.CA()
+    renewed = other.issue_cert("127.0.0.1")
+    trusted = [ssl.create_default_context(cadata=each.cert_pem.bytes().decode()) for each in (authority, other)]
+    async with serving(settings) as gateway:
+        url = f"https://127.0.0.1:{gateway.port}/health/live"
+        await connect(url, trusted[0])
+        renewed.cert_chain_pems[0].write_to_path(settings.tls_certificate_file)
+        renewed.private_key_pem.write_to_path(settings.tls_key_file)
+        await connect(url, trusted[1])
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await connect(url, trusted[0])
 
 
 async def test_container_health_check_uses_tls(settings: GatewaySettings) -> None:

@@ -15,7 +15,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.topics import apply
-from processors.workers import WORKERS
+from processors.settings import WORKERS
 from schemas.addresses import http_url
 from schemas.settings import KafkaSettings, TopicSettings, kafka_arguments
 from tests.support.clickhouse_http import ClickHouseHttp
@@ -28,9 +28,10 @@ from tests.support.containers import (
     service_command,
     services,
 )
+from tests.support.docker_engine import docker_answers
 from tests.support.image import Image, build
 from tests.support.release import build_sdist, unpack
-from tests.support.services import Service, docker_answers, embedded_kafka, eventually, free_port, running
+from tests.support.services import Service, embedded_kafka, eventually, free_port, running
 
 BATCH = [
     {"type": "track", "userId": "ada", "event": "Order Completed", "properties": {"price": 42.5}},

@@ -101,7 +101,7 @@ def flat(values: list[Any]) -> Iterator[Any]:
             yield value
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(said=st.lists(OBJECTS, min_size=1, max_size=25))
 def test_stored_properties_equal_the_sent_ones(
     client: ClickHouse, sources: Iterator[int], said: list[dict[str, Any]]

@@ -16,7 +16,10 @@ import aiohttp
 import pytest
 
 from deploy.errors import TopicsError
+from deploy.operate import kafka_reader
 from deploy.topics import apply
+from gateway.disk import Answer
+from gateway.kafka.log_directories import DENIED
 from gateway.projects.admin import create_project, create_token
 from schemas.items import Track
 from schemas.records import item_record
@@ -25,6 +28,7 @@ from schemas.topics import Topics
 from tests.integration.test_gateway_process import gateway, post
 from tests.support import logs
 from tests.support.secured_kafka import ADMIN, Operation, allow, as_user, secured_kafka
+from tests.support.secured_parts import sequence
 from tests.support.services import eventually, running
 
 READ, WRITE, CREATE, DESCRIBE = Operation.READ, Operation.WRITE, Operation.CREATE, Operation.DESCRIBE
@@ -49,21 +53,6 @@ def names(kafka_of: KafkaSettings) -> Topics:
     """Topics that an administrator has created."""
     asyncio.run(apply(as_user(kafka_of, ADMIN), TopicSettings(partitions=1)))
     return Topics(kafka_of.topic_prefix)
-
-
-def sequence(kafka: KafkaSettings, *arguments: str, **variables: str) -> tuple[int, str]:
-    """Return exit code and output of a command that must end."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("SEQUENCE_")}
-    ended = subprocess.run(
-        [sys.executable, "-m", "deploy.cli", *arguments],
-        env={**environ, **environment(kafka), **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return ended.returncode, ended.stdout
 
 
 async def test_topics_are_created_and_taken_although_their_settings_are_hidden(
@@ -108,7 +97,7 @@ async def test_retention_that_may_not_be_changed_is_an_error_only_if_it_is_short
 
 
 def test_hidden_topics_may_be_missing_or_not_permitted(kafka_of: KafkaSettings, names: Topics) -> None:
-    code, output = sequence(as_user(kafka_of, "alice"), "project", "list")
+    code, output = sequence(as_user(kafka_of, "alice"), {}, "project", "list")
 
     assert (code, f"Topics missing: {names.projects}." in output, "DESCRIBE them" in output) == (1, True, True)
 
@@ -129,7 +118,7 @@ def test_refusal_of_a_command_and_of_a_gateway_is_one_sentence(
     asyncio.run(allow(kafka_of, "bob", "topic", kafka_of.topic_prefix, [operation]))
     denied = f"READ on the topic {names.projects}" if operation is DESCRIBE else "WRITE on any topic"
 
-    code, output = sequence(as_user(kafka_of, "bob"), *arguments, SEQUENCE_GATEWAY_PORT="0")
+    code, output = sequence(as_user(kafka_of, "bob"), {"SEQUENCE_GATEWAY_PORT": "0"}, *arguments)
 
     assert code == 1
     assert f"Error: Kafka denies {denied}" in output
@@ -176,7 +165,7 @@ def test_worker_exits_with_78_and_names_what_is_denied(
     asyncio.run(allow(kafka_of, user, "topic", kafka_of.topic_prefix, topics))
     asyncio.run(allow(kafka_of, user, "group", kafka_of.topic_prefix, groups))
 
-    code, output = sequence(as_user(kafka_of, user), "worker", "dedupe", SEQUENCE_WORKER_DIR=str(tmp_path))
+    code, output = sequence(as_user(kafka_of, user), {"SEQUENCE_WORKER_DIR": str(tmp_path)}, "worker", "dedupe")
 
     assert names.prefix == kafka_of.topic_prefix
     assert code == 78, output
@@ -220,3 +209,20 @@ def test_documented_permissions_are_enough_for_a_worker(kafka_of: KafkaSettings,
             lambda: process.poll() is not None or len(logs.read(admin, names.events)) == 1, "the event is written"
         )
         assert process.poll() is None, (tmp_path / "log").read_text()
+
+
+async def test_free_disk_space_is_not_known_without_describe_on_the_cluster(
+    kafka_of: KafkaSettings, names: Topics
+) -> None:
+    async def answer() -> Answer:
+        async with kafka_reader.connected(as_user(kafka_of, "frank")) as reader:
+            (found,) = await reader.disks({names.items: 1})
+            return found
+
+    assert (await answer()).unknown == DENIED
+
+    await allow(kafka_of, "frank", "cluster", "kafka-cluster", [DESCRIBE])
+    async with asyncio.timeout(10):
+        while (found := await answer()).unknown:
+            pass
+    assert [each.free_bytes > 0 for each in found.volumes] == [True]

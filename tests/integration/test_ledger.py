@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
-from tests.support import services
+from tests.support import databases, services
 
 ROWS = {
     "events": ("shop", range(5)),
@@ -35,7 +34,7 @@ REJECTED = [
 def client(clickhouse: str) -> Iterator[ClickHouse]:
     """A database with rows, all of one minute but for a repeated rejection."""
     settings = services.clickhouse_settings(clickhouse, f"test_{secrets.token_hex(4)}")
-    migrate(settings)
+    databases.create(settings)
     made = ClickHouse(settings)
     for table, (project, offsets) in ROWS.items():
         times = "received_at, timestamp" if table != "duplicates" else "received_at"

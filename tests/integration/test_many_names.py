@@ -101,7 +101,7 @@ def test_default_storage_needs_more_files_than_the_limit(client: ClickHouse) -> 
     try:
         for statement in (default.ddl(EVENTS), *added_columns(EVENTS.name)):
             client.execute(statement)
-        [block, *_] = NamedRows("properties", 60_000).blocks(default.table(EVENTS), 20_000)
+        [block, *_] = NamedRows("properties", 60_000).blocks(default.table(EVENTS), 3_000)
         with pytest.raises(ClickHouseError, match="Too many open files"):
             ClickHouseSink(client).insert([block], valid_lease)
     finally:

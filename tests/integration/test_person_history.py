@@ -91,7 +91,7 @@ def _shown(time: str) -> str:
     return time.replace("T", " ").removesuffix("Z")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(writes=WRITES)
 def test_history_is_the_same_for_every_order_of_arrival(
     client: ClickHouse, sources: Iterator[int], writes: list[tuple[int, dict[str, Any]]]

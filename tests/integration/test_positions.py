@@ -35,7 +35,7 @@ def remove(pipeline: Pipeline, kind: str, where: str) -> None:
     """Remove rows of `events` and `identifies` in the manner *kind*; whole partitions with `DROP`."""
     for table in ("events", "identifies"):
         if kind == DROP:
-            pipeline.execute(f"ALTER TABLE {table} DROP PARTITION 202601")
+            pipeline.execute(f"ALTER TABLE {table} DROP PARTITION ALL")
         else:
             delete(pipeline, table, where, kind)
 

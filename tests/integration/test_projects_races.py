@@ -24,7 +24,7 @@ from gateway.projects.admin import (
     update_project,
 )
 from gateway.projects.registry import ProjectRegistry
-from gateway.projects.table import ProjectTable
+from schemas.project_table import ProjectTable
 from schemas.projects import Project, Token, digest
 from schemas.records import KeyValue
 from schemas.settings import KafkaSettings

@@ -10,7 +10,6 @@ from click.testing import CliRunner, Result
 
 from deploy.cli import main
 from deploy.operate import offsets
-from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.migrate import RECORD
 from schemas.settings import KafkaSettings, environment
 from schemas.topics import Topics
@@ -29,11 +28,7 @@ def pipeline(clickhouse: str, kafka_settings: KafkaSettings, topics: Topics) -> 
 
 
 def count(pipeline: Pipeline, table: str) -> int:
-    client = ClickHouse(pipeline.clickhouse)
-    try:
-        return int(client.query(f"SELECT count() AS rows FROM {table}")[0]["rows"])  # noqa: S608  # the test's own
-    finally:
-        client.close()
+    return int(pipeline.query(f"SELECT count() AS rows FROM {table}")[0]["rows"])  # noqa: S608  # the test's own
 
 
 def sequence(pipeline: Pipeline, *arguments: str) -> Result:

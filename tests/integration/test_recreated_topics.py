@@ -10,11 +10,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.topics import apply
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
 from schemas.records import item_record
 from schemas.settings import ClickHouseSettings, KafkaSettings, TopicSettings, environment, kafka_arguments
 from schemas.topics import Topics
-from tests.support import logs
+from tests.support import databases, logs
 from tests.support.records import track
 from tests.support.services import clickhouse_settings, eventually
 from tests.support.worker_process import Worker
@@ -91,7 +90,7 @@ def test_sink_refuses_items_of_a_topic_that_was_created_again(
     kafka_settings: KafkaSettings, topics: Topics, clickhouse: str, tmp_path: Path
 ) -> None:
     settings = clickhouse_settings(clickhouse, f"test_{tmp_path.name.replace('-', '_')}"[:60])
-    migrate(settings)
+    databases.create(settings)
     send(kafka_settings, topics, 0, 40)
     with worker("dedupe", kafka_settings, tmp_path / "dedupe"):
         eventually(lambda: events(kafka_settings, topics) == 40, "the items are processed")

@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.cli import main
-from processors.clickhouse.client import ClickHouse
 from schemas.items import Rejection
 from schemas.records import Record, encode_item, event_headers, item_key, item_record, rejection_record
 from schemas.settings import environment
@@ -21,14 +20,6 @@ from tests.support.sink_pipeline import Pipeline
 
 COUNT = 300
 AT = "2026-01-01T00:00:09.000000Z"
-
-
-def query(pipeline: Pipeline, sql: str) -> list[dict[str, Any]]:
-    client = ClickHouse(pipeline.clickhouse)
-    try:
-        return client.query(sql)
-    finally:
-        client.close()
 
 
 def gateway_rejections() -> list[Record]:
@@ -59,7 +50,7 @@ def test_every_rejection_is_one_row_although_the_sink_is_killed(pipeline: Pipeli
         assert worker.exits == 1, worker.log
 
     records = logs.read(pipeline.kafka, pipeline.topics.rejected)
-    rows = query(pipeline, "SELECT *, _partition, _origin FROM rejected")
+    rows = pipeline.query("SELECT *, _partition, _origin FROM rejected")
     assert sorted((int(row["_partition"]), int(row["_origin"])) for row in rows) == sorted(
         (record.partition, record.offset) for record in records
     )
@@ -77,12 +68,12 @@ def test_rejection_whose_row_was_deleted_is_written_again_by_a_refill(pipeline: 
         worker.until(lambda: logs.committed(pipeline.kafka, group, topic) == COUNT + 1, "all is written")
         name = f"{pipeline.clickhouse.database}.rejected"
         pipeline.execute(f"SYSTEM START MERGES {name}", "DELETE FROM rejected WHERE _origin = 5")
-        gone = COUNT + 1 - len(query(pipeline, "SELECT 1 AS one FROM rejected"))
+        gone = COUNT + 1 - len(pipeline.query("SELECT 1 AS one FROM rejected"))
         report = audit(pipeline, "--refill")
 
     assert gone > 0
     assert (report["missing"], report["written"]) == (0, gone)
-    assert len(query(pipeline, "SELECT 1 AS one FROM rejected")) == COUNT + 1
+    assert len(pipeline.query("SELECT 1 AS one FROM rejected")) == COUNT + 1
 
 
 def audit(pipeline: Pipeline, *options: str) -> dict[str, Any]:

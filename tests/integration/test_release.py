@@ -171,7 +171,8 @@ def test_wheel_runs_the_whole_pipeline_in_an_empty_environment(installation: Ins
     assert stack.post("Released")["accepted"] == 2
     assert console(stack, "test/accepted?project=dev&event=Released")["count"] == 1
     assert console(stack, "openapi.json")["info"]["title"] == "Sequence console"
-    eventually(lambda: len(stack.rows("Released")) == 1, "the event is in ClickHouse")
+    eventually(lambda: stack.stored("Released") == 1, "the event is in ClickHouse")
+    assert len(stack.rows("Released")) == 1
     assert [path.name for path in installation.work.iterdir()] == [".sequence"]
     assert stack.send(signal.SIGTERM) == 0
 
@@ -180,11 +181,17 @@ def console(stack: Stack, path: str) -> Any:
     """Return what the console of *stack* answers to an operator."""
     assert stack.cwd is not None
     token = (stack.cwd / stack.state / "operate-token").read_text().strip()
-    reply = requests.get(
-        f"http://127.0.0.1:{stack.console}/{path}", headers={"Authorization": f"Bearer {token}"}, timeout=20
-    )
-    assert reply.status_code == 200, reply.text
-    return reply.json()
+    url, headers = f"http://127.0.0.1:{stack.console}/{path}", {"Authorization": f"Bearer {token}"}
+    replies: list[requests.Response] = []
+
+    def answers() -> bool:
+        replies.append(requests.get(url, headers=headers, timeout=20))
+        return replies[-1].status_code != 503
+
+    # It runs before it has read the tokens.
+    eventually(answers, "the console has read the tokens")
+    assert replies[-1].status_code == 200, replies[-1].text
+    return replies[-1].json()
 
 
 def gateway_without_the_extra(installation: Installation) -> str:

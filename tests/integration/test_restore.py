@@ -16,7 +16,6 @@ from deploy.cli import main
 from deploy.operate import offsets
 from deploy.topics import apply
 from gateway.projects import admin
-from processors.clickhouse.client import ClickHouse
 from schemas.projects import digest
 from schemas.settings import KafkaSettings, TopicSettings, environment, kafka_arguments
 from schemas.topics import Topics
@@ -33,11 +32,7 @@ def sequence(pipeline: Pipeline, *arguments: str) -> Result:
 
 def restored_rows(pipeline: Pipeline) -> list[dict[str, str]]:
     """Return the number of rows of each log."""
-    client = ClickHouse(pipeline.clickhouse)
-    try:
-        return client.query("SELECT _log AS log, count() AS rows FROM events GROUP BY log ORDER BY log")
-    finally:
-        client.close()
+    return pipeline.query("SELECT _log AS log, count() AS rows FROM events GROUP BY log ORDER BY log")
 
 
 def add_up(pipeline: Pipeline) -> bool:

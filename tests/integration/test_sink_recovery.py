@@ -44,10 +44,7 @@ def refused(pipeline: Pipeline, directory: Path) -> str:
 
 
 def execute(pipeline: Pipeline, *statements: str) -> None:
-    client = ClickHouse(pipeline.clickhouse)
-    for statement in statements:
-        client.execute(statement, None, {"mutations_sync": 1})
-    client.close()
+    pipeline.execute(*statements, mutations_sync=1)
 
 
 def mutate(pipeline: Pipeline, *statements: str) -> None:
@@ -131,12 +128,10 @@ def drop_and_create(pipeline: Pipeline) -> None:
 
 
 def drop_newest_parts(pipeline: Pipeline) -> None:
-    client = ClickHouse(pipeline.clickhouse)
-    parts = client.query(
+    parts = pipeline.query(
         "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active"
         " ORDER BY modification_time DESC, name DESC LIMIT 3"
     )
-    client.close()
     execute(pipeline, *(f"ALTER TABLE events DROP PART '{part['name']}'" for part in parts))
 
 
@@ -264,7 +259,5 @@ def newest(pipeline: Pipeline) -> int:
 
 def positions(pipeline: Pipeline) -> dict[int, int]:
     """Return the highest source offset of each partition of `events`."""
-    client = ClickHouse(pipeline.clickhouse)
-    rows = client.query("SELECT _partition, max(_origin) AS position FROM events GROUP BY _partition")
-    client.close()
+    rows = pipeline.query("SELECT _partition, max(_origin) AS position FROM events GROUP BY _partition")
     return {int(row["_partition"]): int(row["position"]) for row in rows}

@@ -46,6 +46,7 @@ def test_events_wait_while_clickhouse_is_down(own_pipeline: Pipeline, server: Se
         while time.monotonic() < down_until:
             own_pipeline.send(40)
             assert not own_pipeline.done()
+            time.sleep(0.5)
         server.start()
         own_pipeline.stop_merges()
         worker.until(own_pipeline.done, "all events are written", within_seconds=15)

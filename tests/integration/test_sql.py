@@ -8,18 +8,19 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner
 
+from deploy.cli import main
 from deploy.local import state_lock
 from deploy.local.passwords import ANALYST_FILE, WRITER_FILE
 from processors.clickhouse.migrate import migrate
 from tests.support import services
+from tests.support.one_answer import answering
 from tests.support.services import eventually, free_port
 
 COMMAND = [sys.executable, "-m", "deploy.cli", "sql"]
@@ -40,8 +41,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         }
 
 
-def sql(environ: dict[str, str], *arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
-    """Return exit code, standard output and standard error of `sequence sql`."""
+def sql(environ: dict[str, str], *arguments: str) -> tuple[int, str, str]:
+    """Return exit code, standard output and standard error of `sequence sql`, run in this process."""
+    absent = {name: None for name in os.environ if name not in environ}
+    done = CliRunner().invoke(main, ["sql", *arguments], env={**absent, **environ})
+    return done.exit_code, done.stdout, done.stderr
+
+
+def run(environ: dict[str, str], *arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
+    """Return what `sql` returns, of a process."""
     done = subprocess.run(
         [*COMMAND, *arguments], env=environ, input=stdin, capture_output=True, check=False, timeout=60
     )
@@ -99,7 +107,7 @@ def test_answer_is_printed(stack: dict[str, str], arguments: tuple[str, ...], an
 
 @pytest.mark.parametrize("arguments", [(), ("-",)])
 def test_statement_is_read_from_standard_input(stack: dict[str, str], arguments: tuple[str, ...]) -> None:
-    assert sql(stack, *arguments, stdin="SELECT\n  'größe'\n".encode()) == (0, "größe\n", "")
+    assert run(stack, *arguments, stdin="SELECT\n  'größe'\n".encode()) == (0, "größe\n", "")
 
 
 def test_answer_on_a_terminal_is_a_table(stack: dict[str, str]) -> None:
@@ -115,7 +123,7 @@ def test_answer_on_a_terminal_is_a_table(stack: dict[str, str]) -> None:
 
 
 def test_large_answer_arrives_completely(stack: dict[str, str]) -> None:
-    code, output, message = sql(stack, "SELECT number, repeat('x', 50) FROM numbers(1000000)")
+    code, output, message = run(stack, "SELECT number, repeat('x', 50) FROM numbers(1000000)")
 
     assert (code, message) == (0, "")
     lines = output.splitlines()
@@ -210,32 +218,6 @@ def test_server_is_queried_with_its_own_password(stack: dict[str, str]) -> None:
     assert sql(stack | server, "SELECT currentUser() != '', currentDatabase()")[:2] == (0, "1\tsequence\n")
     message = refusal(stack | server | {"SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "wrong"}, "SELECT 1")
     assert "Check SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD" in message
-
-
-@contextmanager
-def answering(reply: bytes, *, keep_open: bool = False) -> Iterator[tuple[dict[str, str], Callable[[], bool]]]:
-    """Yield the settings for a server that sends *reply* to any request, and whether one has arrived."""
-    arrived, finished = threading.Event(), threading.Event()
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        connection, _ = server.accept()
-        with connection:
-            connection.recv(65536)
-            connection.sendall(reply)
-            arrived.set()
-            if keep_open:
-                finished.wait(60)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    url = f"http://127.0.0.1:{server.getsockname()[1]}"
-    try:
-        yield {"SEQUENCE_CLICKHOUSE_URL": url, "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD": "s3cret"}, arrived.is_set
-    finally:
-        finished.set()
-        thread.join()
-        server.close()
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n1\n\r\n"

@@ -96,7 +96,7 @@ def is_same(name: str, said: Any, expected: Any, found: Any) -> bool:
     return bool(expected == found)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(said=st.lists(VALUES, min_size=15, max_size=60))
 def test_functions_return_what_the_model_returns(client: ClickHouse, sources: Iterator[int], said: list[Any]) -> None:
     found = results(client, said, sources)

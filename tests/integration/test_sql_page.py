@@ -62,6 +62,8 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseHttp]
         client = ClickHouseHttp(server.address)
         shop.fill(client)
         client.query("INSERT INTO sequence.lag SELECT now64(3), 'sink', 'events.v1', number, 1, 7, 60 FROM numbers(4)")
+        removal = "'dev', 'events', toMonday(now()), 0, 1, now64(6), now64(6), now64(3), 0, 1"
+        client.query(f"INSERT INTO sequence.removals SELECT {removal}")
         yield client
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.services
 SERVICES = {"kafka", "clickhouse", "gateway-1", "dedupe-1", "persons-1", "sink-1", "console"}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_healthy_stack_logs_no_warning_and_only_json_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

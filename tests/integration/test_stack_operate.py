@@ -114,11 +114,10 @@ def test_sql_tells_whether_a_stage_lags(stack: Stack) -> None:
     """The stack records the lag by itself."""
     asked = "SELECT stage, workers, age_seconds < 60 AS is_new FROM lag_now ORDER BY stage FORMAT TSV"
 
-    def is_measured() -> bool:
-        done = subprocess.run([*PROGRAM, "sql", asked], env=stack.environ, capture_output=True, text=True, check=True)
-        return done.stdout.splitlines() == ["dedupe\t1\t1", "persons\t1\t1", "sink\t1\t1"]
-
-    eventually(is_measured, "each stage is measured")
+    lags = "dedupe\t1\t1\npersons\t1\t1\nsink\t1\t1"
+    eventually(lambda: stack.clickhouse.query(asked) == lags, "each stage is measured")
+    done = subprocess.run([*PROGRAM, "sql", asked], env=stack.environ, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == lags.splitlines()
 
 
 def test_stack_that_does_not_run_is_one_line(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from msgspec import structs
 from deploy.cli import main
 from deploy.operate import offsets
 from gateway.projects.admin import create_project, create_token
-from processors.clickhouse.client import ClickHouse
 from schemas.items import Rejection
 from schemas.projects import digest
 from schemas.records import Record, duplicate_headers, encode_item, item_key, item_record, rejection_record
@@ -261,12 +260,8 @@ def test_doctor_finds_a_table_that_lost_its_newest_rows(written: Pipeline) -> No
 
 
 def test_search_for_a_message_uses_the_skip_index_of_each_table(pipeline: Pipeline) -> None:
-    client = ClickHouse(pipeline.clickhouse)
-    try:
-        for table in ("events", "identifies", "duplicates", "rejected"):
-            rows = "SELECT toString(number), now64(6) FROM numbers(10)"
-            client.execute(f"INSERT INTO {table} (message_id, received_at) {rows}")
-            plan = client.query(f"EXPLAIN indexes = 1 SELECT _origin FROM {table} WHERE message_id = 'm5'")  # noqa: S608  # our own
-            assert "Name: message_id" in "\n".join(str(row["explain"]).strip() for row in plan), table
-    finally:
-        client.close()
+    for table in ("events", "identifies", "duplicates", "rejected"):
+        rows = "SELECT toString(number), now64(6) FROM numbers(10)"
+        pipeline.execute(f"INSERT INTO {table} (message_id, received_at) {rows}")
+        plan = pipeline.query(f"EXPLAIN indexes = 1 SELECT _origin FROM {table} WHERE message_id = 'm5'")  # noqa: S608  # our own
+        assert "Name: message_id" in "\n".join(str(row["explain"]).strip() for row in plan), table

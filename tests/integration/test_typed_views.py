@@ -172,7 +172,7 @@ _NAMES = st.text(min_size=1, max_size=8) | st.sampled_from(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(event=_NAMES, names=st.lists(_NAMES, min_size=1, max_size=4, unique_by=snake_case))
 def test_any_name_is_readable(warehouse: Warehouse, event: str, names: list[str]) -> None:
     message_id = secrets.token_hex(8)
@@ -191,7 +191,7 @@ _ASSIGNED = st.characters(exclude_categories=("Cn", "Cs"))
 """ClickHouse knows letters that a Python of an earlier Unicode version does not."""
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @example(name="²nd")
 @given(name=st.text(_ASSIGNED, max_size=12) | st.text("aA1_ -é", max_size=12))
 def test_event_of_tracks_is_the_name_of_its_view(warehouse: Warehouse, name: str) -> None:

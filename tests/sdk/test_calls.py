@@ -13,7 +13,7 @@ from tests.faults.stack import Stack
 from tests.sdk.conftest import Run
 from tests.sdk.scenarios import CALLS, LARGE, PROPERTIES, REJECTED_CODES, TRAITS
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(900)
 RUNS = dict[tuple[str, str], Run]
 REJECTED = dict[str, dict[str, Any]]
 EACH = pytest.mark.parametrize("sdk", ["python", "node"])

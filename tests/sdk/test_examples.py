@@ -15,7 +15,7 @@ from tests.faults.stack import Stack
 from tests.sdk.install import Sdk
 from tests.support.documents import README, page
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(900)
 # What the example of the library for Node assumes: "some express-like web framework" and a caller.
 EXPRESS = "const routes = {}; const app = { post: (path, handler) => { routes[path] = handler } };"
 CALLS = """

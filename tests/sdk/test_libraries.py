@@ -15,7 +15,7 @@ from tests.sdk.matrix import Outcome, outcomes
 from tests.sdk.runs import run_all
 from tests.sdk.scenarios import PROPERTIES
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(900)
 LIBRARIES = libraries()
 EACH = pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.key)
 RETRYING = pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.faults.stack import Stack
 from tests.sdk.conftest import Run
 from tests.sdk.scenarios import FAULTS, RETRIED_ITEMS
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(900)
 STORED_BEFORE_THE_FAULT = {"dropped after", "slow"}
 
 

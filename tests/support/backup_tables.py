@@ -9,8 +9,8 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from deploy.cli import main
-from processors.clickhouse.client import ClickHouse
 from schemas.settings import ClickHouseSettings, environment
+from tests.support.clickhouse_http import ClickHouseHttp
 
 DATABASE = "sequence"
 _INSERT = """
@@ -47,21 +47,14 @@ class Tables:
 
     def execute(self, *statements: str) -> None:
         """Run *statements*."""
-        client = ClickHouse(self.settings, database="system")
-        try:
-            for statement in statements:
-                client.execute(statement)
-        finally:
-            client.close()
+        client = ClickHouseHttp.of(self.settings, "system")
+        for statement in statements:
+            client.query(statement)
 
     def value(self, sql: str) -> str:
         """Return the only value of *sql*."""
-        client = ClickHouse(self.settings, database="system")
-        try:
-            (row,) = client.query(sql)
-            return str(next(iter(row.values())))
-        finally:
-            client.close()
+        (row,) = ClickHouseHttp.of(self.settings, "system").rows(sql)
+        return str(next(iter(row.values())))
 
     def insert(self, first: int, count: int) -> None:
         """Insert *count* events with source offsets from *first* on."""

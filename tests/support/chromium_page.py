@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import aiohttp
@@ -76,12 +75,12 @@ class ChromiumPage:
 
     def wait_for(self, condition: str, within_seconds: float = _WAIT_SECONDS) -> None:
         """Wait until the script *condition* has a value that JavaScript takes as true."""
-        deadline = monotonic() + within_seconds
-        while not self.evaluate(f"!!({condition})"):
-            if monotonic() > deadline:
-                shown = self.evaluate("document.body.innerText")
-                raise PageError(f"not within {within_seconds:g} s: {condition}\n{shown}\n{self.faults}")
-            sleep(0.05)
+        eventually(
+            lambda: bool(self.evaluate(f"!!({condition})")),
+            condition,
+            within_seconds=within_seconds,
+            output=lambda: f"{self.evaluate('document.body.innerText')}\n{self.faults}",
+        )
 
     def wait_for_text(self, text: str, selector: str = "body", within_seconds: float = _WAIT_SECONDS) -> None:
         """Wait until an element of *selector* shows *text*."""

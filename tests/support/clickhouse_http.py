@@ -7,8 +7,13 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
+
+from schemas.clickhouse.replicated import cluster_settings
+from schemas.settings import ClickHouseSettings
+
+TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,18 @@ class ClickHouseHttp:
     url: str
     user: str = ""
     password: str = ""
-    timeout_seconds: float = 60.0
-    settings: Mapping[str, str] = field(default_factory=dict)
+    timeout_seconds: float = TIMEOUT_SECONDS
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: ClickHouseSettings, database: str | None = None) -> Self:
+        """Return a client for the database of *settings*, or for *database*.
+
+        Unlike the product's client it asks the server nothing before its first statement.
+        """
+        given = cluster_settings(TIMEOUT_SECONDS) if settings.cluster else {}
+        given |= {"database": settings.database if database is None else database}
+        return cls(settings.url, settings.username, settings.password, settings=given)
 
     def send(
         self,
@@ -85,3 +100,7 @@ class ClickHouseHttp:
         reply = self.send(sql, **parameters)
         assert reply.status == 200, reply.text
         return reply.text.removesuffix("\n")
+
+    def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Return the rows of *sql* by the names of their columns; fail on an error."""
+        return [json.loads(line) for line in self.query(sql, default_format="JSONEachRow", **parameters).splitlines()]

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from processors.clickhouse.client import ClickHouse
 from schemas.settings import ClickHouseSettings
 from schemas.times import SECOND, format_time
+from tests.support.clickhouse_http import ClickHouseHttp
 
 WARNING = {"code": "number_as_id", "field": "userId", "sent": ""}
 
@@ -24,14 +24,13 @@ class Rows:
 
     def add(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert *rows* of *table*, with defaults for what they lack."""
-        body = "\n".join(json.dumps({**self._default(table), **row}) for row in rows)
-        client = ClickHouse(self.settings)
-        try:
-            client.execute(
-                f"INSERT INTO {table} FORMAT JSONEachRow", body.encode(), {"json_type_escape_dots_in_keys": 1}
-            )
-        finally:
-            client.close()
+        self.insert(table, ({**self._default(table), **row} for row in rows))
+
+    def insert(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Insert *rows* of *table* as they are."""
+        body = "\n".join(map(json.dumps, rows))
+        sql = f"INSERT INTO {table} FORMAT JSONEachRow"
+        ClickHouseHttp.of(self.settings).query(body, query=sql, json_type_escape_dots_in_keys=1)
 
     def _default(self, table: str) -> dict[str, Any]:
         number = next(self._origins)

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,13 @@ _VARIABLE = re.compile(r"\$\{([A-Z_0-9]+):-([^}]*)\}")
 
 def compose(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the compose file with its variables replaced from *environ* or by their defaults."""
-    found: dict[str, Any] = _interpolate(YAML(typ="safe").load(COMPOSE_FILE.read_text()), environ or {})
+    found: dict[str, Any] = _interpolate(_parsed(), environ or {})
     return found
+
+
+@cache
+def _parsed() -> Any:
+    return YAML(typ="safe").load(COMPOSE_FILE.read_text())
 
 
 def services(environ: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:

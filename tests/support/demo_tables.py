@@ -12,7 +12,6 @@ from deploy.demo.items import sample
 from gateway.ingest.envelope import parse_envelope
 from gateway.ingest.validate import validate_items
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
 from processors.sink.insert import ClickHouseSink
 from processors.sink.rows import Block, item_rows, person_rows
 from schemas.clickhouse import EVENTS, IDENTIFIES, PERSONS
@@ -20,6 +19,7 @@ from schemas.items import Identify, Item
 from schemas.persons import Person, encode_person, fold
 from schemas.settings import ClickHouseSettings
 from tests.contracts.sinks import valid_lease
+from tests.support import databases
 from tests.support.counted import make_views
 from tests.support.records import SlimRecord, event_read
 
@@ -43,7 +43,7 @@ def items(events: int = EVENTS_OF_PAGE, until: date = LAST_DAY) -> list[Item]:
 
 def fill(settings: ClickHouseSettings, of: Sequence[Item]) -> None:
     """Create the tables of *settings*, write the items *of* a sample to them, and make the views of the project."""
-    migrate(settings)
+    databases.create(settings)
     client = ClickHouse(settings, answer_seconds=60)
     sink = ClickHouseSink(client)
     rows = item_rows((event_read(at, item, source_offset=at) for at, item in enumerate(of)), 1, 0)

@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 LOCKS = (
     *("requirements.lock", "deploy/docker/build.lock", "tests/sdk/python/requirements.lock"),
-    *("tests/tools/python/requirements.lock", "tests/tools/superset/requirements.lock"),
+    *("tests/tools/python/requirements.lock", "tests/tools/superset/requirements.lock", "tests/chart/tools.lock"),
 )
 """The lock files that together pin every package; `deploy/docker/runtime.lock` is part of the first."""
 AUDIT = ("-m", "pip_audit", "--require-hashes", "--disable-pip", "--format=json", "--progress-spinner=off")
@@ -31,10 +31,11 @@ NOT_SECRET = (
     *("do-not-tell", "s3cret", "sesame", "value", "a:b/c", "a%3Ab%2Fc"),
     *("se@s/a#me", "se%40me", "p%3A%2F", "secret", "password", "mine", "hers", "servers", "of-the-analyst"),
     *("writers-secret", "analysts-secret", "servers-secret", "servers-analysts-secret", "kafkas-secret"),
+    *("gateway-tls", "events-tls", "console-tls", "tls.key", "client.key"),
     *("mavens-secret", "secret-of-{}", "an-old-write-key", "seq_dev_old-0123456789", "other-sesame", "analyst"),
     *("e95bff70ccbe39729cdf2c6cd41b9a84", "28f7cad5952fae546b6b70ce3799523e", "d8922fdf62f96fb350e28b4932b7fbfc"),
 )
-"""Texts that look like secrets: passwords and tokens of tests, a name, messageIds."""
+"""Texts that look like secrets: passwords and tokens of tests, names, messageIds."""
 
 
 def read_report(report: dict[str, Any]) -> tuple[list[str], int]:

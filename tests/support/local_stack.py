@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from deploy.local.passwords import ANALYST_FILE, WRITER_FILE
+from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.services import eventually, free_port, free_ports
 
 PROGRAM: tuple[str, ...] = (sys.executable, "-m", "deploy.cli")
@@ -96,6 +97,18 @@ class Stack:
         """The rows of *event*, with the command to paste."""
         rows = [line.split("\t") for line in self.paste(self.line("Query them:")).splitlines()]
         return [row for row in rows if row[0] == event]
+
+    @property
+    def clickhouse(self) -> ClickHouseHttp:
+        """A client with the login of the writer: a test that waits for rows asks without the process of a command."""
+        url = f"http://127.0.0.1:{self.environ['SEQUENCE_LOCAL_CLICKHOUSE_PORT']}"
+        password = ((self.cwd or Path()) / self.state / WRITER_FILE).read_text().strip()
+        return ClickHouseHttp(url, "default", password, settings={"database": "sequence"})
+
+    def stored(self, event: str) -> int:
+        """The number of rows of *event*."""
+        sql = "SELECT count() FROM events WHERE event = {event:String}"
+        return int(self.clickhouse.query(sql, param_event=event))
 
     def paste(self, line: str) -> str:
         """What *line* prints where the user is."""

@@ -10,11 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-from tests.support.documents import ROOT
+from tests.support.source_code import PACKAGES, modules, nodes, tree
 
-PACKAGES = ("gateway", "processors", "schemas", "deploy")
 LEVELS = ("warning", "error", "exception", "critical")
 _PLACEHOLDER = re.compile(r"%[-+ #0]*\d*(?:\.\d+)?[sdrgfx]")
 
@@ -51,28 +49,21 @@ def raised(names: frozenset[str]) -> list[Message]:
     return [message for message in found if re.search("[A-Za-z]", message.text)]
 
 
-def strings() -> list[str]:
+@cache
+def strings() -> frozenset[str]:
     """Return every string of the product, for messages that are put together elsewhere."""
-    return [_text(node) for _, node in _nodes() if isinstance(node, ast.Constant | ast.JoinedStr)]
-
-
-def _calls() -> Iterator[tuple[str, ast.Call]]:
-    for place, node in _nodes():
-        if isinstance(node, ast.Call):
-            yield place, node
-
-
-def _nodes() -> Iterator[tuple[str, ast.AST]]:
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            name = path.relative_to(ROOT).as_posix()
-            for node in ast.walk(_parsed(path)):
-                yield f"{name}:{getattr(node, 'lineno', 0)}", node
+    return frozenset(_text(node) for _, node in _nodes() if isinstance(node, ast.Constant | ast.JoinedStr))
 
 
 @cache
-def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def _calls() -> tuple[tuple[str, ast.Call], ...]:
+    return tuple((f"{module}:{node.lineno}", node) for module, node in _nodes() if isinstance(node, ast.Call))
+
+
+def _nodes() -> Iterator[tuple[str, ast.AST]]:
+    for module in modules(*PACKAGES):
+        for node in nodes(tree(module)):
+            yield module, node
 
 
 def _text(node: ast.expr) -> str:

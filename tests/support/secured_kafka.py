@@ -22,7 +22,7 @@ ADMIN = "admin"
 USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace")
 _PASSWORD = "secret-of-{}"
 _PREFIXED, _ALLOW = 4, 3
-_TYPES = {"topic": 2, "group": 3}
+_TYPES = {"topic": 2, "group": 3, "cluster": 4}
 
 
 class Operation(IntEnum):
@@ -69,7 +69,7 @@ def secured_kafka(directory: Path) -> Service:
         address,
         broker.command,
         broker.environ(),
-        lambda: asyncio.run(_answers(as_user(KafkaSettings(bootstrap_servers=address), ADMIN))),
+        lambda: asyncio.run(answers(as_user(KafkaSettings(bootstrap_servers=address), ADMIN))),
         broker.directory,
     )
 
@@ -80,7 +80,10 @@ def as_user(kafka: KafkaSettings, user: str) -> KafkaSettings:
 
 
 async def allow(kafka: KafkaSettings, user: str, resource: str, name: str, operations: Iterable[Operation]) -> None:
-    """Allow *user* the *operations* on the topics or groups whose names begin with *name*, and wait for the effect."""
+    """Allow *user* the *operations* on the topics or groups whose names begin with *name*, and wait for the effect.
+
+    The cluster has the name `kafka-cluster`.
+    """
     client = AIOKafkaClient(**kafka_arguments(as_user(kafka, ADMIN)))
     await client.bootstrap()
     try:
@@ -95,7 +98,8 @@ async def allow(kafka: KafkaSettings, user: str, resource: str, name: str, opera
         await client.close()
 
 
-async def _answers(kafka: KafkaSettings) -> bool:
+async def answers(kafka: KafkaSettings) -> bool:
+    """Return whether the broker answers the user of *kafka*."""
     admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
     try:
         await admin.start()

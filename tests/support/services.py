@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import gc
 import os
 import random
 import secrets
@@ -19,16 +18,13 @@ import signal
 import socket
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from time import monotonic, sleep
 
-import docker
 import psutil
-from docker.errors import DockerException
 from testcontainers.community.kafka import KafkaContainer
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import HttpWaitStrategy
@@ -38,6 +34,8 @@ from deploy.embedded.kafka import Broker, jars_directory
 from deploy.local import parent_death, probes
 from deploy.settings import LocalSettings, cache_directory
 from schemas.settings import ClickHouseSettings, load
+from tests.support.docker_engine import docker_answers
+from tests.support.kafka_cache import make_cache
 
 WRITER_PASSWORD = secrets.token_hex(16)
 ANALYST_PASSWORD = secrets.token_hex(16)
@@ -51,6 +49,9 @@ MAY_MANAGE_USERS = b"""\
 PORTS = range(15_000, 31_000)
 PORT_RANGES = 8
 PORTS_PER_RANGE = len(PORTS) // PORT_RANGES
+LEAST_PAUSE_SECONDS = 0.05
+PAUSE_RATIO = 3
+"""How many times as long as its look a pause of `eventually` is at least."""
 _used_ports: set[int] = set()
 """Ports that this process has returned before: a server may not listen yet."""
 
@@ -60,15 +61,25 @@ def eventually(
     what: str,
     *,
     within_seconds: float = 60.0,
-    every_seconds: float = 0.05,
+    every_seconds: float | None = None,
     output: Callable[[], str] = str,
 ) -> None:
-    """Wait until *condition* holds; after *within_seconds*, raise AssertionError with *what* and the *output*."""
+    """Wait until *condition* holds; after *within_seconds*, raise AssertionError with *what* and the *output*.
+
+    Looking takes a quarter of the time at most, because what the test waits for needs the processors. A test that looks
+    for a state which passes gives the pause itself.
+    """
     deadline = monotonic() + within_seconds
-    while not condition():
-        if monotonic() > deadline:
+    while True:
+        began = monotonic()
+        if condition():
+            return
+        ended = monotonic()
+        if ended > deadline:
             raise AssertionError(f"not within {within_seconds:g} s: {what}\n{output()}".rstrip())
-        sleep(every_seconds)
+        pause = max(LEAST_PAUSE_SECONDS, PAUSE_RATIO * (ended - began)) if every_seconds is None else every_seconds
+        # The last look is at the deadline.
+        sleep(min(pause, deadline - ended + LEAST_PAUSE_SECONDS))
 
 
 def alive(pid: int) -> bool:
@@ -170,13 +181,15 @@ class Service:
         self.process = None
 
 
+@cache
 def fetched_jars() -> Path:
-    """Return the directory of Kafka's jar files after fetching those that are missing."""
+    """Return the directory of Kafka's jar files, complete and with Java's cache of their classes."""
     local = load(LocalSettings)
     directory = jars_directory(cache_directory(local))
     with only_process(directory.with_name(f"{directory.name}.lock")):
         missing = kafka_jars.missing(directory, kafka_jars.listed())
         kafka_jars.fetch(directory, missing, repository=local.maven_repository)
+        make_cache(directory)
     return directory
 
 
@@ -213,7 +226,10 @@ def embedded_clickhouse(directory: Path, port: int | None = None) -> Service:
 
 def clickhouse_settings(url: str, database: str = "sequence") -> ClickHouseSettings:
     """Return the settings of a process that writes to *database* of the server at *url*, which can have a login."""
-    return load(ClickHouseSettings, {"SEQUENCE_CLICKHOUSE_URL": url, "SEQUENCE_CLICKHOUSE_DATABASE": database})
+    address = {"SEQUENCE_CLICKHOUSE_URL": url, "SEQUENCE_CLICKHOUSE_DATABASE": database}
+    if url == os.environ.get("SEQUENCE_TEST_CLICKHOUSE"):
+        address["SEQUENCE_CLICKHOUSE_CLUSTER"] = os.environ.get("SEQUENCE_TEST_CLICKHOUSE_CLUSTER", "")
+    return load(ClickHouseSettings, address)
 
 
 def kafka_answers(address: str) -> bool:
@@ -277,16 +293,3 @@ def running(service: Service) -> Iterator[Service]:
         yield service
     finally:
         service.stop()
-
-
-@cache
-def docker_answers() -> bool:
-    """Return whether a Docker engine answers."""
-    answers = False
-    with contextlib.suppress(DockerException), contextlib.closing(docker.from_env(timeout=3)) as client:
-        answers = bool(client.ping())
-    # docker-py leaves the socket of a failed connection open; collected here, its warning fails no test.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-    return answers

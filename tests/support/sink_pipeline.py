@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
 from schemas.clickhouse import TABLES
 from schemas.items import Identify, Track
 from schemas.records import Record, encode_item, event_headers, item_key, item_record, partition_for
 from schemas.settings import ClickHouseSettings, KafkaSettings, environment
 from schemas.topics import Topics
-from tests.support import logs
+from tests.support import databases, logs
+from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.records import identify, track
-from tests.support.services import clickhouse_settings
 from tests.support.worker_process import Worker
 
 COUNT = 400
@@ -78,41 +76,33 @@ class Pipeline:
 
     def rows(self) -> list[str]:
         """Return the messageId of each row, sorted."""
-        client = ClickHouse(self.clickhouse)
-        try:
-            return sorted(row["message_id"] for row in client.query(_MESSAGES))
-        finally:
-            client.close()
+        return sorted(row["message_id"] for row in self.query(_MESSAGES))
 
     def check(self) -> None:
         """Check that each item is one row, in the table of its type, with its own source offset."""
-        client = ClickHouse(self.clickhouse)
-        found = client.query(
+        found = self.query(
             "SELECT count() AS rows, uniqExact(message_id) AS messages, uniqExact(_partition, _origin) AS positions"  # noqa: S608
             f" FROM ({_MESSAGES})"
         )
-        tracks = client.query("SELECT count() AS rows, uniqExact(project_id, message_id) AS messages FROM events")
-        client.close()
+        tracks = self.query("SELECT count() AS rows, uniqExact(project_id, message_id) AS messages FROM events")
         count = len(self.items)
         assert [int(value) for value in found[0].values()] == [count] * 3
         assert [int(value) for value in tracks[0].values()] == [count - (count + 3) // 4] * 2
         assert self.rows() == sorted(item.message_id for item in self.items)
 
-    def execute(self, *statements: str) -> None:
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        """Return the rows of *sql*."""
+        return ClickHouseHttp.of(self.clickhouse).rows(sql)
+
+    def execute(self, *statements: str, **settings: Any) -> None:
         """Run *statements* on ClickHouse."""
-        client = ClickHouse(self.clickhouse)
-        try:
-            for statement in statements:
-                client.execute(statement)
-        finally:
-            client.close()
+        client = ClickHouseHttp.of(self.clickhouse)
+        for statement in statements:
+            client.query(statement, **settings)
 
 
 @contextmanager
 def sink_pipeline(address: str, kafka: KafkaSettings, topics: Topics) -> Iterator[Pipeline]:
     """Yield a pipeline with a database of its own on the server at *address*."""
-    settings = clickhouse_settings(address, f"test_{secrets.token_hex(4)}")
-    migrate(settings)
-    made = Pipeline(kafka, topics, settings)
-    yield made
-    made.execute(f"DROP DATABASE {settings.database}")
+    with databases.database(address) as settings:
+        yield Pipeline(kafka, topics, settings)

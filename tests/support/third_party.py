@@ -32,6 +32,7 @@ under licences of their own. This page lists it with the licences that it declar
 | Part of a release | Contains | Downloads |
 | --- | --- | --- |
 | Wheel, source distribution | [uPlot](#uplot) | pip: the [Python packages](#python-packages) |
+| Source distribution | [Schemas of operators](#schemas-of-custom-resources), for tests | nothing |
 | Container image | uPlot, the Python packages without extra, and its [base image](#container-images) | nothing |
 | `sequence up` | nothing | [Kafka's jar files](#kafka), once |
 | `docker-compose.yml` | nothing | the [container images](#container-images) |
@@ -45,6 +46,13 @@ them in `META-INF`.
 
 uPlot 1.6.32, MIT, draws the charts of the console. Its files and its licence are in
 `deploy/console/static/vendor/uplot`.
+
+## Schemas of custom resources
+
+The source distribution has parts of the CustomResourceDefinitions of KEDA, Strimzi, ClickHouse's operator and the
+Prometheus Operator in `tests/chart/crds`, which only tests read. All are licensed under Apache-2.0. The notice of the
+Prometheus Operator: "CoreOS Project. Copyright 2015 CoreOS, Inc. This product includes software developed at CoreOS,
+Inc. (http://www.coreos.com/)."
 
 ## Python packages
 

@@ -6,7 +6,6 @@ import secrets
 from typing import Any
 
 from processors.clickhouse.client import ClickHouse
-from processors.clickhouse.migrate import migrate
 from processors.sink.insert import ClickHouseSink
 from processors.sink.rows import Block, item_rows
 from processors.typed_views.naming import database_name
@@ -15,7 +14,7 @@ from processors.typed_views.store import ViewStore
 from schemas.clickhouse import EVENTS, IDENTIFIES
 from schemas.items import Identify, Track
 from tests.contracts.sinks import valid_lease
-from tests.support import services
+from tests.support import databases, services
 from tests.support.counted import count
 from tests.support.records import event_read
 
@@ -25,7 +24,7 @@ class Warehouse:
 
     def __init__(self, url: str) -> None:
         made = services.clickhouse_settings(url, f"test_{secrets.token_hex(4)}")
-        migrate(made)
+        databases.create(made)
         self.client = ClickHouse(made, answer_seconds=60)
         self.sink = ClickHouseSink(self.client)
         self.base = made.database

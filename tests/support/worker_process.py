@@ -44,6 +44,8 @@ class Worker:
         )
         self.exits = 0
         """Number of exits that the test did not request."""
+        self.codes: list[int] = []
+        """Their codes, 128 more than its number for a signal."""
 
     def __enter__(self) -> Self:
         self._service.start()
@@ -79,6 +81,7 @@ class Worker:
         process = self._service.process
         if process is not None and process.poll() is not None:
             self.exits += 1
+            self.codes.append(process.returncode)
             self._service.stop()
             self._service.environ = self._plain
             self._service.start()

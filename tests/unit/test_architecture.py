@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
-PACKAGES = ("schemas", "gateway", "processors", "deploy")
+from tests.support.documents import ROOT
+from tests.support.source_code import PACKAGES, modules, nodes, text, tree
+
 MAY_IMPORT = {
     "schemas": {"schemas"},
     "gateway": {"gateway", "schemas"},
     "processors": {"processors", "schemas"},
     "deploy": {"deploy", "gateway", "processors", "schemas"},
 }
-_PROCESSORS = {"processors", *(f"processors/{name}" for name in ("engine", "clickhouse", "typed_views"))}
+_PROCESSORS = {"processors", *(f"processors/{name}" for name in ("engine", "clickhouse", "retention", "typed_views"))}
 FOLDER_MAY_IMPORT = {
     "gateway/ingest": {"gateway", "gateway/ingest/coerce", "schemas"},
     "gateway/ingest/coerce": {"schemas"},
@@ -31,7 +32,9 @@ FOLDER_MAY_IMPORT = {
     "processors/clickhouse": {"schemas", "schemas/clickhouse"},
     "processors/dedupe": {"processors", "processors/engine", "schemas"},
     "processors/persons": {"processors", "processors/engine", "schemas"},
-    "processors/sink": {*_PROCESSORS, "schemas", "schemas/clickhouse"},
+    "processors/retention": {"processors/clickhouse", "processors/engine", "schemas", "schemas/clickhouse"},
+    "processors/sink": {*_PROCESSORS, "processors/erasures", "schemas", "schemas/clickhouse"},
+    "processors/erasures": {*_PROCESSORS - {"processors"}, "processors/sink", "schemas", "schemas/clickhouse"},
     "processors/typed_views": {"processors/clickhouse", "processors/engine", "schemas", "schemas/clickhouse"},
     "deploy/embedded": {"deploy", "schemas"},
     "deploy/embedded/clickhouse": {"deploy", "deploy/embedded", "schemas", "schemas/clickhouse"},
@@ -60,26 +63,26 @@ PRIVATE_NAMES = {
 PURE = (
     *("processors/dedupe/clocks.py", "processors/dedupe/decision.py"),
     *(f"processors/engine/{name}.py" for name in ("output", "store_damage", "window_clock")),
-    *(f"processors/persons/{name}.py" for name in ("fold", "replay", "size")),
+    *("processors/clickhouse/migration_plan.py", "schemas/clickhouse/replicated.py"),
+    *(f"processors/{name}.py" for name in ("erasures/flow", "erasures/statements", "retention/rules")),
+    *(f"processors/persons/{name}.py" for name in ("erased", "fold", "replay", "size")),
     *(
         f"processors/sink/{name}.py"
         for name in ("catalog_ranges", "catalog_statement", "null_keys", "row_ages", "rows")
     ),
     *(f"processors/typed_views/{name}.py" for name in ("columns", "naming", "person_traits", "statements")),
-    "gateway/admission.py",
+    *("gateway/admission.py", "gateway/disk.py"),
     *("gateway/http/paths.py", "gateway/http/sender_budget.py", "gateway/http/time_share.py"),
     *(f"gateway/ingest/coerce/{name}.py" for name in ("ids", "objects", "paths", "times", "values")),
     *(f"gateway/ingest/{name}.py" for name in ("envelope", "field_rules", "fields", "json_checks", "lenient_json")),
-    *(f"gateway/ingest/{name}.py" for name in ("rejections", "rules", "validate")),
+    *(f"gateway/ingest/{name}.py" for name in ("rejections", "rules", "suppression", "validate")),
     "gateway/origins.py",
-    *(f"gateway/projects/{name}.py" for name in ("auth", "changes", "table")),
+    *(f"gateway/projects/{name}.py" for name in ("auth", "changes")),
     *(f"deploy/console/{name}.py" for name in ("items", "parameters", "search_sql", "session")),
-    "deploy/embedded/clickhouse/roles.py",
-    "deploy/embedded/clickhouse/statements.py",
-    "deploy/embedded/kafka_causes.py",
+    *(f"deploy/embedded/{name}.py" for name in ("clickhouse/roles", "clickhouse/statements", "kafka_causes")),
     *("deploy/failure.py", "deploy/local/backoff.py", "deploy/sql_advice.py", "deploy/sql_names.py"),
-    *(f"deploy/operate/{name}.py" for name in ("doctor_result", "doctor_table_rules", "finding", "status_result")),
-    *(f"deploy/operate/{name}.py" for name in ("trace_result", "view_declarations")),
+    *(f"deploy/operate/{name}.py" for name in ("broker_disks", "doctor_result", "doctor_table_rules", "finding")),
+    *(f"deploy/operate/{name}.py" for name in ("status_result", "trace_result", "view_declarations")),
 )
 """Modules that decide: they take values, `now` included, and reach neither I/O nor a clock."""
 MAY_USE = {"gateway/admission.py": {"asyncio"}, "gateway/http/time_share.py": {"asyncio"}}
@@ -100,20 +103,9 @@ MAX_TEST_NAME_CHARACTERS = 80
 VAGUE_NAMES = frozenset({"utils", "helpers", "common", "manager", "base"})
 
 
-@cache
-def modules(*folders: str) -> tuple[str, ...]:
-    found = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
-    return tuple(sorted(path.relative_to(ROOT).as_posix() for path in found))
-
-
-@cache
-def tree(module: str) -> ast.Module:
-    return ast.parse((ROOT / module).read_text(encoding="utf-8"))
-
-
 def imported(parsed: ast.Module) -> Iterator[str]:
     """Yield the full name of every import in *parsed*, imports inside functions included."""
-    for node in ast.walk(parsed):
+    for node in nodes(parsed):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -121,9 +113,10 @@ def imported(parsed: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def top_level(parsed: ast.Module) -> set[str]:
+@cache
+def top_level(parsed: ast.Module) -> frozenset[str]:
     """Return the top-level packages that *parsed* imports."""
-    return {name.partition(".")[0] for name in imported(parsed)}
+    return frozenset(name.partition(".")[0] for name in imported(parsed))
 
 
 @cache
@@ -161,7 +154,7 @@ def folder(module: str) -> str:
     return module.rpartition("/")[0]
 
 
-def forbidden(package: str, parsed: ast.Module) -> set[str]:
+def forbidden(package: str, parsed: ast.Module) -> frozenset[str]:
     """Return the packages that *parsed*, a module of *package*, must not import."""
     return (top_level(parsed) & {*PACKAGES, "tests"}) - MAY_IMPORT[package]
 
@@ -177,9 +170,9 @@ def misplaced(module: str, parsed: ast.Module) -> set[str]:
 
 def private_names(parsed: ast.Module) -> set[str]:
     """Return the private names that *parsed* uses of objects it does not define."""
-    own = {node.name for node in ast.walk(parsed) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    own |= {ast.unparse(node.target) for node in ast.walk(parsed) if isinstance(node, ast.AnnAssign)}
-    accesses = [node for node in ast.walk(parsed) if isinstance(node, ast.Attribute) and node.attr.startswith("_")]
+    own = {node.name for node in nodes(parsed) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    own |= {ast.unparse(node.target) for node in nodes(parsed) if isinstance(node, ast.AnnAssign)}
+    accesses = [node for node in nodes(parsed) if isinstance(node, ast.Attribute) and node.attr.startswith("_")]
     own |= {node.attr for node in accesses if _is_name(node.value, "self") and isinstance(node.ctx, ast.Store)}
     foreign = [node for node in accesses if not _is_name(node.value, "self", "cls", "os")]  # os._exit is documented
     return {node.attr for node in foreign if not node.attr.endswith("_")} - own
@@ -237,13 +230,13 @@ def test_every_module_of_ingest_is_pure_or_has_a_reason() -> None:
 def test_only_the_settings_loader_reads_the_environment() -> None:
     """No variable can weaken the guarantee: what tests switch off, they replace from outside."""
     words = ("os.environ", "getenv", "SEQUENCE_TEST_")
-    texts = {module: (ROOT / module).read_text() for module in modules("gateway", "processors", "schemas")}
+    texts = {module: text(module) for module in modules("gateway", "processors", "schemas")}
 
     assert {module for module, text in texts.items() if any(word in text for word in words)} == {"schemas/loading.py"}
 
 
 def test_product_has_no_variables_for_tests() -> None:
-    assert [module for module in modules(*PACKAGES) if "SEQUENCE_TEST_" in (ROOT / module).read_text()] == []
+    assert [module for module in modules(*PACKAGES) if "SEQUENCE_TEST_" in text(module)] == []
 
 
 def test_every_module_has_a_docstring() -> None:
@@ -251,19 +244,19 @@ def test_every_module_has_a_docstring() -> None:
 
 
 def test_every_test_module_has_a_docstring() -> None:
-    texts = {module: (ROOT / module).read_text(encoding="utf-8") for module in modules("tests")}
+    texts = {module: text(module) for module in modules("tests")}
 
     assert [module for module, text in texts.items() if text and not text.startswith('"""')] == []
 
 
 def test_file_has_fewer_than_300_lines() -> None:
-    lengths = {module: len((ROOT / module).read_text().splitlines()) for module in modules(*PACKAGES, "tests")}
+    lengths = {module: len(text(module).splitlines()) for module in modules(*PACKAGES, "tests")}
 
     assert {module for module, length in lengths.items() if length >= MAX_LINES} == LONGER.keys()
 
 
 def test_test_names_have_at_most_80_characters() -> None:
-    names = {name for module in modules("tests") for name in re.findall(r"def (test_\w+)", (ROOT / module).read_text())}
+    names = {name for module in modules("tests") for name in re.findall(r"def (test_\w+)", text(module))}
 
     assert {name for name in names if len(name) > MAX_TEST_NAME_CHARACTERS} == set()
 

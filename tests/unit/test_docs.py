@@ -15,13 +15,17 @@ import pytest
 from deploy.cli import main
 from schemas.records import decode_item, item_key
 from tests.faults.worker import VARIABLES
-from tests.support import messages
+from tests.support import source_code
 from tests.support.documents import PAGES, README, ROOT, Page, page
 
 CONTRIBUTING, CHANGELOG = page("CONTRIBUTING.md"), page("CHANGELOG.md")
 CONSUMERS, DELIVERY, OPERATIONS = page("docs/consumers.md"), page("docs/delivery.md"), page("docs/operations.md")
 
-TEST_SETTINGS = VARIABLES | {"SEQUENCE_TEST_KAFKA", "SEQUENCE_TEST_CLICKHOUSE", "SEQUENCE_TEST_SCREENSHOTS"}
+TEST_SETTINGS = VARIABLES | {
+    *("SEQUENCE_TEST_KAFKA", "SEQUENCE_TEST_CLICKHOUSE", "SEQUENCE_TEST_SCREENSHOTS"),
+    "SEQUENCE_TEST_CLICKHOUSE_CLUSTER",
+    "SEQUENCE_TEST_HELM",
+}
 FOREIGN_CLASSES = {"ReplacingMergeTree"}
 EVERY_PAGE = pytest.mark.parametrize("document", PAGES, ids=str)
 
@@ -61,8 +65,11 @@ def test_path_in_the_text_exists(document: Page) -> None:
 
 
 def test_class_in_the_text_exists() -> None:
-    sources = [path for package in (*messages.PACKAGES, "tests") for path in (ROOT / package).rglob("*.py")]
-    classes = {name for path in sources for name in re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE)}
+    classes = {
+        name
+        for module in source_code.modules(*source_code.PACKAGES, "tests")
+        for name in re.findall(r"^class (\w+)", source_code.text(module), re.MULTILINE)
+    }
     mentioned = {
         name for text in (CONTRIBUTING, DELIVERY) for name in re.findall(r"`([A-Z]\w+)(?:\.\w+)?`", text.prose)
     }
@@ -71,8 +78,11 @@ def test_class_in_the_text_exists() -> None:
 
 
 def test_name_in_a_recipe_exists() -> None:
-    sources = [path for package in (*messages.PACKAGES, "tests") for path in (ROOT / package).rglob("*.py")]
-    words = {word for path in sources for word in re.findall(r"\w+", path.read_text())}
+    words = {
+        word
+        for module in source_code.modules(*source_code.PACKAGES, "tests")
+        for word in re.findall(r"\w+", source_code.text(module))
+    }
     mentioned = re.findall(r"`(?:\w+\.)?(\w+)`", CONTRIBUTING.prose)
 
     assert set(mentioned) - {"noqa", "v2"} <= words  # the suppression, and an example of a next version
@@ -89,22 +99,11 @@ def test_changelog_has_what_follows_and_then_this_version_with_its_date() -> Non
 # Names that the text uses.
 
 
-def declared_variables() -> set[str]:
-    calls = (
-        node
-        for package in messages.PACKAGES
-        for path in (ROOT / package).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setting"
-    )
-    return {argument.value for call in calls if isinstance(argument := call.args[0], ast.Constant)}  # type: ignore[misc]  # they are texts
-
-
 @EVERY_PAGE
 def test_variable_in_the_text_exists(document: Page) -> None:
     mentioned = set(re.findall(r"SEQUENCE_[A-Z_]*[A-Z](?![A-Z_*])", document.text))
 
-    assert mentioned - TEST_SETTINGS <= declared_variables()
+    assert mentioned - TEST_SETTINGS <= set(source_code.settings())
 
 
 def make_targets() -> set[str]:
@@ -220,10 +219,9 @@ def test_map_names_every_module_of_the_product() -> None:
         folder = head if head.endswith("/") else folder
         shown |= {f"{folder}{name}" for name in re.findall(r"[\w-]+\.(?:py|json|yaml|sql)", rest)}
     modules = {
-        path.relative_to(ROOT).as_posix()
-        for package in messages.PACKAGES
-        for path in (ROOT / package).rglob("*.py")
-        if path.name not in {"__init__.py", "__main__.py"}
+        module
+        for module in source_code.modules(*source_code.PACKAGES)
+        if not module.endswith(("/__init__.py", "/__main__.py"))
     }
 
     assert [path for path in shown if not (ROOT / path).exists()] == []

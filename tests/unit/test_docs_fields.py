@@ -22,7 +22,7 @@ HTTP, SQL, CONSUMERS = page("docs/http.md"), page("docs/sql.md"), page("docs/con
 OPENAPI = json.loads((ROOT / "schemas" / "openapi.json").read_text())["components"]["schemas"]
 TABLES_TEST = (ROOT / "tests" / "integration" / "test_tables.py").read_text()
 
-COLUMNS = {"warnings": "_warnings", "token_id": "_token"}
+COLUMNS = {"warnings": "_warnings", "token_id": "_token", "erased": "_erased"}
 """Columns whose name is not that of their field."""
 FIELDS = {
     field.encode_name: COLUMNS.get(field.name, field.name)
@@ -142,7 +142,7 @@ def test_columns_of_lag_shown_are_those_of_the_migration() -> None:
 
 
 def test_columns_of_the_ledger_shown_are_those_of_the_view() -> None:
-    [selected] = re.findall(r"CREATE VIEW IF NOT EXISTS ledger AS\nSELECT (.+?)\nFROM", DDL, re.DOTALL)
+    [selected] = re.findall(r"CREATE OR REPLACE VIEW ledger AS\nSELECT (.+?)\nFROM", DDL, re.DOTALL)
 
     assert SQL.names("`ledger`") == [column.split()[-1] for column in selected.split(",")]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import re
+from functools import cache
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from deploy.docker.prepare import PrepareSettings
 from deploy.known_settings import AllSettings
 from schemas.settings import Declaration, SettingsError, declarations, load
+from tests.support import source_code
 from tests.support.documents import ROOT
 
 PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -26,6 +27,7 @@ def test_all_settings_are_known() -> None:
     assert {declared.variable for declared in declarations(PrepareSettings)} <= DECLARED.keys()
 
 
+@cache
 def sections() -> dict[str, str]:
     """Return the text under the heading of each setting."""
     _, *parts = HEADING.split(re.sub(r"^## .*$", "### -", PAGE, flags=re.MULTILINE))
@@ -56,22 +58,8 @@ def examples() -> list[dict[str, str]]:
     return [dict(ASSIGNMENT.findall(example)) for example in EXAMPLE.findall(PAGE)]
 
 
-def declared_in_the_source() -> list[str]:
-    """Return the variable of every call of `setting` in the product."""
-    calls = (
-        node
-        for package in ("schemas", "gateway", "processors", "deploy")
-        for path in (ROOT / package).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setting"
-    )
-    return [call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)]  # type: ignore[misc]  # they are texts
-
-
 def test_every_setting_is_declared_once() -> None:
-    variables = declared_in_the_source()
-
-    assert sorted(variables) == sorted(DECLARED)
+    assert sorted(source_code.settings()) == sorted(DECLARED)
 
 
 def test_every_setting_has_one_heading_and_every_heading_a_setting() -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import re
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
@@ -30,9 +29,10 @@ from deploy.embedded.clickhouse.access import check_project_read, check_read
 from deploy.embedded.clickhouse.directory import reason
 from deploy.embedded.clickhouse.errors import QueryError, from_engine
 from deploy.embedded.clickhouse.gate import Gate
+from deploy.embedded.clickhouse.normalizing import read_statement
 from deploy.embedded.clickhouse.roles import Role, is_project_role, on_connect
 from deploy.embedded.clickhouse.sessions import SessionKey, Sessions
-from deploy.embedded.clickhouse.statements import ends_with_values, output_format, returns_result, with_rows_from_file
+from deploy.embedded.clickhouse.statements import ends_with_values, with_rows_from_file
 from deploy.embedded.clickhouse.users import WRITER
 from deploy.errors import StateError
 from schemas.clickhouse.quoting import quoted
@@ -45,7 +45,6 @@ REOPEN_PAUSE_SECONDS = 30.0
 """Pause after an opening that running queries have prevented."""
 
 _UNKNOWN_DATABASE = 81
-_SCOPE = re.compile(r": In scope SELECT formatQuery.*(?= \([A-Z_]+\)$)", re.DOTALL)
 
 T = TypeVar("T")
 
@@ -202,19 +201,19 @@ class Engine:
             connections.use_database(connection, query.database, query.role)
 
     def _execute(self, connection: Connection, query: Query) -> dict[str, Any]:
-        normalized = _normalize(connection, query.sql)
+        statement = read_statement(connection, query.sql)
         sql = query.sql
         if query.role != Role.WRITER:
-            check_read(normalized, query.parameters, query.user)
+            sql = statement.normalized
+            check_read(sql, query.parameters, query.user)
             if is_project_role(query.role):
-                check_project_read(normalized, query.user)
-            sql = normalized
-        result_format = output_format(normalized) or query.default_format
+                check_project_read(sql, query.user)
+        result_format = statement.format or query.default_format
         result = connection.query(sql, result_format, params=dict(query.parameters))
         if not hasattr(result, "bytes"):
             # `DataFrame` and `ArrowTable` are formats of chdb's own, which return Python objects.
             raise QueryError(73, f"Unknown format {result_format}")
-        shown = result_format if returns_result(normalized) else ""
+        shown = result_format if statement.returns_result else ""
         return {"content": result.bytes(), "format": shown, **_statistics(result)}
 
     def _insert(self, connection: Connection, query: Query) -> dict[str, Any]:
@@ -237,27 +236,6 @@ async def _finished(work: Awaitable[T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([running])
         raise
-
-
-def _normalize(connection: Connection, sql: str) -> str:
-    """Return *sql* as the engine formats it; raises `QueryError` unless it is exactly one valid statement.
-
-    Settings of the client that add rows to a result or drop some apply to *sql* only.
-    """
-    if "\0" in sql:
-        raise QueryError(62, "Syntax error: a query cannot contain a NUL character")
-    escaped = sql.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-    try:
-        formatted = connection.query(
-            "SELECT formatQuerySingleLine({query:String}) SETTINGS extremes = 0, limit = 0, offset = 0",
-            "TSVRaw",
-            params={"query": escaped},
-        )
-    except Exception as error:
-        fault = from_engine(error, WRITER)
-        raise QueryError(fault.code, _SCOPE.sub("", str(fault))) from error
-    text: str = formatted.bytes().decode()
-    return text.removesuffix("\n")
 
 
 def _statistics(result: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.migrate import migrate
 from schemas.clickhouse import TABLES
 from schemas.settings import ClickHouseSettings
+from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.console_rows import Rows
 from tests.support.services import ANALYST_PASSWORD, clickhouse_settings, embedded_clickhouse, running
 
@@ -27,17 +28,32 @@ def console_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHo
 @pytest.fixture
 def rows(console_engine: ClickHouseSettings) -> Rows:
     """The tables of the console's server, without the rows of the test before."""
-    client = ClickHouse(console_engine)
-    for name in (*(table.name for table in TABLES), "catalog_counts"):
-        client.execute(f"TRUNCATE TABLE {name}")
-    client.close()
+    client = ClickHouseHttp.of(console_engine)
+    filled = client.rows("SELECT name FROM system.tables WHERE database = currentDatabase() AND total_rows > 0")
+    for name in {*(table.name for table in TABLES), "catalog_counts"} & {row["name"] for row in filled}:
+        client.query(f"TRUNCATE TABLE {name}")
     return Rows(console_engine)
 
 
-@pytest.fixture
-def tables(rows: Rows) -> Iterator[LimitedClickHouse]:
-    """The connection of the console to these tables."""
-    reading = ClickHouseSettings(rows.settings.url, "analyst", ANALYST_PASSWORD, database=rows.settings.database)
+@pytest.fixture(scope="package")
+def writer(console_engine: ClickHouseSettings) -> Iterator[ClickHouse]:
+    """The connection of a process that may write."""
+    client = ClickHouse(console_engine)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="package")
+def console_tables(console_engine: ClickHouseSettings) -> Iterator[LimitedClickHouse]:
+    """The connection of the console."""
+    reading = ClickHouseSettings(console_engine.url, "analyst", ANALYST_PASSWORD, database=console_engine.database)
     connection = LimitedClickHouse(reading)
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def tables(rows: Rows, console_tables: LimitedClickHouse) -> LimitedClickHouse:
+    """The connection of the console to these tables."""
+    assert rows.settings.database == console_tables.database
+    return console_tables

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from itertools import combinations
@@ -44,9 +43,8 @@ COUNTS = (
 
 
 @pytest.fixture
-def counted(rows: Rows) -> Iterator[Rows]:
+def counted(rows: Rows, writer: ClickHouse) -> Iterator[Rows]:
     """A catalogue of two projects, with their typed views."""
-    client = ClickHouse(rows.settings)
     lines = [
         {"project_id": project, "kind": kind, "event": event, "path": path, "type": type_, "total": count}
         | {"first": "2026-01-30 12:00:00.000000", "last": "2026-01-31 12:00:00.000000"}
@@ -54,12 +52,11 @@ def counted(rows: Rows) -> Iterator[Rows]:
         for kind, event, path, type_, count in COUNTS
         if project == "dev" or event != "Viewed"
     ]
-    client.execute("INSERT INTO catalog_counts FORMAT JSONEachRow", "\n".join(map(json.dumps, lines)).encode())
-    ViewRefresher(ViewStore(client)).refresh()
+    rows.insert("catalog_counts", lines)
+    ViewRefresher(ViewStore(writer)).refresh()
     yield rows
     for project in ("dev", "other"):
-        client.execute(f"DROP DATABASE {rows.settings.database}_{project}")
-    client.close()
+        writer.execute(f"DROP DATABASE {rows.settings.database}_{project}")
 
 
 @pytest.mark.usefixtures("counted")
@@ -107,9 +104,7 @@ def test_conflicts_are_those_of_the_command(rows: Rows, tables: LimitedClickHous
         for event, pair in pairs.items()
         for path, type_ in (("", ""), *(("p", type_) for type_ in pair))
     ]
-    client = ClickHouse(rows.settings)
-    client.execute("INSERT INTO catalog_counts FORMAT JSONEachRow", "\n".join(map(json.dumps, lines)).encode())
-    client.close()
+    rows.insert("catalog_counts", lines)
 
     shown = {each.event: each.conflicts for each in catalog.listed(tables, Asked("dev")).events}
     expected = {

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 
-import msgspec
 import pytest
 
 from deploy.console import persons
 from deploy.console.errors import ParameterError, UnknownError
 from deploy.console.search_sql import Window
 from deploy.console.tables import LimitedClickHouse
-from processors.clickhouse.client import ClickHouse
 from tests.support.console_rows import SECOND, Rows, add_one_of_each, at, times
 
 NOW = time.time_ns() // 1000
@@ -66,9 +64,7 @@ def test_trait_that_no_recent_identify_has_is_shown_without_its_write(rows: Rows
         "_origin": 1,
     }
     seen = {"first_seen": at(NOW - 100 * SECOND)["received_at"], "last_seen": at(NOW)["received_at"]}
-    client = ClickHouse(rows.settings)
-    client.execute("INSERT INTO person_states FORMAT JSONEachRow", msgspec.json.encode({**state, **seen}))
-    client.close()
+    rows.insert("person_states", [{**state, **seen}])
     found = persons.find(tables, ["dev"], "ada", WHOLE)
 
     assert not found.is_complete
@@ -81,7 +77,6 @@ def test_trait_that_no_recent_identify_has_is_shown_without_its_write(rows: Rows
 
 
 def test_user_of_several_projects_has_to_be_named_with_one(rows: Rows, tables: LimitedClickHouse) -> None:
-    client = ClickHouse(rows.settings)
     for project in ("dev", "other"):
         state: dict[str, object] = {
             "project_id": project,
@@ -92,8 +87,7 @@ def test_user_of_several_projects_has_to_be_named_with_one(rows: Rows, tables: L
             "_origin": 1,
         }
         seen = {"first_seen": at(NOW)["received_at"], "last_seen": at(NOW)["received_at"]}
-        client.execute("INSERT INTO person_states FORMAT JSONEachRow", msgspec.json.encode({**state, **seen}))
-    client.close()
+        rows.insert("person_states", [{**state, **seen}])
 
     assert persons.find(tables, ["dev", "third"], "ada", WHOLE).project_id == "dev"
     with pytest.raises(ParameterError, match="several projects have this user: dev, other"):

@@ -135,11 +135,11 @@ def test_query_beyond_its_limits_has_no_result(tables: LimitedClickHouse) -> Non
     assert too_much.value.is_memory
 
 
-def test_login_of_the_console_cannot_write(rows: Rows, tables: LimitedClickHouse) -> None:
+def test_login_of_the_console_cannot_write(tables: LimitedClickHouse, writer: ClickHouse) -> None:
     for statement in ("INSERT INTO events (event) VALUES ('x')", "TRUNCATE TABLE events", "DROP TABLE events"):
         with pytest.raises(ClickHouseError):
             ClickHouse.execute(tables, statement)
-    ClickHouse(rows.settings).execute("INSERT INTO events (event, received_at) VALUES ('control', now())")
+    writer.execute("INSERT INTO events (event, received_at) VALUES ('control', now())")
 
 
 def test_rejected_items_are_grouped_with_the_newest_as_example(rows: Rows, tables: LimitedClickHouse) -> None:

@@ -35,6 +35,8 @@ SHOWN = {
 }
 """A text that a view shows once it is loaded."""
 
+SEARCH_ENDED = "before the time was over"
+
 
 def opened(page: ChromiumPage, stack: ConsoleStack, view: str) -> None:
     """Open *view* and wait until it is loaded."""
@@ -42,8 +44,14 @@ def opened(page: ChromiumPage, stack: ConsoleStack, view: str) -> None:
         until_counted(stack)
     elif view == "audit":
         until_audited(stack)
-    page.open(stack.url + VIEWS[view])
-    page.wait_for_text(SHOWN[view], "main")
+
+    def is_shown() -> bool:
+        page.open(stack.url + VIEWS[view])
+        # On a busy machine, the time of a search can be over before it has found something.
+        page.wait_for(f"/{SHOWN[view]}|{SEARCH_ENDED}/.test(document.querySelector('main')?.innerText)")
+        return SHOWN[view] in page.text("main")
+
+    eventually(is_shown, f"{view} is loaded")
 
 
 def until_counted(stack: ConsoleStack) -> None:

@@ -23,8 +23,7 @@ from deploy.operate import servers
 from deploy.settings import LocalSettings
 from gateway.settings import GatewaySettings
 from gateway.shutdown import LIMIT_SECONDS
-from processors.settings import WorkerSettings
-from processors.workers import WORKERS
+from processors.settings import WORKERS, WorkerSettings
 from schemas.settings import declarations, load
 from tests.support.containers import (
     COMPOSE_FILE,
@@ -95,9 +94,18 @@ def test_interpolated_variables_have_the_defaults_of_the_settings() -> None:
         for setting in declarations(cls)
     }
     generated = {"SEQUENCE_CLICKHOUSE_PASSWORD", "SEQUENCE_CLICKHOUSE_ANALYST_PASSWORD"}
+    # The local stack has fewer: one machine needs no 12 workers of a kind.
+    own = {"SEQUENCE_PARTITIONS": "12"}
 
-    assert variables().items() <= declared.items()
+    assert variables().items() <= (declared | own).items()
     assert {name for name, default in variables().items() if not default} == generated
+
+
+def test_number_of_partitions_of_an_existing_deployment_can_be_set() -> None:
+    """Before it was 12, it was the default: its topics cannot be changed."""
+    environment = services({"SEQUENCE_PARTITIONS": "4"})["init"]["environment"]
+
+    assert load(PrepareSettings, without_files(environment)).topics.partitions == 4
 
 
 def test_ports_are_published_on_loopback_and_shown_to_the_user() -> None:

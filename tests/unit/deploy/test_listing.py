@@ -12,6 +12,7 @@ from deploy.listing import (
     TOKEN_COLUMNS,
     describe_project,
     describe_token,
+    project_page,
     show,
     table,
 )
@@ -79,3 +80,12 @@ def test_empty_listing_is_a_sentence_or_an_empty_array(capsys: pytest.CaptureFix
     show([], PROJECT_COLUMNS, as_json=True, empty="No projects.")
 
     assert capsys.readouterr().out == "No projects.\n[]\n"
+
+
+def test_page_of_a_project_has_its_retention_and_that_of_its_events() -> None:
+    kept = Project("shop", "Shop", CREATED, retention_days=90, event_retention=(("Page Viewed", 30),))
+
+    assert "Retention    90 days\n             Page Viewed 30 days\n" in project_page(kept)
+    assert "Retention    unlimited\n" in project_page(Project("shop", "Shop", CREATED))
+    described = describe_project(kept)
+    assert (described["retentionDays"], described["eventRetention"]) == (90, {"Page Viewed": 30})

@@ -246,3 +246,32 @@ def test_every_declared_setting_has_a_rule() -> None:
 )
 def test_value_is_enough(name: str, declared: str, current: str | None, *, enough: bool) -> None:
     assert is_enough(name, declared, current) is enough
+
+
+@pytest.mark.parametrize(("current", "enough"), [("-1", True), ("1000000000", False), (None, False)])
+def test_any_limit_of_bytes_is_not_enough(current: str | None, enough: bool) -> None:  # noqa: FBT001
+    """Kafka would delete records that nobody has read."""
+    assert is_enough("retention.bytes", "-1", current) == enough
+
+
+async def test_limit_of_bytes_is_removed_from_every_topic_that_deletes_records(admin: MemoryTopicAdmin) -> None:
+    admin.defaults["retention.bytes"] = "1000"
+
+    await apply(admin)
+    for topic in DECLARED:
+        own(admin, topic.name)["retention.bytes"] = "1000"
+
+    assert set(await apply(admin)) == {topic.name for topic in DECLARED if "retention.ms" in topic.config}
+    assert own(admin, NAMES.items)["retention.bytes"] == "-1"
+
+
+async def test_limit_of_bytes_that_may_not_be_removed_is_a_warning(
+    admin: MemoryTopicAdmin, caplog: pytest.LogCaptureFixture
+) -> None:
+    made_by_an_administrator(admin, retention_bytes="1000")
+    admin.denied = {"ALTER_CONFIGS"}
+
+    assert await apply(admin) == []
+
+    (line,) = [line for line in caplog.messages if "retention.bytes" in line]
+    assert "keeps retention.bytes=1000 instead of -1: Kafka deletes records at this size" in line

@@ -51,6 +51,8 @@ async def error_makes_the_writer_ask_the_table() -> bool:
 class Statements:
     """Takes the place of ClickHouse and keeps each statement with its settings."""
 
+    cluster = ""
+
     def __init__(self) -> None:
         self.sent: list[tuple[str, Mapping[str, object]]] = []
         self.rows: list[dict[str, object]] = []

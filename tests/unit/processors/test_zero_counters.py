@@ -15,6 +15,7 @@ from processors.dedupe.stage import DedupeStage
 from processors.engine.metrics import WorkerMetrics
 from processors.persons.stage import FoldStage
 from processors.rejected_topic import RejectedTopic
+from processors.retention.keeper import RetentionKeeper
 from processors.sink.catalog import CountedTable
 from processors.sink.catalog_counter import Counter
 from processors.sink.catalog_statement import SOURCES
@@ -41,12 +42,13 @@ def worker(name: str) -> CollectorRegistry:
     if name == "dedupe":
         DedupeStage(TOPICS, unused, unused, rejected, 1)
     elif name == "persons":
-        FoldStage(TOPICS, unused, rejected)
+        FoldStage(TOPICS, unused, rejected, unused)
     else:
         for table in TABLES:
             InsertMetrics(table, metrics)
         for source in SOURCES:
             CountedTable(Counter(source, MemoryCatalog(), valid_lease), metrics)
+        RetentionKeeper(unused, unused, unused, metrics)
     return metrics.registry
 
 

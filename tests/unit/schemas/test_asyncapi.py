@@ -14,6 +14,8 @@ from ruamel.yaml import YAML
 
 from gateway.ingest.rejections import Code
 from schemas import records
+from schemas.erasure import Erasure, Suppression
+from schemas.field_rules import FieldRuleSetting, HashKey
 from schemas.items import Identify, Rejection, Track
 from schemas.persons import PERSON_LIMIT_BYTES, REMOVAL_RESERVE_BYTES, PersonRecord, encode_person, fold
 from schemas.projects import (
@@ -21,8 +23,6 @@ from schemas.projects import (
     Deployment,
     Disabled,
     Entry,
-    FieldRuleSetting,
-    HashKey,
     ItemLimit,
     ProjectCreation,
     Rate,
@@ -33,6 +33,7 @@ from schemas.projects import (
     digest,
     encode_entry,
 )
+from schemas.retention import EventRetention, Retention
 from schemas.topics import VERSION, Topics
 from tests.support.openapi import references
 from tests.unit.gateway.ingest.test_examples import EXAMPLES
@@ -41,7 +42,8 @@ from tests.unit.schemas.test_persons import EARLIER
 FILE = Path(__file__).parents[3] / "schemas" / "asyncapi.yaml"
 DOCUMENT: dict[str, Any] = YAML(typ="safe").load(FILE.read_text())
 STRUCTS: dict[str, type[msgspec.Struct]] = {
-    each.__name__.removesuffix("Record"): each for each in (Track, Identify, PersonRecord, Rejection, *get_args(Entry))
+    each.__name__.removesuffix("Record"): each
+    for each in (Track, Identify, records.Erase, PersonRecord, Rejection, *get_args(Entry))
 }
 
 
@@ -135,6 +137,14 @@ def test_person_matches_its_schema() -> None:
     assert f"or {PERSON_LIMIT_BYTES + REMOVAL_RESERVE_BYTES:,}" in description
 
 
+def test_erase_record_matches_its_schema() -> None:
+    record = records.erase_record("p", "u", 1)
+
+    assert violations("Erase", json.loads(record.value)) == []
+    assert violations("PersonKey", record.key.decode()) == []
+    assert records.decode_identify(record.value) == records.Erase("p", "u", 1)
+
+
 def test_person_of_an_earlier_version_matches_its_schema() -> None:
     assert violations("Person", json.loads(EARLIER)) == []
 
@@ -162,6 +172,13 @@ def test_rejection_matches_its_schema(content: bytes, code: Code) -> None:
         (FieldRuleSetting("truncate", 2), "p", "traits.a"),
         (FieldRuleSetting(None), "p", r"properties.a\.b"),
         (HashKey(b"key"), "p", "0123456789abcdef"),
+        (Retention(30), "p", ""),
+        (Retention(None), "p", ""),
+        (EventRetention(30), "p", "Page Viewed / EU"),
+        (EventRetention(None), "p", "Page Viewed"),
+        (Erasure(1, (b"\0" * 16,), "c", 1, (5, 0), (1, 1)), "p", "0" * 16),
+        (Erasure(1, (b"\0" * 16,), "c", 1, (5,), (1,), since=1, until=2, identifies=(3,)), "p", "0" * 16),
+        (Suppression(suppressed=True), "p", "0" * 32),
         (describe_token("a-write-key-of-old", "p", created_at=1, expires_at=2), digest("a"), "0" * 16),
         (describe_token("a-write-key-of-old", "p", created_at=1, scope="read"), digest("a"), "0" * 16),
         (Revocation(1), digest("a"), ""),

@@ -89,7 +89,7 @@ def interleaved(draws: random.Random, sources: int, items: int) -> list[Event]:
 
 
 @given(seed=st.integers(0, 2**32), sources=st.integers(1, 3), items=st.integers(1, 40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_source_offset_is_delivered_once_in_order(seed: int, sources: int, items: int) -> None:
     draws = random.Random(seed)
     log = interleaved(draws, sources, items)

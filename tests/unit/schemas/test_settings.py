@@ -20,7 +20,6 @@ from schemas.settings import (
     environment,
     kafka_arguments,
     load,
-    tls_context,
 )
 
 
@@ -77,7 +76,7 @@ def test_kafka_clients_connect_with_addresses_alone() -> None:
 
 
 def test_kafka_clients_verify_certificates_and_host_names() -> None:
-    context = kafka_arguments(KafkaSettings(security_protocol="SSL"))["ssl_context"]
+    context = kafka_arguments(KafkaSettings(security_protocol="SSL"))["ssl_context"].current()
 
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -173,14 +172,3 @@ def test_password_in_a_url_appears_in_no_error_and_no_repr(url: str) -> None:
         load(ClickHouseSettings, {"SEQUENCE_CLICKHOUSE_URL": url})
     assert "sesame" not in str(caught.value)
     assert "sesame" not in repr(load(ClickHouseSettings, {"SEQUENCE_CLICKHOUSE_URL": "http://ada:sesame@h"}))
-
-
-def test_tls_context_names_the_variable_of_an_unusable_file(tmp_path: Path) -> None:
-    (tmp_path / "empty.pem").touch()
-    for file, reason in (
-        ("missing.pem", "No such file"),
-        ("empty.pem", "no certificate in PEM format"),
-        ("", "directory"),
-    ):
-        with pytest.raises(SettingsError, match=f"^SEQUENCE_CA: cannot be read, got .*: .*{reason}"):
-            tls_context("SEQUENCE_CA", str(tmp_path / file))

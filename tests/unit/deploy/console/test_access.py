@@ -10,7 +10,7 @@ from aiohttp.test_utils import make_mocked_request
 from deploy.console.access import Access, Viewer
 from deploy.console.errors import BusyError, ForbiddenError, LoginError, UnknownError
 from deploy.console.session import COOKIE, Sessions
-from gateway.projects.table import ProjectTable
+from schemas.project_table import ProjectTable
 from schemas.projects import (
     Disabled,
     ProjectCreation,

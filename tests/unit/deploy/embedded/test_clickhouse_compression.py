@@ -17,7 +17,7 @@ from deploy.embedded.clickhouse.errors import QueryError
 ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "deflate": zlib.compress,
-    "br": brotli.compress,
+    "br": lambda body: brotli.compress(body, quality=4),
     "zstd": zstandard.ZstdCompressor().compress,
     "lz4": lz4.frame.compress,
 }
@@ -35,9 +35,10 @@ def test_body_up_to_the_limit_is_decompressed(encoding: str, body: bytes) -> Non
 
 @encodings
 def test_body_beyond_the_limit_is_rejected(encoding: str) -> None:
+    compressed = ENCODERS[encoding](BODY)
     for limit in (0, 1, len(BODY) // 2, len(BODY) - 1):
         with pytest.raises(QueryError) as error:
-            decode(ENCODERS[encoding](BODY), encoding, limit)
+            decode(compressed, encoding, limit)
         assert error.value.code == 241
 
 

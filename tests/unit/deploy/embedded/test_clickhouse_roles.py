@@ -30,7 +30,17 @@ def test_analyst_may_read_the_tables_of_the_database_only() -> None:
     granted = re.findall(r"GRANT SELECT ON (\S+?)</query>", _role(TEXT, Role.ANALYST))
     names = [
         *("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays", "_logs"),
-        *("_positions", "catalog", "catalog_counts", "person_history", "lag", "lag_now"),
+        *(
+            "_positions",
+            "catalog",
+            "catalog_counts",
+            "person_history",
+            "lag",
+            "lag_now",
+            "removals",
+            "erasures",
+            "_removed",
+        ),
     ]
     assert granted == [*(f"sequence.{table}" for table in names), "sequence_*.*"]
 

@@ -10,8 +10,8 @@ from deploy.embedded import kafka
 from deploy.embedded.kafka import Broker
 
 
-def broker(tmp_path: Path, **changes: bool) -> Broker:
-    return Broker(tmp_path / "kafka", 19999, tmp_path / "jars", **changes)
+def broker(tmp_path: Path, *, fsync: bool = False, json_log: bool = False) -> Broker:
+    return Broker(tmp_path / "kafka", 19999, tmp_path / "jars", fsync, json_log=json_log)
 
 
 def test_listeners_are_bound_to_the_loopback_address(tmp_path: Path) -> None:
@@ -87,3 +87,33 @@ def test_native_libraries_of_a_killed_broker_are_deleted(tmp_path: Path) -> None
     broker(tmp_path).configure(controller_port=20000)
 
     assert list((tmp_path / "kafka" / "tmp").iterdir()) == []
+
+
+def test_brokers_of_a_cluster_know_each_other_and_keep_three_copies(tmp_path: Path) -> None:
+    several = [
+        Broker(tmp_path / f"kafka-{node}", 19990 + node, tmp_path / "jars", node=node, voters={1: 1, 2: 2, 3: 3})
+        for node in (1, 2, 3)
+    ]
+    found = [each.properties(controller_port=each.node) for each in several]
+
+    assert {each["controller.quorum.voters"] for each in found} == {"1@127.0.0.1:1,2@127.0.0.1:2,3@127.0.0.1:3"}
+    assert [each["node.id"] for each in found] == ["1", "2", "3"]
+    assert [each["broker.rack"] for each in found] == ["rack-1", "rack-2", "rack-3"]
+    for setting in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic"):
+        assert {each[f"{setting}.replication.factor"] for each in found} == {"3"}
+    assert {each["min.insync.replicas"] for each in found} == {"2"}
+
+
+def test_broker_on_its_own_keeps_one_copy_and_has_no_rack(tmp_path: Path) -> None:
+    properties = broker(tmp_path).properties(controller_port=20000)
+
+    assert properties["offsets.topic.replication.factor"] == "1"
+    assert not properties.keys() & {"broker.rack", "min.insync.replicas"}
+
+
+def test_id_of_the_cluster_is_that_of_the_formatted_data(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "meta.properties").write_text("#\ncluster.id=MkU3OEVBNTcwNTJENDM2Qk\nversion=1\n")
+
+    assert kafka.cluster_id_of(tmp_path) == "MkU3OEVBNTcwNTJENDM2Qk"
+    assert kafka.cluster_id_of(tmp_path / "none") == ""

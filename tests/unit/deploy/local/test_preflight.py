@@ -102,15 +102,18 @@ def test_state_that_refers_to_missing_kafka_data_is_refused(tmp_path: Path) -> N
     assert f"or delete {state} to start without events" in str(caught.value)
 
 
-@pytest.mark.parametrize("part", ["workers", "kafka/data/meta.properties", "logs/kafka.log"])
-def test_part_of_the_state_that_cannot_be_written_is_named_with_its_owner(tmp_path: Path, part: str) -> None:
-    state = formatted(tmp_path / "state")
-    (state / "logs").mkdir()
-    (state / "logs" / "kafka.log").touch()
-    (state / part).chmod(0o400)
-    for path in [tmp_path, state, *state.rglob("*")]:
-        if os.getuid() == 0 and path != state / part:
-            os.chown(path, 65534, 65534)
+PARTS = ["workers", "kafka/data/meta.properties", "logs/kafka.log"]
+
+
+def test_part_of_the_state_that_cannot_be_written_is_named_with_its_owner(tmp_path: Path) -> None:
+    for number, part in enumerate(PARTS):
+        state = formatted(tmp_path / f"state-{number}")
+        (state / "logs").mkdir()
+        (state / "logs" / "kafka.log").touch()
+        (state / part).chmod(0o400)
+        for path in [tmp_path, state, *state.rglob("*")]:
+            if os.getuid() == 0 and path != state / part:
+                os.chown(path, 65534, 65534)
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
@@ -118,15 +121,53 @@ def test_part_of_the_state_that_cannot_be_written_is_named_with_its_owner(tmp_pa
         "from deploy.local import preflight\n"
         "os.chdir(sys.argv[1])\n"
         "os.getuid() or (os.setgroups([]), os.setgid(65534), os.setuid(65534))\n"
-        "try:\n"
-        "    preflight.check_state(Path('state'))\n"
-        "except StateError as error:\n"
-        "    print(error)\n"
+        "for state in sys.argv[2:]:\n"
+        "    try:\n"
+        "        preflight.check_state(Path(state))\n"
+        "        print('no error')\n"
+        "    except StateError as error:\n"
+        "        print(str(error).replace('\\n', ' '))\n"
     )
+    states = [f"state-{number}" for number in range(len(PARTS))]
 
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", program, str(tmp_path), *states], capture_output=True, text=True, check=False, timeout=60
     )
 
-    assert f"state/{part} cannot be read and written by this user" in done.stdout, done.stderr
-    assert f"it belongs to uid {os.getuid()}" in done.stdout
+    for name, part, line in zip(states, PARTS, done.stdout.splitlines(), strict=True):
+        assert f"{name}/{part} cannot be read and written by this user" in line, done.stderr
+        assert f"it belongs to uid {os.getuid()}" in line
+
+
+def test_number_of_brokers_is_that_of_the_data(tmp_path: Path) -> None:
+    preflight.check_brokers(tmp_path, 3)
+    for node in (1, 2, 3):
+        (tmp_path / f"kafka-{node}").mkdir()
+
+    preflight.check_brokers(tmp_path, 3)
+    preflight.check_brokers(tmp_path, 0)
+    with pytest.raises(StateError, match="has the data of 3 brokers, and the number cannot be changed"):
+        preflight.check_brokers(tmp_path, 1)
+
+
+def test_two_brokers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match=r"Use `--brokers 1` or `--brokers 3`"):
+        preflight.check_brokers(tmp_path, 2)
+
+
+def test_state_with_the_data_of_one_broker_of_three_is_accepted(tmp_path: Path) -> None:
+    for directory in ("kafka-1/data", "kafka-2", "workers/dedupe-1"):
+        (tmp_path / directory).mkdir(parents=True)
+    with pytest.raises(StateError, match="Kafka's data in"):
+        preflight.check_state(tmp_path)
+
+    (tmp_path / "kafka-1" / "data" / "meta.properties").touch()
+
+    preflight.check_state(tmp_path)
+
+
+def test_little_disk_space_is_one_line_with_the_space_that_is_needed(tmp_path: Path) -> None:
+    line = preflight.little_space(tmp_path, 2**60) or ""
+
+    assert "Gateways accept no items until it has 1048576.0 TiB (SEQUENCE_KAFKA_MIN_FREE_BYTES=" in line
+    assert preflight.little_space(tmp_path, 0) is None

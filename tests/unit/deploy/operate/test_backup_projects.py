@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.operate import backup_projects
-from gateway.projects.table import ProjectTable
+from schemas.project_table import ProjectTable
 from schemas.projects import Deployment, Disabled, ProjectCreation, Revocation, encode_entry
 from schemas.records import KeyValue
 

@@ -52,10 +52,13 @@ def test_process_with_nearly_all_its_files_open_is_reported() -> None:
     assert levels(list(doctor_local.judge_files(used))) == ["warning", "error"]
 
 
-TOPIC = Topic(
-    "a.items.v1", 2, {"retention.ms": "1000", "cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
-)
-GOOD = {"retention.ms": "1000", "cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
+GOOD = {
+    "retention.ms": "1000",
+    "retention.bytes": "-1",
+    "cleanup.policy": "delete",
+    "message.timestamp.type": "LogAppendTime",
+}
+TOPIC = Topic("a.items.v1", 2, GOOD)
 
 
 def partition(number: int, *, leader: int = 1, isr: int = 1) -> dict[str, Any]:
@@ -75,6 +78,7 @@ TWO = [partition(0), partition(1)]
         (TWO, {**GOOD, "retention.ms": "500"}, ["error"]),
         (TWO, {**GOOD, "retention.ms": "2000"}, ["warning"]),
         (TWO, {**GOOD, "cleanup.policy": "compact"}, ["error"]),
+        (TWO, {**GOOD, "retention.bytes": "1000"}, ["warning"]),
         (TWO, Refusal(29, "denied"), []),
     ],
 )

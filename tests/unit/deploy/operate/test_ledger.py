@@ -94,15 +94,15 @@ def test_item_that_is_unique_and_a_duplicate_is_named() -> None:
     ]
 
 
-@pytest.mark.parametrize("place", ["missing", "removed", "rejected"])
+@pytest.mark.parametrize("place", ["missing", "removed", "erased", "rejected"])
 def test_rows_that_a_table_lacks_are_counted_by_reason(place: str) -> None:
     case = Partition()
     getattr(case.tables[EVENTS], place).add(2)
     unique = case.ledger().unique
 
     assert unique.rows == {"events": 4, "identifies": 2}
-    assert {name: getattr(unique, name) for name in ("missing", "removed", "rejected")} == {
-        name: int(name == place) for name in ("missing", "removed", "rejected")
+    assert {name: getattr(unique, name) for name in ("missing", "removed", "erased", "rejected")} == {
+        name: int(name == place) for name in ("missing", "removed", "erased", "rejected")
     }
 
 

@@ -18,7 +18,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(st.text(max_size=5), JSON, max_size=4))
 def test_program_that_adds_a_member_changes_nothing_else(item: dict[str, object]) -> None:
     after = Program(['.["the added one"] = 1']).apply(json.dumps(item).encode())

@@ -50,10 +50,10 @@ def test_windows_that_differ_are_found(ours: set[int], theirs: set[int]) -> None
 
 
 def test_two_offsets_in_place_of_two_others_are_found() -> None:
-    pairs = list(combinations(range(9), 2))
+    pairs = {pair: SourceOffsets(pair) for pair in combinations(range(7), 2)}
     for first in pairs:
         figures = figures_of(set(first))
-        assert [pair for pair in pairs if not SourceOffsets(pair).differing_windows(figures)] == [first]
+        assert [pair for pair, offsets in pairs.items() if not offsets.differing_windows(figures)] == [first]
 
 
 @settings(max_examples=40)

@@ -115,7 +115,7 @@ async def test_response_does_not_depend_on_the_way(data: bytes, served_by: Gatew
     path=st.sampled_from(sorted(INGEST_PATHS)),
     query=st.sampled_from(["", "?verbose=0"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 async def test_response_to_any_body_does_not_depend_on_the_way(text: str, path: str, query: str) -> None:
     data = request(text.encode("utf-8", "surrogatepass"), target=path + query)
 

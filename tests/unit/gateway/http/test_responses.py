@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import json
 import re
@@ -28,6 +27,7 @@ from gateway.http.responses import as_http_error, error_response
 from gateway.ingest import body, envelope, rules
 from gateway.ingest.rejections import Code
 from gateway.settings import GatewaySettings
+from schemas.settings import declarations
 
 WITH_A_CODE_EACH = {errors.MalformedBodyError}
 """Errors whose instances carry a `Code`."""
@@ -80,7 +80,7 @@ def test_docstring_shows_the_status_and_code_of_every_error() -> None:
 def test_messages_name_settings_that_exist(module: ModuleType) -> None:
     named = set(re.findall(r"SEQUENCE_[A-Z_]+", inspect.getsource(module)))
 
-    assert named <= {field.metadata.get("variable") for field in dataclasses.fields(GatewaySettings)}
+    assert named <= {declared.variable for declared in declarations(GatewaySettings)}
 
 
 def test_error_body_has_code_message_and_request_id() -> None:

@@ -15,30 +15,38 @@ import pytest
 from msgspec import Raw
 
 from gateway.errors import HttpError
-from gateway.ingest import json_checks, lenient_json, rules
+from gateway.ingest import envelope, json_checks, lenient_json, rules
 from gateway.ingest.envelope import DEFAULT_LIMITS, Limits, _bounded_array
 from gateway.ingest.fields import too_deep
 from gateway.ingest.json_checks import is_deeper, nests_deeper, passes_quick_checks, without_strings
 from tests.unit.gateway.ingest.checking import check
 from tests.unit.gateway.ingest.worst_bodies import FAMILIES, nested
 
-SIZE = 5 * 2**18
-STEPS = 80_000
-"""For any body of `SIZE`."""
+SIZE = 5 * 2**16
+SCALE = 4
+"""How much larger a body is whose items are counted; `small_bodies_are_counted` makes these bodies smaller as well."""
+STEPS_PER_KIB = 64
 STEPS_PER_ITEM = 500
 STEPS_PER_PART = 70
 """For bodies that the lenient parser splits up to its limit of parts."""
 
 
 @pytest.fixture(autouse=True, scope="module")
-def type_of_bounded_arrays() -> None:
-    """Make the type before steps are counted: it is made once in the life of a process."""
+def what_happens_once_in_a_process() -> None:
+    """Make types and other values that are cached before steps are counted."""
     _bounded_array(DEFAULT_LIMITS.batch_items)
+    surplus_steps(FAMILIES["one item of []"](SCALE * SIZE))
+
+
+@pytest.fixture
+def small_bodies_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_COUNTED_FROM_BYTES", "_COUNTED_FROM_COMMAS"):
+        monkeypatch.setattr(envelope, name, getattr(envelope, name) // SCALE)
 
 
 def surplus_steps(body: bytes) -> int:
     """Return how many steps *body* takes above those allowed."""
-    steps = 0
+    steps = -len(body) * STEPS_PER_KIB // 1024
 
     def count(_: FrameType, __: str, ___: Any) -> Callable[..., Any]:
         nonlocal steps
@@ -51,15 +59,25 @@ def surplus_steps(body: bytes) -> int:
         result = check(body)
     except HttpError:
         sys.settrace(tracing)
-        return steps - STEPS - STEPS_PER_PART * DEFAULT_LIMITS.parts
+        return steps - STEPS_PER_PART * DEFAULT_LIMITS.parts
     finally:
         sys.settrace(tracing)
-    return steps - STEPS - STEPS_PER_ITEM * (len(result.accepted) + len(result.rejected))
+    return steps - STEPS_PER_ITEM * (len(result.accepted) + len(result.rejected))
 
 
+@pytest.mark.usefixtures("small_bodies_are_counted")
 @pytest.mark.parametrize("name", FAMILIES)
 def test_steps_grow_with_items_only(name: str) -> None:
     assert surplus_steps(FAMILIES[name](SIZE)) <= 0
+
+
+@pytest.mark.parametrize("name", ["commas", "one item of 0", "large items of 0", "a fault at the end"])
+def test_steps_of_a_body_whose_items_are_counted_grow_with_items_only(name: str) -> None:
+    body = FAMILIES[name](SCALE * SIZE)
+    assert len(body) >= envelope._COUNTED_FROM_BYTES
+    assert body.count(b",") >= envelope._COUNTED_FROM_COMMAS
+
+    assert surplus_steps(body) <= 0
 
 
 def check_each_value(members: dict[str, Raw]) -> None:
@@ -77,6 +95,7 @@ def count_brackets_in_python(reader: Any) -> int:
     raise AssertionError
 
 
+@pytest.mark.usefixtures("small_bodies_are_counted")
 @pytest.mark.parametrize(
     ("owner", "name", "mutant", "family"),
     [

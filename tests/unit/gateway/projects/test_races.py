@@ -10,14 +10,15 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 
 from gateway.errors import ProjectExistsError, TokenExistsError
 from gateway.projects import changes
 from gateway.projects.admin import ProjectsTopic, perform
-from gateway.projects.table import ProjectTable
 from schemas.field_rules import FieldRule
+from schemas.project_table import ProjectTable
 from schemas.projects import Project, ProjectCreation, Token, describe_token, digest, encode_entry
 from schemas.records import KeyValue
 from tests.fakes.projects_topic import MemoryProjectsTopic, SteppedTopic, result_or_error
@@ -116,8 +117,13 @@ def initial_whole_entries() -> list[KeyValue]:
     return [*projects, whole_entries.token_record(OLD_DIGEST, Token(OLD_ID, "dev", "", 0))]
 
 
-async def outcomes(first: str, second: str, *, control: bool = False) -> list[Outcome]:
+@cache
+def outcomes(first: str, second: str, *, control: bool = False) -> list[Outcome]:
     """Return the outcome of the two commands for every order of their steps."""
+    return asyncio.run(_outcomes(first, second, control=control))
+
+
+async def _outcomes(first: str, second: str, *, control: bool) -> list[Outcome]:
     commands = WHOLE_ENTRIES if control else COMMANDS
     names = {"A": first, "B": second if second != first else f"{second}'"}
     found = []
@@ -165,15 +171,15 @@ def _ends_first(old: Token, successors: list[Token]) -> bool:
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
-async def test_no_command_undoes_another_in_any_order(first: str, second: str) -> None:
-    found = await outcomes(first, second)
+def test_no_command_undoes_another_in_any_order(first: str, second: str) -> None:
+    found = outcomes(first, second)
 
     assert {undone for outcome in found for undone in violations(outcome)} == set()
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
-async def test_gateway_that_starts_after_compaction_equals_one_that_followed(first: str, second: str) -> None:
-    for outcome in await outcomes(first, second):
+def test_gateway_that_starts_after_compaction_equals_one_that_followed(first: str, second: str) -> None:
+    for outcome in outcomes(first, second):
         followed, *started_later = [(table.projects, table.tokens) for table in outcome.tables]
 
         assert started_later == [followed] * len(started_later)
@@ -188,15 +194,15 @@ async def test_gateway_that_starts_after_compaction_equals_one_that_followed(fir
         ("register", "register", TokenExistsError),
     ],
 )
-async def test_exactly_one_of_two_equal_creations_succeeds(first: str, second: str, error: type[Exception]) -> None:
-    for outcome in await outcomes(first, second):
+def test_exactly_one_of_two_equal_creations_succeeds(first: str, second: str, error: type[Exception]) -> None:
+    for outcome in outcomes(first, second):
         assert [type(failure) for failure in outcome.failures.values()] == [error]
         assert len(outcome.results) == 1
 
 
 @pytest.mark.parametrize(("first", "second"), [("rotate", "rotate soon"), ("rotate", "rotate"), ("rotate", "revoke")])
-async def test_concurrent_rotations_have_successors_without_end(first: str, second: str) -> None:
-    for outcome in await outcomes(first, second):
+def test_concurrent_rotations_have_successors_without_end(first: str, second: str) -> None:
+    for outcome in outcomes(first, second):
         for name, secret in outcome.results.items():
             if name.startswith("rotate"):
                 successor = outcome.tables[0].tokens[digest(str(secret))]
@@ -215,7 +221,7 @@ async def test_concurrent_rotations_have_successors_without_end(first: str, seco
         ("register", "register elsewhere", "token"),
     ],
 )
-async def test_commands_that_write_what_they_read_undo_each_other(first: str, second: str, undone: str) -> None:
-    found = await outcomes(first, second, control=True)
+def test_commands_that_write_what_they_read_undo_each_other(first: str, second: str, undone: str) -> None:
+    found = outcomes(first, second, control=True)
 
     assert undone in {each for outcome in found for each in violations(outcome)}

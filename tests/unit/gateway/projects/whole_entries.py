@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.errors import ProjectExistsError, TokenExistsError
 from gateway.projects.admin import ProjectsTopic
-from gateway.projects.table import ProjectTable
+from schemas.project_table import ProjectTable
 from schemas.projects import Project, Token, digest, new_token
 from schemas.records import KeyValue
 

@@ -13,7 +13,17 @@ def test_analyst_is_granted_the_tables_only() -> None:
 
     names = [
         *("events", "identifies", "persons", "person_states", "duplicates", "rejected", "ledger", "replays", "_logs"),
-        *("_positions", "catalog", "catalog_counts", "person_history", "lag", "lag_now"),
+        *(
+            "_positions",
+            "catalog",
+            "catalog_counts",
+            "person_history",
+            "lag",
+            "lag_now",
+            "removals",
+            "erasures",
+            "_removed",
+        ),
     ]
     granted = [*(f"shop.{table}" for table in names), "shop_*.*"]
     assert grants == [f"GRANT SELECT ON {table} TO analyst" for table in granted]

@@ -57,7 +57,14 @@ def test_files_of_the_product_are_numbered_without_a_gap() -> None:
 
 
 def test_every_statement_of_the_product_is_idempotent() -> None:
-    idempotent = ("IF NOT EXISTS", "IF EXISTS", "MODIFY SETTING", "MATERIALIZE INDEX")
+    idempotent = (
+        "IF NOT EXISTS",
+        "IF EXISTS",
+        "MODIFY SETTING",
+        "MATERIALIZE INDEX",
+        "MODIFY PARTITION BY",
+        "OR REPLACE",
+    )
     for migration in read_migrations():
         for statement in migration.statements:
             assert any(words in statement.splitlines()[0] for words in idempotent), migration.name

@@ -131,7 +131,7 @@ def unrecognised(arrivals: Sequence[Arrival], dedupe: Dedupe) -> list[int]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ARRIVALS, st.integers(1, 10), st.integers(1, 10))
 def test_duplicates_with_right_clocks_are_recognised_whatever_other_clocks_say(
     steps: list[tuple[str, int, int, bool]], size: int, other_size: int
@@ -144,7 +144,7 @@ def test_duplicates_with_right_clocks_are_recognised_whatever_other_clocks_say(
     assert (rebuilt.store.entries(), rebuilt.store.clock_ms) == (dedupe.store.entries(), dedupe.store.clock_ms)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ARRIVALS, st.integers(1, 10))
 def test_item_after_the_window_counts_again_whatever_other_clocks_say(
     steps: list[tuple[str, int, int, bool]], size: int
@@ -160,7 +160,7 @@ def test_item_after_the_window_counts_again_whatever_other_clocks_say(
         latest[arrival.message_id] = arrival.at_ms
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ARRIVALS, st.integers(1, 10), st.integers(1, 10))
 def test_rebuilt_entries_are_those_of_the_worker_even_if_both_clocks_are_wrong(
     steps: list[tuple[str, int, int, bool]], size: int, other_size: int

@@ -133,6 +133,8 @@ class CommittingConsumer:
 
 async def test_commit_carries_what_the_stage_notes() -> None:
     consumer = CommittingConsumer()
-    add_commit_metadata(consumer, lambda tp: f"{tp.topic}-{tp.partition}")
+    sent: dict[TopicPartition, int] = {}
+    add_commit_metadata(consumer, lambda tp: f"{tp.topic}-{tp.partition}", sent.update)
     await consumer.commit({TopicPartition("events", 3): OffsetAndMetadata(7, "")})
     assert consumer.commits == {TopicPartition("events", 3): OffsetAndMetadata(7, "events-3")}
+    assert sent == {TopicPartition("events", 3): 7}

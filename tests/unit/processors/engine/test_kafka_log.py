@@ -34,11 +34,11 @@ def kafka_log(clock: Clock, caplog: pytest.LogCaptureFixture) -> KafkaLog:
 
 
 def outage(clock: Clock, seconds: int) -> None:
-    """Log what aiokafka does while Kafka is away: two lines ten times a second."""
-    for _ in range(seconds * 10):
+    """Log what aiokafka does while Kafka is away: two lines, here once a second."""
+    for _ in range(seconds):
         logging.getLogger("aiokafka").error("Unable connect to node with id %s: %s", 1, "refused")
         logging.getLogger("aiokafka.consumer.fetcher").error("Failed fetch messages from %s: %s", 1, "NodeNotReady")
-        clock.now += 0.1
+        clock.now += 1
 
 
 def test_outage_of_an_hour_is_a_few_lines(kafka_log: KafkaLog, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
@@ -52,13 +52,13 @@ def test_outage_of_an_hour_is_a_few_lines(kafka_log: KafkaLog, clock: Clock, cap
         "Kafka does not answer: 1 requests failed in 0 s, retrying until it does. The last error: "
         "Unable connect to node with id 1: refused"
     )
-    assert lines[1].startswith("Kafka does not answer: 20")
-    assert lines[-1] == "Kafka answers again: 72000 requests failed in 3600 s"
+    assert lines[1].startswith("Kafka does not answer: 21 requests failed in 10 s")
+    assert lines[-1] == "Kafka answers again: 7200 requests failed in 3600 s"
     assert len(lines) <= 15
 
 
 def test_without_the_handler_each_request_that_fails_is_a_line(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    outage(clock, 10)
+    outage(clock, 100)
 
     assert len(caplog.records) == 200
 

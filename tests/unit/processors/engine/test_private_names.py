@@ -30,6 +30,7 @@ from processors.engine import aiokafka_patches, app, consumer
 METHODS = [
     (fetcher.PartitionRecords, "_consumer_record", "SlimRecords: override what now builds a ConsumerRecord."),
     (GroupCoordinator, "_do_heartbeat", "observe_heartbeats: wrap what now sends a heartbeat and returns its success."),
+    (GroupCoordinator, "_do_commit_offsets", "is_committed_by: find what sends one commit and raises its error."),
     (SubscriptionState, "reassignment_in_progress", "current_assignment: find what says that a rebalance is running."),
     (SubscriptionState, "subscription", "current_assignment: find the object that is replaced by each assignment."),
     (Consumer, "_new_offset", "BatchConsumer: override what computes the offset to commit from acknowledged ones."),
@@ -76,6 +77,12 @@ SOURCES: list[tuple[Any, str, str]] = [
         GroupCoordinator._do_heartbeat,
         "Errors.RebalanceInProgressError:",
         "observe_heartbeats: a heartbeat during a rebalance must request a rejoin, or it must not be a success.",
+    ),
+    (GroupCoordinator.coordinator_dead, "self.coordinator_id = None", "is_committed_by: find what names the node."),
+    (
+        GroupCoordinator._do_commit_offsets,
+        "raise first_error",
+        "is_committed_by: a commit that is not acknowledged must raise.",
     ),
     (GroupCoordinator._start_heartbeat_task, "self._heartbeat_task = ", "send_heartbeat: find what tells a member."),
     (Fetcher._get_actions_per_node, "self._fetch_min_bytes,", "set_fetch_wait: it must be read for each request."),

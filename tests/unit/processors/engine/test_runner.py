@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import pytest
 from faust.types import TP
 
+from processors.engine.commit_proofs import CommitProofs
 from processors.engine.membership import GroupMembership
 from processors.engine.offsets import LogOffsets
 from processors.engine.partition_task import Progress
@@ -33,6 +34,7 @@ class IdleConsumer:
 
     def __init__(self) -> None:
         self.thread = self
+        self.proofs = CommitProofs(lambda _: "")
         self.commits = 0
         self.paused: set[TP] = set()
         self.held: set[TP] = set()

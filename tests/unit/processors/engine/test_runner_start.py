@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping
 
+import pytest
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
+from processors.engine import runner as runner_module
+from processors.engine.errors import RecreatedTopicError, TruncatedLogError
 from processors.engine.offsets import LogOffsets
 from processors.engine.runner import Runner
 from processors.engine.stage import AssignedOffsets, InputOffsets
@@ -99,3 +103,62 @@ async def test_partition_whose_seek_a_rebalance_overtakes_stays_held() -> None:
 async def test_commit_metadata_is_that_of_the_topic_of_the_stage() -> None:
     runner = Runner([DecidingStage(0)], Logs(), raise_error)  # type: ignore[arg-type]
     assert [runner.commit_metadata(TP(topic, 2)) for topic in ("items", "changelog")] == ["noted 2", ""]
+
+
+class StaleLogs(Logs):
+    """A log of which a broker that is cut off answers, until the clients hear of the new leader."""
+
+    def __init__(self, stale_times: float) -> None:
+        self.stale_times = stale_times
+        self.renewed = 0
+
+    async def read(self, partitions: Iterable[TP]) -> dict[TP, LogOffsets]:
+        end = 40 if self.renewed < self.stale_times else 100
+        return dict.fromkeys(partitions, LogOffsets(0, end))
+
+    async def renew(self) -> None:
+        self.renewed += 1
+
+
+async def test_end_below_the_committed_offset_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "STALE_SECONDS", 0.2)
+    stage, consumer, logs = DecidingStage(50), CommittedConsumer(), StaleLogs(3)
+    stage.may_decide.set()
+    runner = Runner([stage], logs, raise_error, "sink")  # type: ignore[arg-type]
+    await runner.start(consumer)
+    runner.assign([ITEMS])
+
+    await asyncio.gather(*runner._assigning)
+
+    assert (logs.renewed, stage.inputs[0].log_end, consumer.held) == (3, 100, set())
+    await runner.stop()
+
+
+async def test_end_that_stays_below_the_committed_offset_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "STALE_SECONDS", 0.05)
+    runner = Runner([DecidingStage(50)], StaleLogs(math.inf), raise_error, "sink")  # type: ignore[arg-type]
+    await runner.start(CommittedConsumer())
+    runner.assign([ITEMS])
+
+    with pytest.raises(TruncatedLogError, match="ends at 39, but the consumer group committed offset 50"):
+        await asyncio.gather(*runner._assigning)
+    await runner.revoke()
+
+
+class RecreatedStage(DecidingStage):
+    """A stage whose topic has another id than the one that it knows."""
+
+    async def assigned(self, inputs: Mapping[int, InputOffsets]) -> AssignedOffsets:
+        raise RecreatedTopicError(f"another id of {len(inputs)} partitions")
+
+
+async def test_topic_with_another_id_is_refused_at_once() -> None:
+    logs = StaleLogs(0)
+    runner = Runner([RecreatedStage(50)], logs, raise_error, "sink")  # type: ignore[arg-type]
+    await runner.start(CommittedConsumer())
+    runner.assign([ITEMS])
+
+    with pytest.raises(RecreatedTopicError):
+        await asyncio.gather(*runner._assigning)
+    assert logs.renewed == 0
+    await runner.revoke()

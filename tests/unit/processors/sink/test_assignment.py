@@ -12,9 +12,9 @@ from processors.engine.stage import AssignedOffsets, InputOffsets
 from processors.rejected_topic import RejectedTopic
 from processors.sink import resume
 from processors.sink.assignment import Assignment
-from processors.sink.insert import PositionReason
 from processors.sink.log_reader import OwnOffsetFinder, SourceOffsetFinder
 from processors.sink.logs import LogIdentity
+from processors.sink.positions import PositionReason
 from processors.sink.resume import Metadata, encode_metadata
 from processors.sink.rows import item_rows
 from processors.sink.writer import TableWriter

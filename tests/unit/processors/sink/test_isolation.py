@@ -220,7 +220,7 @@ async def test_kills_of_clickhouse_make_inserts_small_only_for_a_moment(case: Ca
     assert case.stored == row_positions(range(16_384))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     bad=st.sets(st.integers(0, 59), max_size=4),
     unstorable_offsets=st.sets(st.integers(0, 59), max_size=2),

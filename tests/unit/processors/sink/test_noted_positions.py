@@ -9,7 +9,7 @@ import pytest
 
 from processors.clickhouse.errors import ClickHouseError, LostAnswerError
 from processors.engine.errors import TableRolledBackError
-from processors.sink.insert import PositionReason
+from processors.sink.positions import PositionReason
 from processors.sink.rows import Block
 from schemas.clickhouse import EVENTS
 from tests.contracts.sinks import FixedLease, row_positions, tracks, unstorable

@@ -115,6 +115,7 @@ def test_person_becomes_this_row_with_its_own_offset() -> None:
             "traits_null_keys": ["home%2Eaddress.zip"],
             "first_seen": "2026-01-01T00:00:00.000000Z",
             "last_seen": "2026-01-01T00:00:00.000000Z",
+            "_erased": 0,
             "_log": 1,
             "_partition": 2,
             "_origin": 17,
@@ -172,12 +173,12 @@ def test_rows_that_are_already_written_give_no_block() -> None:
     assert list(blocks(EVENTS, [], 0, -1)) == []
 
 
-def test_block_ends_with_the_month_of_receipt() -> None:
+def test_block_ends_with_the_week_of_receipt() -> None:
     rows = [
-        *made([0, 1], received_at="2026-01-31T23:59:59.999999Z"),
-        *made([2], received_at="2026-02-01T00:00:00.000000Z"),
-        *made([3], received_at="2026-01-31T23:59:59.999999Z"),
-        *made([4], received_at="2027-01-31T00:00:00.000000Z"),
+        *made([0, 1], received_at="2026-02-01T23:59:59.999999Z"),  # a Sunday
+        *made([2], received_at="2026-02-02T00:00:00.000000Z"),
+        *made([3], received_at="2026-02-01T23:59:59.999999Z"),
+        *made([4], received_at="2027-02-01T00:00:00.000000Z"),
     ]
 
     assert [offsets_of(block) for block in blocks(EVENTS, rows, 0, -1)] == [[0, 1], [2], [3], [4]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -39,9 +39,9 @@ def stored(sink: MemorySink) -> list[tuple[int, int]]:
     return sorted((row.partition, row.source_offset) for row in sink.rows["events"])
 
 
-def received_in(month: int) -> list[Row]:
-    received_at = f"2026-0{month}-28T00:00:00.000000Z"
-    return [msgspec.structs.replace(row, received_at=received_at) for row in tracks(range(2), month)]
+def received_in(week: int) -> list[Row]:
+    received_at = f"2026-01-2{4 + week}T00:00:00.000000Z"
+    return [msgspec.structs.replace(row, received_at=received_at) for row in tracks(range(2), week)]
 
 
 async def test_blocks_submitted_together_share_one_insert() -> None:
@@ -67,15 +67,16 @@ async def test_blocks_submitted_during_an_insert_share_the_next() -> None:
 
 
 @pytest.mark.parametrize(
-    "blocks",
+    "make_block",
     [
-        [Block(EVENTS, partition, tracks(range(INSERT_ROWS // 2 + 1), partition)) for partition in range(2)],
-        [Block(EVENTS, partition, tracks(range(2), partition), BLOCK_BYTES - 1) for partition in range(2)],
-        [Block(EVENTS, month, received_in(month)) for month in (1, 2)],
+        lambda number: Block(EVENTS, number, tracks(range(INSERT_ROWS // 2 + 1), number)),
+        lambda number: Block(EVENTS, number, tracks(range(2), number), BLOCK_BYTES - 1),
+        lambda number: Block(EVENTS, number, received_in(number)),
     ],
-    ids=["rows", "bytes", "months"],
+    ids=["rows", "bytes", "weeks"],
 )
-async def test_blocks_beyond_the_limits_of_one_insert_take_two(blocks: Sequence[Block]) -> None:
+async def test_blocks_beyond_the_limits_of_one_insert_take_two(make_block: Callable[[int], Block]) -> None:
+    blocks = [make_block(number) for number in (1, 2)]
     sink = MemorySink()
 
     async def insert(together: Sequence[Block]) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.errors import InvalidProjectError, InvalidTokenError
 from gateway.projects import changes
-from gateway.projects.table import ProjectTable
 from schemas.field_rules import FieldRule
+from schemas.project_table import ProjectTable
 from schemas.projects import (
     Burst,
     Deployment,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any, NamedTuple, TypeVar
 
-from schemas.field_rules import FieldRule
+from schemas.erasure import Erasure, Suppression
+from schemas.field_rules import FieldRule, FieldRuleSetting, HashKey
 from schemas.projects import (
     Burst,
     Deployment,
     Disabled,
     Entry,
-    FieldRuleSetting,
-    HashKey,
+    InvalidEntryError,
     ItemLimit,
     Project,
     ProjectCreation,
@@ -25,6 +26,7 @@ from schemas.projects import (
     decode_entry,
     digest,
 )
+from schemas.retention import EventRetention, Retention
 
 _T = TypeVar("_T", bound=Entry)
 
@@ -52,6 +54,10 @@ class ProjectTable:
         """The recorded last use of each token, by its digest."""
         self.deployments: dict[str, Deployment] = {}
         """By topic version."""
+        self.erasures: dict[str, dict[str, Erasure]] = {}
+        """By project, then by creation."""
+        self._suppressed: defaultdict[str, set[bytes]] = defaultdict(set)
+        """By project, `user_digest` of the users."""
         self._entries: dict[tuple[type[Any], str], dict[str, Any]] = {}
         """By kind and subject, then by part in the order of the topic."""
         self._seen: set[str] = set()
@@ -59,6 +65,10 @@ class ProjectTable:
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Apply one record or tombstone; `InvalidEntryError` leaves the table unchanged."""
         kind, subject, part, entry = decode_entry(key, value)
+        if kind is Suppression:
+            # Many, so they are not folded with the project.
+            self._suppress(subject, part, entry)
+            return
         of_subject = self._entries.setdefault((kind, subject), {})
         of_subject.pop(part, None)
         if entry is not None:
@@ -67,6 +77,8 @@ class ProjectTable:
             _put(self.uses, subject, self._last(Use, subject))
         elif kind is Deployment:
             _put(self.deployments, subject, self._last(Deployment, subject))
+        elif kind is Erasure:
+            self.erasures[subject] = {name: each for name, each in of_subject.items() if isinstance(each, Erasure)}
         elif kind in (TokenCreation, Revocation, Rotation):
             _put(self.tokens, subject, self._fold_token(subject))
         else:
@@ -112,6 +124,7 @@ class ProjectTable:
         disabled, rate, burst = (self._last(Disabled, subject), self._last(Rate, subject), self._last(Burst, subject))
         limit, key = self._last(ItemLimit, subject), self._last(HashKey, subject)
         rules = self._entries.get((FieldRuleSetting, subject), {})
+        retention, of_events = self._last(Retention, subject), self._entries.get((EventRetention, subject), {})
         return Project(
             created.id,
             created.name,
@@ -124,7 +137,20 @@ class ProjectTable:
                 FieldRule(path, rule.action, rule.length) for path, rule in sorted(rules.items()) if rule.action
             ),
             hash_key=b"" if key is None else key.key,
+            retention_days=None if retention is None else retention.days,
+            event_retention=tuple((event, kept.days) for event, kept in sorted(of_events.items()) if kept.days),
+            suppressed=self._suppressed[subject],
         )
+
+    def _suppress(self, subject: str, digest_hex: str, entry: Entry | None) -> None:
+        try:
+            user = bytes.fromhex(digest_hex)
+        except ValueError as error:
+            raise InvalidEntryError("the key of a suppression must end with a digest in hexadecimal digits") from error
+        if isinstance(entry, Suppression) and entry.suppressed:
+            self._suppressed[subject].add(user)
+        else:
+            self._suppressed[subject].discard(user)
 
     def _fold_token(self, subject: str) -> Token | None:
         created = next(iter(self._all(TokenCreation, subject)), None)

@@ -1,0 +1,1 @@
+"""Erasure of users: removes their rows, and proves that nothing is left."""
