@@ -85,7 +85,7 @@ def search(
         shown,
         None if following is None else encode_cursor(following),
         is_complete=state.limit is None,
-        message=None if state.limit is None else _why(state),
+        message=None if state.limit is None else _why(state, window),
     )
 
 
@@ -140,11 +140,11 @@ def _item(table: str, row: dict[str, Any]) -> Item:
     return items.of_duplicate_row(row) if table == "duplicates" else items.of_row(row)
 
 
-def _why(state: _Search) -> str:
+def _why(state: _Search, window: Window) -> str:
+    searched = "Nothing was searched" if state.reached == window.end else f"Searched back to {format_time(state.reached)}"
     reason = "the memory of a query was used up" if state.limit and state.limit.is_memory else "the time was over"
     return (
-        f"Searched back to {format_time(state.reached)} before {reason}. Narrow the search with project, event, userId "
-        "or until, or continue with `before`."
+        f"{searched} before {reason}. Narrow the search with project, event, userId or until, or continue with `before`."
     )
 
 

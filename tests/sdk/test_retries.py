@@ -28,7 +28,10 @@ def test_retried_request_is_one_row_per_item(
     first, *retries = [message_ids(body) for body in run.proxy.bodies]
     assert retries
     assert first <= set().union(*retries)
-    assert {copies[name] for name in first} == {2 if fault in STORED_BEFORE_THE_FAULT else 1}
+    # A library may repeat a request again if the machine is slow: each that reached the gateway is stored.
+    reached = [first, *retries] if fault in STORED_BEFORE_THE_FAULT else retries
+    expected = Counter(name for request in reached for name in request)
+    assert {name: copies[name] for name in first} == {name: expected[name] for name in first}
     rows = pipeline.query(f"SELECT event, message_id FROM events WHERE user_id = '{run.user}' ORDER BY event")  # noqa: S608
     assert [row["event"] for row in rows] == [f"Retried {number}" for number in range(RETRIED_ITEMS)]
     assert {row["message_id"] for row in rows} == first.union(*retries)

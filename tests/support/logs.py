@@ -81,7 +81,8 @@ def reset(settings: KafkaSettings, group: str, topics: Iterable[str]) -> bool:
     async def ask() -> bool:
         async with AIOKafkaConsumer(*topics, **kafka_arguments(settings)) as reader:
             starts = await reader.beginning_offsets(reader.assignment())
-        async with AIOKafkaConsumer(**kafka_arguments(settings), group_id=group) as consumer:
+        # Otherwise its end would commit the offsets from before, once it has read them.
+        async with AIOKafkaConsumer(**kafka_arguments(settings), group_id=group, enable_auto_commit=False) as consumer:
             consumer.assign(list(starts))
             try:
                 await consumer.commit(starts)
@@ -97,7 +98,8 @@ def commit(settings: KafkaSettings, group: str, topic: str, offsets: Mapping[int
 
     async def send() -> None:
         tps = {TopicPartition(topic, number): offset for number, offset in offsets.items()}
-        async with AIOKafkaConsumer(**kafka_arguments(settings), group_id=group) as consumer:
+        # As in `reset`.
+        async with AIOKafkaConsumer(**kafka_arguments(settings), group_id=group, enable_auto_commit=False) as consumer:
             consumer.assign(list(tps))
             await consumer.commit(tps)
 

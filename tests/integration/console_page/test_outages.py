@@ -20,6 +20,12 @@ from tests.support.services import free_port
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
+NOTHING_IS_SEARCHED = """{
+    const page = { items: [], next: null, isComplete: false, message: "Nothing was searched before the time was over." };
+    const asked = window.asked = window.fetch;
+    window.fetch = (url, ...others) => String(url).includes("api/events") ? Response.json(page) : asked(url, ...others);
+}"""
+
 
 class Forwarder(StreamServer):
     """Forwards the connections to *port*, from `listens_at` on."""
@@ -81,6 +87,20 @@ def test_live_view_recovers_when_the_servers_answer(page: ChromiumPage, stack: C
                 assert page.count("main .callout") == 0
                 stack.send_items([{"type": "track", "userId": "u", "event": "After The Outage"}])
                 page.wait_for_text("After The Outage", "tbody")
+
+
+def test_search_that_had_no_time_is_repeated(page: ChromiumPage, stack: ConsoleStack) -> None:
+    with ThreadedConsole(servers(stack, {name: stack.port(name) for name in ("KAFKA", "CLICKHOUSE")})) as served:
+        page.open(f"{served.url}#token={served.operate_token}")
+        page.wait_for("document.querySelectorAll('[data-row]').length >= 11")
+        page.evaluate(NOTHING_IS_SEARCHED)
+        page.evaluate("location.hash = '#/live?verdict=accepted'")
+        page.wait_for_text("Nothing was searched", "main .callout")
+        assert "No item matches" not in page.text("main")
+
+        page.evaluate("void (window.fetch = window.asked)")
+        page.wait_for("document.querySelectorAll('[data-row]').length >= 5")
+        assert "Nothing was searched" not in page.text("main")
 
 
 def test_trace_is_repeated_until_the_tables_answer(page: ChromiumPage, stack: ConsoleStack) -> None:

@@ -150,7 +150,7 @@ class LiveView {
     this._showState();
   }
 
-  /** Load what was received before the stream was open; if ClickHouse does not answer, again after a while. */
+  /** Load what was received before the stream was open; again after a while if ClickHouse did not search anything. */
   async _load() {
     const stream = this._stream;
     this._retry.stop();
@@ -159,8 +159,10 @@ class LiveView {
       const page = await get("api/events", { ...this._filter, limit: FIRST_ITEMS }, { signal: this._context.signal, exact: true });
       if (stream !== this._stream) return;
       this._queue.load(page);
-      this._hasLoaded = true;
-      this._retry.reset();
+      const isSearched = page.isComplete || page.items.length || page.next; // Otherwise the time was over at once.
+      this._hasLoaded ||= Boolean(isSearched);
+      if (isSearched) this._retry.reset();
+      else this._retry.later();
       fill(this._problem, page.isComplete === false && page.message ? note(page.message) : null);
     } catch (error) {
       if (error.name === "AbortError") return;
