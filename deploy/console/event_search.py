@@ -141,11 +141,11 @@ def _item(table: str, row: dict[str, Any]) -> Item:
 
 
 def _why(state: _Search, window: Window) -> str:
-    searched = "Nothing was searched" if state.reached == window.end else f"Searched back to {format_time(state.reached)}"
+    is_begun = state.reached < window.end
+    searched = f"Searched back to {format_time(state.reached)}" if is_begun else "Nothing was searched"
     reason = "the memory of a query was used up" if state.limit and state.limit.is_memory else "the time was over"
-    return (
-        f"{searched} before {reason}. Narrow the search with project, event, userId or until, or continue with `before`."
-    )
+    narrow = "Narrow the search with project, event, userId or until, or continue with `before`."
+    return f"{searched} before {reason}. {narrow}"
 
 
 def encode_cursor(cursor: Cursor) -> str:

@@ -90,7 +90,8 @@ def carry_out(servers: Servers, plan: Plan, say: Callable[[str], None]) -> list[
             clickhouse.execute(f"DROP VIEW IF EXISTS {view}")
         for table in plan.renames:
             clickhouse.execute(f"RENAME TABLE {table} TO {table}{SUFFIX}")
-    return migrate.migrate(servers.clickhouse)
+    with servers.named():
+        return migrate.migrate(servers.clickhouse)
 
 
 def sink_group(servers: Servers) -> Group:

@@ -56,7 +56,7 @@ def test_older_tables_are_rebuilt_while_the_stack_runs(stack: Stack) -> None:
     refused = sequence(stack, "tables", "rebuild")
     assert (refused.returncode, "Add --yes" in refused.stderr) == (1, True)
     rebuilt = sequence(stack, "tables", "rebuild", "--yes")
-    assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr + stack.output.read_text()
+    assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr + stack.output.read_text() + stack.log("clickhouse")
     assert "events_before_rebuild" in rebuilt.stdout
     assert "Rows were deleted after `sequence positions keep`." in rebuilt.stdout
     eventually(lambda: stack.said("The sink runs."), "the stack starts the sink")

@@ -59,6 +59,10 @@ class Stack:
     def said(self, text: str) -> bool:
         return text in self.output.read_text()
 
+    def log(self, service: str) -> str:
+        """The end of the log of *service*."""
+        return (self.state / "logs" / f"{service}.log").read_text(errors="replace")[-5000:]
+
     def pid(self, service: str) -> int:
         return int((self.state / "run" / f"{service}.pid").read_text())
 

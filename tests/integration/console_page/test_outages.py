@@ -21,7 +21,8 @@ from tests.support.services import free_port
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
 NOTHING_IS_SEARCHED = """{
-    const page = { items: [], next: null, isComplete: false, message: "Nothing was searched before the time was over." };
+    const message = "Nothing was searched before the time was over.";
+    const page = { items: [], next: null, isComplete: false, message };
     const asked = window.asked = window.fetch;
     window.fetch = (url, ...others) => String(url).includes("api/events") ? Response.json(page) : asked(url, ...others);
 }"""
