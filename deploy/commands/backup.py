@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deploy.commands.backup_prune import prune
 from deploy.error_messages import report_errors
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def backup() -> None:
 
     `sequence backup DIRECTORY` is `sequence backup create DIRECTORY`.
     """
+
+
+backup.add_command(prune)
 
 
 @backup.command("create")

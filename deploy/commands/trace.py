@@ -41,7 +41,7 @@ def trace_command(message_id: str, project_id: str | None, seconds: float, *, as
     Fields of --json: messageId, projectId, occurrences, tables, topics, notes.
     Of occurrences: projectId, receivedAt, timestamp, type, event, userId, warnings,
     verdict, tokenId, possibleTokens, log, partition, offset, dedupe, first,
-    sameContent, output, persons, row, table, visibleBy, waiting, rejected.
+    sameContent, output, persons, row, table, erasure, visibleBy, waiting, rejected.
     """  # noqa: D301  # \b keeps click from wrapping the list
     from deploy.operate import servers, trace
     from deploy.operate.trace_result import describe
@@ -121,6 +121,10 @@ def _row(each: Occurrence) -> str:
         return f"visible in {each.table}{by}"
     if each.row == "waiting":
         return f"not visible yet{_ahead(each, 'sink')}"
+    if each.row == "erased":
+        return f"not in {each.table}: erasure {each.erasure} covers it"
+    if each.row == "removed":
+        return f"not in {each.table}: it was removed on purpose, by retention or before `sequence positions keep`"
     if each.row == "missing":
         return f"not in {each.table}, although the sink has processed it. It was deleted, or run `sequence audit`"
     return each.row or ""

@@ -71,10 +71,12 @@ async def find(
         raise OperateError(" ".join(known.notes))
     if known.projects is not None and project_id is not None and project_id not in known.projects.projects:
         raise OperateError(f"There is no project {project_id}. `sequence project list` shows all.")
+    occurrences = _occurrences(known)
+    await _explain_missing(servers, occurrences, known)
     return Trace(
         message_id=message_id,
         project_id=project_id,
-        occurrences=_occurrences(known),
+        occurrences=occurrences,
         tables=[] if known.rows is None else known.rows.tables,
         topics=known.looked,
         notes=known.notes,
@@ -144,6 +146,21 @@ async def _rows_or_note(servers: Servers, reading: asyncio.Task[Rows], known: _K
         reason = servers.clickhouse_fault(error)
     known.notes.append(f"The tables were not searched. {reason}")
     return None
+
+
+async def _explain_missing(servers: Servers, occurrences: Sequence[Occurrence], known: _Known) -> None:
+    """Say which of the missing rows were removed on purpose."""
+    if not any(each.row == "missing" for each in occurrences):
+        return
+
+    def ask() -> None:
+        with servers.tables() as clickhouse:
+            trace_tables.explain_missing(clickhouse, occurrences)
+
+    try:
+        await asyncio.wait_for(asyncio.to_thread(ask), _TABLES_SECONDS)
+    except (ClickHouseError, TimeoutError):
+        known.notes.append("Whether the missing rows were removed on purpose is not known: ClickHouse did not answer.")
 
 
 def _occurrences(known: _Known) -> list[Occurrence]:

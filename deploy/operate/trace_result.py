@@ -77,7 +77,8 @@ class Token(_Json, frozen=True, kw_only=True):
 
 Dedupe = Literal["waiting", "unique", "duplicate", "rejected", "unknown"]
 Persons = Literal["waiting", "folded", "rejected", "unknown"]
-RowState = Literal["visible", "waiting", "rejected", "missing", "unknown"]
+RowState = Literal["visible", "waiting", "rejected", "erased", "removed", "missing", "unknown"]
+"""Rows up to a position were removed on purpose, for example by retention: one of these is `removed`."""
 
 
 class Occurrence(msgspec.Struct, rename="camel", kw_only=True):
@@ -115,6 +116,8 @@ class Occurrence(msgspec.Struct, rename="camel", kw_only=True):
     row: RowState | None = None
     table: str | None = None
     """Where its row is or will be."""
+    erasure: str | None = None
+    """ID of the erasure that covers the row."""
     visible_by: str | None = None
     """When the INSERT had written the row. None if a merge or a deletion has written its part anew since."""
     waiting: Waiting | None = None

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from deploy.operate import positions
 from deploy.operate.trace_result import Facts, First, Occurrence, Place, Rejected
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import ClickHouseError
 from processors.sink.logs import ClickHouseLogs, RegisteredLog
+from schemas.clickhouse.quoting import literal
 from schemas.items import ItemWarning
 
 Row = Mapping[str, Any]
@@ -69,6 +71,31 @@ def read_rows(clickhouse: ClickHouse, message_id: str, project_id: str | None) -
     }
     logs = ClickHouseLogs(clickhouse, clickhouse.database).registered() if "_logs" in existing else []
     return Rows(rows, _written(clickhouse, rows), logs)
+
+
+def explain_missing(clickhouse: ClickHouse, occurrences: Iterable[Occurrence]) -> None:
+    """Say of each missing row of *occurrences* whether it was removed on purpose; raises `ClickHouseError`."""
+    missing = [each for each in occurrences if each.row == "missing" and each.log is not None]
+    if not missing:
+        return
+    places = ", ".join(
+        f"({literal(each.table or '')}, {each.log}, {each.partition}, {each.offset})" for each in missing
+    )
+    place = "table_name, _log, _partition, _origin"
+    rows = clickhouse.query(
+        f"SELECT {place}, any(erasure) AS id FROM _removed WHERE ({place}) IN ({places}) GROUP BY {place}"  # noqa: S608  # numbers and a literal
+    )
+    erasures = {
+        (str(row["table_name"]), int(row["_log"]), int(row["_partition"]), int(row["_origin"])): str(row["id"])
+        for row in rows
+    }
+    kept = {log: positions.kept(clickhouse, log) for log in {each.log for each in missing if each.log is not None}}
+    for each in missing:
+        table, log, partition, offset = each.table or "", each.log or 0, each.partition or 0, each.offset or 0
+        if (erasure := erasures.get((table, log, partition, offset))) is not None:
+            each.row, each.erasure = "erased", erasure
+        elif offset <= kept[log].get((table, partition), -1):
+            each.row = "removed"
 
 
 def _written(clickhouse: ClickHouse, rows: Mapping[str, Sequence[Row]]) -> dict[tuple[str, str], str]:

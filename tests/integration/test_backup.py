@@ -40,6 +40,28 @@ def tables(address: str, tmp_path: Path) -> Iterator[Tables]:
     made.execute(f"DROP DATABASE IF EXISTS {DATABASE} SYNC")
 
 
+def test_old_backups_are_deleted_and_the_others_can_be_restored(tables: Tables) -> None:
+    first, second = tables.backup(), tables.backup()
+    tables.insert(1000, 10)
+    third, fourth = tables.backup("--full"), tables.backup()
+    for name in (first, second, third):
+        file = tables.directory / name / "manifest.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "createdAt": "2026-01-01T00:00:00+00:00"}))
+    shown = tables.run("backup", "prune", "DIR", "--older-than", "30", "--dry-run")
+    expected = f"{second}: would be deleted\n{first}: would be deleted\n{third}: kept, a newer backup needs it\n"
+    assert (shown.exit_code, shown.stdout) == (0, expected)
+    assert len(json.loads(tables.run("backup", "list", "DIR", "--json").stdout)) == 4
+
+    tables.run("backup", "prune", "DIR", "--older-than", "30")
+    left = json.loads(tables.run("backup", "list", "DIR", "--json").stdout)
+    assert [(each["name"], each["complete"]) for each in left] == [(third, True), (fourth, True)]
+    again = tables.run("backup", "prune", "DIR", "--older-than", "300")
+    assert again.stdout == f"{third}: kept, a newer backup needs it\n"
+    assert tables.run("backup", "prune", "DIR", "--older-than", "0").exit_code == 2
+    assert tables.restore("--replace", "--yes").exit_code == 0
+    assert tables.count() == 1010
+
+
 def test_restored_tables_are_those_of_the_backup(tables: Tables) -> None:
     digest = "SELECT groupBitXor(cityHash64(message_id, properties.price::Float64, _origin)) FROM sequence.events"
     before = tables.value(digest)

@@ -23,6 +23,7 @@ from schemas.projects import digest
 from schemas.records import Record, duplicate_headers, encode_item, item_key, item_record, rejection_record
 from schemas.settings import ClickHouseSettings, environment
 from schemas.times import format_time
+from tests.integration.test_audit import delete
 from tests.support import logs
 from tests.support.records import track
 from tests.support.services import eventually
@@ -96,6 +97,20 @@ def test_event_waits_for_the_sink_until_its_row_is_visible(project: Pipeline, tm
     assert after["visibleBy"] is not None
     assert (after["partition"], after["offset"]) == (before["partition"], before["offset"])
     assert (of_identify["table"], of_identify["persons"]) == ("identifies", "folded")
+
+
+def test_row_that_was_removed_on_purpose_is_not_missing(written: Pipeline) -> None:
+    (erased,) = traced(written, "m6")
+    delete(written, "events", "message_id IN ('m5', 'm6')")
+    place = f"'events', 1, {erased['partition']}, {erased['offset']}, '{PROJECT}', '5f1c0a9be27d4410'"
+    columns = "table_name, _log, _partition, _origin, project_id, erasure"
+    written.execute(f"INSERT INTO _removed ({columns}) VALUES ({place})")  # noqa: S608  # our own names and numbers
+    assert [traced(written, name)[0]["row"] for name in ("m5", "m6")] == ["missing", "erased"]
+    assert "not in events: erasure 5f1c0a9be27d4410 covers it" in sequence(written, "trace", "m6").stdout
+
+    assert sequence(written, "positions", "keep").exit_code == 0
+    assert [traced(written, name)[0]["row"] for name in ("m5", "m6")] == ["removed", "erased"]
+    assert "not in events: it was removed on purpose" in sequence(written, "trace", "m5").stdout
 
 
 def test_duplicate_names_its_first_item_before_and_after_its_row(written: Pipeline) -> None:

@@ -103,6 +103,10 @@ function row(each) {
     return ["visible in ", table, ...by];
   }
   if (each.row === "waiting") return prose(`not visible yet${ahead(each, "sink")}`);
+  if (each.row === "erased") return ["not in ", table, ": erasure ", element("code", {}, visible(each.erasure)), " covers it"];
+  if (each.row === "removed") {
+    return ["not in ", table, ...prose(": it was removed on purpose, by retention or before `sequence positions keep`")];
+  }
   if (each.row === "missing") {
     return ["not in ", table, ...prose(", although the sink has processed it. It was deleted, or run `sequence audit`.")];
   }
