@@ -16,6 +16,7 @@ import click
 from deploy.commands.analyst import analyst
 from deploy.commands.audit import audit_command
 from deploy.commands.backup import backup, restore
+from deploy.commands.capacity import capacity_command
 from deploy.commands.catalog import catalog
 from deploy.commands.console import console
 from deploy.commands.demo import demo_command
@@ -40,7 +41,7 @@ _SERVICES = (up, gateway, worker, console)
 _COMMANDS = (
     *(*_SERVICES, status_command, doctor_command, trace_command, sql_command, catalog, views, analyst),
     *(demo_command, topics, tables, positions, audit_command, backup, restore, rejected, retention, erase),
-    *(project, token),
+    *(capacity_command, project, token),
 )
 _EPILOG = "\b\n" + (__doc__ or "").partition("\n\n")[2]
 

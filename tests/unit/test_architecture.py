@@ -82,6 +82,7 @@ PURE = (
     *(f"deploy/embedded/{name}.py" for name in ("clickhouse/roles", "clickhouse/statements", "kafka_causes")),
     *("deploy/failure.py", "deploy/local/backoff.py", "deploy/sql_advice.py", "deploy/sql_names.py"),
     *(f"deploy/operate/{name}.py" for name in ("broker_disks", "doctor_result", "doctor_table_rules", "finding")),
+    *(f"deploy/operate/{name}.py" for name in ("capacity", "capacity_disk", "capacity_plan", "capacity_size")),
     *(f"deploy/operate/{name}.py" for name in ("status_result", "trace_result", "view_declarations")),
 )
 """Modules that decide: they take values, `now` included, and reach neither I/O nor a clock."""
