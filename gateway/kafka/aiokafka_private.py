@@ -7,12 +7,14 @@ aiokafka breaks it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextvars import ContextVar
 from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaError
 
 from schemas.records import KeyValue
@@ -41,6 +43,43 @@ def sender_task(producer: AIOKafkaProducer) -> asyncio.Task[None]:
     """Return the task that sends the batches of a started *producer*. A producer whose task ended sends nothing."""
     task: asyncio.Task[None] = producer._sender.sender_task  # noqa: SLF001
     return task
+
+
+class MetadataSource:
+    """Lets a producer ask some brokers only for the leaders of partitions; by default it asks any."""
+
+    def __init__(self, producer: AIOKafkaProducer, left_out: Callable[[], Collection[int]]) -> None:
+        """Leave out the brokers that *left_out* returns, while another one answers."""
+        self._client: Any = producer.client
+        self._left_out = left_out
+        self._connect, self._update = self._client._get_conn, self._client._metadata_update  # noqa: SLF001
+        self._passed_over: ContextVar[Collection[int]] = ContextVar("passed_over", default=())
+        self._client._get_conn, self._client._metadata_update = self._connection, self._updated  # noqa: SLF001
+
+    def refresh(self) -> None:
+        """Ask soon."""
+        self._client.force_metadata_update()
+
+    def disconnect(self, broker: int) -> None:
+        """Close the connections to *broker*, so that what it has not acknowledged is sent again, to the leaders."""
+        for (node_id, _), connection in list(self._client._conns.items()):  # noqa: SLF001
+            if node_id == broker:
+                connection.close()
+
+    async def _connection(self, node_id: Any, **options: Any) -> Any:
+        return None if node_id in self._passed_over.get() else await self._connect(node_id, **options)
+
+    async def _updated(self, cluster: ClusterMetadata, topics: Any) -> bool:
+        left_out = self._left_out()
+        if any(broker.nodeId not in left_out for broker in self._client.cluster.brokers()):
+            before = self._passed_over.set(left_out)
+            try:
+                if await self._update(cluster, topics):
+                    return True
+            finally:
+                self._passed_over.reset(before)
+        is_updated: bool = await self._update(cluster, topics)
+        return is_updated
 
 
 def fail_pending(producer: AIOKafkaProducer) -> None:

@@ -23,6 +23,7 @@ from gateway.errors import PublishError, StartError, UnavailableError, describe
 from gateway.kafka import log_directories
 from gateway.kafka.aiokafka_private import close, sender_task
 from gateway.kafka.partitions import Partitions
+from gateway.kafka.silent_brokers import LOOK_SECONDS, SilentBrokers
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings
 from schemas.denials import denial
@@ -51,6 +52,7 @@ class RecreatingProducer:
         self._watched: Mapping[str, int] = {}
         self._metrics = metrics
         self._producer: AIOKafkaProducer | None = None
+        self._brokers: SilentBrokers | None = None
         self._ready = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -74,6 +76,7 @@ class RecreatingProducer:
             ) from None
         if self._expected is not None:
             self._expected.require(counts)
+        self._spawn(self._look_for_silent_brokers())
         return counts
 
     def create_batch(self) -> Any:
@@ -83,17 +86,22 @@ class RecreatingProducer:
     async def deliver(self, batch: Any, topic: str, partition: int) -> None:
         """Return when all in-sync replicas have acknowledged *batch*; raise `PublishError` if delivery fails."""
         producer: AIOKafkaProducer | None = None
+        brokers: SilentBrokers | None = None
         records = batch.record_count()
         try:
             async with asyncio.timeout(self._settings.delivery_timeout_seconds):
                 await self._ready.wait()
-                producer, sent_at = self._producer, time.time()
+                producer, brokers, sent_at = self._producer, self._brokers, time.time()
+                brokers.sent(batch, topic, partition)  # type: ignore[union-attr]  # set while ready
                 delivery = await producer.send_batch(batch, topic, partition=partition)  # type: ignore[union-attr]  # set while ready
                 acknowledged = await delivery
         except Exception as error:  # whatever aiokafka raises, this batch was not acknowledged
             self._failed[topic].inc()
             self._replace(producer, error)
             raise PublishError from error
+        finally:
+            if brokers is not None:
+                brokers.ended(batch)
         self._metrics.clock.observe(acknowledged.timestamp, sent_at, time.time())
         self._batches[topic].inc()
         self._records[topic].inc(records)
@@ -146,6 +154,7 @@ class RecreatingProducer:
 
     async def _connect_once(self) -> Mapping[str, int]:
         producer = self._new_producer()
+        brokers = SilentBrokers(producer)
         try:
             await producer.start()
             partitions = await self._partitions(producer)
@@ -154,6 +163,7 @@ class RecreatingProducer:
             if (denied := denial(error, "WRITE")) is not None:
                 raise StartError(denied) from error
             raise
+        self._brokers = brokers
         # The only sign of a producer that has stopped sending.
         sender_task(producer).add_done_callback(lambda _: self._replace(producer, None))
         self._create_batch = producer.create_batch
@@ -185,6 +195,12 @@ class RecreatingProducer:
 
     def _counts(self, metadata: Any) -> dict[str, int]:
         return {topic: len(metadata.partitions_for_topic(topic) or ()) for topic in self._topics}
+
+    async def _look_for_silent_brokers(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self._brokers is not None:
+                self._brokers.look(monotonic())
 
     def _replace(self, producer: AIOKafkaProducer | None, error: BaseException | None) -> None:
         """Replace *producer*, unless that has happened. Its batches in flight may still be acknowledged."""

@@ -17,10 +17,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.protocol.metadata import MetadataResponse_v1
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 
-from gateway.kafka.aiokafka_private import append_records, close, fail_pending, sender_task
+from gateway.kafka.aiokafka_private import MetadataSource, append_records, close, fail_pending, sender_task
 from schemas.records import KeyValue
 
 RECORDS: list[KeyValue] = [(b"k-1", b"v-1"), (b"k-2", b"v-2"), (b"k-3", b"v-3")]
@@ -151,3 +152,60 @@ async def test_close_closes_the_connections_of_a_client_that_hangs(monkeypatch: 
     assert closed.is_set()
     monkeypatch.undo()
     await consumer.stop()
+
+
+class Cluster:
+    """Three brokers, each of which names itself as the leader of the partition."""
+
+    def __init__(self, producer: AIOKafkaProducer, *silent: int) -> None:
+        self.asked: list[int] = []
+        self._silent = silent
+        producer.client._get_conn = self._connect
+        producer.client.cluster.update_metadata(self.metadata(1))
+
+    def metadata(self, leader: int) -> MetadataResponse_v1:
+        brokers = [(number, "127.0.0.1", number, None) for number in (1, 2, 3)]
+        return MetadataResponse_v1(brokers, 1, [(0, "t", False, [(0, 0, leader, [1, 2, 3], [1, 2, 3])])])
+
+    async def _connect(self, node_id: int, **_: Any) -> Any:
+        cluster = self
+
+        class Connection:
+            async def send(self, _: object) -> MetadataResponse_v1:
+                cluster.asked.append(node_id)
+                if node_id in cluster._silent:
+                    raise TimeoutError
+                return cluster.metadata(node_id)
+
+        return Connection()
+
+
+async def ask(producer: AIOKafkaProducer) -> Any:
+    """Return the leader of the partition by a question of *producer*."""
+    await producer.client._metadata_update(producer.client.cluster, ["t"])
+    return producer.client.cluster.leader_for_partition(PARTITION)
+
+
+async def test_metadata_is_asked_of_the_other_brokers(producer: AIOKafkaProducer) -> None:
+    """`_get_conn`, `_metadata_update`. If it fails: find how the client chooses the broker that it asks for leaders."""
+    cluster = Cluster(producer)
+    MetadataSource(producer, lambda: [1, 3])
+
+    assert [await ask(producer) for _ in range(20)] == [2] * 20
+    assert cluster.asked == [2] * 20
+
+
+async def test_control_any_broker_is_asked_otherwise(producer: AIOKafkaProducer) -> None:
+    cluster = Cluster(producer)
+    MetadataSource(producer, list)
+
+    assert {await ask(producer) for _ in range(100)} == {1, 2, 3}
+    assert len(cluster.asked) == 100
+
+
+@pytest.mark.parametrize("left_out", [[1], [1, 2, 3]])
+async def test_left_out_broker_is_asked_if_no_other_answers(producer: AIOKafkaProducer, left_out: list[int]) -> None:
+    Cluster(producer, 2, 3)
+    MetadataSource(producer, lambda: left_out)
+
+    assert await ask(producer) == 1
