@@ -62,7 +62,7 @@ def change(clickhouse: ClickHouse, wanted: NewKey) -> None:
     engine, has_key = _engine(clickhouse, wanted)
     if not has_key:
         _check_space(clickhouse, table)
-        clickhouse.execute(f"ALTER TABLE {table} MODIFY SETTING max_parts_in_total = 0")
+        _close(clickhouse, table)
         try:
             _wait_for_inserts(clickhouse, table)
             _drop(clickhouse, copy)
@@ -111,6 +111,11 @@ def _check_space(clickhouse: ClickHouse, table: str) -> None:
             f"{table} has {needed / 1e9:.1f} GB to copy, and ClickHouse has {free / 1e9:.1f} GB left. Nothing "
             "was changed. Add space, and run the migration again."
         )
+
+
+def _close(clickhouse: ClickHouse, table: str) -> None:
+    """Let *table* take no rows."""
+    clickhouse.execute(f"ALTER TABLE {table} MODIFY SETTING max_parts_in_total = 0")
 
 
 def _wait_for_inserts(clickhouse: ClickHouse, table: str) -> None:

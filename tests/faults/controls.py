@@ -24,10 +24,12 @@ from tests.faults.process_faults import (
     repeatedly,
     resuming_late,
 )
+from tests.faults.retention_faults import killing_removals
 from tests.faults.scenarios import FEW
 from tests.faults.small_machine import with_disk_and_clock
 from tests.faults.storage_faults import deleting, deleting_one_block, restoring, restoring_unnoticed
 from tests.faults.trial import Scenario, Step
+from tests.faults.upgrades import migrating, with_previous_release
 from tests.faults.view_faults import ALWAYS, throwing
 
 
@@ -119,6 +121,15 @@ CONTROLS = [
         before=with_points,
     ),
     _without("field_rules", 2, changing_rules, (STORED,), rate=FEW),
+    _without(
+        "removal_records",
+        3,
+        killing_removals,
+        ("removed rows not counted once",),
+        rate=FEW,
+        SEQUENCE_TEST_KILL_AT="removed:1",
+    ),
+    replace(_without("closed_tables", 1, migrating, ("lost", "wrong_persons"), rate=FEW), before=with_previous_release),
     # Each record is on one broker, which loses it with its disk.
     Scenario(
         "without-replicas",

@@ -1,4 +1,4 @@
-"""Mutants of erasure, backups and field rules. See `tests.faults.mutants`."""
+"""Mutants of erasure, backups, field rules and migrations. See `tests.faults.mutants`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer
 from deploy.operate import backup
 from deploy.operate.backup_manifest import STEPS
 from gateway.projects import registry
+from processors.clickhouse import partition_key
 from processors.persons import stage
 from processors.sink.erased import ErasedRows, LeftOut
 from processors.sink.rows import Row
@@ -55,3 +56,9 @@ def field_rules(patch: Patch) -> None:
         return table
 
     patch(registry, "read_to_end", read_without_rules)
+
+
+def closed_tables(patch: Patch) -> None:
+    """Let a table take rows while it is copied."""
+    patch(partition_key, "_close", lambda *_: None)
+    patch(partition_key, "_is_closed_with", lambda *_: True)

@@ -181,6 +181,7 @@ MUTANTS: dict[str, Callable[[Patch], None]] = {
         lifecycle_mutants.erased_identifies,
         lifecycle_mutants.notes_first,
         lifecycle_mutants.field_rules,
+        lifecycle_mutants.closed_tables,
         start_mutants.rollback_detection,
         start_mutants.renewed_tokens,
         start_mutants.asking_after_interruptions,

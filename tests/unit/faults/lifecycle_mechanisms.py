@@ -1,4 +1,4 @@
-"""Mechanisms of erasure, backups and field rules, each as a question that its mutant answers with no."""
+"""Mechanisms of erasure, backups, field rules and migrations, each as a question that its mutant answers with no."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from deploy.operate import backup, backup_statements
 from gateway.projects import registry
+from processors.clickhouse import partition_key
 from processors.engine.stage import SourceRecord
 from processors.persons.stage import FoldStage
 from processors.rejected_topic import RejectedTopic
@@ -104,3 +105,32 @@ class Consumer:
         del timeout_ms
         self._position = len(self._records)
         return {0: self._records}
+
+
+class CopiedTable:
+    """A server with a table of three rows that is to be copied."""
+
+    def __init__(self) -> None:
+        self.statements: list[str] = []
+        self._settings = ""
+
+    def query(self, sql: str, *_: object) -> list[dict[str, Any]]:
+        engine = f"MergeTree PARTITION BY a ORDER BY a SETTINGS b = 1{self._settings}"
+        if "system.processes" in sql:
+            return []
+        facts = {"engine": engine, "engine_full": engine, "partition_key": "a", "needed": 0, "free": 1}
+        return [{**facts, "rows": 3, "id": "all", "uuid": "u"}]
+
+    def execute(self, sql: str, *_: object) -> int:
+        self.statements.append(sql)
+        if sql.endswith(" MODIFY SETTING max_parts_in_total = 0"):
+            self._settings = ", max_parts_in_total = 0"
+        return 3
+
+
+async def table_takes_no_rows_while_it_is_copied() -> bool:
+    server = CopiedTable()
+    partition_key.change(cast("Any", server), partition_key.NewKey("events", "b"))
+    [closed, *_] = [*(sql.startswith("ALTER TABLE events MODIFY SETTING") for sql in server.statements), False]
+    assert "EXCHANGE TABLES events_new_key AND events" in server.statements
+    return closed

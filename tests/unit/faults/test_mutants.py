@@ -37,6 +37,7 @@ from tests.unit.faults.lifecycle_mechanisms import (
     identifies_of_erased_users_are_left_out,
     notes_are_saved_before_rows,
     rows_of_erased_users_are_left_out,
+    table_takes_no_rows_while_it_is_copied,
 )
 from tests.unit.faults.retention_mechanisms import (
     positions_of_removed_rows_are_noted,
@@ -179,6 +180,7 @@ MECHANISMS: dict[str, Callable[[], Awaitable[bool]]] = {
     "erased_rows": rows_of_erased_users_are_left_out,
     "erased_identifies": identifies_of_erased_users_are_left_out,
     "notes_first": notes_are_saved_before_rows,
+    "closed_tables": table_takes_no_rows_while_it_is_copied,
     "field_rules": gateway_knows_the_rules_that_were_set_before_its_start,
     "join": stale_person_loses_no_trait,
 }
@@ -192,7 +194,7 @@ def test_every_control_has_a_mutant() -> None:
     # Property tests show the effect of the first two: the situation is too rare for a stack. Other tests show that
     # of the others.
     mutants = [control.environ[WITHOUT] for control in CONTROLS if WITHOUT in control.environ]
-    shown_elsewhere = {"commit_proofs", "join", "windows", "removal_records", "removal_positions"}
+    shown_elsewhere = {"commit_proofs", "join", "windows", "removal_positions"}
     assert set(mutants) == MUTANTS.keys() - shown_elsewhere
     others = {control.name for control in CONTROLS if WITHOUT not in control.environ}
     assert others == {"without-replicas", "without-faults"}
