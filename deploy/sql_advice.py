@@ -8,8 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from deploy.sql_names import NAME, PATH, argument, between, key, readable, second_argument
+from deploy.sql_names import (
+    NAME,
+    PATH,
+    argument,
+    expression,
+    joined,
+    joined_arrays,
+    order_key,
+    readable,
+    second_argument,
+)
 from processors.typed_views.naming import snake_case
+from processors.typed_views.statements import EVENT_COLUMNS
 
 _COMPARISONS = {
     "equals": "=",
@@ -36,23 +47,38 @@ def advice(error: str, statement: str = "") -> str:
 
 
 def _order(_: re.Match[str], typed: str) -> str:
-    name = key(typed, "ORDER") or "properties.plan"
-    group = f"GROUP BY str({name}) " if name in key(typed, "GROUP", name) else ""
-    return (
-        f"ORDER BY needs values of one type: {group}ORDER BY str({name}). For numbers it is num({name}), which sorts 9 "
-        "before 10."
-    )
+    key = order_key(typed)
+    if not key:
+        return "ORDER BY needs values of one type: ORDER BY str(…), or num(…) for numbers."
+    name, path = key.name, key.path
+    if name.isdigit():
+        return f"ORDER BY needs values of one type: SELECT str({path}) … ORDER BY {name}, or num({path}) for numbers."
+    if key.is_grouped and path == name:
+        written = f"SELECT str({name}) … GROUP BY str({name}) ORDER BY str({name})"
+    elif key.is_grouped and path:
+        written = f"SELECT str({path}) AS {name} … GROUP BY {name} ORDER BY {name}"
+        name = path
+    else:
+        written = f"ORDER BY str({name})"
+    return f"ORDER BY needs values of one type: {written}. For numbers it is num({name}), which sorts 9 before 10."
 
 
-def _join(_: re.Match[str], typed: str) -> str:
-    left, right = between(typed, "=", after="ON") or ("a.properties.plan", "b.traits.plan")
+def _join(found: re.Match[str], typed: str) -> str:
+    keys = tuple(filter(None, found.groups()))
+    left, right = joined(typed, keys) or [*(re.sub(r"\b__table\d+\.|`", "", key) for key in keys), "…"][:2]
     return f"JOIN needs values of one type: ON str({left}) = str({right})."
 
 
 def _in(_: re.Match[str], typed: str) -> str:
-    compared = re.search(rf"({PATH})\s+((?:NOT\s+)?IN)\b", typed, re.IGNORECASE)
-    name, word = compared.groups() if compared else ("properties.plan", "IN")
-    return f"IN needs values of one type: str({name}) {word.upper()} ('free', 'pro')."
+    sides = [rf"({name})\s+((?:NOT\s+)?IN)\b\s*(\(\s*SELECT\b)?" for name in (PATH, NAME)]
+    compared = next(filter(None, (re.search(side, typed, re.IGNORECASE) for side in sides)), None)
+    if not compared:
+        return "IN needs values of one type: str(…) IN ('…')."
+    name, word, subquery = compared[1], compared[2].upper(), compared[3]
+    if not subquery:
+        return f"IN needs values of one type: str({name}) {word} ('…')."
+    column = re.match(rf"\s*(?:DISTINCT\s+)?({NAME})\s+FROM\b", typed[compared.end() :], re.IGNORECASE)
+    return f"IN needs values of one type: str({name}) {word} (SELECT str({column[1] if column else '…'}) …)."
 
 
 def _condition(_: re.Match[str], typed: str) -> str:
@@ -61,16 +87,19 @@ def _condition(_: re.Match[str], typed: str) -> str:
             word, name = found.groups()
             break
     else:
-        word, name = "WHERE", "properties.first"
+        word, name = "WHERE", "…"
     return f"A condition is a boolean: {word.upper()} bool({name})."
 
 
 def _aggregate(found: re.Match[str], typed: str) -> str:
     function = found["name"]
     if function.startswith("arg"):
-        first, name = second_argument(typed, function) or ("user_id", "properties.price")
+        first, name = second_argument(typed, function) or ("…", "…")
         return f"{function} needs values of one type: {function}({first}, num({name})). {_OTHERS}"
-    function, name = argument(typed, function) or (function, "properties.price")
+    called = argument(typed, function)
+    if not (called and re.fullmatch(PATH, called[1])) and (read := expression(typed, function)):
+        return f"{function} needs values of one type: {read[0]}({read[1]}). {_OTHERS}"
+    function, name = called or (function, "…")
     return f"{function} needs values of one type: {function}(num({name})). {_OTHERS}"
 
 
@@ -80,25 +109,25 @@ def _time_of_funnel(found: re.Match[str], _: str) -> str:
 
 def _no_text(_: re.Match[str], typed: str) -> str:
     compared = re.search(rf"({PATH})\s*(=|!=|<>|<=?|>=?)\s*'", typed)
-    name, sign = compared.groups() if compared else ("properties.plan", "=")
-    return f"A value of the property is no text. Compare str({name}) {sign} 'pro'."
+    name, sign = compared.groups() if compared else ("…", "=")
+    return f"A value of the property is no text. Compare str({name}) {sign} '…'."
 
 
 def _conversion(_: re.Match[str], typed: str) -> str:
-    name = next(iter(re.findall(PATH, typed)), "properties.price")
+    name = next(iter(re.findall(PATH, typed)), "…")
     return f"A value of the property cannot be converted. num, str, bool and at return NULL for it: num({name})."
 
 
 def _null_if(_: re.Match[str], typed: str) -> str:
-    name = (argument(typed, "nullIf") or ("", "properties.plan"))[1]
+    name = (argument(typed, "nullIf") or ("", "…"))[1]
     return f"Give the property a type: nullIf(str({name}), '')."
 
 
 def _array(_: re.Match[str], typed: str) -> str:
     found = re.search(
-        rf"({NAME})\s*\[|(?:ARRAY\s+JOIN|\w*array\w*\s*\(|\bhas\w*\s*\()\s*({NAME})", typed, re.IGNORECASE
+        rf"({NAME})\s*\[|(?:ARRAY\s+JOIN|(?:\w*array\w*|unnest)\s*\(|\bhas\w*\s*\()\s*({NAME})", typed, re.IGNORECASE
     )
-    name = next(filter(None, found.groups())) if found else "properties.items"
+    name = next(filter(None, found.groups())) if found else "…"
     return f"Read an array of a property with JSONExtractArrayRaw(ifNull(str({name}), ''))."
 
 
@@ -127,18 +156,80 @@ def _of_function(found: re.Match[str], typed: str) -> str:
     return f"The argument is text: {function}({reader}({name}))." if name else f"An argument is text: use {reader}(…)."
 
 
+def _joined_array(found: re.Match[str], _: str) -> str:
+    name = found["name"]
+    text = f"JSONExtractArrayRaw(ifNull(str({name}), ''))"
+    if re.fullmatch(PATH, name):
+        return f"Read an array of objects with ARRAY JOIN {name}[], and any other array with ARRAY JOIN {text}."
+    return f"Read an array of a property with {text}."
+
+
+def _nullable_array(_: re.Match[str], typed: str) -> str:
+    found = re.search(rf"\b(JSONExtract(?:ArrayRaw|KeysAndValues\w*|Keys|))\(\s*(str\({NAME}\)|{NAME})\s*[,)]", typed)
+    return f"An array cannot be NULL: {found[1]}(ifNull({found[2]}, ''))." if found else ""
+
+
+def _unnest(_: re.Match[str], typed: str) -> str:
+    found = re.search(rf"\bUNNEST\(\s*({NAME})\s*\)(?:\s+(?:AS\s+)?(\w+))?", typed, re.IGNORECASE)
+    array = f"JSONExtractArrayRaw(ifNull(str({found[1]}), ''))" if found else "…"
+    return f"In place of UNNEST, write FROM … ARRAY JOIN {array} AS {(found and found[2]) or '…'}."
+
+
+def _percentile(_: re.Match[str], typed: str) -> str:
+    called = rf"\bpercentile_(?:cont|disc)\s*\(\s*([\d.]+)\s*\)(?:\s*WITHIN\s+GROUP\s*\(\s*ORDER\s+BY\s+({NAME}))?"
+    found = re.search(called, typed, re.IGNORECASE)
+    if not found:
+        return (
+            "In place of percentile_cont, write quantile(0.95)(…)."
+            if re.search(r"\bpercentile_", typed, re.IGNORECASE)
+            else ""
+        )
+    name = found[2] or "…"
+    argument_read = f"num({name})" if re.fullmatch(PATH, name) else name
+    return f"In place of percentile_cont, write quantile({found[1]})({argument_read})."
+
+
 def _unknown(found: re.Match[str], typed: str) -> str:
     name = found["name"]
-    if table := re.search(r"\bFROM\s+(?:\w+\.)?(events|identifies|persons)\b", typed, re.IGNORECASE):
-        column = "properties" if table[1].lower() == "events" else "traits"
-        return f"A property is read with its path: {column}.{name}."
+    alias, _, member = name.partition(".")
+    if array := joined_arrays(typed).get(alias):
+        return f"{alias} is JSON text: JSONExtractString({alias}, '{member}')." if "Raw(" in array and member else ""
+    table = re.search(r"\bFROM\s+(?:\w+\.)?(\w+)", typed, re.IGNORECASE)
+    return _column(table[1] if table else "", "", name)
+
+
+def _unknown_of_table(found: re.Match[str], _: str) -> str:
+    """Advise on a column with the alias of a table, which the message has as well."""
+    return _column(
+        re.split(r"[.`]+", (found["original"] or found["table"]).strip("`"))[-1], f"{found['alias']}.", found["name"]
+    )
+
+
+def _unknown_using(_: re.Match[str], typed: str) -> str:
+    found = re.search(r"\bJOIN\s+(?:\w+\.)?users(?:\s+AS\s+(\w+))?", typed, re.IGNORECASE)
+    return (
+        f"users has the ID of a user in the column id: JOIN users ON user_id = {found[1] or 'users'}.id."
+        if found
+        else ""
+    )
+
+
+def _column(table: str, alias: str, name: str) -> str:
+    """Return how a table or a view that has no column *name* has it; empty if there is no way to know."""
     column = snake_case(name)
-    return f"Columns of typed views are in snake case: {column}." if column not in {"", name} else ""
+    if table == "users" and column == "user_id":
+        return f"users has the ID of a user in the column id: {alias}id."
+    if table in {"events", "identifies", "persons"}:
+        return f"A property is read with its path: {alias}{'properties' if table == 'events' else 'traits'}.{name}."
+    if table in {"tracks", "events_with_person"} and column not in EVENT_COLUMNS and not column.startswith("person_"):
+        return f"{table} has no column for each property. Read the property with its path: {alias}properties.{name}."
+    return f"Columns of typed views are in snake case: {alias}{column}." if column not in {"", name} else ""
 
 
 _ADVICE: tuple[tuple[str, Callable[[re.Match[str], str], str]], ...] = (
     (r"not allowed in ORDER BY keys", _order),
-    (r"JOIN on keys with Dynamic|JOIN cannot infer common type", _join),
+    (r"JOIN on keys with Dynamic type is not supported: key (.+?) has type", _join),
+    (r"JOIN cannot infer common type.*Left key '(.+?)' type .*Right key '(.+?)' type", _join),
     (r"Dynamic\b.* of function (?:global)?(?:in|notIn|In|NotIn)\b", _in),
     (
         (
@@ -154,10 +245,22 @@ _ADVICE: tuple[tuple[str, Callable[[re.Match[str], str], str]], ...] = (
     (rf"(?:{_UNREADABLE}).*FUNCTION .*(?:{'|'.join(_COMPARISONS)})\(.*(?:properties|traits)\b", _no_text),
     (r"FUNCTION (?:to[A-Z]\w*|CAST)\(.*(?:properties|traits)\b", _conversion),
     (r"Dynamic cannot be inside Nullable", _null_if),
+    (r"requires expression (?P<name>\S+) (?:AS \S+ )?with Array or Map type", _joined_array),
+    (r"Nested type Array\(.*\) cannot be inside Nullable", _nullable_array),
+    (r"Unknown table function (?i:unnest)\b", _unnest),
+    (r"Syntax error|Function with name `(?i:percentile_)", _percentile),
     (r"ARRAY JOIN requires array|must be an? array|must be array|arrayJoin must be Array", _array),
     (rf"Illegal types .*\bString\b.* of function (?P<name>{'|'.join(_ARITHMETIC)})\b", _arithmetic),
     (r"Illegal type String of argument of function (?P<name>\w+)\. Should be (?P<expected>Date)", _of_function),
     (r"to function '(?P<name>\w+)'\. Expected: (?P<expected>[^:]*), got: (?:Nullable\()?String", _of_function),
-    (r"Unknown expression identifier `(?P<name>[^`]+)`\. In scope", _unknown),
+    (r"Unknown expression (?:or function )?identifier `(?P<name>[^`]+)`\. In scope", _unknown),
+    (
+        (
+            r"Identifier '(?P<alias>[^'.]+)\.(?P<name>[^']+)' cannot be resolved from table with name "
+            r"(?:\S+ \(an alias of (?P<original>[^)]+)\)|(?P<table>\S+))\. In scope"
+        ),
+        _unknown_of_table,
+    ),
+    (r"using identifier 'user_id' cannot be resolved from right table", _unknown_using),
 )
 """Patterns of messages. The first one whose function has an answer counts."""

@@ -13,7 +13,7 @@ from tests.support.records import identify, track
 from tests.support.warehouse import Warehouse
 
 PROPERTIES = (
-    '{"price":%d.5,"plan":"%s","code":"a%d","items":[{"sku":"x"}],"first":true,"day":"2026-01-02","mixed":%s,'
+    '{"price":%d.5,"plan":"%s","code":"a%d","items":[{"sku":"x","price":2.5,"quantity":2}],"first":true,"day":"2026-01-02","mixed":%s,'
     '"address":{"city":"Bern"}}'
 )
 ON_TABLES = [
@@ -28,7 +28,7 @@ ON_TABLES = [
     ("SELECT properties.plan AS p FROM {b}.events ORDER BY p LIMIT 9", "ORDER BY str(p)"),
     (
         "SELECT properties.plan, count() FROM {b}.events GROUP BY properties.plan ORDER BY properties.plan",
-        "GROUP BY str(properties.plan) ORDER BY str(properties.plan)",
+        "SELECT str(properties.plan) … GROUP BY str(properties.plan) ORDER BY str(properties.plan)",
     ),
     ("SELECT 1 FROM {b}.events WHERE properties.code NOT IN ('a')", "str(properties.code) NOT IN ("),
     ("SELECT 1 FROM {b}.events WHERE event = 'a' AND properties.first", "AND bool(properties.first)"),
@@ -60,7 +60,101 @@ ON_VIEWS = [
     ("SELECT 1 FROM order_completed AS o JOIN users AS u ON o.price = u.plan", "ON str(o.price) = str(u.plan)"),
     ("SELECT address.city FROM order_completed", "address_city"),
 ]
+ORDERS = "FROM order_completed AS a JOIN order_completed AS b ON a.user_id = b.user_id AND "
+WRITTEN = [
+    (
+        "SELECT rank() OVER (ORDER BY timestamp) AS n, properties.plan AS s FROM {b}.events ORDER BY s LIMIT 1, 2",
+        "ORDER BY str(s)",
+        "SELECT rank() OVER (ORDER BY timestamp) AS n, properties.plan AS s FROM {b}.events ORDER BY str(s) LIMIT 1, 2",
+    ),
+    (
+        "SELECT rank() OVER (ORDER BY properties.plan) FROM {b}.events ORDER BY user_id",
+        "ORDER BY str(properties.plan)",
+        "SELECT rank() OVER (ORDER BY str(properties.plan)) FROM {b}.events ORDER BY user_id",
+    ),
+    (
+        "SELECT coalesce(properties.plan, 'x') AS src, count() FROM {b}.events GROUP BY src ORDER BY src",
+        "ORDER BY str(src)",
+        "SELECT coalesce(properties.plan, 'x') AS src, count() FROM {b}.events GROUP BY src ORDER BY str(src)",
+    ),
+    (
+        "SELECT properties.plan AS s, count() AS n FROM {b}.events GROUP BY s ORDER BY n DESC, s",
+        "SELECT str(properties.plan) AS s … GROUP BY s ORDER BY s",
+        "SELECT str(properties.plan) AS s, count() AS n FROM {b}.events GROUP BY s ORDER BY n DESC, s",
+    ),
+    (
+        "SELECT e.traits.plan FROM {b}.persons AS e GROUP BY e.traits.plan ORDER BY e.traits.plan",
+        "SELECT str(e.traits.plan) … GROUP BY str(e.traits.plan) ORDER BY str(e.traits.plan)",
+        "SELECT str(e.traits.plan) FROM {b}.persons AS e GROUP BY str(e.traits.plan) ORDER BY str(e.traits.plan)",
+    ),
+    (
+        "SELECT properties.plan, count() FROM {b}.events GROUP BY 1 ORDER BY 1",
+        "SELECT str(properties.plan) … ORDER BY 1",
+        "SELECT str(properties.plan), count() FROM {b}.events GROUP BY 1 ORDER BY 1",
+    ),
+    (
+        "SELECT sum(p.price*p.quantity) FROM {b}.events ARRAY JOIN properties.items[] AS p",
+        "sum(num(p.price)*num(p.quantity))",
+        "SELECT sum(num(p.price)*num(p.quantity)) FROM {b}.events ARRAY JOIN properties.items[] AS p",
+    ),
+    (
+        "SELECT sum(coalesce(properties.price, 0)) FROM {b}.events",
+        "sum(coalesce(num(properties.price), 0))",
+        "SELECT sum(coalesce(num(properties.price), 0)) FROM {b}.events",
+    ),
+    (
+        "SELECT 1 FROM {b}.events WHERE properties.code IN (SELECT properties.plan FROM {b}.events)",
+        "str(properties.code) IN (SELECT str(properties.plan) …)",
+        "SELECT 1 FROM {b}.events WHERE str(properties.code) IN (SELECT str(properties.plan) FROM {b}.events)",
+    ),
+    (
+        f"SELECT 1 {ORDERS}b.price = a.plan",
+        "ON str(b.price) = str(a.plan)",
+        f"SELECT 1 {ORDERS}str(b.price) = str(a.plan)",
+    ),
+    (
+        "SELECT 1 FROM {b}.events JOIN {b}.persons b ON event = b.user_id AND properties.plan = traits.plan",
+        "ON str(properties.plan) = str(traits.plan)",
+        "SELECT 1 FROM {b}.events JOIN {b}.persons b ON event = b.user_id AND str(properties.plan) = str(traits.plan)",
+    ),
+    (
+        "SELECT p.sku FROM tracks ARRAY JOIN JSONExtractArrayRaw(context) AS p",
+        "JSONExtractString(p, 'sku')",
+        "SELECT JSONExtractString(p, 'sku') FROM tracks ARRAY JOIN JSONExtractArrayRaw(context) AS p",
+    ),
+    (
+        "SELECT p FROM order_completed ARRAY JOIN JSONExtractArrayRaw(items) AS p",
+        "JSONExtractArrayRaw(ifNull(items, ''))",
+        "SELECT p FROM order_completed ARRAY JOIN JSONExtractArrayRaw(ifNull(items, '')) AS p",
+    ),
+    (
+        "SELECT p.sku FROM {b}.events ARRAY JOIN properties.items AS p",
+        "ARRAY JOIN properties.items[],",
+        "SELECT p.sku FROM {b}.events ARRAY JOIN properties.items[] AS p",
+    ),
+    ("SELECT u.user_id FROM users AS u", "u.id", "SELECT u.id FROM users AS u"),
+    ("SELECT user_id FROM users", "column id: id.", "SELECT id FROM users"),
+    (
+        "SELECT 1 FROM order_completed JOIN users AS u USING (user_id)",
+        "JOIN users ON user_id = u.id",
+        "SELECT 1 FROM order_completed JOIN users AS u ON user_id = u.id",
+    ),
+    ("SELECT sum(price) FROM tracks", "properties.price", "SELECT sum(num(properties.price)) FROM tracks"),
+    ("SELECT t.price FROM tracks AS t", "t.properties.price", "SELECT t.properties.price FROM tracks AS t"),
+    (
+        "SELECT percentile_cont(0.95) WITHIN GROUP (ORDER BY price) FROM order_completed",
+        "quantile(0.95)(price)",
+        "SELECT quantile(0.95)(price) FROM order_completed",
+    ),
+    (
+        "SELECT p FROM order_completed, UNNEST(items) AS p",
+        "ARRAY JOIN JSONExtractArrayRaw(ifNull(str(items), '')) AS p",
+        "SELECT p FROM order_completed ARRAY JOIN JSONExtractArrayRaw(ifNull(str(items), '')) AS p",
+    ),
+]
+"""Statements that are refused, what is advised, and the statements with it, which have an answer."""
 WITHOUT_ADVICE = [
+    "SELECT p.currency FROM order_completed ARRAY JOIN [1] AS p",
     "SELECT plann FROM order_completed",
     "SELECT * FROM no_such_view",
     "SELEC 1",
@@ -83,17 +177,29 @@ def writer(clickhouse: str) -> Iterator[ClickHouseHttp]:
     warehouse.drop()
 
 
+def filled(writer: ClickHouseHttp, statement: str) -> str:
+    """Return *statement* with the database of the tables in place of `{b}`."""
+    return statement.replace("{b}", writer.settings["database"].removesuffix("_p"))
+
+
 def refused(writer: ClickHouseHttp, statement: str) -> str:
-    """Return the advice about *statement*, which ClickHouse refuses; `{b}` is the database of the tables."""
-    filled = statement.replace("{b}", writer.settings["database"].removesuffix("_p"))
-    reply = writer.send(filled)
+    """Return the advice about *statement*, which ClickHouse refuses."""
+    reply = writer.send(filled(writer, statement))
     assert reply.code is not None, statement
-    return advice(reply.text, filled)
+    return advice(reply.text, filled(writer, statement))
 
 
 @pytest.mark.parametrize(("statement", "advised"), [*ON_TABLES, *ON_VIEWS])
 def test_advice_has_the_names_of_the_statement(writer: ClickHouseHttp, statement: str, advised: str) -> None:
     assert advised in refused(writer, statement)
+
+
+@pytest.mark.parametrize(("statement", "advised", "written"), WRITTEN, ids=[statement for statement, *_ in WRITTEN])
+def test_statement_with_the_advice_has_an_answer(
+    writer: ClickHouseHttp, statement: str, advised: str, written: str
+) -> None:
+    assert advised in refused(writer, statement)
+    assert writer.send(filled(writer, written)).code is None
 
 
 @pytest.mark.parametrize("statement", WITHOUT_ADVICE)
