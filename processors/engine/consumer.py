@@ -105,6 +105,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         self.epochs.clear()
         self.proofs.clear()
         await super().on_partitions_revoked(revoked)
+        self.proofs.clear()  # Again: the last commit notes its offsets, although another worker may commit higher ones.
 
     async def seek_to_committed(self) -> Any:
         """Seek every partition to its committed offset, or to its start, and return the committed offsets.
