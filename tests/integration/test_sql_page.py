@@ -52,6 +52,32 @@ ANSWERS = {
     ],
 }
 """Rows of the answer to each question, with the columns separated by bars."""
+TIMES = {"timestamp": "2026-03-20 12:00:00", "received_at": "2026-03-20 12:00:01"}
+OTHER_NAMES = {
+    "project_id": "other",
+    "event": "orderCompleted",
+    "user_id": "eve",
+    "message_id": "o",
+    **TIMES,
+    "properties": {"utm.source": "mail", "couponCode": "SPRING"},
+}
+"""An event of another project, with names that differ from those of the shop."""
+
+
+def eve() -> list[dict[str, Any]]:
+    """Return identifies of a user whose plan changes, is removed and set again."""
+    plans: list[dict[str, Any]] = [{"plan": "free"}, {"plan": "pro"}, {}, {"plan": "pro"}]
+    user = {"project_id": "dev", "user_id": "eve", **TIMES}
+    return [
+        {
+            **user,
+            "message_id": f"e{day}",
+            "timestamp": f"2026-03-0{day} 12:00:00",
+            "traits": traits,
+            "traits_null_keys": [] if traits else ["plan"],
+        }
+        for day, traits in enumerate(plans, start=1)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +87,8 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseHttp]
         migrate(services.clickhouse_settings(server.address))
         client = ClickHouseHttp(server.address)
         shop.fill(client)
+        shop.put(client, "sequence.events", [OTHER_NAMES])
+        shop.put(client, "sequence.identifies", eve())
         client.query("INSERT INTO sequence.lag SELECT now64(3), 'sink', 'events.v1', number, 1, 7, 60 FROM numbers(4)")
         removal = "'dev', 'events', toMonday(now()), 0, 1, now64(6), now64(6), now64(3), 0, 1"
         client.query(f"INSERT INTO sequence.removals SELECT {removal}")
@@ -92,6 +120,17 @@ def test_every_answer_is_that_of_a_question() -> None:
 @pytest.mark.parametrize("query", [query for query in SQL.blocks("sql") if query not in QUESTIONS.values()])
 def test_statement_has_an_answer(analyst: ClickHouseHttp, query: str) -> None:
     assert analyst.query(at_the_time_of_the_rows(query))
+
+
+def test_changes_of_a_trait_have_the_values_before_and_after(analyst: ClickHouseHttp) -> None:
+    rows = [row.split("\t") for row in analyst.query(SQL.block("sql", "AS before")).splitlines()]
+
+    assert [(at[:10], before, after) for user, at, before, after in rows if user == "eve"] == [
+        ("2026-03-01", "\\N", "free"),
+        ("2026-03-02", "free", "pro"),
+        ("2026-03-03", "pro", "\\N"),
+        ("2026-03-04", "\\N", "pro"),
+    ]
 
 
 @pytest.fixture(scope="module")
