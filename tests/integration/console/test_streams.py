@@ -138,19 +138,23 @@ async def test_sixty_pages_share_the_limit() -> None:
             assert (statuses.count(200), statuses.count(503)) == (50, 10)
             served.app[LIVE].show(item(1))
             opens = [reply for reply in replies if reply.status == 200]
-            for reply in opens:
-                assert "item" in [name async for name, _ in first(events(reply), 2)]
+            async with asyncio.timeout(20):
+                for reply in opens:
+                    assert "item" in [name async for name, _ in up_to("item", events(reply))]
             for reply in replies:
                 reply.close()
         live: Live = served.app[LIVE]
         await until(lambda: not live._streams, "every stream is free")
 
 
-async def first(
-    source: AsyncIterator[tuple[str, dict[str, object]]], count: int
+async def up_to(
+    wanted: str, source: AsyncIterator[tuple[str, dict[str, object]]]
 ) -> AsyncIterator[tuple[str, dict[str, object]]]:
-    for _ in range(count):
-        yield await anext(source)
+    """Yield events up to the first one of the name *wanted*."""
+    async for name, data in source:
+        yield name, data
+        if name == wanted:
+            return
 
 
 async def test_stream_beyond_the_limit_is_refused_and_a_revoked_token_ends_its_stream() -> None:
