@@ -82,6 +82,9 @@ def _in(_: re.Match[str], typed: str) -> str:
 
 
 def _condition(_: re.Match[str], typed: str) -> str:
+    if call := re.search(rf"\b(\w+If)\s*\((\s*[^()]*,)?\s*({PATH})\s*\)", typed):
+        function, others, name = call.groups()
+        return f"A condition is a boolean: {function}({'…, ' if others else ''}bool({name}))."
     for words, names in (("WHERE|PREWHERE|HAVING|AND|OR|NOT", PATH), ("WHERE|PREWHERE|HAVING", NAME)):
         if found := re.search(rf"\b({words})\s+({names})\s*(?:$|\)|;|[A-Z]{{2}})", typed, re.IGNORECASE):
             word, name = found.groups()
