@@ -1,4 +1,4 @@
-"""Whether the brokers have enough free disk space, by what they have told. Pure; `gateway.disk_guard` asks them.
+"""Whether the brokers have enough free disk space, by what they have answered. Pure; `gateway.disk_guard` asks them.
 
 A broker stops when its disk is full. Deleting records at a size (`retention.bytes`) would prevent that and lose records
 that nobody has read, so gateways refuse requests instead, while there is room for what the workers still write.

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
@@ -21,12 +22,15 @@ from deploy.operate.trace_result import Facts, Looked, Occurrence, Token, Trace,
 from deploy.operate.trace_tables import Rows
 from gateway.errors import GatewayError
 from gateway.projects.admin import read_table
+from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import ClickHouseError
 from processors.sink.logs import LogIdentity
 from processors.sink.logs import find as find_log
 from schemas.project_table import ProjectTable
 from schemas.times import parse_time
 from schemas.topics import VERSION, Topics
+
+T = TypeVar("T")
 
 READ_SECONDS = 6.0
 """How long records are read by default."""
@@ -130,11 +134,15 @@ def _require(topics: Topics, counts: dict[str, int]) -> None:
 
 
 async def _read_rows(servers: Servers, message_id: str, project_id: str | None) -> Rows:
-    def read() -> Rows:
-        with servers.tables() as clickhouse:
-            return trace_tables.read_rows(clickhouse, message_id, project_id)
+    return await _ask_tables(servers, lambda clickhouse: trace_tables.read_rows(clickhouse, message_id, project_id))
 
-    return await asyncio.to_thread(read)
+
+async def _ask_tables(servers: Servers, ask: Callable[[ClickHouse], T]) -> T:
+    def connected() -> T:
+        with servers.tables() as clickhouse:
+            return ask(clickhouse)
+
+    return await asyncio.to_thread(connected)
 
 
 async def _rows_or_note(servers: Servers, reading: asyncio.Task[Rows], known: _Known) -> Rows | None:
@@ -150,17 +158,16 @@ async def _rows_or_note(servers: Servers, reading: asyncio.Task[Rows], known: _K
 
 async def _explain_missing(servers: Servers, occurrences: Sequence[Occurrence], known: _Known) -> None:
     """Say which of the missing rows were removed on purpose."""
-    if not any(each.row == "missing" for each in occurrences):
+    missing = [each for each in occurrences if each.row == "missing" and each.log is not None]
+    if not missing:
         return
-
-    def ask() -> None:
-        with servers.tables() as clickhouse:
-            trace_tables.explain_missing(clickhouse, occurrences)
-
+    reading = _ask_tables(servers, lambda clickhouse: trace_tables.read_removals(clickhouse, missing))
     try:
-        await asyncio.wait_for(asyncio.to_thread(ask), _TABLES_SECONDS)
+        removals = await asyncio.wait_for(reading, _TABLES_SECONDS)
     except (ClickHouseError, TimeoutError):
         known.notes.append("Whether the missing rows were removed on purpose is not known: ClickHouse did not answer.")
+    else:
+        trace_tables.add_removals(missing, removals)
 
 
 def _occurrences(known: _Known) -> list[Occurrence]:

@@ -119,7 +119,7 @@ class Occurrence(msgspec.Struct, rename="camel", kw_only=True):
     erasure: str | None = None
     """ID of the erasure that covers the row."""
     visible_by: str | None = None
-    """When the INSERT had written the row. None if a merge or a deletion has written its part anew since."""
+    """When the INSERT had written the row. None if a merge or a deletion has written its part again since."""
     waiting: Waiting | None = None
     rejected: Rejected | None = None
 

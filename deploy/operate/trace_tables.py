@@ -73,14 +73,19 @@ def read_rows(clickhouse: ClickHouse, message_id: str, project_id: str | None) -
     return Rows(rows, _written(clickhouse, rows), logs)
 
 
-def explain_missing(clickhouse: ClickHouse, occurrences: Iterable[Occurrence]) -> None:
-    """Say of each missing row of *occurrences* whether it was removed on purpose; raises `ClickHouseError`."""
-    missing = [each for each in occurrences if each.row == "missing" and each.log is not None]
-    if not missing:
-        return
-    places = ", ".join(
-        f"({literal(each.table or '')}, {each.log}, {each.partition}, {each.offset})" for each in missing
-    )
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """What was removed on purpose."""
+
+    erasures: Mapping[tuple[str, int, int, int], str]
+    """ID of the erasure that covers a row, by its table, log, partition and source offset."""
+    kept: Mapping[int, Mapping[tuple[str, int], int]]
+    """Position up to which rows were removed, by log, then by table and partition."""
+
+
+def read_removals(clickhouse: ClickHouse, missing: Sequence[Occurrence]) -> Removals:
+    """Return what was removed where *missing* would be, of which there is at least one; raises `ClickHouseError`."""
+    places = ", ".join(f"({literal(table)}, {log}, {at}, {offset})" for table, log, at, offset in map(_place, missing))
     place = "table_name, _log, _partition, _origin"
     rows = clickhouse.query(
         f"SELECT {place}, any(erasure) AS id FROM _removed WHERE ({place}) IN ({places}) GROUP BY {place}"  # noqa: S608  # numbers and a literal
@@ -89,13 +94,22 @@ def explain_missing(clickhouse: ClickHouse, occurrences: Iterable[Occurrence]) -
         (str(row["table_name"]), int(row["_log"]), int(row["_partition"]), int(row["_origin"])): str(row["id"])
         for row in rows
     }
-    kept = {log: positions.kept(clickhouse, log) for log in {each.log for each in missing if each.log is not None}}
+    logs = {log for _, log, _, _ in map(_place, missing)}
+    return Removals(erasures, {log: positions.kept(clickhouse, log) for log in logs})
+
+
+def add_removals(missing: Iterable[Occurrence], removals: Removals) -> None:
+    """Say of each of *missing* whether it was removed on purpose."""
     for each in missing:
-        table, log, partition, offset = each.table or "", each.log or 0, each.partition or 0, each.offset or 0
-        if (erasure := erasures.get((table, log, partition, offset))) is not None:
+        table, log, partition, offset = place = _place(each)
+        if (erasure := removals.erasures.get(place)) is not None:
             each.row, each.erasure = "erased", erasure
-        elif offset <= kept[log].get((table, partition), -1):
+        elif offset <= removals.kept[log].get((table, partition), -1):
             each.row = "removed"
+
+
+def _place(each: Occurrence) -> tuple[str, int, int, int]:
+    return each.table or "", each.log or 0, each.partition or 0, each.offset or 0
 
 
 def _written(clickhouse: ClickHouse, rows: Mapping[str, Sequence[Row]]) -> dict[tuple[str, str], str]:

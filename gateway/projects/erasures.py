@@ -1,7 +1,7 @@
 """Decides the records of erasures and suppressions, from the table as it was read. Times are microseconds since 1970.
 
-An erasure is written twice: before the persons stage is told, and after, with `identifies`. One that was interrupted in
-between is finished by the next one of its users.
+An erasure is written twice: before its record for the persons stage is written, and after, with `identifies`. One that
+was interrupted in between is finished by the next one of its users.
 """
 
 from __future__ import annotations

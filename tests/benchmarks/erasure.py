@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -27,6 +26,7 @@ import click
 
 from tests.benchmarks.datagen import ItemGenerator
 from tests.benchmarks.loadgen import Load, paced
+from tests.support.file_search import files_with
 from tests.support.local_stack import Stack
 
 BATCH = 500
@@ -219,19 +219,8 @@ def _rows(stack: Stack, users: Users) -> dict[str, int]:
 
 def _files(stack: Stack, users: Users) -> dict[str, int]:
     """Return the number of files that have an ID of an erased user, by what they belong to."""
-    found: Counter[str] = Counter()
-    for directory, _, names in os.walk(stack.state):
-        for path in (Path(directory, name) for name in names):
-            if users.prefix.encode() in _content(path):
-                found[_owner(path.relative_to(stack.state))] += 1
+    found = Counter(_owner(path) for path in files_with(stack.state, users.prefix.encode()))
     return dict(sorted(found.items()))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
 
 
 def _owner(path: Path) -> str:

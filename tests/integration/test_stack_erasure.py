@@ -20,6 +20,7 @@ from click.testing import CliRunner
 
 from deploy.cli import main
 from deploy.errors import OperateError
+from tests.support.file_search import files_with
 from tests.support.local_stack import Stack
 from tests.support.services import eventually
 
@@ -91,20 +92,7 @@ def compact_at_once(stack: Stack) -> None:
 
 def places(stack: Stack, user: str) -> set[str]:
     """Where *user* is below the state directory: a topic, or the folder of a server or a worker."""
-    found = set()
-    # Unlike `rglob`, it passes over a directory that is removed meanwhile.
-    for directory, _, files in os.walk(stack.state):
-        for path in (Path(directory, file) for file in files):
-            if path.is_file() and user.encode() in _content(path):
-                found.add(_place(path.relative_to(stack.state)))
-    return found
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+    return {_place(path) for path in files_with(stack.state, user.encode())}
 
 
 def _place(path: Path) -> str:

@@ -12,7 +12,7 @@ WEEK = "20261005"
 
 
 class Recorded:
-    """A server that has one removal, and remembers what it was told."""
+    """A server that has one removal, and remembers its statements."""
 
     def __init__(self) -> None:
         self.statements: list[str] = []

@@ -22,7 +22,7 @@ WEEKLY = [
 
 
 class Server:
-    """Two tables, one of which has the key already; remembers what it is told."""
+    """Two tables, one of which has the key already; remembers its statements."""
 
     def __init__(self, *_: object, **__: object) -> None:
         self.cluster = ""
