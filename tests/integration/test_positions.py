@@ -60,6 +60,7 @@ def test_rows_removed_after_keep_are_not_written_again(pipeline: Pipeline, tmp_p
     pipeline.send()
     with pipeline.worker(tmp_path) as worker:
         worker.until(pipeline.done, "all events are written")
+        assert pipeline.catalogued() == 300
         assert sequence(pipeline, "positions", "keep").exit_code == 0
         remove(pipeline, kind, "_origin >= 50")
         left = pipeline.rows()
@@ -73,6 +74,8 @@ def test_rows_removed_after_keep_are_not_written_again(pipeline: Pipeline, tmp_p
         worker.until(pipeline.done, "still later events are written")
         assert worker.exits == 0
     assert len(pipeline.rows()) == len(left) + 80 == len(set(pipeline.rows()))
+    # What was counted before it was removed stays in the catalogue.
+    assert pipeline.catalogued() == 300 + 60
     code, report = audited(pipeline, "--refill")
     assert (code, report["written"], total(report, "removed")) == (0, 0, 400 - len(left))
 
@@ -82,6 +85,7 @@ def test_newest_rows_removed_without_keep_come_back_with_a_line(pipeline: Pipeli
     pipeline.send()
     with pipeline.worker(tmp_path) as worker:
         worker.until(pipeline.done, "all events are written")
+    assert pipeline.catalogued() == 300
     remove(pipeline, kind, "_origin >= 50")
     assert len(pipeline.rows()) < 400
 
@@ -92,6 +96,7 @@ def test_newest_rows_removed_without_keep_come_back_with_a_line(pipeline: Pipeli
         worker.until(pipeline.done, "later events are written")
         assert worker.exits == 0
     pipeline.check()
+    assert pipeline.catalogued() == 300 + 30
 
 
 def test_unknown_table_is_refused_by_name(pipeline: Pipeline) -> None:

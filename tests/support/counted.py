@@ -19,6 +19,13 @@ def count(client: ClickHouse) -> None:
             counter.count(lag)
 
 
+def counted_events(client: ClickHouse) -> int:
+    """Count every row, and return how many events the catalogue has."""
+    count(client)
+    [row] = client.query("SELECT sum(count) AS events FROM catalog WHERE kind = 'event' AND path = ''")
+    return int(row["events"])
+
+
 def make_views(client: ClickHouse) -> list[Refreshed]:
     """Count every row, and make the views of every project."""
     count(client)

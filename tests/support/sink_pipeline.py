@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from processors.clickhouse.client import ClickHouse
 from schemas.clickhouse import TABLES
 from schemas.items import Identify, Track
 from schemas.records import Record, encode_item, event_headers, item_key, item_record, partition_for
@@ -15,6 +16,7 @@ from schemas.settings import ClickHouseSettings, KafkaSettings, environment
 from schemas.topics import Topics
 from tests.support import databases, logs
 from tests.support.clickhouse_http import ClickHouseHttp
+from tests.support.counted import counted_events
 from tests.support.records import identify, track
 from tests.support.worker_process import Worker
 
@@ -89,6 +91,14 @@ class Pipeline:
         assert [int(value) for value in found[0].values()] == [count] * 3
         assert [int(value) for value in tracks[0].values()] == [count - (count + 3) // 4] * 2
         assert self.rows() == sorted(item.message_id for item in self.items)
+
+    def catalogued(self) -> int:
+        """Count every row that is not in the catalogue, and return how many events it has."""
+        client = ClickHouse(self.clickhouse)
+        try:
+            return counted_events(client)
+        finally:
+            client.close()
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """Return the rows of *sql*."""
