@@ -65,21 +65,25 @@ def views_list(project_id: str | None, *, as_json: bool) -> None:
 @_JSON
 @report_errors
 def views_show(project_id: str, name: str, *, as_json: bool) -> None:
-    """Show the columns of a view of PROJECT, with their types: those of properties and traits first.
+    """Show the columns of a view of PROJECT, with types and comments: those of properties and traits first.
 
     \b
-    Fields of --json: column, type, declared.
+    Fields of --json: column, type, declared, comment.
     """  # noqa: D301  # \b keeps click from wrapping the list
     from deploy import listing
     from deploy.operate import typed_views
 
     with _tables() as clickhouse:
         view, declared = typed_views.shown(clickhouse, project_id, name)
-    rows = [{"column": column, "type": kind, "declared": declared.get(column)} for column, kind in view.columns]
+    rows = [
+        {"column": column, "type": kind, "declared": declared.get(column), "comment": comment}
+        for column, kind, comment in view.columns
+    ]
     columns = {
         "COLUMN": lambda row: row["column"],
         "TYPE": lambda row: row["type"],
         "DECLARED": lambda row: row["declared"] or "",
+        "COMMENT": lambda row: row["comment"],
     }
     listing.show(rows, columns, as_json=as_json, empty=f"{name} has no columns.")
 

@@ -21,8 +21,8 @@ class ListedView:
     project_id: str
     database: str
     name: str
-    columns: Sequence[tuple[str, str]]
-    """Name and type in ClickHouse of each column."""
+    columns: Sequence[tuple[str, str, str]]
+    """Name, type in ClickHouse and comment of each column."""
 
 
 def listed(clickhouse: ClickHouse, project_id: str | None) -> list[ListedView]:
@@ -98,11 +98,12 @@ def _projects(store: ViewStore, project_id: str | None) -> list[str]:
     return [project_id]
 
 
-def _columns(clickhouse: ClickHouse, database: str) -> dict[str, list[tuple[str, str]]]:
-    found: dict[str, list[tuple[str, str]]] = {}
+def _columns(clickhouse: ClickHouse, database: str) -> dict[str, list[tuple[str, str, str]]]:
+    found: dict[str, list[tuple[str, str, str]]] = {}
     for row in clickhouse.query(
-        "SELECT table, name, type FROM system.columns WHERE database = {database:String} ORDER BY table, position",
+        "SELECT table, name, type, comment FROM system.columns WHERE database = {database:String}"
+        " ORDER BY table, position",
         {"database": database},
     ):
-        found.setdefault(row["table"], []).append((row["name"], row["type"]))
+        found.setdefault(row["table"], []).append((row["name"], row["type"], row["comment"]))
     return found

@@ -23,6 +23,14 @@ INFERRED = (INTEGER, FLOAT, BOOLEAN, TEXT)
 _DECIMAL = re.compile(r"decimal\((\d+), ?(\d+)\)")
 _MAX_PRECISION = 76
 NULL = "null"
+_CLICKHOUSE = {
+    INTEGER: "Int64",
+    FLOAT: "Float64",
+    BOOLEAN: "Bool",
+    TEXT: "String",
+    "date": "Date32",
+    "time": "DateTime64(6, 'UTC')",
+}
 
 
 class InvalidTypeError(ValueError):
@@ -66,6 +74,11 @@ def check_type(text: str) -> str:
     raise InvalidTypeError(
         f"{text!r} is no type. Types are {', '.join(INFERRED)}, date, time, and decimal(P, S) such as decimal(18, 2)."
     )
+
+
+def clickhouse_type(kind: str) -> str:
+    """Return ClickHouse's type for the values of a column of the type *kind*."""
+    return f"Nullable({_CLICKHOUSE.get(kind, kind.capitalize())})"
 
 
 def columns(

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from processors.clickhouse.errors import ClickHouseError
-from processors.typed_views import statements
-from processors.typed_views.columns import Column, columns
+from processors.typed_views import comments, statements
+from processors.typed_views.columns import Column, clickhouse_type, columns
 from processors.typed_views.naming import (
     EVENTS_WITH_PERSON,
     IDENTIFIES,
@@ -38,6 +38,10 @@ class View:
     select: str
     columns: Sequence[Column] = ()
     """Columns for properties or traits."""
+    fields: str = ""
+    """A SELECT of the other columns; *select* itself if it is empty."""
+    comments: Mapping[str, str] = field(default_factory=dict)
+    """Comments of columns that only this view has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +94,18 @@ class ViewRefresher:
         existing = self._store.views(database)
         if not existing:
             self._store.create_database(database)
-        types = self._store.types(project_id)
+        types, listing = self._store.types(project_id), _Listing(self._store)
         for view in _wanted(self._store, project_id, types, shape, before):
-            statement, comment = statements.create_view(database, view.name, view.select)
-            if existing.get(view.name) == comment:
+            of_columns = _comments(view)
+            version = statements.version(view.select, of_columns)
+            if existing.get(view.name) == version:
                 continue
             if view.name in existing and not is_ours(existing[view.name]):
                 done.foreign.append(view.name)
                 continue
             self._keep_types(project_id, view, types)
-            self._store.create_view(statement)
+            listed = [(name, kind, of_columns[name]) for name, kind in listing.columns(view)]
+            self._store.create_view(statements.create_view(database, view.name, view.select, version, listed))
             done.made.append(view.name)
         return done
 
@@ -111,6 +117,28 @@ class ViewRefresher:
             self._store.set_types(project_id, name, new, declared=False)
 
 
+class _Listing:
+    """Lists the columns of views of one project, and asks ClickHouse once for those that views share."""
+
+    def __init__(self, store: ViewStore) -> None:
+        self._store = store
+        self._fields: dict[str, Sequence[tuple[str, str]]] = {}
+
+    def columns(self, view: View) -> list[tuple[str, str]]:
+        """Return name and type of each column of *view*, the JSON of all properties or traits after those of each."""
+        select = view.fields or view.select
+        if select not in self._fields:
+            self._fields[select] = self._store.columns(select)
+        fields = self._fields[select]
+        end = next((at for at, (name, _) in enumerate(fields) if name in {"properties", "traits"}), len(fields))
+        return [*fields[:end], *((each.name, clickhouse_type(each.type)) for each in view.columns), *fields[end:]]
+
+
+def _comments(view: View) -> dict[str, str]:
+    typed = {each.name: comments.of_column(each, view.name) for each in view.columns}
+    return {**comments.of_fields(view.name), **view.comments, **typed}
+
+
 def _wanted(store: ViewStore, project_id: str, types: Types, shape: _Shape, before: _Shape | None) -> Iterator[View]:
     """Yield the views that may have changed, those that every project has first."""
     changed = {key for key, value in shape.items() if before is None or before.get(key) != value}
@@ -118,22 +146,27 @@ def _wanted(store: ViewStore, project_id: str, types: Types, shape: _Shape, befo
         yield View(TRACKS, statements.tracks_view(store.base, project_id))
     if before is None or any(kind == TRAIT for kind, _ in changed):
         yield from _views_of_traits(store, project_id, types)
+    # The same for all events, so that it is asked for once.
+    fields = statements.event_view(store.base, project_id, "", [""], ())
     for name, events in _changed_views(shape, changed):
         typed = columns(
             store.seen(project_id, EVENT, events), reserved=statements.EVENT_COLUMNS, prefix="property",
             **types.of(name),
         )  # fmt: skip
-        yield View(name, statements.event_view(store.base, project_id, name, events, typed), typed)
+        yield View(name, statements.event_view(store.base, project_id, name, events, typed), typed, fields)
 
 
 def _views_of_traits(store: ViewStore, project_id: str, types: Types) -> Iterator[View]:
     seen, of_traits = store.seen(project_id, TRAIT, [""]), types.of(USERS)
     typed = columns(seen, reserved=statements.IDENTIFY_COLUMNS, prefix="trait", **of_traits)
-    yield View(IDENTIFIES, statements.identifies_view(store.base, project_id, typed), typed)
+    fields = statements.identifies_view(store.base, project_id, ())
+    yield View(IDENTIFIES, statements.identifies_view(store.base, project_id, typed), typed, fields)
     typed = columns(seen, reserved=statements.USER_COLUMNS, prefix="trait", **of_traits)
-    yield View(USERS, statements.users_view(store.base, project_id, typed), typed)
+    fields = statements.users_view(store.base, project_id, ())
+    yield View(USERS, statements.users_view(store.base, project_id, typed), typed, fields)
     if traits := _traits_of_events(typed, types.declared.get(EVENTS_WITH_PERSON, {})):
-        yield View(EVENTS_WITH_PERSON, events_with_person(store.base, project_id, traits))
+        select = events_with_person(store.base, project_id, traits)
+        yield View(EVENTS_WITH_PERSON, select, comments=comments.of_traits(traits))
 
 
 def _traits_of_events(users: Iterable[Column], declared: Mapping[str, str]) -> list[Column]:

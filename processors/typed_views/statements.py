@@ -19,7 +19,7 @@ MARK = "Made by Sequence events from the catalogue. Version "
 
 _AS_DEFINER = "DEFINER = CURRENT_USER SQL SECURITY DEFINER"
 
-_CONTEXT: Mapping[str, tuple[str, ...]] = MappingProxyType(
+CONTEXT: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "context_ip": ("ip",),
         "context_locale": ("locale",),
@@ -35,9 +35,9 @@ _CONTEXT: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Fields of Segment's common `context`, each as text."""
 _ITEM = ("id", "received_at", "original_timestamp", "sent_at", "timestamp", "user_id", "anonymous_id")
-EVENT_COLUMNS = (*_ITEM, "event", "event_text", *_CONTEXT, "context", "properties")
+EVENT_COLUMNS = (*_ITEM, "event", "event_text", *CONTEXT, "context", "properties")
 """Columns of every view of an event that are no properties."""
-IDENTIFY_COLUMNS = (*_ITEM, *_CONTEXT, "context", "traits")
+IDENTIFY_COLUMNS = (*_ITEM, *CONTEXT, "context", "traits")
 USER_COLUMNS = ("id", "first_seen", "last_seen", "traits")
 
 
@@ -82,15 +82,22 @@ def users_view(base: str, project_id: str, columns: Iterable[Column]) -> str:
     )
 
 
-def create_view(database: str, name: str, select: str) -> tuple[str, str]:
-    """Return the statement that creates or replaces a view of *select*, and its comment, which names the version.
+def create_view(database: str, name: str, select: str, version: str, listed: Iterable[tuple[str, str, str]]) -> str:
+    """Return the statement that creates or replaces a view of *select* with the comment *version*.
 
-    The view reads the tables with the rights of the user who makes it: a login of a project needs no others than those
-    on the view.
+    *listed* has name, type and comment of each column. With another type than the one that *select* gives, ClickHouse
+    converts each value. The view reads the tables with the rights of the user who makes it: a login of a project needs
+    no others than those on the view.
     """
-    definition = f"{_AS_DEFINER} AS {select}"
-    comment = MARK + sha256(definition.encode()).hexdigest()[:16]
-    return f"CREATE OR REPLACE VIEW {quoted(database)}.{quoted(name)} {definition} COMMENT {literal(comment)}", comment
+    columns = ", ".join(f"{quoted(column)} {kind} COMMENT {literal(comment)}" for column, kind, comment in listed)
+    view = f"{quoted(database)}.{quoted(name)}"
+    return f"CREATE OR REPLACE VIEW {view} ({columns}) {_AS_DEFINER} AS {select} COMMENT {literal(version)}"
+
+
+def version(select: str, comments: Mapping[str, str]) -> str:
+    """Return the comment of a view of *select*. It differs if *select* or the *comments* of the columns do."""
+    definition = "\n".join([_AS_DEFINER, select, *(f"{name} {comments[name]}" for name in sorted(comments))])
+    return MARK + sha256(definition.encode()).hexdigest()[:16]
 
 
 def _select(expressions: Iterable[str], source: str) -> str:
@@ -104,7 +111,7 @@ def _item() -> list[str]:
 def _context() -> list[str]:
     fields = [
         f"nullIf(JSONExtractString(e.context, {', '.join(map(literal, path))}), '') AS {name}"
-        for name, path in _CONTEXT.items()
+        for name, path in CONTEXT.items()
     ]
     return [*fields, "e.context AS context"]
 

@@ -104,6 +104,10 @@ class ViewStore:
         )
         return {row["name"]: row["comment"] for row in rows}
 
+    def columns(self, select: str) -> list[tuple[str, str]]:
+        """Return name and type of each column of *select*."""
+        return [(row["name"], row["type"]) for row in self._clickhouse.query(f"DESCRIBE ({select})")]
+
     def create_database(self, name: str) -> None:
         """Create database *name* if it is missing."""
         statement = f"CREATE DATABASE IF NOT EXISTS {quoted(name)}"

@@ -70,7 +70,7 @@ PURE = (
         f"processors/sink/{name}.py"
         for name in ("catalog_ranges", "catalog_statement", "null_keys", "row_ages", "rows")
     ),
-    *(f"processors/typed_views/{name}.py" for name in ("columns", "naming", "person_traits", "statements")),
+    *(f"processors/typed_views/{name}.py" for name in ("columns", "comments", "naming", "person_traits", "statements")),
     *("gateway/admission.py", "gateway/disk.py"),
     *("gateway/http/paths.py", "gateway/http/sender_budget.py", "gateway/http/time_share.py"),
     *(f"gateway/ingest/coerce/{name}.py" for name in ("ids", "objects", "paths", "times", "values")),

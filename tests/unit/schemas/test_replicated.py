@@ -18,7 +18,7 @@ STATEMENTS = [statement for migration in migrate.read_migrations() for statement
 OF_THE_CODE = [
     "CREATE DATABASE IF NOT EXISTS sequence",
     "CREATE DATABASE IF NOT EXISTS `sequence_a\\`b`",
-    create_view("sequence_dev", "order` completed", "SELECT 1")[0],
+    create_view("sequence_dev", "order` completed", "SELECT 1 AS a", MARK, [("a", "UInt8", "(it's)")]),
     *access.statements(ClickHouseSettings(), "password"),
     *access.create_project_login("sequence", "ada", "dev", "sequence_dev", "password"),
     access.set_password("ada", "password"),

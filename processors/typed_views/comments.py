@@ -1,0 +1,127 @@
+"""The comments of a view's columns, which `DESCRIBE` and BI tools show. Pure.
+
+A comment says which values a column has, where they were sent, and what NULL means. It has no number of values: a view
+is replaced when a comment changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, TEXT, Column
+from processors.typed_views.naming import IDENTIFIES, USERS
+from processors.typed_views.statements import CONTEXT
+from schemas.clickhouse.quoting import quoted
+
+MAX_PATHS = 5
+"""Paths of a column that its comment names."""
+MAX_CHARACTERS = 600
+
+_ARRAYS = frozenset({"array", "array of objects"})
+_NUMBERS = frozenset({INTEGER, FLOAT})
+_WORD = re.compile(r"[^\W\d]\w*")
+_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "id": "messageId, unique in the project",
+        "received_at": "Time at which the gateway received the item",
+        "original_timestamp": "timestamp as the producer sent it, by the producer's clock. NULL if it was not sent",
+        "sent_at": "sentAt: time at which the producer sent the item, by the producer's clock. NULL if it was not sent",
+        "timestamp": "Time of the event or identify, after clock correction. The time to analyse by",
+        "user_id": "userId",
+        "anonymous_id": "anonymousId. NULL if it was not sent",
+        "event": "Name of the view, in snake case: the same for all spellings of the event",
+        "event_text": "Name of the event as sent",
+        **{name: f"context.{'.'.join(path)}, as text. NULL if it was not sent" for name, path in CONTEXT.items()},
+        "context": "The whole context, as JSON text",
+        "properties": "All properties, as JSON: properties.name reads one, under its name as sent",
+        "properties_null_keys": "Paths of the properties that were sent as null",
+        "traits": "All traits of this identify, as JSON: traits.name reads one, under its name as sent",
+        "traits_null_keys": "Paths of the traits that were sent as null, which removes them from the user",
+    }
+)
+_OF_VIEWS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        USERS: {
+            "id": "userId. Joins user_id of the other views",
+            "first_seen": "Time of the first identify of the user",
+            "last_seen": "Time of the latest identify of the user",
+            "traits": "All traits of the user as of now, as JSON: traits.name reads one, under its name as sent",
+        },
+    }
+)
+_NULL: Mapping[str, Sequence[str]] = MappingProxyType(
+    {IDENTIFIES: ["it was not sent", "was removed"], USERS: ["the user does not have it"]}
+)
+_KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        INTEGER: ("Integer", "is no integer of 64 bits"),
+        FLOAT: ("Number", "is no number"),
+        BOOLEAN: ("Boolean", "is no boolean"),
+        TEXT: ("Text", ""),
+        "date": ("Date", "is no date in ISO 8601"),
+        "time": ("Time in UTC", "is no time in ISO 8601 or since 1970"),
+    }
+)
+
+
+def of_fields(view: str) -> dict[str, str]:
+    """Return the comment of each column of *view* that is there whatever was sent, by name."""
+    return {**_FIELDS, **_OF_VIEWS.get(view, {})}
+
+
+def of_column(column: Column, view: str) -> str:
+    """Return the comment of a column of *view* for a property, or for a trait in `identifies` and `users`."""
+    json = "traits" if view in {IDENTIFIES, USERS} else "properties"
+    kind, other = _kind(column)
+    null = _listed([*_NULL.get(view, ["it was not sent"]), *([other] if other else [])], "or")
+    parts = [_sent_as(json, column.paths), f"{kind}.", f"NULL where {null}."]
+    families = {"number" if each in _NUMBERS else "array" if each in _ARRAYS else each for each in column.kinds}
+    if len(families) > 1:
+        parts.append(f"Values were sent as {_listed(sorted(families))}.")
+    if column.kinds & _ARRAYS:
+        name = column.name if _WORD.fullmatch(column.name) else quoted(column.name)
+        parts.append(f"Elements: ARRAY JOIN JSONExtractArrayRaw(ifNull({name}, '')) AS element.")
+    text = " ".join(parts)
+    return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 1]}…"
+
+
+def of_traits(traits: Iterable[Column]) -> dict[str, str]:
+    """Return the comments of the columns of `events_with_person` for *traits*, by name."""
+    return {
+        f"person_{each.name}": (
+            f"{_path('traits', each.paths[0])} of the user at the time of the event. {_kind(each)[0]}."
+            " NULL where the user did not have it then."
+        )
+        for each in traits
+    }
+
+
+def _sent_as(json: str, paths: Sequence[str]) -> str:
+    """Return *paths* as they were sent, with quotes around a name that is no word."""
+    shown = [_path(json, path) for path in paths[:MAX_PATHS]]
+    more = len(paths) - MAX_PATHS
+    return f"{_listed([*shown, *([f'{more} other spellings'] if more > 0 else [])])}."
+
+
+def _path(json: str, path: str) -> str:
+    return ".".join([json, *map(_name, path.split("."))])
+
+
+def _name(part: str) -> str:
+    name = re.sub("%2E", ".", part, flags=re.IGNORECASE)
+    return name if _WORD.fullmatch(name) else f'"{name}"'
+
+
+def _kind(column: Column) -> tuple[str, str]:
+    """Return what the values of *column* are, and of which others NULL takes the place."""
+    if column.type.startswith("decimal"):
+        return column.type.capitalize(), "is no number"
+    if column.type == TEXT and column.kinds & _ARRAYS:
+        return "JSON text of an array" if column.kinds <= _ARRAYS else "Text, of an array its JSON", ""
+    return _KINDS[column.type]
+
+
+def _listed(words: Sequence[str], last: str = "and") -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"

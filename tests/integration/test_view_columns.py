@@ -1,0 +1,134 @@
+"""The columns of typed views on the real engine: each has a comment, and the type that its expression has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.operate import typed_views
+from deploy.operate.view_declarations import parse
+from processors.typed_views import columns, refresh, statements
+from processors.typed_views.naming import database_name
+from tests.support.records import identify, track
+from tests.support.warehouse import Warehouse
+
+PROPERTIES = {
+    "count": 1,
+    "price": 1.5,
+    "first": True,
+    "tags": ["a"],
+    "items": [{"sku": "x"}],
+    "day": "2026-01-31",
+    "at": "2026-01-31T12:00:00Z",
+    "amount": "19.99",
+    "plan": "pro",
+    "utm.source": "mail",
+}
+DECLARATIONS = """
+[projects.p.events."Order Completed"]
+day = "date"
+at = "time"
+amount = "decimal(18, 2)"
+[projects.p.events_with_person]
+plan = "text"
+seats = "integer"
+"""
+
+
+@pytest.fixture
+def warehouse(clickhouse: str) -> Iterator[Warehouse]:
+    made = Warehouse(clickhouse)
+    made.write(
+        track("m1", event="Order Completed", properties=json.dumps(PROPERTIES).encode()),
+        track("m2", event="Order Completed", properties=b'{"plan":7,"count":3}'),
+        identify("i1", traits=b'{"plan":"pro","seats":5}'),
+    )
+    made.made()
+    yield made
+    made.drop()
+
+
+def declare(warehouse: Warehouse) -> None:
+    typed_views.apply(warehouse.client, typed_views.pending_changes(warehouse.client, parse(DECLARATIONS)))
+
+
+def views(warehouse: Warehouse) -> list[str]:
+    return sorted(warehouse.store.views(database_name(warehouse.base, "p")))
+
+
+def converted(warehouse: Warehouse) -> list[str]:
+    """Return the columns of all views that have another type than their expression."""
+    found = []
+    for view in views(warehouse):
+        [row] = warehouse.client.query(
+            "SELECT as_select FROM system.tables WHERE database = {d:String} AND name = {v:String}",
+            {"d": database_name(warehouse.base, "p"), "v": view},
+        )
+        given = dict(warehouse.store.columns(row["as_select"]))
+        types = warehouse.types(view)
+        assert types.keys() == given.keys()
+        found += [f"{view}.{name}" for name, kind in types.items() if given[name] != kind]
+    return found
+
+
+def comments(warehouse: Warehouse, view: str) -> dict[str, str]:
+    return {row["name"]: row["comment"] for row in warehouse.rows(f"DESCRIBE {{}}.{view}")}
+
+
+def test_every_column_of_every_view_has_a_comment(warehouse: Warehouse) -> None:
+    declare(warehouse)
+
+    assert {"events_with_person", "order_completed", "tracks", "users"} <= set(views(warehouse))
+    texts = {f"{view}.{name}": text for view in views(warehouse) for name, text in comments(warehouse, view).items()}
+    assert [name for name, text in texts.items() if not text] == []
+    of_orders = comments(warehouse, "order_completed")
+    assert of_orders["utm_source"] == 'properties."utm.source". Text. NULL where it was not sent.'
+    assert of_orders["event_text"] == "Name of the event as sent"
+    assert of_orders["amount"].startswith("properties.amount. Decimal(18, 2). NULL where it")
+    assert comments(warehouse, "events_with_person")["person_seats"].startswith("traits.seats of the user at the time")
+
+
+def test_no_column_of_a_view_is_converted(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    declare(warehouse)
+    assert converted(warehouse) == []
+
+    # The control: another type than that of the expression.
+    monkeypatch.setattr(refresh, "clickhouse_type", lambda kind: columns.clickhouse_type(kind).replace("64", "32"))
+    warehouse.write(track("m3", event="Signed Up", properties=b'{"count":1}'))
+    warehouse.made()
+    assert converted(warehouse) == ["signed_up.count"]
+
+
+def test_view_is_made_again_for_a_comment_and_not_for_a_count(warehouse: Warehouse) -> None:
+    def is_made_for(message_id: str, properties: bytes) -> bool:
+        warehouse.write(track(message_id, event="Order Completed", properties=properties))
+        warehouse.refresher.forget()
+        return warehouse.made() == ["order_completed"]
+
+    assert not is_made_for("m3", b'{"plan":"pro","price":7,"tags":["b","c"]}')
+    assert is_made_for("m4", b'{"Plan":"free"}')
+    assert comments(warehouse, "order_completed")["plan"].startswith("properties.plan and properties.Plan. Text.")
+    assert not is_made_for("m5", b'{"Plan":"free"}')
+
+
+def test_view_of_an_older_version_gets_comments_and_keeps_its_types(warehouse: Warehouse) -> None:
+    select = "SELECT e.message_id AS id, e.properties.price.:Float64 AS price FROM {}.events AS e"
+    database = database_name(warehouse.base, "p")
+    for view in views(warehouse):
+        warehouse.client.execute(
+            f"CREATE OR REPLACE VIEW {database}.{view} AS {select.format(warehouse.base)}"
+            f" COMMENT '{statements.MARK}0123456789abcdef'"
+        )
+    texts = b'{"price":"much","count":"many","first":"yes"}'
+    warehouse.write(*(track(f"t{at}", event="Order Completed", properties=texts) for at in range(40)))
+
+    warehouse.refresher.forget()
+    assert sorted(warehouse.made()) == views(warehouse)
+    types = warehouse.types("order_completed")
+    assert [types[name] for name in ("price", "count", "first")] == [
+        f"Nullable({kind})" for kind in ("Float64", "Int64", "Bool")
+    ]
+    assert converted(warehouse) == []
+    assert comments(warehouse, "order_completed")["id"] == "messageId, unique in the project"

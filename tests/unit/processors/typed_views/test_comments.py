@@ -1,0 +1,87 @@
+"""What the comment of a column says."""
+
+from __future__ import annotations
+
+import pytest
+
+from processors.typed_views import comments, statements
+from processors.typed_views.columns import Column
+from processors.typed_views.naming import IDENTIFIES, TRACKS, USERS
+
+
+def _column(name: str, kind: str, paths: list[str], *kinds: str) -> Column:
+    return Column(name, kind, paths, kinds=frozenset(kinds))
+
+
+NOT_SENT = "NULL where it was not sent"
+ELEMENTS = "Elements: ARRAY JOIN JSONExtractArrayRaw"
+
+
+@pytest.mark.parametrize(
+    ("column", "comment"),
+    [
+        (
+            _column("order_id", "integer", ["order_id", "Order ID"], "integer"),
+            f'properties.order_id and properties."Order ID". Integer. {NOT_SENT} or is no integer of 64 bits.',
+        ),
+        (_column("utm_source", "text", ["utm%2Esource"], "text"), f'properties."utm.source". Text. {NOT_SENT}.'),
+        (
+            _column("price", "float", ["price"], "integer", "float", "text"),
+            f"properties.price. Number. {NOT_SENT} or is no number. Values were sent as number and text.",
+        ),
+        (
+            _column("items", "text", ["items"], "array", "array of objects"),
+            f"properties.items. JSON text of an array. {NOT_SENT}. {ELEMENTS}(ifNull(items, '')) AS element.",
+        ),
+        (
+            _column("_2nd_größe", "text", ["2nd.größe"], "array", "text"),
+            (
+                f'properties."2nd".größe. Text, of an array its JSON. {NOT_SENT}. Values were sent as array and text.'
+                f" {ELEMENTS}(ifNull(_2nd_größe, '')) AS element."
+            ),
+        ),
+    ],
+)
+def test_comment_has_paths_as_sent_type_and_meaning_of_null(column: Column, comment: str) -> None:
+    assert comments.of_column(column, "order_completed") == comment
+
+
+@pytest.mark.parametrize(
+    ("view", "null"),
+    [(USERS, "the user does not have it or is no"), (IDENTIFIES, "it was not sent, was removed or is no")],
+)
+def test_comment_of_a_trait_says_what_null_means_there(view: str, null: str) -> None:
+    day = comments.of_column(Column("day", "date", ["day"], declared=True), view)
+    paid = comments.of_column(Column("paid", "decimal(18, 2)", ["paid"], declared=True), view)
+
+    assert day == f"traits.day. Date. NULL where {null} date in ISO 8601."
+    assert paid == f"traits.paid. Decimal(18, 2). NULL where {null} number."
+
+
+def test_comment_names_the_most_frequent_paths_and_stays_short() -> None:
+    many = comments.of_column(Column("a", "text", [f"path{at}" for at in range(9)]), TRACKS)
+    long = comments.of_column(Column("a", "text", ["x" * 2_000]), TRACKS)
+
+    assert "properties.path4 and 4 other spellings. Text." in many
+    assert "path5" not in many
+    assert len(long) == comments.MAX_CHARACTERS
+    assert long.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("view", "names"),
+    [
+        (TRACKS, statements.EVENT_COLUMNS),
+        (IDENTIFIES, statements.IDENTIFY_COLUMNS),
+        (USERS, statements.USER_COLUMNS),
+    ],
+)
+def test_every_column_of_an_item_has_a_comment(view: str, names: tuple[str, ...]) -> None:
+    assert set(names) <= comments.of_fields(view).keys()
+
+
+def test_version_of_a_view_depends_on_its_comments() -> None:
+    versions = {statements.version("SELECT 1", comment) for comment in ({}, {"a": "x"}, {"a": "y"}, {"b": "y"})}
+
+    assert len(versions) == 4
+    assert statements.version("SELECT 1", {"a": "x", "b": "y"}) == statements.version("SELECT 1", {"b": "y", "a": "x"})
