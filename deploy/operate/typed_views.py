@@ -8,10 +8,21 @@ from dataclasses import dataclass, replace
 from deploy.errors import ArgumentError
 from deploy.operate.view_declarations import Change, Declared, changes
 from processors.clickhouse.client import ClickHouse
-from processors.typed_views.naming import IDENTIFIES, USERS, VIEWS, database_name, typed_by, view_name, views_of
+from processors.typed_views.naming import (
+    IDENTIFIES,
+    PERSON_HISTORY,
+    USERS,
+    VIEWS,
+    database_name,
+    typed_by,
+    view_name,
+    views_of,
+)
 from processors.typed_views.refresh import Refreshed, ViewRefresher
-from processors.typed_views.statements import EVENT_COLUMNS, IDENTIFY_COLUMNS, USER_COLUMNS
+from processors.typed_views.statements import EVENT_COLUMNS, HISTORY_COLUMNS, IDENTIFY_COLUMNS, USER_COLUMNS
 from processors.typed_views.store import EVENT, ViewStore, is_ours
+
+_FIELDS = {IDENTIFIES: IDENTIFY_COLUMNS, USERS: USER_COLUMNS, PERSON_HISTORY: HISTORY_COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,7 @@ def shown(clickhouse: ClickHouse, project_id: str, name: str) -> tuple[ListedVie
     found = views.get(name) or views.get(view_name(name))
     if found is None:
         raise ArgumentError(f"Project {project_id} has no view {name}. `sequence views list` shows all.")
-    fixed = {IDENTIFIES: IDENTIFY_COLUMNS, USERS: USER_COLUMNS}.get(found.name, EVENT_COLUMNS)
+    fixed = _FIELDS.get(found.name, EVENT_COLUMNS)
     own_first = sorted(found.columns, key=lambda column: column[0] in fixed)
     declared = ViewStore(clickhouse).types(project_id).declared.get(typed_by(found.name), {})
     return replace(found, columns=own_first), declared

@@ -25,7 +25,7 @@ from typing import Any
 
 from deploy.errors import ArgumentError
 from processors.typed_views.columns import InvalidTypeError, check_type
-from processors.typed_views.naming import EVENTS_WITH_PERSON, USERS, column_name, view_name
+from processors.typed_views.naming import EVENTS_WITH_PERSON, USERS, column_name, typed_by, view_name
 from processors.typed_views.person_traits import MAX_TRAITS
 from processors.typed_views.statements import EVENT_COLUMNS, USER_COLUMNS
 from schemas.projects import is_project_id
@@ -73,7 +73,7 @@ def _project(project_id: str, declared: Mapping[str, Any]) -> Declared:
     views: dict[str, dict[str, str]] = {}
     events = _table(declared, "events", place)
     for event in events:
-        columns = views.setdefault(view_name(event), {})
+        columns = views.setdefault(typed_by(view_name(event)), {})
         of_event = f'{place}.events."{event}"'
         _add(columns, _types(_table(events, event, place), of_event, EVENT_COLUMNS, "property"), of_event)
     if traits := _table(declared, "traits", place):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, TEXT, Column
-from processors.typed_views.naming import IDENTIFIES, USERS
+from processors.typed_views.naming import IDENTIFIES, PERSON_HISTORY, USERS
 from processors.typed_views.statements import CONTEXT
 from schemas.clickhouse.quoting import quoted
 
@@ -48,6 +48,12 @@ _OF_VIEWS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "first_seen": "Time of the first identify of the user",
             "last_seen": "Time of the latest identify of the user",
             "traits": "All traits of the user as of now, as JSON: traits.name reads one, under its name as sent",
+        },
+        PERSON_HISTORY: {
+            "trait": "Name of the trait as sent; of an object, the name of the whole object",
+            "value": "Value of the trait, as text: num(value) reads a number",
+            "valid_from": "Time from which the value applies",
+            "valid_to": "Time at which another value or a removal followed. NULL if the value applies now",
         },
     }
 )

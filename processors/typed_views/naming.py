@@ -11,8 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
-TRACKS, IDENTIFIES, USERS, EVENTS_WITH_PERSON = "tracks", "identifies", "users", "events_with_person"
-VIEWS = (TRACKS, IDENTIFIES, USERS, EVENTS_WITH_PERSON)
+TRACKS, IDENTIFIES, USERS = "tracks", "identifies", "users"
+EVENTS_WITH_PERSON, PERSON_HISTORY = "events_with_person", "person_history"
+VIEWS = (TRACKS, IDENTIFIES, USERS, EVENTS_WITH_PERSON, PERSON_HISTORY)
 """Views that no event gives its name to."""
 MAX_FILE_CHARACTERS = 180
 """Longest name of a view as ClickHouse writes it into a file name, where most characters but ASCII take nine."""
@@ -53,8 +54,11 @@ def view_name(event: str) -> str:
 
 
 def typed_by(view: str) -> str:
-    """Return the view whose types *view* has: identifies and users have those of the traits."""
-    return USERS if view == IDENTIFIES else view
+    """Return the name under which the types of *view* are stored: identifies and users have those of the traits.
+
+    An event `Person History` had the view `person_history` before every project had one of this name.
+    """
+    return {IDENTIFIES: USERS, f"event_{PERSON_HISTORY}": PERSON_HISTORY}.get(view, view)
 
 
 def column_name(path: str, reserved: Iterable[str], prefix: str) -> str:

@@ -15,6 +15,7 @@ from processors.typed_views.columns import Column, clickhouse_type, columns
 from processors.typed_views.naming import (
     EVENTS_WITH_PERSON,
     IDENTIFIES,
+    PERSON_HISTORY,
     TRACKS,
     USERS,
     database_name,
@@ -144,6 +145,7 @@ def _wanted(store: ViewStore, project_id: str, types: Types, shape: _Shape, befo
     changed = {key for key, value in shape.items() if before is None or before.get(key) != value}
     if before is None:
         yield View(TRACKS, statements.tracks_view(store.base, project_id))
+        yield View(PERSON_HISTORY, statements.person_history_view(store.base, project_id))
     if before is None or any(kind == TRAIT for kind, _ in changed):
         yield from _views_of_traits(store, project_id, types)
     # The same for all events, so that it is asked for once.
@@ -151,7 +153,7 @@ def _wanted(store: ViewStore, project_id: str, types: Types, shape: _Shape, befo
     for name, events in _changed_views(shape, changed):
         typed = columns(
             store.seen(project_id, EVENT, events), reserved=statements.EVENT_COLUMNS, prefix="property",
-            **types.of(name),
+            **types.of(typed_by(name)),
         )  # fmt: skip
         yield View(name, statements.event_view(store.base, project_id, name, events, typed), typed, fields)
 

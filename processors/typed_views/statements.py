@@ -39,6 +39,7 @@ EVENT_COLUMNS = (*_ITEM, "event", "event_text", *CONTEXT, "context", "properties
 """Columns of every view of an event that are no properties."""
 IDENTIFY_COLUMNS = (*_ITEM, *CONTEXT, "context", "traits")
 USER_COLUMNS = ("id", "first_seen", "last_seen", "traits")
+HISTORY_COLUMNS = ("user_id", "trait", "value", "valid_from", "valid_to")
 
 
 def event_view(base: str, project_id: str, name: str, events: Sequence[str], columns: Iterable[Column]) -> str:
@@ -79,6 +80,14 @@ def users_view(base: str, project_id: str, columns: Iterable[Column]) -> str:
             "e.traits AS traits",
         ],
         f"{quoted(base)}.person_states AS e FINAL WHERE e.project_id = {literal(project_id)}",
+    )
+
+
+def person_history_view(base: str, project_id: str) -> str:
+    """Return the SELECT of the view of the values that the traits of persons had."""
+    return _select(
+        [f"h.{name} AS {name}" for name in HISTORY_COLUMNS],
+        f"{quoted(base)}.person_history AS h WHERE h.project_id = {literal(project_id)}",
     )
 
 

@@ -63,8 +63,8 @@ async def compare(cluster: BenchCluster, plan: Plan) -> list[Row]:
 def _on(base: str, on_tables: str, on_views: str) -> Mapping[str, str]:
     """Return the statements in the databases of the comparison."""
     return {
-        TABLE: on_tables.replace("sequence_demo.", f"{base}_typed.").replace("sequence.", f"{base}_typed."),
-        VIEW: on_views.replace("sequence_demo.", f"{base}_demo.").replace("sequence.", f"{base}."),
+        TABLE: on_tables.replace("sequence_demo.", f"{base}_typed."),
+        VIEW: on_views.replace("sequence_demo.", f"{base}_demo."),
     }
 
 

@@ -41,7 +41,7 @@ CREATE TABLE typed.users ENGINE = MergeTree ORDER BY id AS
 SELECT id, plan, country, age, interests FROM views.users;
 
 CREATE VIEW typed.person_history AS
-SELECT 'demo' AS project_id, user_id, 'plan' AS trait, plan AS value, timestamp AS valid_from,
+SELECT user_id, 'plan' AS trait, plan AS value, timestamp AS valid_from,
     lead(toNullable(timestamp)) OVER (PARTITION BY user_id ORDER BY timestamp) AS valid_to
 FROM typed.identifies
 WHERE plan IS NOT NULL;

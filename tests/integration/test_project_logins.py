@@ -29,10 +29,20 @@ def test_login_reads_the_views_of_its_project(stack: Stack) -> None:
     assert stack.own.query("SELECT count() FROM tracks") == "1"
     assert stack.own.query("SELECT plan FROM identifies") == "pro"
     assert stack.own.query("SELECT count() FROM users") == "0"
+    assert stack.own.query("SELECT user_id, trait, value, valid_to FROM person_history") == "u\tplan\tpro\t\\N"
     assert stack.own.query("SHOW DATABASES") == stack.database(OWN)
-    assert stack.own.query("SHOW TABLES").split() == ["identifies", "order_completed", "tracks", "users"]
+    assert stack.own.query("SHOW TABLES").split() == [
+        *("identifies", "order_completed", "person_history", "tracks", "users")
+    ]
     assert stack.own.query(f"SELECT count() FROM {stack.database(OWN)}.tracks", database="default") == "1"  # noqa: S608
     assert stack.other.query("SELECT qqhidden FROM qqevent") == SECRET
+
+
+def test_condition_of_a_login_reaches_the_identifies(stack: Stack) -> None:
+    question = "SELECT value FROM person_history WHERE user_id = 'u' AND trait = 'plan'"
+    assert stack.own.query(question) == "pro"
+    plan = stack.own.query(f"EXPLAIN indexes = 1 {question}")
+    assert "user_id in [\\'u\\', \\'u\\']" in plan
 
 
 def test_login_reads_nothing_of_another_project(stack: Stack) -> None:

@@ -44,7 +44,9 @@ def test_views_of_a_project_have_segments_names_and_types(warehouse: Warehouse) 
         identify("i1", traits=b'{"plan":"pro","age":42}'),
     )
 
-    assert sorted(warehouse.made()) == ["identifies", "order_completed", "signed_up", "tracks", "users"]
+    assert sorted(warehouse.made()) == [
+        *("identifies", "order_completed", "person_history", "signed_up", "tracks", "users")
+    ]
     types = warehouse.types("order_completed")
     typed = {name: types[name] for name in types if name not in statements.EVENT_COLUMNS}
     assert typed == {
@@ -136,7 +138,10 @@ def test_view_of_somebody_else_stays(warehouse: Warehouse) -> None:
     warehouse.write(order("m1", {"price": 1}))
 
     (done,) = warehouse.refresher.refresh()
-    assert (done.foreign, sorted(done.made)) == (["order_completed"], ["identifies", "tracks", "users"])
+    assert (done.foreign, sorted(done.made)) == (
+        ["order_completed"],
+        ["identifies", "person_history", "tracks", "users"],
+    )
     assert warehouse.rows("SELECT mine FROM {}.order_completed") == [{"mine": 1}]
 
 

@@ -19,6 +19,8 @@ READS = [
     "SELECT * FROM `{other}`.`qqevent`",
     'SELECT * FROM "{other}"."tracks" FINAL',
     "SELECT qqhidden FROM {other}.users",
+    "SELECT * FROM {other}.person_history",
+    "SELECT * FROM merge(REGEXP('^{base}'), '^person_history$')",
     "SELECT properties.qqhidden FROM {base}.events PREWHERE project_id != 'x'",
     "SELECT id FROM {own}.tracks UNION ALL SELECT qqhidden FROM {other}.qqevent",
     "SELECT o.* FROM {own}.tracks AS t CROSS JOIN {other}.tracks AS o",
@@ -65,6 +67,7 @@ ANSWERED = [
     "SELECT * FROM viewIfPermitted(SELECT qqhidden FROM {other}.qqevent ELSE null('qqhidden String'))",
     "SELECT * FROM merge(REGEXP('.*'), 'tracks')",
     "SELECT * FROM merge(REGEXP('^{base}'), '^(events|qqevent|tracks)$')",
+    "SELECT * FROM merge(REGEXP('^{base}'), '^person_history$')",
 ]
 """Those of `READS` that are answered, with rows of the login's own views or without any."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from processors.typed_views import comments, statements
 from processors.typed_views.columns import Column
-from processors.typed_views.naming import IDENTIFIES, TRACKS, USERS
+from processors.typed_views.naming import IDENTIFIES, PERSON_HISTORY, TRACKS, USERS
 
 
 def _column(name: str, kind: str, paths: list[str], *kinds: str) -> Column:
@@ -74,6 +74,7 @@ def test_comment_names_the_most_frequent_paths_and_stays_short() -> None:
         (TRACKS, statements.EVENT_COLUMNS),
         (IDENTIFIES, statements.IDENTIFY_COLUMNS),
         (USERS, statements.USER_COLUMNS),
+        (PERSON_HISTORY, statements.HISTORY_COLUMNS),
     ],
 )
 def test_every_column_of_an_item_has_a_comment(view: str, names: tuple[str, ...]) -> None:

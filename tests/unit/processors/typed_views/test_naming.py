@@ -54,7 +54,10 @@ def test_events_with_one_name_in_snake_case_share_a_view() -> None:
     }
 
 
-@pytest.mark.parametrize(("event", "view"), [("Tracks", "event_tracks"), ("users", "event_users")])
+@pytest.mark.parametrize(
+    ("event", "view"),
+    [("Tracks", "event_tracks"), ("users", "event_users"), ("Person History", "event_person_history")],
+)
 def test_view_that_every_project_has_keeps_its_name(event: str, view: str) -> None:
     assert view_name(event) == view
 
