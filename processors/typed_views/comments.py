@@ -36,9 +36,9 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
         **{name: f"context.{'.'.join(path)}, as text. NULL if it was not sent" for name, path in CONTEXT.items()},
         "context": "The whole context, as JSON text",
         "properties": "All properties, as JSON: properties.name reads one, under its name as sent",
-        "properties_null_keys": "Paths of the properties that were sent as null",
+        "properties_null_keys": "Paths of the properties that were sent as null. A dot in a name is %2E",
         "traits": "All traits of this identify, as JSON: traits.name reads one, under its name as sent",
-        "traits_null_keys": "Paths of the traits that were sent as null, which removes them from the user",
+        "traits_null_keys": "Paths of the traits that were sent as null, which removes a trait. A dot in a name is %2E",
     }
 )
 _OF_VIEWS: Mapping[str, Mapping[str, str]] = MappingProxyType(

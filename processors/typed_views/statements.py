@@ -35,9 +35,9 @@ CONTEXT: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Fields of Segment's common `context`, each as text."""
 _ITEM = ("id", "received_at", "original_timestamp", "sent_at", "timestamp", "user_id", "anonymous_id")
-EVENT_COLUMNS = (*_ITEM, "event", "event_text", *CONTEXT, "context", "properties")
+EVENT_COLUMNS = (*_ITEM, "event", "event_text", *CONTEXT, "context", "properties", "properties_null_keys")
 """Columns of every view of an event that are no properties."""
-IDENTIFY_COLUMNS = (*_ITEM, *CONTEXT, "context", "traits")
+IDENTIFY_COLUMNS = (*_ITEM, *CONTEXT, "context", "traits", "traits_null_keys")
 USER_COLUMNS = ("id", "first_seen", "last_seen", "traits")
 HISTORY_COLUMNS = ("user_id", "trait", "value", "valid_from", "valid_to")
 
@@ -47,7 +47,7 @@ def event_view(base: str, project_id: str, name: str, events: Sequence[str], col
     which = ", ".join(map(literal, events))
     named = [*_item(), f"{literal(name)} AS event", "e.event AS event_text"]
     return _select(
-        [*named, *_context(), *(_typed("e.properties", column) for column in columns), "e.properties AS properties"],
+        [*named, *_context(), *(_typed("e.properties", column) for column in columns), *_json("properties")],
         f"{quoted(base)}.events AS e WHERE e.project_id = {literal(project_id)} AND e.event IN ({which})",
     )
 
@@ -60,13 +60,13 @@ def tracks_view(base: str, project_id: str) -> str:
 def track_columns() -> list[str]:
     """Return the expressions of the columns of `tracks`, over the table `events` with the alias `e`."""
     named = [*_item(), f"{_snake_case('e.event')} AS event", "e.event AS event_text"]
-    return [*named, *_context(), "e.properties AS properties"]
+    return [*named, *_context(), *_json("properties")]
 
 
 def identifies_view(base: str, project_id: str, columns: Iterable[Column]) -> str:
     """Return the SELECT of the view of all identifies."""
     return _select(
-        [*_item(), *_context(), *(_typed("e.traits", column) for column in columns), "e.traits AS traits"],
+        [*_item(), *_context(), *(_typed("e.traits", column) for column in columns), *_json("traits")],
         f"{quoted(base)}.identifies AS e WHERE e.project_id = {literal(project_id)}",
     )
 
@@ -123,6 +123,10 @@ def _context() -> list[str]:
         for name, path in CONTEXT.items()
     ]
     return [*fields, "e.context AS context"]
+
+
+def _json(name: str) -> list[str]:
+    return [f"e.{name} AS {name}", f"e.{name}_null_keys AS {name}_null_keys"]
 
 
 def _snake_case(column: str) -> str:

@@ -132,3 +132,28 @@ def test_view_of_an_older_version_gets_comments_and_keeps_its_types(warehouse: W
     ]
     assert converted(warehouse) == []
     assert comments(warehouse, "order_completed")["id"] == "messageId, unique in the project"
+
+
+def test_null_keys_tell_a_removed_trait_from_one_that_was_not_sent(warehouse: Warehouse) -> None:
+    warehouse.write(
+        identify("i2", traits=b'{"plan":null,"traits_null_keys":"own"}'),
+        identify("i3", traits=b'{"seats":7}'),
+        track("m3", event="Order Completed", properties=b'{"utm.source":null,"properties_null_keys":1}'),
+    )
+    warehouse.made()
+
+    identifies = (
+        "SELECT plan, has(traits_null_keys, 'plan') AS removed, trait_traits_null_keys AS own FROM {}.identifies"
+    )
+    assert warehouse.rows(f"{identifies} ORDER BY id") == [
+        {"plan": "pro", "removed": 0, "own": None},
+        {"plan": None, "removed": 1, "own": "own"},
+        {"plan": None, "removed": 0, "own": None},
+    ]
+    for view in ("tracks", "order_completed"):
+        assert warehouse.rows(f"SELECT properties_null_keys AS keys FROM {{}}.{view} ORDER BY id") == [  # noqa: S608
+            {"keys": []},
+            {"keys": []},
+            {"keys": ["utm%2Esource"]},
+        ]
+    assert warehouse.types("order_completed")["property_properties_null_keys"] == "Nullable(Int64)"
