@@ -15,6 +15,7 @@ from deploy.sql_names import (
     expression,
     joined,
     joined_arrays,
+    joined_using,
     order_key,
     readable,
     second_argument,
@@ -67,6 +68,19 @@ def _join(found: re.Match[str], typed: str) -> str:
     keys = tuple(filter(None, found.groups()))
     left, right = joined(typed, keys) or [*(re.sub(r"\b__table\d+\.|`", "", key) for key in keys), "…"][:2]
     return f"JOIN needs values of one type: ON str({left}) = str({right})."
+
+
+def _join_using(found: re.Match[str], typed: str) -> str:
+    left, right, keys = joined_using(typed, found["key"])
+    function = "str" if "String" in found["types"] else "num"
+    sides = [
+        f"{function}({left}.{key}) = {function}({right}.{key})"
+        if key.strip('`"') == found["key"]
+        # The others have one type.
+        else f"{left}.{key} = {right}.{key}"
+        for key in keys
+    ]
+    return f"{found['key']} has two types. In place of USING, write ON {' AND '.join(sides)}."
 
 
 def _in(_: re.Match[str], typed: str) -> str:
@@ -137,6 +151,9 @@ def _array(_: re.Match[str], typed: str) -> str:
 def _compared(found: re.Match[str], typed: str) -> str:
     """Advise on a comparison in which a column of a view has the type of the other side only as text, or vice versa."""
     name, sign = found["name"], _COMPARISONS[found["sign"]]
+    other = re.match(r"__table\d+\.(\w+)", found["value"])
+    if other and sign == "=" and (sides := joined(typed, (name, other[1]))):
+        return f"The columns have two types: str({sides[0]}) = str({sides[1]})."
     if not re.search(rf"\b{name}\b", typed):
         return ""
     if found["value"].endswith("_String") and "CAST" not in found["value"]:
@@ -232,6 +249,7 @@ def _column(table: str, alias: str, name: str) -> str:
 _ADVICE: tuple[tuple[str, Callable[[re.Match[str], str], str]], ...] = (
     (r"not allowed in ORDER BY keys", _order),
     (r"JOIN on keys with Dynamic type is not supported: key (.+?) has type", _join),
+    (r"USING \(.*\) cannot infer common type for (?P<types>.+) in USING for identifier '(?P<key>.+?)'", _join_using),
     (r"JOIN cannot infer common type.*Left key '(.+?)' type .*Right key '(.+?)' type", _join),
     (r"Dynamic\b.* of function (?:global)?(?:in|notIn|In|NotIn)\b", _in),
     (

@@ -154,3 +154,42 @@ def joined(statement: str, keys: tuple[str, ...]) -> tuple[str, str] | None:
         if all(any(f".{side}".endswith(f".{end}") for side in sides) for end in ends):
             return left, right
     return None
+
+
+def joined_using(statement: str, key: str) -> tuple[str, str, list[str]]:
+    """Return what names the two sides of the `JOIN` that has *key* in its `USING`, and the keys of that clause.
+
+    A side that cannot be found is `…`. The left side of a statement with several joins is the first table.
+    """
+    for clause in re.finditer(r"\bUSING\s*(?:\(([^()]*)\)|(\w+))", statement, re.IGNORECASE):
+        keys = _split(clause[1] or clause[2])
+        if key not in [each.strip('`"') for each in keys]:
+            continue
+        before = statement[: clause.start()]
+        return _after("FROM", before), _after("JOIN", before), keys
+    return "…", "…", [key]
+
+
+def _after(word: str, text: str) -> str:
+    """Return what names the table behind the last *word* of *text* that is in no closed parentheses."""
+    for found in reversed([*re.finditer(rf"\b{word}\s+", text, re.IGNORECASE)]):
+        rest = text[found.end() :]
+        if rest.count("(") == rest.count(")"):
+            return _side(rest)
+    return "…"
+
+
+def _side(text: str) -> str:
+    """Return the alias of the table or subquery at the start of *text*, or else its name."""
+    if text.startswith("("):
+        ends = (at for at in range(len(text)) if text[: at + 1].count("(") == text[: at + 1].count(")"))
+        table, rest = "…", text[next(ends, len(text)) + 1 :]
+    else:
+        named = re.match(NAME, text)
+        table, rest = (named[0].split(".")[-1], text[named.end() :]) if named else ("…", "")
+    alias = re.match(
+        rf"\s*(?:AS\s+)?(?!(?:FINAL|INNER|LEFT|RIGHT|FULL|CROSS|ASOF|ANY|ALL|SEMI|ANTI|GLOBAL|JOIN)\b)({_START})",
+        rest,
+        re.IGNORECASE,
+    )
+    return alias[1] if alias else table

@@ -68,21 +68,29 @@ def views_show(project_id: str, name: str, *, as_json: bool) -> None:
     """Show the columns of a view of PROJECT, with types and comments: those of properties and traits first.
 
     \b
-    Fields of --json: column, type, declared, comment.
+    Fields of --json: column, type, declared, elsewhere, comment. `elsewhere` has the views of the project in which a
+    column of this name has another type, by type: a join needs one type, such as str(order_id).
     """  # noqa: D301  # \b keeps click from wrapping the list
     from deploy import listing
     from deploy.operate import typed_views
 
     with _tables() as clickhouse:
-        view, declared = typed_views.shown(clickhouse, project_id, name)
+        view = typed_views.shown(clickhouse, project_id, name)
     rows = [
-        {"column": column, "type": kind, "declared": declared.get(column), "comment": comment}
+        {
+            "column": column,
+            "type": kind,
+            "declared": view.declared.get(column),
+            "elsewhere": view.elsewhere.get(column, {}),
+            "comment": comment,
+        }
         for column, kind, comment in view.columns
     ]
     columns = {
         "COLUMN": lambda row: row["column"],
         "TYPE": lambda row: row["type"],
         "DECLARED": lambda row: row["declared"] or "",
+        "ELSEWHERE": lambda row: "; ".join(f"{kind} in {', '.join(names)}" for kind, names in row["elsewhere"].items()),
         "COMMENT": lambda row: row["comment"],
     }
     listing.show(rows, columns, as_json=as_json, empty=f"{name} has no columns.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from deploy.errors import ArgumentError
 from deploy.operate.view_declarations import Change, Declared, changes
@@ -36,6 +36,16 @@ class ListedView:
     """Name, type in ClickHouse and comment of each column."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShownView(ListedView):
+    """A typed view with what its columns have beside their types."""
+
+    declared: Mapping[str, str]
+    """Declared types by column."""
+    elsewhere: Mapping[str, Mapping[str, Sequence[str]]]
+    """By column, other types that a column of this name has in the project, with the views: a join needs one type."""
+
+
 def listed(clickhouse: ClickHouse, project_id: str | None) -> list[ListedView]:
     """Return the views of *project_id*, of all projects if it is None."""
     store = ViewStore(clickhouse)
@@ -48,8 +58,8 @@ def listed(clickhouse: ClickHouse, project_id: str | None) -> list[ListedView]:
     return found
 
 
-def shown(clickhouse: ClickHouse, project_id: str, name: str) -> tuple[ListedView, Mapping[str, str]]:
-    """Return the view *name* of *project_id*, or that of the event *name*, and its declared types by column.
+def shown(clickhouse: ClickHouse, project_id: str, name: str) -> ShownView:
+    """Return the view *name* of *project_id*, or that of the event *name*.
 
     Columns for properties and traits are first, before those that every view of its kind has. Raises `ArgumentError` if
     there is no such view.
@@ -61,7 +71,19 @@ def shown(clickhouse: ClickHouse, project_id: str, name: str) -> tuple[ListedVie
     fixed = _FIELDS.get(found.name, EVENT_COLUMNS)
     own_first = sorted(found.columns, key=lambda column: column[0] in fixed)
     declared = ViewStore(clickhouse).types(project_id).declared.get(typed_by(found.name), {})
-    return replace(found, columns=own_first), declared
+    elsewhere = {
+        name: _elsewhere(views.values(), name, kind) for name, kind, _ in own_first if name not in EVENT_COLUMNS
+    }
+    return ShownView(found.project_id, found.database, found.name, own_first, declared, elsewhere)
+
+
+def _elsewhere(views: Iterable[ListedView], name: str, kind: str) -> dict[str, list[str]]:
+    types: dict[str, list[str]] = {}
+    for view in views:
+        for column, other, _ in view.columns:
+            if column == name and other != kind:
+                types.setdefault(other, []).append(view.name)
+    return types
 
 
 def pending_changes(clickhouse: ClickHouse, declared: Mapping[str, Declared]) -> dict[str, list[Change]]:

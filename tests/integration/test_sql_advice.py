@@ -59,8 +59,17 @@ ON_VIEWS = [
     ("SELECT count() FROM order_completed WHERE plan", "WHERE bool(plan)"),
     ("SELECT 1 FROM order_completed AS o JOIN users AS u ON o.price = u.plan", "ON str(o.price) = str(u.plan)"),
     ("SELECT address.city FROM order_completed", "address_city"),
+    (
+        "SELECT count() FROM order_completed JOIN order_refunded USING plan",
+        "plan has two types. In place of USING, write ON str(order_completed.plan) = str(order_refunded.plan).",
+    ),
+    (
+        "SELECT 1 FROM (SELECT id, plan FROM order_completed WHERE (1)) a JOIN order_refunded USING (id, plan)",
+        "ON a.id = order_refunded.id AND str(a.plan) = str(order_refunded.plan)",
+    ),
 ]
 ORDERS = "FROM order_completed AS a JOIN order_completed AS b ON a.user_id = b.user_id AND "
+ON_PLAN = "a.user_id = `b`.user_id AND str(a.plan) = str(`b`.plan)"
 WRITTEN = [
     (
         "SELECT rank() OVER (ORDER BY timestamp) AS n, properties.plan AS s FROM {b}.events ORDER BY s LIMIT 1, 2",
@@ -118,6 +127,21 @@ WRITTEN = [
         "SELECT 1 FROM {b}.events JOIN {b}.persons b ON event = b.user_id AND str(properties.plan) = str(traits.plan)",
     ),
     (
+        "SELECT 1 FROM order_completed AS a LEFT JOIN order_refunded AS `b` USING (user_id, plan)",
+        f"ON {ON_PLAN}.",
+        f"SELECT 1 FROM order_completed AS a LEFT JOIN order_refunded AS `b` ON {ON_PLAN}",  # noqa: S608
+    ),
+    (
+        "SELECT 1 FROM order_completed c JOIN (SELECT price FROM order_refunded) AS r USING (price)",
+        "ON num(c.price) = num(r.price)",
+        "SELECT 1 FROM order_completed c JOIN (SELECT price FROM order_refunded) AS r ON num(c.price) = num(r.price)",
+    ),
+    (
+        "SELECT count() FROM order_completed AS a, order_refunded AS b WHERE a.plan = b.plan",
+        "str(a.plan) = str(b.plan)",
+        "SELECT count() FROM order_completed AS a, order_refunded AS b WHERE str(a.plan) = str(b.plan)",
+    ),
+    (
         "SELECT p.sku FROM tracks ARRAY JOIN JSONExtractArrayRaw(context) AS p",
         "JSONExtractString(p, 'sku')",
         "SELECT JSONExtractString(p, 'sku') FROM tracks ARRAY JOIN JSONExtractArrayRaw(context) AS p",
@@ -171,7 +195,8 @@ def writer(clickhouse: str) -> Iterator[ClickHouseHttp]:
         track(f"m{at}", event="Order Completed", properties=(PROPERTIES % of_order).encode())
         for at, of_order in enumerate(values)
     ]
-    warehouse.write(*orders, identify("i1", traits=b'{"plan":"pro"}'))
+    refund = track("r1", event="Order Refunded", properties=b'{"plan":1,"price":2}')
+    warehouse.write(*orders, refund, identify("i1", traits=b'{"plan":"pro"}'))
     warehouse.made()
     yield ClickHouseHttp(clickhouse, settings={"database": database_name(warehouse.base, "p"), "join_use_nulls": "1"})
     warehouse.drop()

@@ -81,7 +81,7 @@ def test_columns_of_properties_and_traits_are_shown_first(warehouse: Warehouse) 
     warehouse.made()
 
     def names(view: str) -> list[str]:
-        return [name for name, *_ in typed_views.shown(warehouse.client, "p", view)[0].columns]
+        return [name for name, *_ in typed_views.shown(warehouse.client, "p", view).columns]
 
     assert names("Order Completed")[:4] == ["coupon", "price", "id", "received_at"]
     assert names("identifies")[:3] == ["plan", "properties", "id"]

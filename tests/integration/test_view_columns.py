@@ -157,3 +157,18 @@ def test_null_keys_tell_a_removed_trait_from_one_that_was_not_sent(warehouse: Wa
             {"keys": ["utm%2Esource"]},
         ]
     assert warehouse.types("order_completed")["property_properties_null_keys"] == "Nullable(Int64)"
+
+
+def test_other_types_of_a_column_in_the_project_are_shown(warehouse: Warehouse) -> None:
+    warehouse.write(
+        track("m3", event="Order Refunded", properties=b'{"count":"7","price":2.5,"other":1}'),
+        track("m4", event="Order Cancelled", properties=b'{"count":"8"}'),
+    )
+    warehouse.made()
+
+    shown = typed_views.shown(warehouse.client, "p", "Order Completed")
+    assert shown.elsewhere["count"] == {"Nullable(String)": ["order_cancelled", "order_refunded"]}
+    assert shown.elsewhere["price"] == {}
+    assert "event" not in shown.elsewhere
+    refunded = typed_views.shown(warehouse.client, "p", "order_refunded")
+    assert refunded.elsewhere["count"] == {"Nullable(Int64)": ["order_completed"]}
