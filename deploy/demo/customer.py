@@ -109,7 +109,7 @@ class Customer:
         }
         user_id = self.number if self.app.platform == shop.CAMEL_CASE else str(self.number)
         ids = {"anonymousId": f"browser-{self.number:x}"} if self.app.platform == "web" else {}
-        return {"userId": user_id, **ids, "context": context, **item}
+        return {"userId": user_id, **ids, **item, "context": context | item.get("context", {})}
 
     def _profile(self) -> dict[str, Any]:
         chance = self.chance

@@ -8,8 +8,8 @@ from types import MappingProxyType
 QUESTIONS: Mapping[str, str] = MappingProxyType(
     {
         "Which events are there?": (
-            "SELECT event, count() AS events, uniq(user_id) AS users FROM DATABASE.tracks"
-            " GROUP BY event ORDER BY events DESC"
+            "SELECT event, arraySort(groupUniqArray(event_text)) AS event_text, count() AS events,"
+            " uniq(user_id) AS users FROM DATABASE.tracks GROUP BY event ORDER BY events DESC"
         ),
         "How many orders are there each week, and what is the revenue?": (
             "SELECT toStartOfWeek(timestamp, 1) AS week, count() AS orders, round(sum(total), 2) AS revenue"

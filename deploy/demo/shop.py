@@ -71,6 +71,8 @@ CAMPAIGNS: tuple[tuple[str | None, str | None], ...] = (
     ("instagram", "social"),
 )
 """Source and medium of a visit; none if the customer typed the address."""
+CAMPAIGN_NAMES = {"cpc": "summer-blends", "organic": "organic", "email": "monthly-roast", "social": "latte-art"}
+"""Name of the campaign by medium."""
 CAMPAIGN_WEIGHTS = (40, 18, 22, 14, 6)
 
 PLANS = ("free", "pro", "team")

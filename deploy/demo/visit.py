@@ -25,18 +25,22 @@ class Visit:
         self._chance = chance
         self._after = 0.0
 
-    def add(self, after: timedelta, event: str, properties: dict[str, Any]) -> None:
-        """Add an event at *after*."""
-        self.events.append((after, {"type": "track", "event": event, "properties": properties}))
+    def add(
+        self, after: timedelta, event: str, properties: dict[str, Any], context: dict[str, Any] | None = None
+    ) -> None:
+        """Add an event at *after*, with what its context has beside that of the program."""
+        item = {"type": "track", "event": event, "properties": properties}
+        self.events.append((after, item | ({"context": context} if context else {})))
 
     def shop(self, last_order: int, *, is_new: bool) -> int:
         """Add what a customer does whose last order has the number *last_order*; return the last one afterwards."""
         chance = self._chance
         source, medium = chance.choices(shop.CAMPAIGNS, shop.CAMPAIGN_WEIGHTS)[0]
-        campaign = {} if source is None else {"utm.source": source, "utm.medium": medium}
-        self._next("Visit Started", {"platform": self._app.platform, **campaign}, 0)
+        campaign, context = _campaign(source, medium)
+        self._next("Visit Started", {"platform": self._app.platform, **campaign}, 0, context)
         if is_new:
-            self._next("Signed Up", {"method": chance.choice(("email", "email", "google", "apple")), **campaign}, 30)
+            method = chance.choice(("email", "email", "google", "apple"))
+            self._next("Signed Up", {"method": method, **campaign}, 30, context)
         if chance.random() < 0.25:
             found = chance.randrange(9)
             self._next("Products Searched", {"query": chance.choice(_SEARCHED), "results": found}, 20)
@@ -58,10 +62,12 @@ class Visit:
             self._next("Support Requested", {"topic": chance.choice(_TOPICS), "waitedMinutes": waited}, 200)
         return last_order
 
-    def _next(self, event: str, properties: dict[str, Any], mean_seconds: float) -> None:
+    def _next(
+        self, event: str, properties: dict[str, Any], mean_seconds: float, context: dict[str, Any] | None = None
+    ) -> None:
         """Add an event some time after the one before it."""
         self._after += mean_seconds and 1 + self._chance.expovariate(1 / mean_seconds)
-        self.add(timedelta(seconds=round(self._after, 3)), event, properties)
+        self.add(timedelta(seconds=round(self._after, 3)), event, properties, context)
 
     def _described(self, product: Product) -> dict[str, Any]:
         return {"sku": product.sku, "category": product.category, "price": self._amount(product.price)}
@@ -95,3 +101,11 @@ class Visit:
             return value
         text = f"{value:.2f}"
         return text.replace(".", ",") if self._country == shop.COMMA_PRICES_OF else text
+
+
+def _campaign(source: str | None, medium: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the properties of a campaign, and the context as Segment's libraries send it."""
+    if source is None or medium is None:
+        return {}, {}
+    campaign = {"source": source, "medium": medium, "name": shop.CAMPAIGN_NAMES[medium]}
+    return {"utm.source": source, "utm.medium": medium}, {"campaign": campaign}

@@ -69,6 +69,25 @@ def test_result_is_what_the_items_say(answer: Callable[[str], Rows], items: list
     ]
 
 
+def test_first_question_shows_the_spellings_of_an_event(answer: Callable[[str], Rows]) -> None:
+    first = next(iter(QUESTIONS.values())).replace("DATABASE", "sequence_demo")
+    spellings = {row["event"]: row["event_text"] for row in answer(first)}
+
+    assert spellings["order_completed"] == ["Order Completed", "orderCompleted"]
+    assert spellings["visit_started"] == ["Visit Started"]
+
+
+def test_campaigns_are_in_the_columns_of_segment(answer: Callable[[str], Rows]) -> None:
+    [row] = answer(
+        "SELECT count(utm_source) AS sent, countIf(context_campaign_source = utm_source) AS source,"
+        " countIf(context_campaign_medium = utm_medium) AS medium, count(context_campaign_name) AS name"
+        " FROM sequence_demo.visit_started"
+    )
+
+    assert int(row["sent"]) > 0
+    assert len(set(row.values())) == 1
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_question_that_the_command_suggests_has_an_answer(answer: Callable[[str], Rows], question: str) -> None:
     assert answer(QUESTIONS[question].replace("DATABASE", "sequence_demo"))

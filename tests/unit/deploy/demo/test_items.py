@@ -124,6 +124,18 @@ def test_versions_send_in_their_own_way() -> None:
     assert all(isinstance(order["properties"]["products"], list) for order in ORDERS)
 
 
+def test_campaign_is_in_the_properties_and_as_segment_sends_it() -> None:
+    campaigns = [item["context"]["campaign"] for item in TRACKS if "utm.source" in item["properties"]]
+
+    assert {item["event"] for item in TRACKS if "campaign" in item["context"]} == {"Visit Started", "Signed Up"}
+    assert len(campaigns) == sum("campaign" in item["context"] for item in ITEMS)
+    for item in TRACKS:
+        if campaign := item["context"].get("campaign"):
+            sent = {name: item["properties"][f"utm.{name}"] for name in ("source", "medium")}
+            assert campaign == {**sent, "name": campaign["name"]}
+    assert all({"library", "app", "locale"} <= item["context"].keys() for item in ITEMS)
+
+
 def test_numbers_of_orders_are_unique() -> None:
     orders = {order["messageId"]: order["properties"] for order in ORDERS}.values()
     numbers = {str(order.get("order_id", order.get("orderId"))) for order in orders}
