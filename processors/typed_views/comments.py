@@ -88,7 +88,7 @@ def of_column(column: Column, view: str) -> str:
         parts.append(f"Values were sent as {_listed(sorted(families))}.")
     if column.kinds & _ARRAYS:
         name = column.name if _WORD.fullmatch(column.name) else quoted(column.name)
-        parts.append(f"Elements: ARRAY JOIN JSONExtractArrayRaw(ifNull({name}, '')) AS element.")
+        parts.append(f"Elements: ARRAY JOIN JSONExtract(ifNull({name}, ''), 'Array(String)') AS element.")
     text = " ".join(parts)
     return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 1]}…"
 

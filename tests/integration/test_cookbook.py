@@ -19,6 +19,7 @@ from tests.support import cookbook_answers, demo_tables, services
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.cookbook_page import PAGE, Rows, ask, queries, results, table
 from tests.support.demo_sample import read
+from tests.support.documents import page
 
 TEXT = PAGE.read_text(encoding="utf-8")
 QUERIES = queries(TEXT)
@@ -86,6 +87,16 @@ def test_campaigns_are_in_the_columns_of_segment(answer: Callable[[str], Rows]) 
 
     assert int(row["sent"]) > 0
     assert len(set(row.values())) == 1
+
+
+@pytest.mark.parametrize("line", page("docs/views.md").rows("Arrays"), ids=lambda line: line[0])
+def test_array_is_read_as_the_page_on_views_says(answer: Callable[[str], Rows], line: list[str]) -> None:
+    source, columns = (cell.strip("`") for cell in line[1:])
+    rows = answer(f"SELECT {columns} {source}")
+
+    assert len(rows) > 100
+    assert all({None, "", 0}.isdisjoint(row.values()) for row in rows)
+    assert not any(str(value).startswith(('"', "[", "{")) for row in rows for value in row.values())
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

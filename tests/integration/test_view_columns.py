@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -172,3 +173,17 @@ def test_other_types_of_a_column_in_the_project_are_shown(warehouse: Warehouse) 
     assert "event" not in shown.elsewhere
     refunded = typed_views.shown(warehouse.client, "p", "order_refunded")
     assert refunded.elsewhere["count"] == {"Nullable(Int64)": ["order_completed"]}
+
+
+def test_comment_of_an_array_says_how_its_elements_are_read(warehouse: Warehouse) -> None:
+    warehouse.write(track("m3", event="Order Completed", properties=b'{"tags":["b","c"],"items":[{"sku":"y"}]}'))
+    warehouse.made()
+    of_orders = comments(warehouse, "order_completed")
+
+    def elements(column: str, shown: str) -> list[str]:
+        [clause] = re.findall(r"Elements: (ARRAY JOIN .+)\.", of_orders[column])
+        rows = warehouse.rows(f"SELECT {shown} AS shown FROM {{}}.order_completed {clause} ORDER BY shown")  # noqa: S608
+        return [row["shown"] for row in rows]
+
+    assert elements("tags", "element") == ["a", "b", "c"]
+    assert elements("items", "JSONExtractString(element, 'sku')") == ["x", "y"]

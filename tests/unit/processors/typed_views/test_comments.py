@@ -14,7 +14,7 @@ def _column(name: str, kind: str, paths: list[str], *kinds: str) -> Column:
 
 
 NOT_SENT = "NULL where it was not sent"
-ELEMENTS = "Elements: ARRAY JOIN JSONExtractArrayRaw"
+ELEMENTS = "Elements: ARRAY JOIN JSONExtract"
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,17 @@ ELEMENTS = "Elements: ARRAY JOIN JSONExtractArrayRaw"
             f"properties.price. Number. {NOT_SENT} or is no number. Values were sent as number and text.",
         ),
         (
-            _column("items", "text", ["items"], "array", "array of objects"),
-            f"properties.items. JSON text of an array. {NOT_SENT}. {ELEMENTS}(ifNull(items, '')) AS element.",
+            _column("list", "text", ["list"], "array", "array of objects"),
+            (
+                f"properties.list. JSON text of an array. {NOT_SENT}."
+                f" {ELEMENTS}(ifNull(list, ''), 'Array(String)') AS element."
+            ),
         ),
         (
             _column("_2nd_größe", "text", ["2nd.größe"], "array", "text"),
             (
                 f'properties."2nd".größe. Text, of an array its JSON. {NOT_SENT}. Values were sent as array and text.'
-                f" {ELEMENTS}(ifNull(_2nd_größe, '')) AS element."
+                f" {ELEMENTS}(ifNull(_2nd_größe, ''), 'Array(String)') AS element."
             ),
         ),
     ],
