@@ -110,9 +110,11 @@ def apply(clickhouse: ClickHouse, pending: Mapping[str, Sequence[Change]]) -> li
     """Store *pending* and replace the views of the projects that differ."""
     store = ViewStore(clickhouse)
     for project, of_project in pending.items():
-        for view in {change.view for change in of_project}:
-            types = {change.column: change.after or "" for change in of_project if change.view == view}
-            store.set_types(project, view, types, declared=True)
+        types: dict[str, dict[str, str]] = {}
+        for change in of_project:
+            types.setdefault(change.view, {})[change.column] = change.after or ""
+        if types:
+            store.set_types(project, types, declared=True)
     shapes, refresher = store.shapes(), ViewRefresher(store)
     return [refresher.refresh_project(project, shapes[project]) for project in pending]
 

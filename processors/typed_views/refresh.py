@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
 
 from processors.clickhouse.errors import ClickHouseError
 from processors.typed_views import comments, statements
@@ -26,8 +28,11 @@ from processors.typed_views.person_traits import events_with_person
 from processors.typed_views.store import EVENT, TRAIT, Types, ViewStore, is_ours
 
 ACCESS_DENIED = 497
+VIEWS_AT_ONCE = 50
+"""Views for which the catalogue is read, and types are stored, in one statement."""
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
 _Shape = Mapping[tuple[str, str], int]
 
 
@@ -41,8 +46,23 @@ class View:
     """Columns for properties or traits."""
     fields: str = ""
     """A SELECT of the other columns; *select* itself if it is empty."""
-    comments: Mapping[str, str] = field(default_factory=dict)
+    own_comments: Mapping[str, str] = field(default_factory=dict)
     """Comments of columns that only this view has."""
+
+    @property
+    def version(self) -> str:
+        """The comment of the view, which differs if its columns or their comments do."""
+        return statements.version(self.select, self._comments())
+
+    def statement(self, database: str, listed: Iterable[tuple[str, str]]) -> str:
+        """Return the statement that creates the view with the columns *listed*, by name and type."""
+        said = self._comments()
+        columns = [(name, kind, said[name]) for name, kind in listed]
+        return statements.create_view(database, self.name, self.select, self.version, columns)
+
+    def _comments(self) -> dict[str, str]:
+        typed = {each.name: comments.of_column(each, self.name) for each in self.columns}
+        return {**comments.of_fields(self.name), **self.own_comments, **typed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +116,25 @@ class ViewRefresher:
         if not existing:
             self._store.create_database(database)
         types, listing = self._store.types(project_id), _Listing(self._store)
-        for view in _wanted(self._store, project_id, types, shape, before):
-            of_columns = _comments(view)
-            version = statements.version(view.select, of_columns)
-            if existing.get(view.name) == version:
-                continue
-            if view.name in existing and not is_ours(existing[view.name]):
-                done.foreign.append(view.name)
-                continue
-            self._keep_types(project_id, view, types)
-            listed = [(name, kind, of_columns[name]) for name, kind in listing.columns(view)]
-            self._store.create_view(statements.create_view(database, view.name, view.select, version, listed))
-            done.made.append(view.name)
+        for views in _some(_wanted(self._store, project_id, types, shape, before)):
+            found = [(view, existing.get(view.name)) for view in views]
+            done.foreign.extend(view.name for view, comment in found if comment is not None and not is_ours(comment))
+            different = [view for view, comment in found if view.name not in done.foreign and comment != view.version]
+            self._keep_types(project_id, different, types)
+            for view in different:
+                self._store.create_view(view.statement(database, listing.columns(view)))
+                done.made.append(view.name)
         return done
 
-    def _keep_types(self, project_id: str, view: View, types: Types) -> None:
-        name = typed_by(view.name)
-        kept = types.chosen.get(name, {})
-        new = {each.name: each.type for each in view.columns if not each.declared and kept.get(each.name) != each.type}
+    def _keep_types(self, project_id: str, views: Iterable[View], types: Types) -> None:
+        new: dict[str, dict[str, str]] = {}
+        for view in views:
+            kept = types.chosen.get(typed_by(view.name), {})
+            for each in view.columns:
+                if not each.declared and kept.get(each.name) != each.type:
+                    new.setdefault(typed_by(view.name), {})[each.name] = each.type
         if new:
-            self._store.set_types(project_id, name, new, declared=False)
+            self._store.set_types(project_id, new, declared=False)
 
 
 class _Listing:
@@ -135,9 +154,11 @@ class _Listing:
         return [*fields[:end], *((each.name, clickhouse_type(each.type)) for each in view.columns), *fields[end:]]
 
 
-def _comments(view: View) -> dict[str, str]:
-    typed = {each.name: comments.of_column(each, view.name) for each in view.columns}
-    return {**comments.of_fields(view.name), **view.comments, **typed}
+def _some(each: Iterable[_T]) -> Iterator[list[_T]]:
+    """Yield lists of at most `VIEWS_AT_ONCE` in the order of *each*."""
+    left = iter(each)
+    while some := list(islice(left, VIEWS_AT_ONCE)):
+        yield some
 
 
 def _wanted(store: ViewStore, project_id: str, types: Types, shape: _Shape, before: _Shape | None) -> Iterator[View]:
@@ -150,16 +171,18 @@ def _wanted(store: ViewStore, project_id: str, types: Types, shape: _Shape, befo
         yield from _views_of_traits(store, project_id, types)
     # The same for all events, so that it is asked for once.
     fields = statements.event_view(store.base, project_id, "", [""], ())
-    for name, events in _changed_views(shape, changed):
-        typed = columns(
-            store.seen(project_id, EVENT, events), reserved=statements.EVENT_COLUMNS, prefix="property",
-            **types.of(typed_by(name)),
-        )  # fmt: skip
-        yield View(name, statements.event_view(store.base, project_id, name, events, typed), typed, fields)
+    for some in _some(_changed_views(shape, changed)):
+        seen = store.seen(project_id, EVENT, [event for _, events in some for event in events])
+        for name, events in some:
+            typed = columns(
+                (line for event in events for line in seen.get(event, ())),
+                reserved=statements.EVENT_COLUMNS, prefix="property", **types.of(typed_by(name)),
+            )  # fmt: skip
+            yield View(name, statements.event_view(store.base, project_id, name, events, typed), typed, fields)
 
 
 def _views_of_traits(store: ViewStore, project_id: str, types: Types) -> Iterator[View]:
-    seen, of_traits = store.seen(project_id, TRAIT, [""]), types.of(USERS)
+    seen, of_traits = store.seen(project_id, TRAIT, [""]).get("", []), types.of(USERS)
     typed = columns(seen, reserved=statements.IDENTIFY_COLUMNS, prefix="trait", **of_traits)
     fields = statements.identifies_view(store.base, project_id, ())
     yield View(IDENTIFIES, statements.identifies_view(store.base, project_id, typed), typed, fields)
@@ -168,7 +191,7 @@ def _views_of_traits(store: ViewStore, project_id: str, types: Types) -> Iterato
     yield View(USERS, statements.users_view(store.base, project_id, typed), typed, fields)
     if traits := _traits_of_events(typed, types.declared.get(EVENTS_WITH_PERSON, {})):
         select = events_with_person(store.base, project_id, traits)
-        yield View(EVENTS_WITH_PERSON, select, comments=comments.of_traits(traits))
+        yield View(EVENTS_WITH_PERSON, select, own_comments=comments.of_traits(traits))
 
 
 def _traits_of_events(users: Iterable[Column], declared: Mapping[str, str]) -> list[Column]:

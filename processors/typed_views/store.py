@@ -62,14 +62,17 @@ class ViewStore:
             found[row["project_id"]][row["kind"], row["event"]] = int(row["shape"])
         return found
 
-    def seen(self, project_id: str, kind: str, events: Iterable[str]) -> list[Seen]:
-        """Return the lines of the catalogue about paths of *events*."""
+    def seen(self, project_id: str, kind: str, events: Iterable[str]) -> Mapping[str, list[Seen]]:
+        """Return the lines of the catalogue about paths of *events*, by event."""
         rows = self._clickhouse.query(
-            "SELECT path, type, sum(count) AS count FROM catalog WHERE project_id = {project:String}"
-            " AND kind = {kind:String} AND has({events:Array(String)}, event) AND type != '' GROUP BY path, type",
+            "SELECT event, path, type, count FROM catalog WHERE project_id = {project:String} AND kind = {kind:String}"
+            " AND event IN {events:Array(String)} AND type != ''",
             {"project": project_id, "kind": kind, "events": list(events)},
         )
-        return [Seen(row["path"], row["type"], int(row["count"])) for row in rows]
+        found: defaultdict[str, list[Seen]] = defaultdict(list)
+        for row in rows:
+            found[row["event"]].append(Seen(row["path"], row["type"], int(row["count"])))
+        return found
 
     def types(self, project_id: str) -> Types:
         """Return the types of the columns of *project_id*."""
@@ -84,11 +87,15 @@ class ViewStore:
             (declared if row["is_declared"] else chosen)[row["view"]][row["column"]] = row["type"]
         return Types(chosen, declared)
 
-    def set_types(self, project_id: str, view: str, types: Mapping[str, str], *, declared: bool) -> None:
-        """Store the types of columns; an empty one counts no more."""
+    def set_types(self, project_id: str, types: Mapping[str, Mapping[str, str]], *, declared: bool) -> None:
+        """Store *types*, by view and column; an empty one counts no more."""
         version = time_ns()
         lines = msgspec.json.Encoder().encode_lines(
-            [[project_id, view, column, declared, kind, version] for column, kind in types.items()]
+            [
+                [project_id, view, column, declared, kind, version]
+                for view, of_view in types.items()
+                for column, kind in of_view.items()
+            ]
         )
         self._clickhouse.execute(
             "INSERT INTO view_columns (project_id, view, column, is_declared, type, _version)"

@@ -82,8 +82,8 @@ def test_event_of_this_name_has_another_view_and_keeps_the_types_of_its_columns(
     project = "older"
     store, database = warehouse.store, database_name(warehouse.base, project)
     store.create_database(database)
-    store.set_types(project, "person_history", {"page": "float"}, declared=False)
-    store.set_types(project, "person_history", {"day": "date"}, declared=True)
+    store.set_types(project, {"person_history": {"page": "float"}}, declared=False)
+    store.set_types(project, {"person_history": {"day": "date"}}, declared=True)
     statement = f"CREATE VIEW {database}.person_history AS SELECT 1 AS page COMMENT '{statements.MARK}0'"
     warehouse.client.execute(statement)
     texts = b'{"page":"many","day":"2026-01-01"}'

@@ -187,3 +187,21 @@ def test_comment_of_an_array_says_how_its_elements_are_read(warehouse: Warehouse
 
     assert elements("tags", "element") == ["a", "b", "c"]
     assert elements("items", "JSONExtractString(element, 'sku')") == ["x", "y"]
+
+
+def test_views_beyond_those_of_one_statement_are_made(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh, "VIEWS_AT_ONCE", 2)
+    names = ["A", "B", "C", "b", "D", "E"]
+    warehouse.write(
+        *(
+            track(f"n{at}", event=name, properties=json.dumps({"value": at, f"of {name}": True}).encode())
+            for at, name in enumerate(names)
+        )
+    )
+
+    assert warehouse.made() == ["a", "b", "c", "d", "e"]
+    values = {view: warehouse.rows(f"SELECT value, of_{view} AS own FROM {{}}.{view}") for view in "abcde"}  # noqa: S608
+    assert [sorted(row["value"] for row in rows) for rows in values.values()] == [[0], [1, 3], [2], [4], [5]]
+    assert all(row["own"] for rows in values.values() for row in rows)
+    chosen = warehouse.store.types("p").chosen
+    assert all(chosen[view] == {"value": "integer", f"of_{view}": "boolean"} for view in "abcde")
