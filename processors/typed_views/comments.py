@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, TEXT, Column
 from processors.typed_views.naming import IDENTIFIES, PERSON_HISTORY, USERS
-from processors.typed_views.statements import CONTEXT
+from processors.typed_views.statements import context_paths
 from schemas.clickhouse.quoting import quoted
 
 MAX_PATHS = 5
@@ -33,7 +33,10 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
         "anonymous_id": "anonymousId. NULL if it was not sent",
         "event": "Name of the view, in snake case: the same for all spellings of the event",
         "event_text": "Name of the event as sent",
-        **{name: f"context.{'.'.join(path)}, as text. NULL if it was not sent" for name, path in CONTEXT.items()},
+        **{
+            name: f"context.{'.'.join(path)}, as text. NULL if it was not sent"
+            for name, path in context_paths().items()
+        },
         "context": "The whole context, as JSON text",
         "properties": "All properties, as JSON: properties.name reads one, under its name as sent",
         "properties_null_keys": "Paths of the properties that were sent as null. A dot in a name is %2E",

@@ -19,7 +19,7 @@ MARK = "Made by Sequence events from the catalogue. Version "
 
 _AS_DEFINER = "DEFINER = CURRENT_USER SQL SECURITY DEFINER"
 
-CONTEXT: Mapping[str, tuple[str, ...]] = MappingProxyType(
+_CONTEXT: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "context_ip": ("ip",),
         "context_locale": ("locale",),
@@ -35,9 +35,9 @@ CONTEXT: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Fields of Segment's common `context`, each as text."""
 _ITEM = ("id", "received_at", "original_timestamp", "sent_at", "timestamp", "user_id", "anonymous_id")
-EVENT_COLUMNS = (*_ITEM, "event", "event_text", *CONTEXT, "context", "properties", "properties_null_keys")
+EVENT_COLUMNS = (*_ITEM, "event", "event_text", *_CONTEXT, "context", "properties", "properties_null_keys")
 """Columns of every view of an event that are no properties."""
-IDENTIFY_COLUMNS = (*_ITEM, *CONTEXT, "context", "traits", "traits_null_keys")
+IDENTIFY_COLUMNS = (*_ITEM, *_CONTEXT, "context", "traits", "traits_null_keys")
 USER_COLUMNS = ("id", "first_seen", "last_seen", "traits")
 HISTORY_COLUMNS = ("user_id", "trait", "value", "valid_from", "valid_to")
 
@@ -109,6 +109,11 @@ def version(select: str, comments: Mapping[str, str]) -> str:
     return MARK + sha256(definition.encode()).hexdigest()[:16]
 
 
+def context_paths() -> Mapping[str, tuple[str, ...]]:
+    """Return by column the path of its value in `context`."""
+    return _CONTEXT
+
+
 def _select(expressions: Iterable[str], source: str) -> str:
     return f"SELECT {', '.join(expressions)} FROM {source}"  # noqa: S608  # each name is quoted
 
@@ -120,7 +125,7 @@ def _item() -> list[str]:
 def _context() -> list[str]:
     fields = [
         f"nullIf(JSONExtractString(e.context, {', '.join(map(literal, path))}), '') AS {name}"
-        for name, path in CONTEXT.items()
+        for name, path in _CONTEXT.items()
     ]
     return [*fields, "e.context AS context"]
 
