@@ -1,8 +1,9 @@
 """Keeps the catalogue: counts new rows of `events` and `identifies` beside the INSERTs, in a thread of its own.
 
 One sink counts for all: the one with partition 0 of `events.v1`. It looks every few seconds, and counts once there is
-enough to count or the oldest row has waited long enough: a pass has a fixed cost of some INSERTs. Its failures are
-logged, counted and repeated, and change nothing for the INSERTs of the sink.
+enough to count or the oldest row has waited long enough: a pass has a fixed cost of some INSERTs. While a large merge
+puts new rows beside counted ones it counts at once, since a pass reads all rows of a part that has a new one. Its
+failures are logged, counted and repeated, and change nothing for the INSERTs of the sink.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class CountedTable:
         waited = 0.0 if self._behind_since is None else now - self._behind_since
         # The first rows after a pause are counted with those that follow at once.
         is_due = waited >= LOOK_SECONDS and now - self._counted_at >= PAUSE_SECONDS
-        return lag.offsets >= ENOUGH_OFFSETS or is_due
+        return lag.offsets >= ENOUGH_OFFSETS or is_due or self._counter.is_mixing(lag)
 
     def _note(self, lag: Lag, now: float) -> None:
         if not lag.ranges:

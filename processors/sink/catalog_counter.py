@@ -81,6 +81,10 @@ class Counter:
             self._generation, self._crowds = state.generation, None
         return Lag(state, tuple(pending(state.positions, self._store.ends(self.source))))
 
+    def is_mixing(self, lag: Lag) -> bool:
+        """Return whether a pass over *lag* costs less now than after a merge that is running."""
+        return bool(lag.ranges) and self._store.is_mixing(self.source, lag.ranges)
+
     def count(self, lag: Lag) -> Done | None:
         """Count the rows of *lag*, or part of them. Returns None if another worker has counted or the limit is met."""
         ranges = self._budget.choose(lag.ranges)

@@ -114,7 +114,7 @@ def crowds(counted: Pass) -> str:
 
     Its columns: `project_id`, `event`, and `of_project`, 1 for a project with many events.
     """
-    grouped = _grouped(counted.source, _rows_of(counted.ranges))
+    grouped = _grouped(counted.source, rows_of(counted.ranges))
     return (
         "SELECT project_id, event, 0 AS of_project, count() AS n"  # noqa: S608  # our own names and numbers
         f" FROM ({grouped}) GROUP BY project_id, event HAVING n > {NEAR}"
@@ -146,7 +146,7 @@ def _unless(counted: Pass, deadline: float) -> str:
 
 
 def _with_positions(counted: Pass, condition: str) -> str:
-    counts = _counts(counted, _rows_of(counted.ranges))
+    counts = _counts(counted, rows_of(counted.ranges))
     return f"SELECT * FROM ({counts} UNION ALL {_positions(counted)}) WHERE {condition}"  # noqa: S608  # our own names and numbers
 
 
@@ -264,7 +264,7 @@ def _known(counted: Pass, condition: str) -> str:
     )
 
 
-def _rows_of(ranges: Iterable[Range]) -> str:
+def rows_of(ranges: Iterable[Range]) -> str:
     """Return the condition of the rows of *ranges*."""
     return " OR ".join(
         f"(_log = {each.log} AND _partition = {each.partition} AND _origin >= {each.first} AND _origin < {each.end})"

@@ -11,10 +11,12 @@ from processors.clickhouse import replicas
 from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.errors import ClickHouseError, TooLateError, UnavailableError
 from processors.sink import catalog_statement as statement
-from processors.sink.catalog_statement import NEAR, Crowds, Pass, Source
+from processors.sink.catalog_statement import NEAR, Crowds, Pass, Range, Source
 
 PASS_SECONDS = 600
 """Longest time of a pass. Only a pass over a large backlog takes more than a second."""
+MIXED_ROWS = 400_000
+"""To read so many rows again costs several times the fixed part of a pass."""
 RUNNING_SECONDS = 5.0
 """How long one call waits for a running pass; callers that must wait longer call again."""
 _THROW_IF = 395
@@ -99,6 +101,9 @@ class CatalogStore(Protocol):
 
     def largest_growth(self, source: Source, state: State, crowds: Crowds) -> int:
         """Return an upper bound of the paths that the last pass added to an event that is not among *crowds*."""
+
+    def is_mixing(self, source: Source, ranges: Sequence[Range]) -> bool:
+        """Return whether a merge is running that puts rows of *ranges* beside `MIXED_ROWS` others; False if unknown."""
 
 
 class ClickHouseCatalog:
@@ -185,6 +190,41 @@ class ClickHouseCatalog:
             {"kind": source.kind, "generation": state.generation, "number": state.number},
         )
         return max(int(row["of_events"]), int(row["of_projects"]))
+
+    def is_mixing(self, source: Source, ranges: Sequence[Range]) -> bool:
+        """Return whether a merge is running that puts rows of *ranges* beside `MIXED_ROWS` others; False if unknown.
+
+        Until it ends, the server reads its source parts, and the new rows are in the small ones.
+        """
+        try:
+            return any(self._is_mixed(source, ranges, names) for names in self._merging(source))
+        except ClickHouseError:
+            # Only the cost of the next pass depends on it, and a user may have no SELECT on these system tables.
+            return False
+
+    def _merging(self, source: Source) -> list[Sequence[str]]:
+        """Return the names of the parts of each running merge."""
+        rows = self._clickhouse.query(
+            "SELECT source_part_names AS parts FROM system.merges"
+            " WHERE database = currentDatabase() AND table = {table:String} AND NOT is_mutation",
+            {"table": source.table.name},
+        )
+        return [row["parts"] for row in rows]
+
+    def _is_mixed(self, source: Source, ranges: Sequence[Range], parts: Sequence[str]) -> bool:
+        [row] = self._clickhouse.query(
+            "SELECT sum(rows) AS number FROM system.parts WHERE active AND database = currentDatabase()"
+            " AND table = {table:String} AND has({parts:Array(String)}, name)",
+            {"table": source.table.name, "parts": parts},
+        )
+        if int(row["number"]) < MIXED_ROWS:
+            return False
+        [new] = self._clickhouse.query(
+            f"SELECT count() AS number FROM {source.table.name}"  # noqa: S608  # our own names and numbers
+            f" WHERE has({{parts:Array(String)}}, _part) AND ({statement.rows_of(ranges)})",
+            {"parts": parts},
+        )
+        return 0 < int(new["number"]) <= int(row["number"]) - MIXED_ROWS
 
     def begin_generation(self) -> int:
         """Begin an empty catalogue, which counts every row again, and return its number; the older ones are dropped.

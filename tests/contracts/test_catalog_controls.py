@@ -118,7 +118,7 @@ def test_one_statement_stores_counts_with_positions(
         monkeypatch.setattr(
             catalog_statement,
             "_with_positions",
-            lambda counted, _: catalog_statement._counts(counted, catalog_statement._rows_of(counted.ranges)),
+            lambda counted, _: catalog_statement._counts(counted, catalog_statement.rows_of(counted.ranges)),
         )
     Owner(clickhouse_catalog).count()
     monkeypatch.undo()

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from processors.clickhouse.errors import ClickHouseError, TooLateError, UnavailableError
 from processors.sink import catalog_statement as statement
-from processors.sink.catalog_statement import Crowds, Pass, Source
+from processors.sink.catalog_statement import Crowds, Pass, Range, Source
 from processors.sink.catalog_store import CatalogStore, CrowdedError, MovedError, Partition, State, Work
 from tests.support.catalog_model import Entry, Row, expected
 
 
 class MemoryCatalog:
-    """Counts rows in memory as `ClickHouseCatalog` does. Tests set `reachable`."""
+    """Counts rows in memory as `ClickHouseCatalog` does. Tests set `reachable` and `mixing`."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.reachable = True
+        self.mixing = False
+        """Whether a large merge of new rows is running."""
         self.generation = 0
         self._counts: dict[int, Counter[Entry]] = defaultdict(Counter)
         self._states: dict[int, State] = {}
@@ -81,6 +83,11 @@ class MemoryCatalog:
         """Return an upper bound of the growth."""
         del source, state, crowds
         return statement.NEAR
+
+    def is_mixing(self, source: Source, ranges: Sequence[Range]) -> bool:
+        """Return what `mixing` says."""
+        del source, ranges
+        return self.mixing
 
     def forget_last_pass(self) -> None:
         """Lose what the last pass stored, as a restored table has, while its token stays known."""

@@ -32,7 +32,7 @@ class SplitCatalog(ClickHouseCatalog):
 
     def count(self, counted: Pass, deadline: float, suffix: str) -> Work:
         """Store the counts of a pass, and not its positions."""
-        rows = statement._rows_of(counted.ranges)
+        rows = statement.rows_of(counted.ranges)
         work = self._insert(
             f"INSERT INTO catalog_counts ({statement._COLUMNS}) {statement._counts(counted, rows)}",
             counted.token + suffix + ":counts",

@@ -72,6 +72,18 @@ def test_many_rows_are_counted_at_once() -> None:
     assert case.memory.counts == expected(case.memory.rows)
 
 
+def test_few_rows_are_counted_at_once_while_a_large_merge_mixes_them() -> None:
+    case = Case()
+    case.write(0)
+    case.table.run(100.0)
+    case.memory.mixing = True
+    case.table.run(100.0 + LOOK_SECONDS / 2)
+
+    assert case.memory.counts == expected(case.memory.rows)
+    case.table.run(100.0 + LOOK_SECONDS)
+    assert len(case.faulty.counted) == 1
+
+
 def test_failure_is_logged_once_counted_and_repeated(caplog: pytest.LogCaptureFixture) -> None:
     case = Case()
     case.write(0, ENOUGH_OFFSETS)
