@@ -44,11 +44,12 @@ def is_asking(producer: AIOKafkaProducer) -> bool:
 
 async def test_leader_that_does_not_acknowledge_is_silent(producer: AIOKafkaProducer) -> None:
     brokers = SilentBrokers(producer)
+    began = monotonic()
     for batch, partition in (("a", 0), ("b", 1)):
         brokers.sent(batch, "t", partition)
     brokers.ended("b")
 
-    brokers.look(monotonic() + SILENT_SECONDS - 1)
+    brokers.look(began + SILENT_SECONDS - 1)
     assert (brokers.brokers(), is_asking(producer)) == ([], False)
     brokers.look(monotonic() + SILENT_SECONDS)
     assert (brokers.brokers(), is_asking(producer)) == ([1], True)

@@ -160,9 +160,11 @@ def test_catalogue_counts_only_while_the_worker_is_the_owner() -> None:
 
 
 def test_thread_of_the_catalogue_does_not_keep_the_process_alive() -> None:
+    # Threads of other tests may still be ending.
+    others = set(threading.enumerate())
     kept = Catalog([])
     kept.start()
-    [thread] = [thread for thread in threading.enumerate() if thread.name == "catalog"]
+    [thread] = [thread for thread in threading.enumerate() if thread.name == "catalog" and thread not in others]
     assert thread.daemon
     kept.stop()
     thread.join(10)
