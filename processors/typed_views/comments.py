@@ -1,4 +1,4 @@
-"""The comments of a view's columns, which `DESCRIBE` and BI tools show. Pure.
+"""The comments of views and their columns, which `DESCRIBE` and BI tools show. Pure.
 
 A comment says which values a column has, where they were sent, and what NULL means. It has no number of values: a view
 is replaced when a comment changes.
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, TEXT, Column
-from processors.typed_views.naming import IDENTIFIES, PERSON_HISTORY, USERS
+from processors.typed_views.naming import EVENTS_WITH_PERSON, IDENTIFIES, PERSON_HISTORY, TRACKS, USERS
 from processors.typed_views.statements import context_paths
 from schemas.clickhouse.quoting import quoted
 
@@ -22,6 +22,7 @@ MAX_CHARACTERS = 600
 _ARRAYS = frozenset({"array", "array of objects"})
 _NUMBERS = frozenset({INTEGER, FLOAT})
 _WORD = re.compile(r"[^\W\d]\w*")
+_DOT = re.compile("%2E", re.IGNORECASE)
 _FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "id": "messageId, unique in the project",
@@ -31,16 +32,15 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
         "timestamp": "Time of the event or identify, after clock correction. The time to analyse by",
         "user_id": "userId",
         "anonymous_id": "anonymousId. NULL if it was not sent",
-        "event": "Name of the view, in snake case: the same for all spellings of the event",
-        "event_text": "Name of the event as sent",
+        "event_text": "Name of the event as sent, such as Order Completed",
         **{
             name: f"context.{'.'.join(path)}, as text. NULL if it was not sent"
             for name, path in context_paths().items()
         },
         "context": "The whole context, as JSON text",
-        "properties": "All properties, as JSON: properties.name reads one, under its name as sent",
+        "properties": "All properties, as JSON: properties.name reads one, under its name as sent. A dot in a name is %2E",
         "properties_null_keys": "Paths of the properties that were sent as null. A dot in a name is %2E",
-        "traits": "All traits of this identify, as JSON: traits.name reads one, under its name as sent",
+        "traits": "All traits of this identify, as JSON: traits.name reads one, under its name as sent. A dot is %2E",
         "traits_null_keys": "Paths of the traits that were sent as null, which removes a trait. A dot in a name is %2E",
     }
 )
@@ -50,7 +50,7 @@ _OF_VIEWS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "id": "userId. Joins user_id of the other views",
             "first_seen": "Time of the first identify of the user",
             "last_seen": "Time of the latest identify of the user",
-            "traits": "All traits of the user as of now, as JSON: traits.name reads one, under its name as sent",
+            "traits": "All traits of the user as of now, as JSON: traits.name reads one, under its name as sent. A dot is %2E",
         },
         PERSON_HISTORY: {
             "trait": "Name of the trait as sent; of an object, the name of the whole object",
@@ -58,6 +58,15 @@ _OF_VIEWS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "valid_from": "Time from which the value applies",
             "valid_to": "Time at which another value or a removal followed. NULL if the value applies now",
         },
+    }
+)
+_ROWS: Mapping[str, str] = MappingProxyType(
+    {
+        TRACKS: "A row for each event of any name. The view of an event has its properties as columns",
+        IDENTIFIES: "A row for each identify, with the traits that it sent. users has the traits as of now",
+        USERS: "A row for each identified user, with the traits as of now. id joins user_id of the other views",
+        PERSON_HISTORY: "A row for each value that a trait of a user had, from valid_from to before valid_to",
+        EVENTS_WITH_PERSON: "A row for each event of any name, with traits of its user at the time of the event",
     }
 )
 _NULL: Mapping[str, Sequence[str]] = MappingProxyType(
@@ -77,7 +86,16 @@ _KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 def of_fields(view: str) -> dict[str, str]:
     """Return the comment of each column of *view* that is there whatever was sent, by name."""
-    return {**_FIELDS, **_OF_VIEWS.get(view, {})}
+    if view in {TRACKS, EVENTS_WITH_PERSON}:
+        event = "Name of the view of the event, such as order_completed: the same for all spellings of the event"
+    else:
+        event = f"{view}, the name of the view, in every row. event_text has the name as sent"
+    return {**_FIELDS, "event": event, **_OF_VIEWS.get(view, {})}
+
+
+def of_view(view: str) -> str:
+    """Return what the rows of *view* are."""
+    return _ROWS.get(view, "A row for each event, in every spelling of its name. user_id joins id of users")
 
 
 def of_column(column: Column, view: str) -> str:
@@ -89,6 +107,9 @@ def of_column(column: Column, view: str) -> str:
     families = {"number" if each in _NUMBERS else "array" if each in _ARRAYS else each for each in column.kinds}
     if len(families) > 1:
         parts.append(f"Values were sent as {_listed(sorted(families))}.")
+    if column.name.endswith("_id") and column.type in {INTEGER, FLOAT, TEXT}:
+        # Producers send IDs as numbers and as text, and each view chooses by itself.
+        parts.append(f"In a join write str({column.name}), because other views may have another type.")
     if column.kinds & _ARRAYS:
         name = column.name if _WORD.fullmatch(column.name) else quoted(column.name)
         parts.append(f"Elements: ARRAY JOIN JSONExtract(ifNull({name}, ''), 'Array(String)') AS element.")
@@ -108,19 +129,16 @@ def of_traits(traits: Iterable[Column]) -> dict[str, str]:
 
 
 def _sent_as(json: str, paths: Sequence[str]) -> str:
-    """Return *paths* as they were sent, with quotes around a name that is no word."""
+    """Return *paths* as a query reads them, with the name as sent of one that differs."""
     shown = [_path(json, path) for path in paths[:MAX_PATHS]]
     more = len(paths) - MAX_PATHS
     return f"{_listed([*shown, *([f'{more} other spellings'] if more > 0 else [])])}."
 
 
 def _path(json: str, path: str) -> str:
-    return ".".join([json, *map(_name, path.split("."))])
-
-
-def _name(part: str) -> str:
-    name = re.sub("%2E", ".", part, flags=re.IGNORECASE)
-    return name if _WORD.fullmatch(name) else f'"{name}"'
+    text = ".".join([json, *(part if _WORD.fullmatch(part) else f'"{part}"' for part in path.split("."))])
+    dotted = [_DOT.sub(".", part) for part in path.split(".") if _DOT.search(part)]
+    return f"{text} (sent as {', '.join(dotted)})" if dotted else text
 
 
 def _kind(column: Column) -> tuple[str, str]:

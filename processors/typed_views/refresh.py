@@ -30,6 +30,8 @@ from processors.typed_views.store import EVENT, TRAIT, Types, ViewStore, is_ours
 ACCESS_DENIED = 497
 VIEWS_AT_ONCE = 50
 """Views for which the catalogue is read, and types are stored, in one statement."""
+_AFTER_COLUMNS = frozenset({*statements.context_paths(), "traits"})
+"""Columns that stand after those of properties and traits: those of the context, and in `users` the JSON."""
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
@@ -52,7 +54,7 @@ class View:
     @property
     def version(self) -> str:
         """The comment of the view, which differs if its columns or their comments do."""
-        return statements.version(self.select, self._comments())
+        return f"{statements.version(self.select, self._comments())}. {comments.of_view(self.name)}"
 
     def statement(self, database: str, listed: Iterable[tuple[str, str]]) -> str:
         """Return the statement that creates the view with the columns *listed*, by name and type."""
@@ -145,12 +147,12 @@ class _Listing:
         self._fields: dict[str, Sequence[tuple[str, str]]] = {}
 
     def columns(self, view: View) -> list[tuple[str, str]]:
-        """Return name and type of each column of *view*, the JSON of all properties or traits after those of each."""
+        """Return name and type of each column of *view*, those of properties and traits before those of the context."""
         select = view.fields or view.select
         if select not in self._fields:
             self._fields[select] = self._store.columns(select)
         fields = self._fields[select]
-        end = next((at for at, (name, _) in enumerate(fields) if name in {"properties", "traits"}), len(fields))
+        end = next((at for at, (name, _) in enumerate(fields) if name in _AFTER_COLUMNS), len(fields))
         return [*fields[:end], *((each.name, clickhouse_type(each.type)) for each in view.columns), *fields[end:]]
 
 

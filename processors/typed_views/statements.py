@@ -47,7 +47,7 @@ def event_view(base: str, project_id: str, name: str, events: Sequence[str], col
     which = ", ".join(map(literal, events))
     named = [*_item(), f"{literal(name)} AS event", "e.event AS event_text"]
     return _select(
-        [*named, *_context(), *(_typed("e.properties", column) for column in columns), *_json("properties")],
+        [*named, *(_typed("e.properties", column) for column in columns), *_context(), *_json("properties")],
         f"{quoted(base)}.events AS e WHERE e.project_id = {literal(project_id)} AND e.event IN ({which})",
     )
 
@@ -66,7 +66,7 @@ def track_columns() -> list[str]:
 def identifies_view(base: str, project_id: str, columns: Iterable[Column]) -> str:
     """Return the SELECT of the view of all identifies."""
     return _select(
-        [*_item(), *_context(), *(_typed("e.traits", column) for column in columns), *_json("traits")],
+        [*_item(), *(_typed("e.traits", column) for column in columns), *_context(), *_json("traits")],
         f"{quoted(base)}.identifies AS e WHERE e.project_id = {literal(project_id)}",
     )
 

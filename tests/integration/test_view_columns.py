@@ -85,8 +85,10 @@ def test_every_column_of_every_view_has_a_comment(warehouse: Warehouse) -> None:
     texts = {f"{view}.{name}": text for view in views(warehouse) for name, text in comments(warehouse, view).items()}
     assert [name for name, text in texts.items() if not text] == []
     of_orders = comments(warehouse, "order_completed")
-    assert of_orders["utm_source"] == 'properties."utm.source". Text. NULL where it was not sent.'
-    assert of_orders["event_text"] == "Name of the event as sent"
+    assert of_orders["utm_source"] == (
+        'properties."utm%2Esource" (sent as utm.source). Text. NULL where it was not sent.'
+    )
+    assert of_orders["event_text"] == "Name of the event as sent, such as Order Completed"
     assert of_orders["amount"].startswith("properties.amount. Decimal(18, 2). NULL where it")
     assert comments(warehouse, "events_with_person")["person_seats"].startswith("traits.seats of the user at the time")
 

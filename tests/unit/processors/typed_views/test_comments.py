@@ -6,7 +6,7 @@ import pytest
 
 from processors.typed_views import comments, statements
 from processors.typed_views.columns import Column
-from processors.typed_views.naming import IDENTIFIES, PERSON_HISTORY, TRACKS, USERS
+from processors.typed_views.naming import IDENTIFIES, PERSON_HISTORY, TRACKS, USERS, VIEWS
 
 
 def _column(name: str, kind: str, paths: list[str], *kinds: str) -> Column:
@@ -22,9 +22,13 @@ ELEMENTS = "Elements: ARRAY JOIN JSONExtract"
     [
         (
             _column("order_id", "integer", ["order_id", "Order ID"], "integer"),
-            f'properties.order_id and properties."Order ID". Integer. {NOT_SENT} or is no integer of 64 bits.',
+            f'properties.order_id and properties."Order ID". Integer. {NOT_SENT} or is no integer of 64 bits.'
+            " In a join write str(order_id), because other views may have another type.",
         ),
-        (_column("utm_source", "text", ["utm%2Esource"], "text"), f'properties."utm.source". Text. {NOT_SENT}.'),
+        (
+            _column("utm_source", "text", ["utm%2Esource"], "text"),
+            f'properties."utm%2Esource" (sent as utm.source). Text. {NOT_SENT}.',
+        ),
         (
             _column("price", "float", ["price"], "integer", "float", "text"),
             f"properties.price. Number. {NOT_SENT} or is no number. Values were sent as number and text.",
@@ -89,3 +93,17 @@ def test_version_of_a_view_depends_on_its_comments() -> None:
 
     assert len(versions) == 4
     assert statements.version("SELECT 1", {"a": "x", "b": "y"}) == statements.version("SELECT 1", {"b": "y", "a": "x"})
+
+
+def test_comment_of_event_says_what_a_condition_compares_with() -> None:
+    assert comments.of_fields("order_completed")["event"].startswith(
+        "order_completed, the name of the view, in every row."
+    )
+    assert "such as order_completed" in comments.of_fields(TRACKS)["event"]
+
+
+def test_every_view_says_what_its_rows_are() -> None:
+    texts = {view: comments.of_view(view) for view in (*VIEWS, "order_completed")}
+
+    assert len(set(texts.values())) == len(texts)
+    assert all(text.startswith("A row for each ") for text in texts.values())
