@@ -64,7 +64,7 @@ def _on(base: str, on_tables: str, on_views: str) -> Mapping[str, str]:
     """Return the statements in the databases of the comparison."""
     return {
         TABLE: on_tables.replace("sequence_demo.", f"{base}_typed."),
-        VIEW: on_views.replace("sequence_demo.", f"{base}_demo."),
+        VIEW: on_views.replace("sequence_demo.", f"{base}_demo.").replace("sequence.", f"{base}."),
     }
 
 

@@ -42,7 +42,7 @@ def answer(clickhouse: str, items: list[Item]) -> Iterator[Callable[[str], Rows]
 
     @cache
     def rows(sql: str) -> Rows:
-        return ask(client, sql.replace("sequence_demo.", f"{base}_demo."))
+        return ask(client, sql.replace("sequence_demo.", f"{base}_demo.").replace("sequence.", f"{base}."))
 
     yield rows
     for database in (database_name(base, demo_tables.PROJECT), base):

@@ -198,13 +198,13 @@ def revenue_by_plan_then(sample: Sample) -> list[Row]:
 
 
 def totals_by_country(sample: Sample) -> list[Row]:
-    totals: defaultdict[str, list[float]] = defaultdict(list)
+    totals: defaultdict[str, list[float | None]] = defaultdict(list)
     for order in sample.named("order_completed"):
-        if order.total is not None:
-            totals[order.properties["shipping"]["country"]].append(order.total)
-    rows: list[Row] = [
-        [country, len(of), sum(of) / len(of), _quantile(of, 0.5), _quantile(of, 0.95)] for country, of in totals.items()
-    ]
+        totals[order.properties["shipping"]["country"]].append(order.total)
+    rows: list[Row] = []
+    for country, of in totals.items():
+        known = [total for total in of if total is not None]
+        rows.append([country, len(of), sum(known) / len(known), _quantile(known, 0.5), _quantile(known, 0.95)])
     return sorted(rows, key=lambda row: (-row[1], row[0]))
 
 
