@@ -13,7 +13,8 @@ QUESTIONS: Mapping[str, str] = MappingProxyType(
         ),
         "How many orders are there each week, and what is the revenue?": (
             "SELECT toStartOfWeek(timestamp, 1) AS week, count() AS orders, round(sum(total), 2) AS revenue,"
-            " countIf(total IS NULL) AS orders_without_a_number FROM DATABASE.order_completed GROUP BY week ORDER BY week"
+            " countIf(total IS NULL) AS orders_without_a_number"
+            " FROM DATABASE.order_completed GROUP BY week ORDER BY week"
         ),
         "Which plan did the users have when they ordered?": (
             "SELECT person_plan AS plan, count() AS orders FROM DATABASE.order_completed AS orders"

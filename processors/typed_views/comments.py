@@ -38,9 +38,9 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
             for name, path in context_paths().items()
         },
         "context": "The whole context, as JSON text",
-        "properties": "All properties, as JSON: properties.name reads one, under its name as sent. A dot in a name is %2E",
+        "properties": "All properties, as JSON: properties.name reads one, by its name as sent. A dot in it is %2E",
         "properties_null_keys": "Paths of the properties that were sent as null. A dot in a name is %2E",
-        "traits": "All traits of this identify, as JSON: traits.name reads one, under its name as sent. A dot is %2E",
+        "traits": "All traits of this identify, as JSON: traits.name reads one, by its name as sent. A dot is %2E",
         "traits_null_keys": "Paths of the traits that were sent as null, which removes a trait. A dot in a name is %2E",
     }
 )
@@ -50,7 +50,7 @@ _OF_VIEWS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "id": "userId. Joins user_id of the other views",
             "first_seen": "Time of the first identify of the user",
             "last_seen": "Time of the latest identify of the user",
-            "traits": "All traits of the user as of now, as JSON: traits.name reads one, under its name as sent. A dot is %2E",
+            "traits": "All traits of the user as of now, as JSON: traits.name reads one, by its name as sent. A dot is %2E",
         },
         PERSON_HISTORY: {
             "trait": "Name of the trait as sent; of an object, the name of the whole object",

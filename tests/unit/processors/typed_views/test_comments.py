@@ -22,8 +22,10 @@ ELEMENTS = "Elements: ARRAY JOIN JSONExtract"
     [
         (
             _column("order_id", "integer", ["order_id", "Order ID"], "integer"),
-            f'properties.order_id and properties."Order ID". Integer. {NOT_SENT} or is no integer of 64 bits.'
-            " In a join write str(order_id), because other views may have another type.",
+            (
+                f'properties.order_id and properties."Order ID". Integer. {NOT_SENT} or is no integer of 64 bits.'
+                " In a join write str(order_id), because other views may have another type."
+            ),
         ),
         (
             _column("utm_source", "text", ["utm%2Esource"], "text"),
