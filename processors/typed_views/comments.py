@@ -50,7 +50,7 @@ _OF_VIEWS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "id": "userId. Joins user_id of the other views",
             "first_seen": "Time of the first identify of the user",
             "last_seen": "Time of the latest identify of the user",
-            "traits": "All traits of the user as of now, as JSON: traits.name reads one, by its name as sent. A dot is %2E",
+            "traits": "All traits as of now, as JSON: traits.name reads one, by its name as sent. A dot in it is %2E",
         },
         PERSON_HISTORY: {
             "trait": "Name of the trait as sent; of an object, the name of the whole object",
