@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -22,6 +22,7 @@ from schemas.secret_variables import SUFFIX
 from schemas.settings import TopicSettings, declarations
 
 PREFIX = "SEQUENCE_"
+MOST_NEAREST = 2
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +46,30 @@ class AllSettings:
 
 
 def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield each variable of *environ* that begins like a setting and is none, and the nearest setting or nothing."""
+    """Yield each variable of *environ* that begins like a setting and is none, and the nearest settings or nothing."""
     names: set[str] = set()
     for declared in declarations(AllSettings):
         names |= {declared.variable, declared.variable + SUFFIX} if declared.secret else {declared.variable}
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in names:
-            yield name, next(iter(get_close_matches(name, names, n=1, cutoff=0.8)), "")
+            yield name, _nearest(name, names)
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    """Return which of *names*, at most `MOST_NEAREST`, *name* probably means, or nothing.
+
+    A word too many or too few, as in SEQUENCE_LOCAL_GATEWAY_PORT and SEQUENCE_PORT, is likelier than another word.
+    """
+    words = _words(name)
+    distances = {each: len(words ^ _words(each)) for each in names if words <= _words(each) or _words(each) <= words}
+    nearest = sorted(each for each, distance in distances.items() if distance == min(distances.values()))
+    if 1 <= len(nearest) <= MOST_NEAREST:
+        return " or ".join(nearest)
+    return next(iter(get_close_matches(name, names, n=1, cutoff=0.8)), "")
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(name.removeprefix(PREFIX).split("_"))
 
 
 def warn_of_unknown_variables(environ: Mapping[str, str] = os.environ) -> None:

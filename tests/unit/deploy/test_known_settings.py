@@ -26,6 +26,9 @@ def test_settings_and_variables_of_others_are_known() -> None:
         ("SEQUENCE_GATEWY_PORT", "SEQUENCE_GATEWAY_PORT"),
         ("SEQUENCE_KAFKA_SERVER", "SEQUENCE_KAFKA_SERVERS"),
         ("SEQUENCE_GATEWAY_PORT_FILE", "SEQUENCE_GATEWAY_PORT"),
+        ("SEQUENCE_LOCAL_GATEWAY_PORT", "SEQUENCE_GATEWAY_PORT"),
+        ("SEQUENCE_PORT", "SEQUENCE_CONSOLE_PORT or SEQUENCE_GATEWAY_PORT"),
+        ("SEQUENCE_LOCAL", ""),
         ("SEQUENCE_X", ""),
     ],
 )
