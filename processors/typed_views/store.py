@@ -13,13 +13,13 @@ import msgspec
 from processors.clickhouse.client import ClickHouse
 from processors.typed_views.columns import Seen
 from processors.typed_views.statements import MARK
-from schemas.clickhouse.quoting import quoted
+from schemas.clickhouse.quoting import literal, quoted
 from schemas.clickhouse.replicated import replicated
 
 EVENT, TRAIT = "event", "trait"
 """Kinds of lines of the catalogue."""
-_DDL_SETTINGS = {"max_query_size": 16 * 1024 * 1024, "max_ast_elements": 1_000_000, "max_expanded_ast_elements": 10**8}
-"""A view may have a thousand columns."""
+_SETTINGS = {"max_query_size": 16 * 1024 * 1024, "max_ast_elements": 1_000_000, "max_expanded_ast_elements": 10**8}
+"""A view may have a thousand columns, and thousands of events."""
 
 Shapes = dict[str, dict[tuple[str, str], int]]
 """By project, then by kind and event: a number that changes when a path or a type is new."""
@@ -64,10 +64,13 @@ class ViewStore:
 
     def seen(self, project_id: str, kind: str, events: Iterable[str]) -> Mapping[str, list[Seen]]:
         """Return the lines of the catalogue about paths of *events*, by event."""
-        rows = self._clickhouse.query(
-            "SELECT event, path, type, count FROM catalog WHERE project_id = {project:String} AND kind = {kind:String}"
-            " AND event IN {events:Array(String)} AND type != ''",
-            {"project": project_id, "kind": kind, "events": list(events)},
+        # As parameters, the names of 50 events may be too long for the server.
+        which = ", ".join(map(literal, events))
+        rows = self._clickhouse.query_with(
+            _SETTINGS,
+            "SELECT event, path, type, count FROM catalog WHERE project_id = {project:String} AND kind = {kind:String}"  # noqa: S608  # each name is quoted
+            f" AND event IN ({which}) AND type != ''",
+            {"project": project_id, "kind": kind},
         )
         found: defaultdict[str, list[Seen]] = defaultdict(list)
         for row in rows:
@@ -113,7 +116,8 @@ class ViewStore:
 
     def columns(self, select: str) -> list[tuple[str, str]]:
         """Return name and type of each column of *select*."""
-        return [(row["name"], row["type"]) for row in self._clickhouse.query(f"DESCRIBE ({select})")]
+        rows = self._clickhouse.query_with(_SETTINGS, f"DESCRIBE ({select})")
+        return [(row["name"], row["type"]) for row in rows]
 
     def create_database(self, name: str) -> None:
         """Create database *name* if it is missing."""
@@ -122,7 +126,7 @@ class ViewStore:
 
     def create_view(self, statement: str) -> None:
         """Run *statement*, which creates or replaces a view."""
-        self._clickhouse.execute(replicated(statement, self._clickhouse.cluster), settings=_DDL_SETTINGS)
+        self._clickhouse.execute(replicated(statement, self._clickhouse.cluster), settings=_SETTINGS)
 
 
 def is_ours(comment: str) -> bool:
