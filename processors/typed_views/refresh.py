@@ -6,7 +6,7 @@ Only definitions are written: no row is copied or changed. A view of the same na
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -20,8 +20,10 @@ from processors.typed_views.naming import (
     PERSON_HISTORY,
     TRACKS,
     USERS,
+    VIEWS,
     database_name,
     typed_by,
+    view_name,
     views_of,
 )
 from processors.typed_views.person_traits import events_with_person
@@ -32,6 +34,8 @@ VIEWS_AT_ONCE = 50
 """Views for which the catalogue is read, and types are stored, in one statement."""
 _AFTER_COLUMNS = frozenset({*statements.context_paths(), "traits"})
 """Columns that stand after those of properties and traits: those of the context, and in `users` the JSON."""
+MAX_FAILED = 10
+"""Views of a project that fail before the others are left for the next refresh: the fault is that of no view."""
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
@@ -76,6 +80,8 @@ class Refreshed:
     """Views that were created or replaced."""
     foreign: list[str] = field(default_factory=list)
     """Names that somebody else's views have."""
+    failed: dict[str, ClickHouseError] = field(default_factory=dict)
+    """Errors of views that ClickHouse has refused, by name."""
 
 
 class ViewRefresher:
@@ -93,25 +99,37 @@ class ViewRefresher:
     def refresh(self) -> list[Refreshed]:
         """Create and replace views where the catalogue has changed; raises `ClickHouseError`.
 
-        A project whose views cannot be made does not keep those of others from being made: its error is raised last.
+        A project or a view that cannot be made does not keep others from being made: its error is raised last. Only
+        what has failed is tried again next time.
         """
-        done, errors = [], []
+        done: list[Refreshed] = []
+        errors: list[ClickHouseError] = []
         for project_id, shape in self._store.shapes().items():
             before = self._shapes.get(project_id)
             if shape == before:
                 continue
             try:
-                done.append(self.refresh_project(project_id, shape, before))
+                of_project = self._refresh(project_id, shape, before)
             except ClickHouseError as error:
                 errors.append(error)
-            else:
-                self._shapes[project_id] = shape
+                continue
+            done.append(of_project)
+            errors += of_project.failed.values()
+            if of_project.failed.keys().isdisjoint(VIEWS):
+                self._shapes[project_id] = _without(shape, of_project.failed)
         if errors:
             raise errors[0]
         return done
 
-    def refresh_project(self, project_id: str, shape: _Shape, before: _Shape | None = None) -> Refreshed:
-        """Create and replace the views of *project_id* whose lines differ between two states of the catalogue."""
+    def refresh_project(self, project_id: str, shape: _Shape) -> Refreshed:
+        """Create and replace the views of *project_id*; raises `ClickHouseError` after the last one if one failed."""
+        done = self._refresh(project_id, shape, None)
+        for error in done.failed.values():
+            raise error
+        return done
+
+    def _refresh(self, project_id: str, shape: _Shape, before: _Shape | None) -> Refreshed:
+        """Create and replace the views whose lines differ between two states of the catalogue."""
         database = database_name(self._store.base, project_id)
         done = Refreshed(database)
         existing = self._store.views(database)
@@ -124,8 +142,14 @@ class ViewRefresher:
             different = [view for view, comment in found if view.name not in done.foreign and comment != view.version]
             self._keep_types(project_id, different, types)
             for view in different:
-                self._store.create_view(view.statement(database, listing.columns(view)))
-                done.made.append(view.name)
+                try:
+                    self._store.create_view(view.statement(database, listing.columns(view)))
+                except ClickHouseError as error:
+                    done.failed[view.name] = error
+                    if error.code is None or len(done.failed) >= MAX_FAILED:
+                        raise
+                else:
+                    done.made.append(view.name)
         return done
 
     def _keep_types(self, project_id: str, views: Iterable[View], types: Types) -> None:
@@ -204,6 +228,11 @@ def _traits_of_events(users: Iterable[Column], declared: Mapping[str, str]) -> l
         # The history has traits of the first level.
         if column.name in declared and (path := column.paths[0]).count(".") == 0
     ]
+
+
+def _without(shape: _Shape, views: Container[str]) -> _Shape:
+    """Return *shape* without the events of *views*, so that they count as changed."""
+    return {key: value for key, value in shape.items() if key[0] != EVENT or view_name(key[1]) not in views}
 
 
 def _changed_views(shape: _Shape, changed: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Sequence[str]]]:

@@ -1,0 +1,92 @@
+"""Views that ClickHouse refuses, and events whose names are long: the other views are made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+
+import pytest
+
+from processors.clickhouse.errors import ClickHouseError
+from processors.typed_views import refresh, store
+from processors.typed_views.columns import Seen
+from processors.typed_views.naming import database_name
+from tests.support.records import track
+from tests.support.warehouse import Warehouse
+
+BAD = {f"{at:03} {'z' * 500}": at for at in range(60)}
+"""Properties whose view has more text than `LIMIT`."""
+LIMIT = 60_000
+PROJECT_VIEWS = {"identifies", "person_history", "tracks", "users"}
+
+
+@pytest.fixture
+def warehouse(clickhouse: str) -> Iterator[Warehouse]:
+    made = Warehouse(clickhouse)
+    yield made
+    made.drop()
+
+
+def views(warehouse: Warehouse) -> set[str]:
+    return set(warehouse.store.views(database_name(warehouse.base, "p")))
+
+
+def test_view_that_clickhouse_refuses_does_not_keep_others_from_being_made(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = store._SETTINGS  # as statements of views have it
+    monkeypatch.setattr(store, "_SETTINGS", {**settings, "max_query_size": LIMIT})
+    warehouse.write(
+        *(track(event, event=event, properties=b'{"a":1}') for event in ("A", "C")),
+        track("b", event="B", properties=json.dumps(BAD).encode()),
+    )
+
+    with pytest.raises(ClickHouseError, match="Max query size exceeded"):
+        warehouse.refresher.refresh()
+    assert views(warehouse) == {"a", "c", *PROJECT_VIEWS}
+
+    # It alone is tried again.
+    asked: list[list[str]] = []
+    seen = warehouse.store.seen
+
+    def counted(project_id: str, kind: str, events: Iterable[str]) -> Mapping[str, list[Seen]]:
+        asked.append(names := list(events))
+        return seen(project_id, kind, names)
+
+    monkeypatch.setattr(warehouse.store, "seen", counted)
+    with pytest.raises(ClickHouseError):
+        warehouse.refresher.refresh()
+    monkeypatch.setattr(store, "_SETTINGS", settings)
+    assert warehouse.made() == ["b"]
+    assert warehouse.made() == []
+    assert asked == [["B"], ["B"]]
+
+
+def test_fault_of_all_views_is_met_a_few_times(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh, "MAX_FAILED", 3)
+    # A database of this engine takes no view.
+    warehouse.client.execute(f"CREATE DATABASE {database_name(warehouse.base, 'p')} ENGINE = Dictionary")
+    warehouse.write(*(track(event, event=event, properties=b'{"a":1}') for event in "ABCD"))
+    statements: list[str] = []
+    create = warehouse.store.create_view
+
+    def counted(statement: str) -> None:
+        statements.append(statement)
+        create(statement)
+
+    monkeypatch.setattr(warehouse.store, "create_view", counted)
+
+    with pytest.raises(ClickHouseError):
+        warehouse.refresher.refresh()
+    assert len(statements) == 3
+
+
+def test_views_of_events_with_long_names_are_made(warehouse: Warehouse) -> None:
+    # The most that an event can have, in the alphabet that takes most bytes, as many as one statement reads.
+    names = [f"{'𐐨' * 250}{at:05}" for at in range(refresh.VIEWS_AT_ONCE)]
+    spellings = [f"{'!' * at}Page{'?' * of}View" for at in range(30) for of in range(1, 30)]
+    warehouse.write(*(track(name, event=name, properties=b'{"a":1}') for name in [*names, *spellings]))
+
+    made = set(warehouse.made())
+    assert len(made) == len(PROJECT_VIEWS) + len(names) + 1
+    assert warehouse.rows("SELECT count(a) AS n FROM {}.page_view") == [{"n": len(spellings)}]
