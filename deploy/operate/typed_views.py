@@ -9,6 +9,7 @@ from deploy.errors import ArgumentError
 from deploy.operate.view_declarations import Change, Declared, changes
 from processors.clickhouse.client import ClickHouse
 from processors.typed_views.naming import (
+    EVENTS_WITH_PERSON,
     IDENTIFIES,
     PERSON_HISTORY,
     USERS,
@@ -70,20 +71,32 @@ def shown(clickhouse: ClickHouse, project_id: str, name: str) -> ShownView:
         raise ArgumentError(f"Project {project_id} has no view {name}. `sequence views list` shows all.")
     fixed = _FIELDS.get(found.name, EVENT_COLUMNS)
     own_first = sorted(found.columns, key=lambda column: column[0] in fixed)
-    declared = ViewStore(clickhouse).types(project_id).declared.get(typed_by(found.name), {})
+    by_name = ViewStore(clickhouse).types(project_id).declared.get(typed_by(found.name), {})
+    by_column = {_column(found.name, name): kind for name, kind in by_name.items()}
+    declared = {name: by_column[name] for name, *_ in found.columns if name in by_column and name not in fixed}
     elsewhere = {
         name: _elsewhere(views.values(), name, kind) for name, kind, _ in own_first if name not in EVENT_COLUMNS
     }
     return ShownView(found.project_id, found.database, found.name, own_first, declared, elsewhere)
 
 
+def _column(view: str, declared: str) -> str:
+    """Return the column of *view* for the name of a declaration."""
+    return f"person_{declared}" if view == EVENTS_WITH_PERSON else declared
+
+
 def _elsewhere(views: Iterable[ListedView], name: str, kind: str) -> dict[str, list[str]]:
     types: dict[str, list[str]] = {}
     for view in views:
         for column, other, _ in view.columns:
-            if column == name and other != kind:
+            if column == name and _without_null(other) != _without_null(kind):
                 types.setdefault(other, []).append(view.name)
     return types
+
+
+def _without_null(kind: str) -> str:
+    """Return the type *kind* as a join compares it."""
+    return kind.removeprefix("Nullable(").removesuffix(")") if kind.startswith("Nullable(") else kind
 
 
 def pending_changes(clickhouse: ClickHouse, declared: Mapping[str, Declared]) -> dict[str, list[Change]]:

@@ -56,7 +56,8 @@ def view_name(event: str) -> str:
 def typed_by(view: str) -> str:
     """Return the name under which the types of *view* are stored: identifies and users have those of the traits.
 
-    An event `Person History` had the view `person_history` before every project had one of this name.
+    An event `Person History` had the view `person_history` before every project had one of this name, and shares
+    `event_person_history` with an event `Event Person History` now.
     """
     return {IDENTIFIES: USERS, f"event_{PERSON_HISTORY}": PERSON_HISTORY}.get(view, view)
 

@@ -12,6 +12,7 @@ import msgspec
 
 from processors.clickhouse.client import ClickHouse
 from processors.typed_views.columns import Seen
+from processors.typed_views.naming import typed_by
 from processors.typed_views.statements import MARK
 from schemas.clickhouse.quoting import literal, quoted
 from schemas.clickhouse.replicated import replicated
@@ -80,15 +81,15 @@ class ViewStore:
     def types(self, project_id: str) -> Types:
         """Return the types of the columns of *project_id*."""
         rows = self._clickhouse.query(
-            "SELECT view, column, is_declared, type FROM view_columns FINAL WHERE project_id = {project:String}"
-            " AND type != ''",
+            "SELECT view, column, is_declared, type FROM view_columns FINAL WHERE project_id = {project:String}",
             {"project": project_id},
         )
         chosen: defaultdict[str, dict[str, str]] = defaultdict(dict)
         declared: defaultdict[str, dict[str, str]] = defaultdict(dict)
-        for row in rows:
-            (declared if row["is_declared"] else chosen)[row["view"]][row["column"]] = row["type"]
-        return Types(chosen, declared)
+        # An older version stored types under names of views that have another one now. Those under this one count.
+        for row in sorted(rows, key=lambda row: row["view"] == typed_by(row["view"])):
+            (declared if row["is_declared"] else chosen)[typed_by(row["view"])][row["column"]] = row["type"]
+        return Types(_without_empty(chosen), _without_empty(declared))
 
     def set_types(self, project_id: str, types: Mapping[str, Mapping[str, str]], *, declared: bool) -> None:
         """Store *types*, by view and column; an empty one counts no more."""
@@ -127,6 +128,11 @@ class ViewStore:
     def create_view(self, statement: str) -> None:
         """Run *statement*, which creates or replaces a view."""
         self._clickhouse.execute(replicated(statement, self._clickhouse.cluster), settings=_SETTINGS)
+
+
+def _without_empty(types: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    kept = {view: {name: kind for name, kind in of_view.items() if kind} for view, of_view in types.items()}
+    return {view: of_view for view, of_view in kept.items() if of_view}
 
 
 def is_ours(comment: str) -> bool:

@@ -97,3 +97,33 @@ def test_event_of_this_name_has_another_view_and_keeps_the_types_of_its_columns(
     assert (types["page"], types["day"]) == ("Nullable(Float64)", "Nullable(Date32)")
     declared = parse('[projects.older.events."Person History"]\nday = "date"')
     assert typed_views.pending_changes(warehouse.client, declared) == {project: []}
+
+
+def test_events_that_share_the_view_of_this_name_keep_the_types_of_their_columns(warehouse: Warehouse) -> None:
+    project = "shared"
+    store = warehouse.store
+    # As an older version left them, with a view for each.
+    store.set_types(project, {"event_person_history": {"page": "float", "size": "boolean"}}, declared=False)
+    store.set_types(project, {"event_person_history": {"day": "date", "end": "date"}}, declared=True)
+    store.set_types(project, {"person_history": {"size": "integer"}}, declared=False)
+    texts = b'{"page":"many","size":"large","day":"2026-01-01","end":"2026-01-01"}'
+    names = ["Event Person History", "Person History"]
+    warehouse.write(
+        *(track(f"{name} {at}", event=name, properties=texts, project_id=project) for name in names for at in range(9))
+    )
+    warehouse.made()
+
+    def types() -> list[str]:
+        found = warehouse.types("event_person_history", project)
+        return [found[name].removeprefix("Nullable(").removesuffix(")") for name in ("page", "size", "day", "end")]
+
+    assert types() == ["Float64", "Int64", "Date32", "Date32"]
+    declared = parse('[projects.shared.events."Event Person History"]\nday = "date"')
+    pending = typed_views.pending_changes(warehouse.client, declared)
+    assert [change.column for change in pending[project]] == ["end"]
+    typed_views.apply(warehouse.client, pending)
+    assert typed_views.pending_changes(warehouse.client, declared) == {project: []}
+    assert types() == ["Float64", "Int64", "Date32", "String"]
+    shown = typed_views.shown(warehouse.client, project, "Event Person History")
+    assert shown.declared == {"day": "date"}
+    assert typed_views.shown(warehouse.client, project, "person_history").declared == {}
