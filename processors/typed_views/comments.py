@@ -18,6 +18,7 @@ from schemas.clickhouse.quoting import quoted
 MAX_PATHS = 5
 """Paths of a column that its comment names."""
 MAX_CHARACTERS = 600
+"""Of a comment: paths beyond it are left out, and the only path is cut."""
 
 _ARRAYS = frozenset({"array", "array of objects"})
 _NUMBERS = frozenset({INTEGER, FLOAT})
@@ -101,41 +102,53 @@ def of_view(view: str) -> str:
 def of_column(column: Column, view: str) -> str:
     """Return the comment of a column of *view* for a property, or for a trait in `identifies` and `users`."""
     json = "traits" if view in {IDENTIFIES, USERS} else "properties"
-    kind, other = _kind(column)
-    null = _listed([*_NULL.get(view, ["it was not sent"]), *([other] if other else [])], "or")
-    parts = [_sent_as(json, column.paths), f"{kind}.", f"NULL where {null}."]
+    parts = [_typed(column, _NULL.get(view, ["it was not sent"]))]
     families = {"number" if each in _NUMBERS else "array" if each in _ARRAYS else each for each in column.kinds}
     if len(families) > 1:
         parts.append(f"Values were sent as {_listed(sorted(families))}.")
+    name = column.name if _WORD.fullmatch(column.name) else quoted(column.name)
     if column.name.endswith("_id") and column.type in {INTEGER, FLOAT, TEXT}:
         # Producers send IDs as numbers and as text, and each view chooses by itself.
-        parts.append(f"In a join write str({column.name}), because other views may have another type.")
+        parts.append(f"In a join write str({name}), because other views may have another type.")
     if column.kinds & _ARRAYS:
-        name = column.name if _WORD.fullmatch(column.name) else quoted(column.name)
         parts.append(f"Elements: ARRAY JOIN JSONExtract(ifNull({name}, ''), 'Array(String)') AS element.")
     text = " ".join(parts)
-    return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 1]}…"
+    return f"{_sent_as(json, column.paths, MAX_CHARACTERS - len(text) - 1)} {text}"
 
 
 def of_traits(traits: Iterable[Column]) -> dict[str, str]:
     """Return the comments of the columns of `events_with_person` for *traits*, by name."""
-    return {
-        f"person_{each.name}": (
-            f"{_path('traits', each.paths[0])} of the user at the time of the event. {_kind(each)[0]}."
-            " NULL where the user did not have it then."
-        )
-        for each in traits
-    }
+    return {f"person_{each.name}": _of_trait(each) for each in traits}
 
 
-def _sent_as(json: str, paths: Sequence[str]) -> str:
-    """Return *paths* as a query reads them, with the name as sent of one that differs."""
-    shown = [_path(json, path) for path in paths[:MAX_PATHS]]
-    more = len(paths) - MAX_PATHS
-    return f"{_listed([*shown, *([f'{more} other spellings'] if more > 0 else [])])}."
+def _of_trait(trait: Column) -> str:
+    text = f" of the user at the time of the event. {_typed(trait, ['the user did not have it then'])}"
+    return f"{_cut(_path('traits', trait.paths[0]), MAX_CHARACTERS - len(text))}{text}"
+
+
+def _typed(column: Column, null: Sequence[str]) -> str:
+    """Return the type of *column*, and what NULL means beside a value of another type."""
+    kind, other = _kind(column)
+    return f"{kind}. NULL where {_listed([*null, *([other] if other else [])], 'or')}."
+
+
+def _sent_as(json: str, paths: Sequence[str], characters: int) -> str:
+    """Return *paths* as a query reads them, as many as *characters* have room for."""
+    for count in range(min(MAX_PATHS, len(paths)), 0, -1):
+        more = len(paths) - count
+        spellings = [f"{more} other {'spelling' if more == 1 else 'spellings'}"] if more else []
+        text = f"{_listed([*(_path(json, path) for path in paths[:count]), *spellings])}."
+        if len(text) <= characters:
+            return text
+    return f"{_cut(_path(json, paths[0]), characters - 1)}."
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
 
 
 def _path(json: str, path: str) -> str:
+    """Return *path* as a query reads it, and a name with a dot as it was sent as well."""
     text = ".".join([json, *(part if _WORD.fullmatch(part) else f'"{part}"' for part in path.split("."))])
     dotted = [_DOT.sub(".", part) for part in path.split(".") if _DOT.search(part)]
     return f"{text} (sent as {', '.join(dotted)})" if dotted else text

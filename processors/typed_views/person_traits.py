@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, Column
+from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, TEXT, Column
 from processors.typed_views.statements import track_columns
 from schemas.clickhouse.quoting import literal, quoted
 
 MAX_TRAITS = 20
-_TYPED = {INTEGER: "toInt64OrNull({})", FLOAT: "num({})", BOOLEAN: "bool({})", "time": "at({})"}
-"""Expressions by the type of a column. Other types are text."""
+_TYPED = {
+    INTEGER: "toInt64OrNull({})",
+    FLOAT: "num({})",
+    BOOLEAN: "bool({})",
+    TEXT: "{}",
+    "time": "at({})",
+    "date": "toDate32(at({}))",
+}
+"""Expressions by the type of a column, for the text of the value."""
 
 
 def events_with_person(base: str, project_id: str, traits: Sequence[Column]) -> str:
@@ -41,11 +48,16 @@ def events_with_person(base: str, project_id: str, traits: Sequence[Column]) -> 
         for name, trait in names.items()
     )
     columns = ", ".join(
-        f"{_TYPED.get(column.type, '{}').format(f'p.{quoted(column.name)}')} AS {quoted(f'person_{column.name}')}"
-        for column in traits
+        f"{_typed(f'p.{quoted(column.name)}', column.type)} AS {quoted(f'person_{column.name}')}" for column in traits
     )
     return (
         f"SELECT {', '.join(track_columns())}, {columns} FROM {quoted(base)}.events AS e ASOF LEFT JOIN"  # noqa: S608  # each name is quoted
         f" (SELECT user_id, time, {states} FROM ({changes})) AS p"
         f" ON p.user_id = e.user_id AND p.time <= e.timestamp WHERE e.project_id = {literal(project_id)}"
     )
+
+
+def _typed(text: str, kind: str) -> str:
+    if kind.startswith("decimal"):
+        return f"accurateCastOrNull({text}, '{kind.title()}')"
+    return _TYPED[kind].format(text)

@@ -35,6 +35,8 @@ amount = "decimal(18, 2)"
 [projects.p.events_with_person]
 plan = "text"
 seats = "integer"
+since = "date"
+paid = "decimal(18, 2)"
 """
 
 
@@ -44,7 +46,7 @@ def warehouse(clickhouse: str) -> Iterator[Warehouse]:
     made.write(
         track("m1", event="Order Completed", properties=json.dumps(PROPERTIES).encode()),
         track("m2", event="Order Completed", properties=b'{"plan":7,"count":3}'),
-        identify("i1", traits=b'{"plan":"pro","seats":5}'),
+        identify("i1", traits=b'{"plan":"pro","seats":5,"since":"2026-01-31T12:00:00Z","paid":"9.50"}'),
     )
     made.made()
     yield made
@@ -91,6 +93,28 @@ def test_every_column_of_every_view_has_a_comment(warehouse: Warehouse) -> None:
     assert of_orders["event_text"] == "Name of the event as sent, such as Order Completed"
     assert of_orders["amount"].startswith("properties.amount. Decimal(18, 2). NULL where it")
     assert comments(warehouse, "events_with_person")["person_seats"].startswith("traits.seats of the user at the time")
+
+
+def test_traits_of_events_have_their_declared_types(warehouse: Warehouse) -> None:
+    declare(warehouse)
+
+    types = warehouse.types("events_with_person")
+    assert {name: types[name] for name in types if name.startswith("person_")} == {
+        "person_paid": "Nullable(Decimal(18, 2))",
+        "person_plan": "Nullable(String)",
+        "person_seats": "Nullable(Int64)",
+        "person_since": "Nullable(Date32)",
+    }
+    columns = "person_since AS since, person_paid * 2 AS paid, person_seats AS seats"
+    rows = warehouse.rows(f"SELECT {columns} FROM {{}}.events_with_person LIMIT 1")  # noqa: S608
+    assert rows == [{"since": "2026-01-31", "paid": 19, "seats": 5}]
+    shown = typed_views.shown(warehouse.client, "p", "events_with_person")
+    assert shown.declared == {
+        "person_paid": "decimal(18, 2)",
+        "person_plan": "text",
+        "person_seats": "integer",
+        "person_since": "date",
+    }
 
 
 def test_no_column_of_a_view_is_converted(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,8 +188,8 @@ def test_null_keys_tell_a_removed_trait_from_one_that_was_not_sent(warehouse: Wa
 
 def test_other_types_of_a_column_in_the_project_are_shown(warehouse: Warehouse) -> None:
     warehouse.write(
-        track("m3", event="Order Refunded", properties=b'{"count":"7","price":2.5,"other":1}'),
-        track("m4", event="Order Cancelled", properties=b'{"count":"8"}'),
+        track("m3", event="Order Refunded", properties=b'{"count":"7","price":2.5,"value":1}'),
+        track("m4", event="Order Cancelled", properties=b'{"count":"8","value":"x"}'),
     )
     warehouse.made()
 
@@ -173,6 +197,9 @@ def test_other_types_of_a_column_in_the_project_are_shown(warehouse: Warehouse) 
     assert shown.elsewhere["count"] == {"Nullable(String)": ["order_cancelled", "order_refunded"]}
     assert shown.elsewhere["price"] == {}
     assert "event" not in shown.elsewhere
+    # NULL makes no other type for a join.
+    history = typed_views.shown(warehouse.client, "p", "person_history")
+    assert history.elsewhere["value"] == {"Nullable(Int64)": ["order_refunded"]}
     refunded = typed_views.shown(warehouse.client, "p", "order_refunded")
     assert refunded.elsewhere["count"] == {"Nullable(Int64)": ["order_completed"]}
 

@@ -74,7 +74,31 @@ def test_comment_names_the_most_frequent_paths_and_stays_short() -> None:
     assert "properties.path4 and 4 other spellings. Text." in many
     assert "path5" not in many
     assert len(long) == comments.MAX_CHARACTERS
-    assert long.endswith("…")
+    assert long.endswith("x…. Text. NULL where it was not sent.")
+
+
+def test_paths_of_a_comment_leave_room_for_type_and_elements() -> None:
+    paths = [letter * 300 for letter in "abc"]
+    two = comments.of_column(Column("a", "text", [paths[0], "b"]), USERS)
+    three = comments.of_column(_column("a", "text", paths, "array", "text"), TRACKS)
+
+    assert two == f"traits.{paths[0]} and traits.b. Text. NULL where the user does not have it."
+    assert three.startswith(f"properties.{paths[0]} and 2 other spellings. Text, of an array its JSON. {NOT_SENT}.")
+    assert three.endswith("'Array(String)') AS element.")
+    assert len(three) <= comments.MAX_CHARACTERS
+
+
+def test_comment_of_a_trait_of_events_says_what_null_means() -> None:
+    traits = [Column(kind[0], kind, [kind[0]], declared=True) for kind in ("integer", "text", "date", "decimal(9, 2)")]
+    said = comments.of_traits([*traits, Column("x", "time", ["x" * 2_000], declared=True)])
+
+    then = "of the user at the time of the event."
+    assert said["person_i"] == (
+        f"traits.i {then} Integer. NULL where the user did not have it then or is no integer of 64 bits."
+    )
+    assert said["person_t"] == f"traits.t {then} Text. NULL where the user did not have it then."
+    assert len(said["person_x"]) == comments.MAX_CHARACTERS
+    assert said["person_x"].endswith("or is no time in ISO 8601 or since 1970.")
 
 
 @pytest.mark.parametrize(
