@@ -30,12 +30,17 @@ def show(
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return the rows below their headings, in columns as wide as their longest text."""
-    lines = [headings, *rows]
+    """Return the rows below their headings, in columns as wide as their longest text, each row in one line."""
+    lines = [headings, *([printable(text) for text in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def printable(text: str) -> str:
+    """Return *text* without what a terminal would act on."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def describe_project(project: Project) -> dict[str, Any]:

@@ -141,8 +141,9 @@ def _conflicts(paths: list[str]) -> str:
 
 
 def _printable(name: str) -> str:
-    """Return *name* without what a terminal would act on."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in name) or '""'
+    from deploy import listing
+
+    return listing.printable(name) or '""'
 
 
 def _day(time: str) -> str:

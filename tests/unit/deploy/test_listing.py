@@ -32,6 +32,10 @@ def test_columns_are_as_wide_as_their_longest_text() -> None:
     )
 
 
+def test_row_is_one_line_that_a_terminal_does_not_act_on() -> None:
+    assert table(["NAME"], [["a\x1b[31m\nb\u202ec"], ["größe 注文"]]) == "NAME\na\\x1b[31m\\nb\\u202ec\ngröße 注文"
+
+
 def test_project_is_listed_with_its_rate_limit(capsys: pytest.CaptureFixture[str]) -> None:
     projects = [
         Project("blog", "My blog", CREATED),
