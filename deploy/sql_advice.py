@@ -72,7 +72,8 @@ def _join(found: re.Match[str], typed: str) -> str:
 
 def _join_using(found: re.Match[str], typed: str) -> str:
     left, right, keys = joined_using(typed, found["key"])
-    function = "str" if "String" in found["types"] else "num"
+    # `num` of a time is NULL.
+    function = "at" if "Date" in found["types"] else "str" if "String" in found["types"] else "num"
     sides = [
         f"{function}({left}.{key}) = {function}({right}.{key})"
         if key.strip('`"') == found["key"]

@@ -137,6 +137,11 @@ WRITTEN = [
         "SELECT 1 FROM order_completed c JOIN (SELECT price FROM order_refunded) AS r ON num(c.price) = num(r.price)",
     ),
     (
+        "SELECT 1 FROM (SELECT at(day) AS d FROM order_completed) AS a JOIN (SELECT 1 AS d) AS b USING d",
+        "ON at(a.d) = at(b.d)",
+        "SELECT 1 FROM (SELECT at(day) AS d FROM order_completed) AS a JOIN (SELECT 1 AS d) AS b ON at(a.d) = at(b.d)",
+    ),
+    (
         "SELECT count() FROM order_completed AS a, order_refunded AS b WHERE a.plan = b.plan",
         "str(a.plan) = str(b.plan)",
         "SELECT count() FROM order_completed AS a, order_refunded AS b WHERE str(a.plan) = str(b.plan)",
