@@ -18,7 +18,8 @@ VIEWS = (TRACKS, IDENTIFIES, USERS, EVENTS_WITH_PERSON, PERSON_HISTORY)
 MAX_FILE_CHARACTERS = 180
 """Longest name of a view as ClickHouse writes it into a file name, where most characters but ASCII take nine."""
 MAX_COLUMN_CHARACTERS = 128
-_HASH_CHARACTERS = 8
+HASH_CHARACTERS = 8
+"""Digits of a hash in a name."""
 
 _WORD_ENDS = (re.compile("([a-z0-9])([A-Z])"), re.compile("([A-Z])([A-Z][a-z])"))
 _SEPARATORS = re.compile(r"[\W_]+")
@@ -83,7 +84,7 @@ def _shortened(name: str, limit: int) -> str:
     """Return *name*, or its beginning and a part of its hash if it would take more than *limit* characters."""
     if _characters(name) <= limit:
         return name
-    beginning, left = "", limit - _HASH_CHARACTERS - 1
+    beginning, left = "", limit - HASH_CHARACTERS - 1
     for character in name:
         left -= _characters(character)
         if left < 0:
@@ -98,4 +99,4 @@ def _characters(text: str) -> int:
 
 
 def _hash(text: str) -> str:
-    return sha256(text.encode()).hexdigest()[:_HASH_CHARACTERS]
+    return sha256(text.encode()).hexdigest()[:HASH_CHARACTERS]

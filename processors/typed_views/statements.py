@@ -12,6 +12,7 @@ from hashlib import sha256
 from types import MappingProxyType
 
 from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, TEXT, Column
+from processors.typed_views.naming import HASH_CHARACTERS, VIEWS
 from schemas.clickhouse.quoting import literal, quoted
 
 MARK = "Made by Sequence events from the catalogue. Version "
@@ -59,7 +60,7 @@ def tracks_view(base: str, project_id: str) -> str:
 
 def track_columns() -> list[str]:
     """Return the expressions of the columns of `tracks`, over the table `events` with the alias `e`."""
-    named = [*_item(), f"{_snake_case('e.event')} AS event", "e.event AS event_text"]
+    named = [*_item(), f"{view_of('e.event')} AS event", "e.event AS event_text"]
     return [*named, *_context(), *_json("properties")]
 
 
@@ -132,6 +133,14 @@ def _context() -> list[str]:
 
 def _json(name: str) -> list[str]:
     return [f"e.{name} AS {name}", f"e.{name}_null_keys AS {name}_null_keys"]
+
+
+def view_of(event: str) -> str:
+    """Return the expression for `naming.view_name` of the expression *event*, but for names that are shortened."""
+    name = _snake_case(event)
+    digits = f"left(lower(hex(SHA256({event}))), {HASH_CHARACTERS})"
+    names = ", ".join(map(literal, ["", *VIEWS]))
+    return f"if({name} IN ({names}), concat('event_', if({name} = '', {digits}, {name})), {name})"
 
 
 def _snake_case(column: str) -> str:

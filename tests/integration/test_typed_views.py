@@ -198,11 +198,13 @@ _ASSIGNED = st.characters(exclude_categories=("Cn", "Cs"))
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @example(name="²nd")
+@example(name="Person History")
+@example(name="eventTracks")
+@example(name="!")
 @given(name=st.text(_ASSIGNED, max_size=12) | st.text("aA1_ -é", max_size=12))
 def test_event_of_tracks_is_the_name_of_its_view(warehouse: Warehouse, name: str) -> None:
-    expression = statements._snake_case(literal(name))  # as the view has it
-    [row] = warehouse.client.query(f"SELECT {expression} AS name")
-    assert row["name"] == snake_case(name)
+    [row] = warehouse.client.query(f"SELECT {statements.view_of(literal(name))} AS name")
+    assert row["name"] == view_name(name)
 
 
 def test_declared_types_count_before_the_chosen_ones(warehouse: Warehouse) -> None:
