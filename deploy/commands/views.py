@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _PROJECT = click.option("--project", "project_id", metavar="PROJECT", help="Only views of this project.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+_VIEWS_SHOWN = 3
 
 
 @click.group()
@@ -90,10 +91,15 @@ def views_show(project_id: str, name: str, *, as_json: bool) -> None:
         "COLUMN": lambda row: row["column"],
         "TYPE": lambda row: row["type"],
         "DECLARED": lambda row: row["declared"] or "",
-        "ELSEWHERE": lambda row: "; ".join(f"{kind} in {', '.join(names)}" for kind, names in row["elsewhere"].items()),
+        "ELSEWHERE": lambda row: "; ".join(f"{kind} in {_some(names)}" for kind, names in row["elsewhere"].items()),
         "COMMENT": lambda row: row["comment"],
     }
     listing.show(rows, columns, as_json=as_json, empty=f"{name} has no columns.")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - _VIEWS_SHOWN} more"] if len(names) > _VIEWS_SHOWN else []
+    return ", ".join([*names[:_VIEWS_SHOWN], *more])
 
 
 @views.command("apply")

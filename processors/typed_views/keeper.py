@@ -13,7 +13,7 @@ from processors.clickhouse.client import ClickHouse
 from processors.clickhouse.codes import summary
 from processors.clickhouse.errors import ClickHouseError, UnavailableError
 from processors.engine.metrics import WorkerMetrics
-from processors.typed_views.refresh import ACCESS_DENIED, Refreshed, ViewRefresher
+from processors.typed_views.refresh import ACCESS_DENIED, Refreshed, RefusedViewError, ViewRefresher
 from processors.typed_views.store import ViewStore
 from schemas.log_throttle import Outage
 from schemas.settings import ClickHouseSettings
@@ -42,12 +42,10 @@ class ViewKeeper:
         if now < self._next:
             return
         try:
-            done = self._refresher.refresh()
+            self._refresher.refresh(self._note)
         except Exception as error:  # noqa: BLE001  # whatever it is, the INSERTs continue
             self._log_failed(error)
         else:
-            for each in done:
-                self._note(each)
             if self._outage.succeeded(monotonic()) is not None:
                 log.info("typed views are made again")
         self._next = monotonic() + REFRESH_SECONDS
@@ -81,6 +79,8 @@ class ViewKeeper:
             )
             return
         reason = summary(str(error)) if isinstance(error, ClickHouseError) else repr(error)
+        if isinstance(error, RefusedViewError):
+            reason = f"{error.view}: {reason}"
         log.warning("typed views cannot be made, retrying. The tables are not affected. The last error: %s", reason)
 
 

@@ -6,7 +6,7 @@ Only definitions are written: no row is copied or changed. A view of the same na
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -40,6 +40,15 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _Shape = Mapping[tuple[str, str], int]
+
+
+class RefusedViewError(ClickHouseError):
+    """ClickHouse refuses the statement of a view."""
+
+    def __init__(self, view: str, error: ClickHouseError) -> None:
+        super().__init__(f"The view {view} cannot be made: {error}", error.code)
+        self.view = view
+        """Its name, with that of its database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,7 @@ class Refreshed:
     """Views that were created or replaced."""
     foreign: list[str] = field(default_factory=list)
     """Names that somebody else's views have."""
-    failed: dict[str, ClickHouseError] = field(default_factory=dict)
+    failed: dict[str, RefusedViewError] = field(default_factory=dict)
     """Errors of views that ClickHouse has refused, by name."""
 
 
@@ -96,8 +105,10 @@ class ViewRefresher:
         """Compare every view at the next refresh."""
         self._shapes.clear()
 
-    def refresh(self) -> list[Refreshed]:
+    def refresh(self, note: Callable[[Refreshed], None] = lambda _: None) -> list[Refreshed]:
         """Create and replace views where the catalogue has changed; raises `ClickHouseError`.
+
+        Calls *note* with what is done in each project, also if it raises in the end.
 
         A project or a view that cannot be made does not keep others from being made: its error is raised last. Only
         what has failed is tried again next time.
@@ -114,6 +125,7 @@ class ViewRefresher:
                 errors.append(error)
                 continue
             done.append(of_project)
+            note(of_project)
             errors += of_project.failed.values()
             if of_project.failed.keys().isdisjoint(VIEWS):
                 self._shapes[project_id] = _without(shape, of_project.failed)
@@ -145,9 +157,11 @@ class ViewRefresher:
                 try:
                     self._store.create_view(view.statement(database, listing.columns(view)))
                 except ClickHouseError as error:
-                    done.failed[view.name] = error
-                    if error.code is None or len(done.failed) >= MAX_FAILED:
+                    if error.code is None:
                         raise
+                    done.failed[view.name] = refused = RefusedViewError(f"{database}.{view.name}", error)
+                    if len(done.failed) >= MAX_FAILED:
+                        raise refused from error
                 else:
                     done.made.append(view.name)
         return done

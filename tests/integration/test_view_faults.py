@@ -6,10 +6,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 
 import pytest
+from click.testing import CliRunner
 
+from deploy.cli import main
 from processors.clickhouse.errors import ClickHouseError
+from processors.engine.metrics import WorkerMetrics
 from processors.typed_views import refresh, store
 from processors.typed_views.columns import Seen
+from processors.typed_views.keeper import ViewKeeper
 from processors.typed_views.naming import database_name
 from tests.support.records import track
 from tests.support.warehouse import Warehouse
@@ -41,7 +45,7 @@ def test_view_that_clickhouse_refuses_does_not_keep_others_from_being_made(
         track("b", event="B", properties=json.dumps(BAD).encode()),
     )
 
-    with pytest.raises(ClickHouseError, match="Max query size exceeded"):
+    with pytest.raises(ClickHouseError, match=rf"The view {warehouse.base}_p\.b cannot be made: .*Max query size"):
         warehouse.refresher.refresh()
     assert views(warehouse) == {"a", "c", *PROJECT_VIEWS}
 
@@ -90,3 +94,39 @@ def test_views_of_events_with_long_names_are_made(warehouse: Warehouse) -> None:
     made = set(warehouse.made())
     assert len(made) == len(PROJECT_VIEWS) + len(names) + 1
     assert warehouse.rows("SELECT count(a) AS n FROM {}.page_view") == [{"n": len(spellings)}]
+
+
+def test_keeper_names_the_view_that_is_refused_and_counts_the_others(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store, "_SETTINGS", {**store._SETTINGS, "max_query_size": LIMIT})  # as statements have it
+    database = database_name(warehouse.base, "p")
+    warehouse.client.execute(f"CREATE DATABASE {database}")
+    warehouse.client.execute(f"CREATE VIEW {database}.a AS SELECT 1 AS mine")
+    warehouse.write(
+        track("a", event="A"), track("b", event="B", properties=json.dumps(BAD).encode()), track("c", event="C")
+    )
+    metrics = WorkerMetrics()
+
+    ViewKeeper(warehouse.refresher, metrics, "default").run(0.0)
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in lines if line.startswith(f"{database}.a is not a view of Sequence events")]
+    assert [line for line in lines if f"{database}.b: " in line and "Max query size exceeded" in line]
+    made = metrics.registry.get_sample_value("sequence_sink_typed_views_made_total")
+    assert made == len(PROJECT_VIEWS) + 1
+
+
+def test_shown_columns_are_one_line_each(warehouse: Warehouse, clickhouse: str) -> None:
+    warehouse.write(
+        track("m", event="Order Completed", properties=b'{"plan":"pro","a\\u001b[31m\\nb":1}'),
+        *(track(name, event=name, properties=b'{"plan":1}') for name in "ABCDE"),
+    )
+    warehouse.made()
+    environ = {"SEQUENCE_CLICKHOUSE_URL": clickhouse, "SEQUENCE_CLICKHOUSE_DATABASE": warehouse.base}
+
+    shown = CliRunner().invoke(main, ["views", "show", "p", "Order Completed"], env=environ)
+    heading, first, second, *_ = shown.output.splitlines()
+    assert heading.split() == ["COLUMN", "TYPE", "DECLARED", "ELSEWHERE", "COMMENT"]
+    assert first.split()[0] == "a_31m_b"
+    assert r'properties."a\x1b[31m\nb". Integer.' in first
+    assert "  Nullable(Int64) in a, b, c, and 2 more  " in second
