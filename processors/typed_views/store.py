@@ -109,9 +109,14 @@ class ViewStore:
         )
 
     def views(self, database: str) -> dict[str, str]:
-        """Return the comment of each table and view in *database*."""
+        """Return the comment of each view in *database*, and an empty one for each table.
+
+        `CREATE TABLE … AS` copies the comment of a view.
+        """
         rows = self._clickhouse.query(
-            "SELECT name, comment FROM system.tables WHERE database = {database:String}", {"database": database}
+            "SELECT name, if(engine = 'View', comment, '') AS comment FROM system.tables"
+            " WHERE database = {database:String}",
+            {"database": database},
         )
         return {row["name"]: row["comment"] for row in rows}
 

@@ -1,4 +1,4 @@
-"""Views that ClickHouse refuses, and events whose names are long: the other views are made."""
+"""Views that ClickHouse refuses or that are those of somebody else, and long names: the other views are made."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.cli import main
+from deploy.operate import typed_views
 from processors.clickhouse.errors import ClickHouseError
 from processors.engine.metrics import WorkerMetrics
 from processors.typed_views import refresh, store
@@ -94,6 +95,21 @@ def test_views_of_events_with_long_names_are_made(warehouse: Warehouse) -> None:
     made = set(warehouse.made())
     assert len(made) == len(PROJECT_VIEWS) + len(names) + 1
     assert warehouse.rows("SELECT count(a) AS n FROM {}.page_view") == [{"n": len(spellings)}]
+
+
+def test_table_that_is_a_copy_of_a_view_stays(warehouse: Warehouse) -> None:
+    warehouse.write(track("m1", event="Order Completed", properties=b'{"price":1}'))
+    warehouse.made()
+    database = database_name(warehouse.base, "p")
+    copy = f"{database}.signed_up"
+    warehouse.client.execute(f"CREATE TABLE {copy} AS {database}.order_completed ENGINE = MergeTree ORDER BY id")
+    warehouse.client.execute(f"INSERT INTO {copy} (id) VALUES ('mine')")  # noqa: S608
+    warehouse.write(track("m2", event="Signed Up"))
+
+    (done,) = warehouse.refresher.refresh()
+    assert (done.foreign, done.made) == (["signed_up"], [])
+    assert warehouse.rows("SELECT id FROM {}.signed_up") == [{"id": "mine"}]
+    assert "signed_up" not in [view.name for view in typed_views.listed(warehouse.client, "p")]
 
 
 def test_keeper_names_the_view_that_is_refused_and_counts_the_others(
