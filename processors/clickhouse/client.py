@@ -78,8 +78,8 @@ class ClickHouse:
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the rows of *sql*; *parameters* fill its `{name:Type}` placeholders.
 
-        The driver sends parameters of more than 4 kB as a form. The server of the local stack reads none, and a value
-        in one has a limit: write a long list into *sql*.
+        The driver sends parameters of more than 4 kB as a form, in which servers limit the size of a value: write a
+        long list into *sql*.
         """
         return self.query_with({}, sql, parameters)
 

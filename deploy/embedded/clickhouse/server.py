@@ -92,14 +92,16 @@ async def _handle(request: web.Request) -> web.Response:
             return await _ok(request)
         # Before the body: a stranger's bytes are not read.
         user = _authenticate(request)
+        form = await _read_form(request) if request.content_type == "multipart/form-data" else {}
+        parameters = {**request.query, **form}
         body = await _read_body(request)
-        if not body and "query" not in request.query:
+        if not body and "query" not in parameters:
             return await _ok(request)
-        query = _query(request, user, body)
+        query = _query(request, parameters, user, body)
         if user.project_database:
             await _add_role(request.app[ENGINE], user.project_database)
         result = await request.app[ENGINE].run(query)
-        content = await asyncio.to_thread(_content, request.query, result)
+        content = await asyncio.to_thread(_content, parameters, result)
     except QueryError as error:
         return _error_response(error, query_id)
     return _response(request, result, content, query_id)
@@ -113,7 +115,38 @@ async def _add_role(engine: Engine, project: str) -> None:
         raise web.GracefulExit from error
 
 
+async def _read_form(request: web.Request) -> dict[str, str]:
+    """Return the fields of a form: drivers send parameters of a statement so that are too long for a URL."""
+    stall = request.app[SETTINGS].body_stall_seconds
+    try:
+        form = await asyncio.wait_for(request.post(), stall)
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large(request) from None
+    except ConnectionResetError:
+        raise _disconnected() from None
+    except TimeoutError:
+        raise QueryError(
+            209, f"The form did not arrive within {stall:g} s (SEQUENCE_LOCAL_CLICKHOUSE_STALL_SECONDS)"
+        ) from None
+    except ValueError as error:
+        raise QueryError(36, f"The form cannot be read: {error}") from error
+    if not all(isinstance(value, str) for value in form.values()):
+        raise QueryError(48, "External tables are not supported")
+    return {name: str(value) for name, value in form.items()}
+
+
+def _too_large(request: web.Request) -> QueryError:
+    limit = request.app[SETTINGS].body_limit_mib * 1024 * 1024
+    return QueryError(241, f"The request body exceeds {limit} bytes (SEQUENCE_LOCAL_CLICKHOUSE_BODY_MIB)")
+
+
+def _disconnected() -> QueryError:
+    """Return an error that nobody reads. Without it aiohttp logs an ERROR with a traceback for each such client."""
+    return QueryError(210, "The client disconnected before the request body had arrived")
+
+
 async def _read_body(request: web.Request) -> bytes:
+    """Return the body that is left; none is after a form."""
     stall = request.app[SETTINGS].body_stall_seconds
     limit = request.app[SETTINGS].body_limit_mib * 1024 * 1024
     chunks: list[bytes] = []
@@ -123,10 +156,9 @@ async def _read_body(request: web.Request) -> bytes:
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
-                raise QueryError(241, f"The request body exceeds {limit} bytes (SEQUENCE_LOCAL_CLICKHOUSE_BODY_MIB)")
+                raise _too_large(request)
     except ConnectionResetError:
-        # Nobody reads the answer. Without it aiohttp logs an ERROR with a traceback for each client that disconnects.
-        raise QueryError(210, "The client disconnected before the request body had arrived") from None
+        raise _disconnected() from None
     except TimeoutError:
         raise QueryError(
             209, f"No byte of the request body arrived for {stall:g} s (SEQUENCE_LOCAL_CLICKHOUSE_STALL_SECONDS)"
@@ -157,10 +189,8 @@ def _authenticate(request: web.Request) -> User:
     return request.app[USERS].authenticate(user, password)
 
 
-def _query(request: web.Request, user: User, body: bytes) -> Query:
-    if request.content_type == "multipart/form-data":
-        raise QueryError(48, "External tables and multipart requests are not supported")
-    parameters = request.query
+def _query(request: web.Request, parameters: Mapping[str, str], user: User, body: bytes) -> Query:
+    """Return the query of a request with *parameters*, those of its URL and of its form."""
     # A statement can begin in the URL and continue in the body. The rows of an INSERT follow it.
     in_url = parameters.get("query", "").encode()
     text = in_url + (b"\n" if in_url and body else b"") + body
