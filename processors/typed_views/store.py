@@ -11,7 +11,7 @@ from typing import TypedDict
 import msgspec
 
 from processors.clickhouse.client import ClickHouse
-from processors.typed_views.columns import Seen
+from processors.typed_views.columns import InvalidTypeError, Seen, check_type
 from processors.typed_views.naming import typed_by
 from processors.typed_views.statements import MARK
 from schemas.clickhouse.quoting import literal, quoted
@@ -79,7 +79,7 @@ class ViewStore:
         return found
 
     def types(self, project_id: str) -> Types:
-        """Return the types of the columns of *project_id*."""
+        """Return the types of the columns of *project_id*; those that only a later version knows do not count."""
         rows = self._clickhouse.query(
             "SELECT view, column, is_declared, type FROM view_columns FINAL WHERE project_id = {project:String}",
             {"project": project_id},
@@ -88,7 +88,8 @@ class ViewStore:
         declared: defaultdict[str, dict[str, str]] = defaultdict(dict)
         # An older version stored types under names of views that have another one now. Those under this one count.
         for row in sorted(rows, key=lambda row: row["view"] == typed_by(row["view"])):
-            (declared if row["is_declared"] else chosen)[typed_by(row["view"])][row["column"]] = row["type"]
+            if _is_known(row["type"]):
+                (declared if row["is_declared"] else chosen)[typed_by(row["view"])][row["column"]] = row["type"]
         return Types(_without_empty(chosen), _without_empty(declared))
 
     def set_types(self, project_id: str, types: Mapping[str, Mapping[str, str]], *, declared: bool) -> None:
@@ -138,6 +139,13 @@ class ViewStore:
 def _without_empty(types: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
     kept = {view: {name: kind for name, kind in of_view.items() if kind} for view, of_view in types.items()}
     return {view: of_view for view, of_view in kept.items() if of_view}
+
+
+def _is_known(kind: str) -> bool:
+    try:
+        return not kind or bool(check_type(kind))
+    except InvalidTypeError:
+        return False
 
 
 def is_ours(comment: str) -> bool:

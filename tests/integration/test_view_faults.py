@@ -146,3 +146,12 @@ def test_shown_columns_are_one_line_each(warehouse: Warehouse, clickhouse: str) 
     assert first.split()[0] == "a_31m_b"
     assert r'properties."a\x1b[31m\nb". Integer.' in first
     assert "  Nullable(Int64) in a, b, c, and 2 more  " in second
+
+
+def test_declared_type_of_a_later_version_does_not_count(warehouse: Warehouse) -> None:
+    warehouse.write(track("m1", event="A", properties=b'{"shop":1,"price":2}'), track("m2", event="B"))
+    warehouse.store.set_types("p", {"a": {"shop": "geography", "price": "text"}}, declared=True)
+
+    assert {"a", "b"} <= set(warehouse.made())
+    types = warehouse.types("a")
+    assert (types["shop"], types["price"]) == ("Nullable(Int64)", "Nullable(String)")
