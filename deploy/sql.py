@@ -29,6 +29,7 @@ from deploy.errors import SqlError
 from deploy.local import passwords, state_lock
 from deploy.settings import LocalSettings, state_directory
 from deploy.sql_advice import advice
+from deploy.sql_columns import without_far_names
 from processors.clickhouse.client import server_url
 from processors.clickhouse.proxy import Proxy, proxy_for
 from processors.settings import AnalystSettings
@@ -253,7 +254,8 @@ def _failure(target: Target, response: aiohttp.ClientResponse, text: str, statem
             f"{target.url} answered with status {response.status} and not as ClickHouse does: "
             f"{text.strip()[:_SHOWN_CHARACTERS]!r}. {target.if_unreachable}"
         )
-    return "\n".join(filter(None, [text.strip(), advice(text, statement.decode(errors="replace"))]))
+    text = without_far_names(text.strip())
+    return "\n".join(filter(None, [text, advice(text, statement.decode(errors="replace"))]))
 
 
 @contextmanager

@@ -8,20 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from deploy import sql_arrays, sql_columns
 from deploy.sql_names import (
     NAME,
     PATH,
+    START,
+    Key,
     argument,
+    calculated,
     expression,
     joined,
-    joined_arrays,
     joined_using,
     order_key,
     readable,
     second_argument,
 )
-from processors.typed_views.naming import snake_case
-from processors.typed_views.statements import EVENT_COLUMNS
 
 _COMPARISONS = {
     "equals": "=",
@@ -34,7 +35,14 @@ _COMPARISONS = {
 _ARITHMETIC = {"plus": "+", "minus": "-", "multiply": "*", "divide": "/", "modulo": "%"}
 _COMPARED = rf"-> (?P<sign>{'|'.join(_COMPARISONS)})\((?:__table\d+\.)?(?P<name>\w+), (?P<value>[^)]*)"
 """A comparison of a column as an error has it, after the expression of the view."""
+_NUMBER_FOR_TEXT = (
+    rf"executing function (?P<sign>{'|'.join(_COMPARISONS)}) on arguments "
+    r"(?:(?P<number>-?[\d.]+)_(?:U?Int|Float)\d+ .*, )?"
+    r"(?:__table\d+\.)?(?P<name>\w+) (?:LowCardinality\()?String\b(?:.*, (?P<last>-?[\d.]+)_(?:U?Int|Float)\d+ )?"
+)
+"""A number beside a column that is text in every row, such as `user_id`."""
 _UNREADABLE = "Cannot convert string|Cannot parse|Cannot read|does not start with"
+_CALCULATION = "num reads a number; without it, a calculation is NULL for each value that was sent as text."
 _OTHERS = "str, bool and at give other types."
 
 
@@ -52,6 +60,8 @@ def _order(_: re.Match[str], typed: str) -> str:
     if not key:
         return "ORDER BY needs values of one type: ORDER BY str(…), or num(…) for numbers."
     name, path = key.name, key.path
+    if key.written:
+        return f"ORDER BY needs values of one type: {_calculated_order(key)}. {_CALCULATION}"
     if name.isdigit():
         return f"ORDER BY needs values of one type: SELECT str({path}) … ORDER BY {name}, or num({path}) for numbers."
     if key.is_grouped and path == name:
@@ -62,6 +72,14 @@ def _order(_: re.Match[str], typed: str) -> str:
     else:
         written = f"ORDER BY str({name})"
     return f"ORDER BY needs values of one type: {written}. For numbers it is num({name}), which sorts 9 before 10."
+
+
+def _calculated_order(key: Key) -> str:
+    if key.path:
+        clauses = f"SELECT {key.written} … GROUP BY {key.written} " if key.is_grouped else ""
+        return f"{clauses}ORDER BY {key.written}"
+    clause = f"GROUP BY {key.name} " if key.is_grouped else ""
+    return f"SELECT {key.written} … {clause}ORDER BY {key.name}"
 
 
 def _join(found: re.Match[str], typed: str) -> str:
@@ -90,6 +108,8 @@ def _in(_: re.Match[str], typed: str) -> str:
     if not compared:
         return "IN needs values of one type: str(…) IN ('…')."
     name, word, subquery = compared[1], compared[2].upper(), compared[3]
+    if written := calculated(typed, name):
+        return f"IN needs values of one type: {written} … {name} {word} (…). {_CALCULATION}"
     if not subquery:
         return f"IN needs values of one type: str({name}) {word} ('…')."
     column = re.match(rf"\s*(?:DISTINCT\s+)?({NAME})\s+FROM\b", typed[compared.end() :], re.IGNORECASE)
@@ -113,11 +133,15 @@ def _aggregate(found: re.Match[str], typed: str) -> str:
     function = found["name"]
     if function.startswith("arg"):
         first, name = second_argument(typed, function) or ("…", "…")
+        if written := calculated(typed, name):
+            return f"{function} needs values of one type: {written} … {function}({first}, {name}). {_CALCULATION}"
         return f"{function} needs values of one type: {function}({first}, num({name})). {_OTHERS}"
     called = argument(typed, function)
     if not (called and re.fullmatch(PATH, called[1])) and (read := expression(typed, function)):
         return f"{function} needs values of one type: {read[0]}({read[1]}). {_OTHERS}"
     function, name = called or (function, "…")
+    if written := calculated(typed, name):
+        return f"{function} needs values of one type: {written} … {function}({name}). {_CALCULATION}"
     return f"{function} needs values of one type: {function}(num({name})). {_OTHERS}"
 
 
@@ -141,14 +165,6 @@ def _null_if(_: re.Match[str], typed: str) -> str:
     return f"Give the property a type: nullIf(str({name}), '')."
 
 
-def _array(_: re.Match[str], typed: str) -> str:
-    found = re.search(
-        rf"({NAME})\s*\[|(?:ARRAY\s+JOIN|(?:\w*array\w*|unnest)\s*\(|\bhas\w*\s*\()\s*({NAME})", typed, re.IGNORECASE
-    )
-    name = next(filter(None, found.groups())) if found else "…"
-    return f"Read an array of a property with JSONExtractArrayRaw(ifNull(str({name}), ''))."
-
-
 def _compared(found: re.Match[str], typed: str) -> str:
     """Advise on a comparison in which a column of a view has the type of the other side only as text, or vice versa."""
     name, sign = found["name"], _COMPARISONS[found["sign"]]
@@ -161,6 +177,28 @@ def _compared(found: re.Match[str], typed: str) -> str:
         return f"{name} is no text. Compare str({name}) {sign} '…'."
     function = "at" if "Date" in found["value"] else "num"
     return f"{name} is text. Compare {function}({name}) {sign} …, which is NULL where it cannot be read."
+
+
+def _quoted(found: re.Match[str], typed: str) -> str:
+    number, name = found["number"] or found["last"], found["name"]
+    if not number:
+        return ""
+    sign = _COMPARISONS[found["sign"]]
+    column = rf"((?:{START}\.)?\b{name})"
+    sides = (rf"{column}\W+{re.escape(number)}\b", rf"{re.escape(number)}\W+{column}\b", rf"{column}\b")
+    written = next(filter(None, (re.search(side, typed) for side in sides)), None)
+    name = written[1] if written else name
+    is_order = sign not in {"=", "!="}
+    name, number = (f"num({name})", number) if is_order else (name, f"'{number}'")
+    compared = f"{number} {sign} {name}" if found["number"] else f"{name} {sign} {number}"
+    if is_order:
+        return f"The column is text. To compare numbers, write {compared}."
+    return f"The column is text. Put quotes around the number: {compared}."
+
+
+def _needless(found: re.Match[str], typed: str) -> str:
+    name = (argument(typed, found["name"]) or ("", "…"))[1]
+    return f"{name} has the type {found['type']}. Leave the conversion of text out: write {name} alone."
 
 
 def _arithmetic(found: re.Match[str], typed: str) -> str:
@@ -177,25 +215,6 @@ def _of_function(found: re.Match[str], typed: str) -> str:
     return f"The argument is text: {function}({reader}({name}))." if name else f"An argument is text: use {reader}(…)."
 
 
-def _joined_array(found: re.Match[str], _: str) -> str:
-    name = found["name"]
-    text = f"JSONExtractArrayRaw(ifNull(str({name}), ''))"
-    if re.fullmatch(PATH, name):
-        return f"Read an array of objects with ARRAY JOIN {name}[], and any other array with ARRAY JOIN {text}."
-    return f"Read an array of a property with {text}."
-
-
-def _nullable_array(_: re.Match[str], typed: str) -> str:
-    found = re.search(rf"\b(JSONExtract(?:ArrayRaw|KeysAndValues\w*|Keys|))\(\s*(str\({NAME}\)|{NAME})\s*[,)]", typed)
-    return f"An array cannot be NULL: {found[1]}(ifNull({found[2]}, ''))." if found else ""
-
-
-def _unnest(_: re.Match[str], typed: str) -> str:
-    found = re.search(rf"\bUNNEST\(\s*({NAME})\s*\)(?:\s+(?:AS\s+)?(\w+))?", typed, re.IGNORECASE)
-    array = f"JSONExtractArrayRaw(ifNull(str({found[1]}), ''))" if found else "…"
-    return f"In place of UNNEST, write FROM … ARRAY JOIN {array} AS {(found and found[2]) or '…'}."
-
-
 def _percentile(_: re.Match[str], typed: str) -> str:
     called = rf"\bpercentile_(?:cont|disc)\s*\(\s*([\d.]+)\s*\)(?:\s*WITHIN\s+GROUP\s*\(\s*ORDER\s+BY\s+({NAME}))?"
     found = re.search(called, typed, re.IGNORECASE)
@@ -208,43 +227,6 @@ def _percentile(_: re.Match[str], typed: str) -> str:
     name = found[2] or "…"
     argument_read = f"num({name})" if re.fullmatch(PATH, name) else name
     return f"In place of percentile_cont, write quantile({found[1]})({argument_read})."
-
-
-def _unknown(found: re.Match[str], typed: str) -> str:
-    name = found["name"]
-    alias, _, member = name.partition(".")
-    if array := joined_arrays(typed).get(alias):
-        return f"{alias} is JSON text: JSONExtractString({alias}, '{member}')." if "Raw(" in array and member else ""
-    table = re.search(r"\bFROM\s+(?:\w+\.)?(\w+)", typed, re.IGNORECASE)
-    return _column(table[1] if table else "", "", name)
-
-
-def _unknown_of_table(found: re.Match[str], _: str) -> str:
-    """Advise on a column with the alias of a table, which the message has as well."""
-    return _column(
-        re.split(r"[.`]+", (found["original"] or found["table"]).strip("`"))[-1], f"{found['alias']}.", found["name"]
-    )
-
-
-def _unknown_using(_: re.Match[str], typed: str) -> str:
-    found = re.search(r"\bJOIN\s+(?:\w+\.)?users(?:\s+AS\s+(\w+))?", typed, re.IGNORECASE)
-    return (
-        f"users has the ID of a user in the column id: JOIN users ON user_id = {found[1] or 'users'}.id."
-        if found
-        else ""
-    )
-
-
-def _column(table: str, alias: str, name: str) -> str:
-    """Return how a table or a view that has no column *name* has it; empty if there is no way to know."""
-    column = snake_case(name)
-    if table == "users" and column == "user_id":
-        return f"users has the ID of a user in the column id: {alias}id."
-    if table in {"events", "identifies", "persons"}:
-        return f"A property is read with its path: {alias}{'properties' if table == 'events' else 'traits'}.{name}."
-    if table in {"tracks", "events_with_person"} and column not in EVENT_COLUMNS and not column.startswith("person_"):
-        return f"{table} has no column for each property. Read the property with its path: {alias}properties.{name}."
-    return f"Columns of typed views are in snake case: {alias}{column}." if column not in {"", name} else ""
 
 
 _ADVICE: tuple[tuple[str, Callable[[re.Match[str], str], str]], ...] = (
@@ -261,28 +243,38 @@ _ADVICE: tuple[tuple[str, Callable[[re.Match[str], str], str]], ...] = (
         ),
         _condition,
     ),
+    (_NUMBER_FOR_TEXT, _quoted),
+    (
+        r"Illegal type (?P<type>\S+) of first argument of function (?P<name>to[A-Z]\w*)\. Conversion functions",
+        _needless,
+    ),
+    (r"Aggregate function (?P<name>\w+).* is found in(?:side another aggregate| WHERE)", sql_columns.hiding_alias),
     (r"Illegal types? (?:Dynamic|String).* aggregate function (?P<name>\w+)", _aggregate),
     (r"Illegal type DateTime64.* aggregate function (?P<name>\w+)", _time_of_funnel),
     (rf"(?:no supertype|{_UNREADABLE}).*{_COMPARED}", _compared),
     (rf"(?:{_UNREADABLE}).*FUNCTION .*(?:{'|'.join(_COMPARISONS)})\(.*(?:properties|traits)\b", _no_text),
     (r"FUNCTION (?:to[A-Z]\w*|CAST)\(.*(?:properties|traits)\b", _conversion),
     (r"Dynamic cannot be inside Nullable", _null_if),
-    (r"requires expression (?P<name>\S+) (?:AS \S+ )?with Array or Map type", _joined_array),
-    (r"Nested type Array\(.*\) cannot be inside Nullable", _nullable_array),
-    (r"Unknown table function (?i:unnest)\b", _unnest),
+    (r"requires expression (?P<name>\S+) (?:AS \S+ )?with Array or Map type", sql_arrays.joined_array),
+    (r"Nested type (?P<type>Array\(.*?\)) cannot be inside Nullable", sql_arrays.nullable_array),
+    (r"Unknown table function (?i:unnest)\b", sql_arrays.unnest),
+    (r"Function with name `(?i:any)` does not exist", sql_arrays.any_of),
     (r"Syntax error|Function with name `(?i:percentile_)", _percentile),
-    (r"ARRAY JOIN requires array|must be an? array|must be array|arrayJoin must be Array", _array),
+    (r"ARRAY JOIN requires array|must be an? array|must be array|must be Array|Expected: Array\b", sql_arrays.array),
     (rf"Illegal types .*\bString\b.* of function (?P<name>{'|'.join(_ARITHMETIC)})\b", _arithmetic),
     (r"Illegal type String of argument of function (?P<name>\w+)\. Should be (?P<expected>Date)", _of_function),
     (r"to function '(?P<name>\w+)'\. Expected: (?P<expected>[^:]*), got: (?:Nullable\()?String", _of_function),
-    (r"Unknown expression (?:or function )?identifier `(?P<name>[^`]+)`\. In scope", _unknown),
+    (
+        r"Unknown expression (?:or function )?identifier `(?P<name>[^`]+)`\. In scope (?P<scope>.*)\. \(UNKNOWN",
+        sql_columns.unknown,
+    ),
     (
         (
             r"Identifier '(?P<alias>[^'.]+)\.(?P<name>[^']+)' cannot be resolved from table with name "
             r"(?:\S+ \(an alias of (?P<original>[^)]+)\)|(?P<table>\S+))\. In scope"
         ),
-        _unknown_of_table,
+        sql_columns.unknown_of_table,
     ),
-    (r"using identifier 'user_id' cannot be resolved from right table", _unknown_using),
+    (r"using identifier 'user_id' cannot be resolved from right table", sql_columns.unknown_using),
 )
 """Patterns of messages. The first one whose function has an answer counts."""

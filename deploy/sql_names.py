@@ -10,14 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _WORD = r"(?:\w+|`[^`]+`|\"[^\"]+\")"
-_START = r"(?:[^\W\d]\w*|`[^`]+`|\"[^\"]+\")"
-NAME = rf"{_START}(?:\.{_WORD})*"
+START = r"(?:[^\W\d]\w*|`[^`]+`|\"[^\"]+\")"
+NAME = rf"{START}(?:\.{_WORD})*"
 """A column or an alias, or a path in a JSON column."""
-PATH = rf"(?:{_START}\.)?(?:properties|traits)(?:\.{_WORD})+"
+PATH = rf"(?:{START}\.)?(?:properties|traits)(?:\.{_WORD})+"
 """A property or a trait."""
 
-_TYPED = re.compile(r"\b(?:num|str|bool|at|count|uniq\w*|to[A-Z]\w*|JSON\w+|length)\s*\([^()]*\)")
+_TYPED = re.compile(r"\b(?:num|str|bool|at|count|uniq\w*|to[A-Z]\w*(?<!OrNull)(?<!OrZero)|JSON\w+|length)\s*\([^()]*\)")
 """A call whose result has a type of its own."""
+_CALCULATION = re.compile(
+    r"[-+*/%]|\b(?:abs|ceil\w*|divide|exp\w*|floor|intDiv\w*|log\w*|minus|mod\w*|multiply|negate|plus|pow\w*|round\w*"
+    r"|sign|sqrt|trunc\w*|to(?:B?Float|U?Int|Decimal|Date)\w*)\s*\(",
+    re.IGNORECASE,
+)
+"""What makes a number or a time of a property, and NULL of one whose value has another type."""
 _STRING = re.compile(r"'(?:[^'\\]|\\.|'')*'")
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
@@ -45,18 +51,64 @@ def expression(statement: str, function: str) -> tuple[str, str] | None:
     name = rf"{PATH}|(?:{members})(?:\.{_WORD})+" if members else PATH
     for typed, text in _calls(statement, function):
         if "''" not in text and re.search(rf"(?<![\w.`]){name}", text):
-            return typed, re.sub(rf"(?<![\w.`])(?<!num\()({name})", r"num(\1)", text)
+            return typed, _typed(text, name)
     return None
+
+
+def _typed(text: str, name: str = PATH) -> str:
+    """Return the expression *text* with a type for each *name* in it: a number, if no function says another one.
+
+    Conversions of text, such as `toFloat64OrZero`, have a value of any type if they get one, so they are replaced.
+    """
+    for function, reader in (("B?Float|U?Int|Decimal", "num"), ("Date", "at")):
+        argument_of = rf"\s*(?:toString\(\s*({name})\s*\)|({name}))\s*(?:,[^()]*)?"
+        text = re.sub(
+            rf"\bto(?:{function})\w*\({argument_of}\)",
+            lambda found, reader=reader: f"{reader}({found[1] or found[2]})",  # type: ignore[misc]
+            text,
+        )
+    text = re.sub(rf"(\bparseDateTime\w*\()({name})", r"\1str(\2)", text)
+    return re.sub(rf"(?<![\w.`])(?<!num\()(?<!str\()(?<!bool\()(?<!at\()({name})", r"num(\1)", text)
+
+
+def calculated(statement: str, name: str) -> str:
+    """Return how to define the alias *name* of a calculation with a property, so that it has a type; else empty."""
+    text = _definition(statement, name)
+    if _is_calculation(text):
+        return f"{_typed(text)} AS {name}"
+    if not _CALCULATION.search(text):
+        return ""
+    for inner in re.findall(START, text):
+        if inner != name and re.fullmatch(PATH, path := _definition(statement, inner)):
+            return f"num({path}) AS {inner}"
+    return ""
+
+
+def _is_calculation(text: str) -> bool:
+    """Return whether the expression *text* calculates with a property that has no type."""
+    has_property = re.search(PATH, _TYPED.sub("", text)) is not None
+    return has_property and "''" not in text and _CALCULATION.search(re.sub(PATH, "", text)) is not None
+
+
+def _definition(statement: str, name: str) -> str:
+    """Return what the alias *name* stands for; empty if there is no such alias."""
+    for columns in re.split(r"\b(?:SELECT|WITH)\b", statement, flags=re.IGNORECASE)[1:]:
+        for column in arguments(columns):
+            text = re.split(r"\sFROM\s", column, flags=re.IGNORECASE)[0].strip()
+            alias = re.fullmatch(rf"(?:DISTINCT\s+)?(.+?)\s+(?:AS\s+)?{re.escape(name)}", text, re.IGNORECASE)
+            if alias:
+                return alias[1]
+    return ""
 
 
 def _calls(statement: str, function: str) -> Iterator[tuple[str, str]]:
     """Yield each call of *function*: as it is typed, with its parameters, and its first argument."""
     for found in re.finditer(rf"\b({function}\w*\s*(?:\([^()]*\)\s*)?)\(", statement, re.IGNORECASE):
-        inside = _split(statement[found.end() :])[0]
+        inside = arguments(statement[found.end() :])[0]
         yield found[1].rstrip(), re.sub(r"^DISTINCT\s+", "", inside, flags=re.IGNORECASE)
 
 
-def _split(text: str) -> list[str]:
+def arguments(text: str) -> list[str]:
     """Return what commas separate in *text*, up to the parenthesis that closes more than it opens."""
     parts, depth = [""], 0
     for sign in text:
@@ -70,6 +122,33 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
+def tables(scope: str) -> list[str]:
+    """Return the tables and views of the outermost `FROM` and its joins in *scope*; none if one is a subquery."""
+    found, depth = [], 0
+    named = {each[1] for each in re.finditer(rf"(?:\bWITH|,)\s+({START})\s+AS\s+\(", scope, re.IGNORECASE)}
+    for token in re.finditer(rf"[()]|\b(?:FROM|(?<!ARRAY )JOIN)\s+(?:({NAME})|\()", scope, re.IGNORECASE):
+        if depth == 0 and token[0] not in {"(", ")"}:
+            if not token[1] or token[1] in named:
+                return []
+            listed = re.match(rf"((?:\s+AS\s+{START})?\s*,\s*{NAME})*", scope[token.end() :], re.IGNORECASE)
+            others = re.findall(rf",\s*({NAME})", listed[0]) if listed else []
+            found += [token[1], *others]
+        depth += token[0].count("(") - token[0].count(")")
+    return list(dict.fromkeys(found))
+
+
+def aggregates(statement: str) -> Iterator[tuple[str, str, str]]:
+    """Yield each alias in `SELECT` of a call or of calls: the innermost function, the alias, and what it stands for."""
+    for columns in re.split(r"\bSELECT\b", statement, flags=re.IGNORECASE)[1:]:
+        for column in arguments(columns):
+            text = re.split(r"\sFROM\s", column, flags=re.IGNORECASE)[0].strip()
+            alias = re.fullmatch(rf"(.+\))\s+(?:AS\s+)?({START})", text, re.IGNORECASE)
+            called = alias and [*re.finditer(r"(\w+)(?:\([^()]*\))?\((?!\))", alias[1])]
+            if alias and called:
+                names = [each[1] for each in called if each[1] not in {"num", "str", "bool", "at", "toNullable"}]
+                yield (names or ["other"])[-1], alias[2], alias[1]
+
+
 def second_argument(statement: str, function: str) -> tuple[str, str] | None:
     """Return the first argument of *function* and the name that is its second one."""
     first = r"[^(),]*(?:\([^()]*\)[^(),]*)?"
@@ -81,23 +160,27 @@ def joined_arrays(statement: str) -> dict[str, str]:
     """Return the arrays of `ARRAY JOIN` and `arrayJoin` by their aliases."""
     found: dict[str, str] = {}
     for clause in re.finditer(r"\bARRAY\s+JOIN\s+", statement, re.IGNORECASE):
-        for part in _split(statement[clause.end() :]):
-            if named := re.match(rf"(.+?)\s+AS\s+({_START})(?:\s|$)", part, re.IGNORECASE):
+        for part in arguments(statement[clause.end() :]):
+            if named := re.match(rf"(.+?)\s+AS\s+({START})(?:\s|$)", part, re.IGNORECASE):
                 found[named[2]] = named[1]
     for call in re.finditer(r"\barrayJoin\(", statement, re.IGNORECASE):
-        array = _split(statement[call.end() :])[0]
-        if named := re.match(rf"\)\s+AS\s+({_START})", statement[call.end() + len(array) :], re.IGNORECASE):
+        array = arguments(statement[call.end() :])[0]
+        if named := re.match(rf"\)\s+AS\s+({START})", statement[call.end() + len(array) :], re.IGNORECASE):
             found[named[1]] = array
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of `ORDER BY` that has no type: *name* as it is typed, and the property *path* that it is an alias of."""
+    """A key of `ORDER BY` that has no type: *name* as it is typed, and the property *path* that it is an alias of.
+
+    If it is a calculation, *written* is what to write in its place: in `SELECT` if it is an alias or a position.
+    """
 
     name: str
     path: str = ""
     is_grouped: bool = False
+    written: str = ""
 
 
 def order_key(statement: str) -> Key | None:
@@ -107,43 +190,44 @@ def order_key(statement: str) -> Key | None:
         for found in re.finditer(r"\bORDER\s+BY\s+", statement, re.IGNORECASE)
     ]
     for _, _, start in sorted(clauses):
-        for name in _keys(statement[start:]):
-            path, has_no_type = _selected(statement, name)
-            if has_no_type:
-                return Key(name, path, is_grouped=name in _grouped(statement))
+        for text in _keys(statement[start:]):
+            if (key := _key(statement, text)) is not None:
+                return key
     return None
 
 
-def _keys(text: str) -> Iterator[str]:
-    """Yield the names in the keys at the start of *text*, up to the end of their clause."""
+def _keys(text: str) -> list[str]:
+    """Return the keys at the start of *text*, up to the end of their clause."""
     ends = r";|\s(?:ORDER|HAVING|LIMIT|SETTINGS|FORMAT|WITH|ROWS|RANGE|UNION)\b"
-    for part in _split(re.split(ends, text, flags=re.IGNORECASE)[0]):
-        key = re.sub(r"\s(?:ASC|DESC|NULLS|COLLATE)\b.*", "", part, flags=re.IGNORECASE)
-        if re.fullmatch(rf"{NAME}|\d+", key):
-            yield key
-        elif found := re.search(PATH, _TYPED.sub("", key)):
-            yield found[0]
+    keys = arguments(re.split(ends, text, flags=re.IGNORECASE)[0])
+    return [re.sub(r"\s(?:ASC|DESC|NULLS|COLLATE)\b.*", "", key, flags=re.IGNORECASE) for key in keys]
 
 
-def _grouped(statement: str) -> list[str]:
-    found = re.search(r"\bGROUP\s+BY\s+", statement, re.IGNORECASE)
-    return list(_keys(statement[found.end() :])) if found else []
+def _key(statement: str, text: str) -> Key | None:
+    """Return the key *text* if it has no type."""
+    grouping = re.search(r"\bGROUP\s+BY\s+", statement, re.IGNORECASE)
+    is_grouped = grouping is not None and text in _keys(statement[grouping.end() :])
+    if text.isdigit():
+        column = _column(statement, int(text))
+        found = re.match(rf"({PATH})(?:\s|$)", column)
+        written = _typed(column) if _is_calculation(column) else ""
+        path = found[1] if found and not written else ""
+        return Key(text, path, is_grouped, written) if path or written else None
+    if not re.fullmatch(NAME, text) or re.fullmatch(PATH, text):
+        found = re.search(PATH, _TYPED.sub("", text))
+        return found and Key(found[0], found[0], is_grouped, _typed(text) if _is_calculation(text) else "")
+    definition = _definition(statement, text)
+    written = calculated(statement, text)
+    if not written and not re.search(PATH, _TYPED.sub("", definition)):
+        return None
+    return Key(text, definition if re.fullmatch(PATH, definition) else "", is_grouped, written)
 
 
-def _selected(statement: str, name: str) -> tuple[str, bool]:
-    """Return the property that *name* is, or is an alias or the position of, and whether it has no type."""
-    if re.fullmatch(PATH, name):
-        return name, True
-    selects = [_split(part) for part in re.split(r"\bSELECT\b", statement, flags=re.IGNORECASE)[1:]]
-    for column in (column for columns in selects for column in columns):
-        text = re.split(r"\sFROM\s", column, flags=re.IGNORECASE)[0]
-        alias = re.fullmatch(rf"(?:DISTINCT\s+)?(.+?)\s+(?:AS\s+)?{re.escape(name)}", text, re.IGNORECASE)
-        if alias and re.search(PATH, _TYPED.sub("", alias[1])):
-            return alias[1] if re.fullmatch(PATH, alias[1]) else "", True
-    if name.isdigit() and selects and 0 < int(name) <= len(selects[0]):
-        found = re.match(rf"({PATH})(?:\s|$)", selects[0][int(name) - 1])
-        return (found[1], True) if found else ("", False)
-    return "", False
+def _column(statement: str, position: int) -> str:
+    """Return what the first `SELECT` of *statement* has at *position*; empty if there is nothing."""
+    selected = arguments(re.split(r"\bSELECT\b", statement, maxsplit=1, flags=re.IGNORECASE)[-1])
+    column = selected[position - 1] if 0 < position <= len(selected) else ""
+    return re.split(r"\sFROM\s", column, maxsplit=1, flags=re.IGNORECASE)[0]
 
 
 def joined(statement: str, keys: tuple[str, ...]) -> tuple[str, str] | None:
@@ -162,7 +246,7 @@ def joined_using(statement: str, key: str) -> tuple[str, str, list[str]]:
     A side that cannot be found is `…`. The left side of a statement with several joins is the first table.
     """
     for clause in re.finditer(r"\bUSING\s*(?:\(([^()]*)\)|(\w+))", statement, re.IGNORECASE):
-        keys = _split(clause[1] or clause[2])
+        keys = arguments(clause[1] or clause[2])
         if key not in [each.strip('`"') for each in keys]:
             continue
         before = statement[: clause.start()]
@@ -188,7 +272,7 @@ def _side(text: str) -> str:
         named = re.match(NAME, text)
         table, rest = (named[0].split(".")[-1], text[named.end() :]) if named else ("…", "")
     alias = re.match(
-        rf"\s*(?:AS\s+)?(?!(?:FINAL|INNER|LEFT|RIGHT|FULL|CROSS|ASOF|ANY|ALL|SEMI|ANTI|GLOBAL|JOIN)\b)({_START})",
+        rf"\s*(?:AS\s+)?(?!(?:FINAL|INNER|LEFT|RIGHT|FULL|CROSS|ASOF|ANY|ALL|SEMI|ANTI|GLOBAL|JOIN)\b)({START})",
         rest,
         re.IGNORECASE,
     )

@@ -72,7 +72,7 @@ def refusal(environ: dict[str, str], *arguments: str) -> str:
         ("SELECT 1 FROM events ORDER BY properties.price", "ORDER BY needs values of one type: ORDER BY str("),
         ("SELECT windowFunnel(9)(timestamp, event = 'a') FROM events", "windowFunnel takes a time in seconds: "),
         ("SELECT nullIf(properties.plan, 'pro') FROM events", "Give the property a type: nullIf(str(properties.plan)"),
-        ("SELECT has(properties.items, 'a') FROM events", "Read an array of a property with JSONExtractArrayRaw("),
+        ("SELECT has(properties.items, 'a') FROM events", "Read an array of a property with JSONExtract("),
         ("SELECT countIf(properties.first) FROM events", "A condition is a boolean: countIf(bool(properties.first))."),
         ("SELECT price FROM events", "A property is read with its path: properties.price."),
         ("SELECT no_such_function(event) FROM events", ""),

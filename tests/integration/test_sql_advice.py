@@ -54,8 +54,8 @@ ON_VIEWS = [
     ("SELECT toStartOfMonth(day) FROM order_completed", "toStartOfMonth(at(day))"),
     ("SELECT dateDiff('day', timestamp, day) FROM order_completed", "at("),
     ("SELECT sum(properties.price) FROM order_completed", "sum(num(properties.price))"),
-    ("SELECT arrayJoin(items) FROM order_completed", "JSONExtractArrayRaw(ifNull(str(items), ''))"),
-    ("SELECT items[1] FROM order_completed", "JSONExtractArrayRaw(ifNull(str(items), ''))"),
+    ("SELECT arrayJoin(items) FROM order_completed", "JSONExtract(ifNull(items, ''), 'Array(String)')"),
+    ("SELECT items[1] FROM order_completed", "JSONExtract(ifNull(items, ''), 'Array(String)')"),
     ("SELECT count() FROM order_completed WHERE plan", "WHERE bool(plan)"),
     ("SELECT 1 FROM order_completed AS o JOIN users AS u ON o.price = u.plan", "ON str(o.price) = str(u.plan)"),
     ("SELECT address.city FROM order_completed", "address_city"),
@@ -153,8 +153,8 @@ WRITTEN = [
     ),
     (
         "SELECT p FROM order_completed ARRAY JOIN JSONExtractArrayRaw(items) AS p",
-        "JSONExtractArrayRaw(ifNull(items, ''))",
-        "SELECT p FROM order_completed ARRAY JOIN JSONExtractArrayRaw(ifNull(items, '')) AS p",
+        "JSONExtract(ifNull(items, ''), 'Array(String)')",
+        "SELECT p FROM order_completed ARRAY JOIN JSONExtract(ifNull(items, ''), 'Array(String)') AS p",
     ),
     (
         "SELECT p.sku FROM {b}.events ARRAY JOIN properties.items AS p",
@@ -177,8 +177,8 @@ WRITTEN = [
     ),
     (
         "SELECT p FROM order_completed, UNNEST(items) AS p",
-        "ARRAY JOIN JSONExtractArrayRaw(ifNull(str(items), '')) AS p",
-        "SELECT p FROM order_completed ARRAY JOIN JSONExtractArrayRaw(ifNull(str(items), '')) AS p",
+        "ARRAY JOIN JSONExtract(ifNull(items, ''), 'Array(String)') AS p",
+        "SELECT p FROM order_completed ARRAY JOIN JSONExtract(ifNull(items, ''), 'Array(String)') AS p",
     ),
 ]
 """Statements that are refused, what is advised, and the statements with it, which have an answer."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from deploy.sql_advice import advice
+from deploy.sql_columns import without_far_names
 
 _ORDER = "Data types Variant/Dynamic are not allowed in ORDER BY keys"
 _KEYS = (
@@ -67,3 +68,48 @@ def test_name_that_is_not_in_the_statement_is_left_open() -> None:
     refused = "Illegal type Dynamic of argument of function in"
 
     assert "properties" not in advice(refused, "SELECT 1 FROM events WHERE f(a) IN (1)")
+
+
+@pytest.mark.parametrize(
+    ("statement", "advised"),
+    [
+        (
+            "SELECT floor(properties.a/25)*25 AS s FROM events GROUP BY s ORDER BY s",
+            "SELECT floor(num(properties.a)/25)*25 AS s",
+        ),
+        (
+            "SELECT num(properties.a) * properties.b AS s FROM events ORDER BY s",
+            "num(properties.a) * num(properties.b) AS s",
+        ),
+        (
+            "SELECT toInt64OrZero(e.properties.`a b`) + 1 AS s FROM e ORDER BY s",
+            "num(e.properties.`a b`) + 1 AS s",
+        ),
+        ("SELECT concat(properties.a, '-') AS s FROM events ORDER BY s", "ORDER BY str(s)."),
+        ("SELECT properties.`a-b` AS s FROM events ORDER BY s", "ORDER BY str(s)."),
+        ("SELECT length(str(properties.a)) * 2 AS s, properties.b AS t FROM events ORDER BY s, t", "ORDER BY str(t)."),
+        ("SELECT properties.a / 2, 1 FROM events ORDER BY 1", "SELECT num(properties.a) / 2 … ORDER BY 1."),
+        ("SELECT 1 FROM events ORDER BY 3", "ORDER BY str(…)"),
+    ],
+)
+def test_calculation_has_its_properties_read_as_numbers(statement: str, advised: str) -> None:
+    assert advised in advice(_ORDER, statement)
+
+
+@pytest.mark.parametrize(
+    ("name", "near", "is_kept"),
+    [
+        ("revenue", "event", False),
+        ("pricee", "price", True),
+        ("utmSource", "utm_source", True),
+        ("o.revenue", "o.event", False),
+        ("o.pric", "o.price", True),
+    ],
+)
+def test_name_that_is_not_near_is_left_out(name: str, near: str, is_kept: bool) -> None:  # noqa: FBT001
+    error = (
+        f"Unknown expression identifier `{name}`. Maybe you meant: ['{near}']. In scope SELECT 1. (UNKNOWN_IDENTIFIER)"
+    )
+
+    assert (near in without_far_names(error)) == is_kept
+    assert "`. In scope" in without_far_names(error) or is_kept
