@@ -59,7 +59,7 @@ OTHER_NAMES = {
     "user_id": "eve",
     "message_id": "o",
     **TIMES,
-    "properties": {"utm.source": "mail", "couponCode": "SPRING"},
+    "properties": {"utm.source": "mail", "couponCode": "SPRING", "orderId": "o1", "tags": ["espresso", "tea"]},
 }
 """An event of another project, with names that differ from those of the shop."""
 
@@ -199,6 +199,28 @@ def test_statement_that_surprises_has_another_answer_than_what_to_write(
     typed, _, instead = row
 
     assert analyst.query(quoted(typed)[0]) != analyst.query(quoted(instead)[0])
+
+
+@pytest.mark.parametrize(
+    ("statement", "answer"),
+    [
+        ("SELECT str(properties['utm.source']) FROM events WHERE properties['utm.source'] = 'mail'", "mail"),
+        ("SELECT user_id FROM events WHERE str(properties['utm.source']) IN ('mail')", "eve"),
+        ("SELECT count(str(properties['utm']['source'])) FROM events", "0"),
+        (
+            "SELECT sum(num(properties['price'])) = sum(num(properties.price)), sum(num(properties['price'])) FROM events",
+            "1\t112.5",
+        ),
+        (
+            "SELECT countIf(bool(properties['first'])), toDate(max(at(properties['delivery_date']))) FROM events",
+            "3\t2026-02-15",
+        ),
+        ("SELECT properties['price'] AS price FROM events ORDER BY num(price) LIMIT 1", "10"),
+        ("SELECT str(traits['plan']) FROM persons WHERE user_id = 'bob'", "free"),
+    ],
+)
+def test_name_in_brackets_is_read_as_it_was_sent(analyst: ClickHouseHttp, statement: str, answer: str) -> None:
+    assert analyst.query(statement) == answer
 
 
 def test_page_names_the_settings_of_the_analyst() -> None:
