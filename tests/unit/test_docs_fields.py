@@ -125,6 +125,17 @@ def test_columns_shown_are_those_of_the_migrations(table: Table) -> None:
     assert shown == columns(DDL, table.name)
 
 
+@pytest.mark.parametrize("table", ["events", "identifies"])
+def test_comments_of_columns_are_the_words_of_the_page(table: str) -> None:
+    """Those that a migration gives to a column, which `DESCRIBE` shows."""
+    [altered] = re.findall(rf"^ALTER TABLE {table} (COMMENT COLUMN .*?);$", DDL, re.MULTILINE | re.DOTALL)
+    shown = {quoted(row[0])[0]: re.sub(r"`|\[([^]]*)\]\([^)]*\)", r"\1", row[2]) for row in SQL.rows(f"`{table}`")}
+    commented = dict(re.findall(r"COMMENT COLUMN (\w+) '([^']*)'", altered))
+
+    assert commented
+    assert {name: shown[name] for name in commented} == commented
+
+
 def test_columns_of_persons_shown_are_those_of_the_view() -> None:
     [selected] = re.findall(r"CREATE VIEW IF NOT EXISTS persons AS\nSELECT (.+)\nFROM", DDL)
     states = columns(DDL, PERSONS.name)

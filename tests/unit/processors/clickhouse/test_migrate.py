@@ -62,6 +62,8 @@ def test_every_statement_of_the_product_is_idempotent() -> None:
         "IF EXISTS",
         "MODIFY SETTING",
         "MATERIALIZE INDEX",
+        "COMMENT COLUMN",
+        "MODIFY COMMENT",
         "MODIFY PARTITION BY",
         "OR REPLACE",
     )
