@@ -30,10 +30,16 @@ def sql_command(statement: str | None, output_format: str | None, *, write: bool
     SEQUENCE_CLICKHOUSE_URL names if that is set, and on the local stack otherwise.
     """
     from deploy import sql
+    from deploy.sql_notes import note
 
     target = sql.choose_target(os.environ, write=write)
     output_format = output_format or ("PrettyCompact" if sys.stdout.isatty() else "TabSeparated")
+    text = sql.read_statement(statement)
     try:
-        sql.run(target, sql.read_statement(statement), output_format, click.get_binary_stream("stdout"))
+        sql.run(target, text, output_format, click.get_binary_stream("stdout"))
     except BrokenPipeError:
         sql.discard_output()
+        return
+    # For somebody who types. A program reads what is written to standard error as a failure.
+    if not write and sys.stderr.isatty() and (said := note(text.decode(errors="replace"))):
+        click.echo(said, err=True)

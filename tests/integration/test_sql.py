@@ -122,6 +122,19 @@ def test_answer_on_a_terminal_is_a_table(stack: dict[str, str]) -> None:
     assert "┌─one─┐" in answer.decode()
 
 
+def test_note_on_a_terminal_follows_the_answer(stack: dict[str, str]) -> None:
+    statement = "SELECT lag(number) OVER (ORDER BY number) AS before FROM numbers(1)"
+    terminal, side = pty.openpty()
+    with subprocess.Popen([*COMMAND, statement], env=stack, stdout=subprocess.PIPE, stderr=side) as process:
+        os.close(side)
+        assert process.stdout is not None
+        assert process.stdout.read() == b"0\n"
+        assert process.wait(30) == 0
+    assert b"lag(toNullable(number)) returns NULL" in os.read(terminal, 4096)
+    os.close(terminal)
+    assert run(stack, statement) == (0, "0\n", "")
+
+
 def test_large_answer_arrives_completely(stack: dict[str, str]) -> None:
     code, output, message = run(stack, "SELECT number, repeat('x', 50) FROM numbers(1000000)")
 
