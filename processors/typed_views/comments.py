@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, TEXT, Column
 from processors.typed_views.naming import EVENTS_WITH_PERSON, IDENTIFIES, PERSON_HISTORY, TRACKS, USERS
-from processors.typed_views.statements import context_paths
+from processors.typed_views.statements import CONTEXT
 from schemas.clickhouse.quoting import quoted
 
 MAX_PATHS = 5
@@ -34,10 +34,7 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
         "user_id": "userId",
         "anonymous_id": "anonymousId. NULL if it was not sent",
         "event_text": "Name of the event as sent, such as Order Completed",
-        **{
-            name: f"context.{'.'.join(path)}, as text. NULL if it was not sent"
-            for name, path in context_paths().items()
-        },
+        **{name: f"context.{'.'.join(path)}, as text. NULL if it was not sent" for name, path in CONTEXT.items()},
         "context": "The whole context, as JSON text",
         "properties": "All properties, as JSON: properties.name reads one, by its name as sent. A dot in it is %2E",
         "properties_null_keys": "Paths of the properties that were sent as null. A dot in a name is %2E",

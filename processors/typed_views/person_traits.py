@@ -9,18 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, TEXT, Column
-from processors.typed_views.statements import track_columns
+from processors.typed_views.statements import declared_value, track_columns
 from schemas.clickhouse.quoting import literal, quoted
 
 MAX_TRAITS = 20
-_TYPED = {
-    INTEGER: "toInt64OrNull({})",
-    FLOAT: "num({})",
-    BOOLEAN: "bool({})",
-    TEXT: "{}",
-    "time": "at({})",
-    "date": "toDate32(at({}))",
-}
+_OF_TEXT = {INTEGER: "toInt64OrNull({})", FLOAT: "num({})", BOOLEAN: "bool({})", TEXT: "{}"}
 """Expressions by the type of a column, for the text of the value."""
 
 
@@ -58,6 +51,4 @@ def events_with_person(base: str, project_id: str, traits: Sequence[Column]) -> 
 
 
 def _typed(text: str, kind: str) -> str:
-    if kind.startswith("decimal"):
-        return f"accurateCastOrNull({text}, '{kind.title()}')"
-    return _TYPED[kind].format(text)
+    return _OF_TEXT[kind].format(text) if kind in _OF_TEXT else declared_value(text, kind)

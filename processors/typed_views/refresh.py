@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeVar
+from types import MappingProxyType
 
 from processors.clickhouse.errors import ClickHouseError
 from processors.typed_views import comments, statements
@@ -32,13 +32,12 @@ from processors.typed_views.store import EVENT, TRAIT, Types, ViewStore, is_ours
 ACCESS_DENIED = 497
 VIEWS_AT_ONCE = 50
 """Views for which the catalogue is read, and types are stored, in one statement."""
-_AFTER_COLUMNS = frozenset({*statements.context_paths(), "traits"})
+_AFTER_COLUMNS = frozenset({*statements.CONTEXT, "traits"})
 """Columns that stand after those of properties and traits: those of the context, and in `users` the JSON."""
 MAX_FAILED = 10
 """Views of a project that fail before the others are left for the next refresh: the fault is that of no view."""
 log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
 _Shape = Mapping[tuple[str, str], int]
 
 
@@ -57,27 +56,19 @@ class View:
 
     name: str
     select: str
-    columns: Sequence[Column] = ()
+    columns: Sequence[Column]
     """Columns for properties or traits."""
-    fields: str = ""
-    """A SELECT of the other columns; *select* itself if it is empty."""
-    own_comments: Mapping[str, str] = field(default_factory=dict)
-    """Comments of columns that only this view has."""
-
-    @property
-    def version(self) -> str:
-        """The comment of the view, which differs if its columns or their comments do."""
-        return f"{statements.version(self.select, self._comments())}. {comments.of_view(self.name)}"
+    fields: str
+    """A SELECT of the other columns."""
+    comments: Mapping[str, str]
+    """The comment of each column."""
+    version: str
+    """The comment of the view, which differs if its columns or their comments do."""
 
     def statement(self, database: str, listed: Iterable[tuple[str, str]]) -> str:
         """Return the statement that creates the view with the columns *listed*, by name and type."""
-        said = self._comments()
-        columns = [(name, kind, said[name]) for name, kind in listed]
+        columns = [(name, kind, self.comments[name]) for name, kind in listed]
         return statements.create_view(database, self.name, self.select, self.version, columns)
-
-    def _comments(self) -> dict[str, str]:
-        typed = {each.name: comments.of_column(each, self.name) for each in self.columns}
-        return {**comments.of_fields(self.name), **self.own_comments, **typed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +139,7 @@ class ViewRefresher:
         if not existing:
             self._store.create_database(database)
         types, listing = self._store.types(project_id), _Listing(self._store)
-        for views in _some(_wanted(self._store, project_id, types, shape, before)):
+        for views in _wanted(self._store, project_id, types, shape, before):
             found = [(view, existing.get(view.name)) for view in views]
             done.foreign.extend(view.name for view, comment in found if comment is not None and not is_ours(comment))
             different = [view for view, comment in found if view.name not in done.foreign and comment != view.version]
@@ -186,52 +177,73 @@ class _Listing:
 
     def columns(self, view: View) -> list[tuple[str, str]]:
         """Return name and type of each column of *view*, those of properties and traits before those of the context."""
-        select = view.fields or view.select
-        if select not in self._fields:
-            self._fields[select] = self._store.columns(select)
-        fields = self._fields[select]
+        if view.fields not in self._fields:
+            self._fields[view.fields] = self._store.columns(view.fields)
+        fields = self._fields[view.fields]
         end = next((at for at, (name, _) in enumerate(fields) if name in _AFTER_COLUMNS), len(fields))
         return [*fields[:end], *((each.name, clickhouse_type(each.type)) for each in view.columns), *fields[end:]]
 
 
-def _some(each: Iterable[_T]) -> Iterator[list[_T]]:
-    """Yield lists of at most `VIEWS_AT_ONCE` in the order of *each*."""
-    left = iter(each)
-    while some := list(islice(left, VIEWS_AT_ONCE)):
-        yield some
+def _view(
+    name: str,
+    select: str,
+    columns: Sequence[Column] = (),
+    fields: str = "",
+    own_comments: Mapping[str, str] = MappingProxyType({}),
+) -> View:
+    """Return a view of *select*, which has *columns* beside those of the SELECT *fields*, empty for *select* itself.
+
+    *own_comments* are those of columns that only this view has.
+    """
+    typed = {each.name: comments.of_column(each, name) for each in columns}
+    said = {**comments.of_fields(name), **own_comments, **typed}
+    version = f"{statements.version(select, said)}. {comments.of_view(name)}"
+    return View(name, select, columns, fields or select, said, version)
 
 
-def _wanted(store: ViewStore, project_id: str, types: Types, shape: _Shape, before: _Shape | None) -> Iterator[View]:
-    """Yield the views that may have changed, those that every project has first."""
+def _wanted(
+    store: ViewStore, project_id: str, types: Types, shape: _Shape, before: _Shape | None
+) -> Iterator[list[View]]:
+    """Yield the views that may have changed: those that every project has, then some of those of events at a time."""
     changed = {key for key, value in shape.items() if before is None or before.get(key) != value}
     if before is None:
-        yield View(TRACKS, statements.tracks_view(store.base, project_id))
-        yield View(PERSON_HISTORY, statements.person_history_view(store.base, project_id))
+        yield [
+            _view(TRACKS, statements.tracks_view(store.base, project_id)),
+            _view(PERSON_HISTORY, statements.person_history_view(store.base, project_id)),
+        ]
     if before is None or any(kind == TRAIT for kind, _ in changed):
-        yield from _views_of_traits(store, project_id, types)
+        yield list(_views_of_traits(store, project_id, types))
+    left = _changed_views(shape, changed)
+    while some := list(islice(left, VIEWS_AT_ONCE)):
+        yield list(_views_of_events(store, project_id, types, some))
+
+
+def _views_of_events(
+    store: ViewStore, project_id: str, types: Types, some: Sequence[tuple[str, Sequence[str]]]
+) -> Iterator[View]:
+    """Yield the views *some*, by name and with their events."""
     # The same for all events, so that it is asked for once.
     fields = statements.event_view(store.base, project_id, "", [""], ())
-    for some in _some(_changed_views(shape, changed)):
-        seen = store.seen(project_id, EVENT, [event for _, events in some for event in events])
-        for name, events in some:
-            typed = columns(
-                (line for event in events for line in seen.get(event, ())),
-                reserved=statements.EVENT_COLUMNS, prefix="property", **types.of(typed_by(name)),
-            )  # fmt: skip
-            yield View(name, statements.event_view(store.base, project_id, name, events, typed), typed, fields)
+    seen = store.seen(project_id, EVENT, [event for _, events in some for event in events])
+    for name, events in some:
+        typed = columns(
+            (line for event in events for line in seen.get(event, ())),
+            reserved=statements.EVENT_COLUMNS, prefix="property", **types.of(typed_by(name)),
+        )  # fmt: skip
+        yield _view(name, statements.event_view(store.base, project_id, name, events, typed), typed, fields)
 
 
 def _views_of_traits(store: ViewStore, project_id: str, types: Types) -> Iterator[View]:
     seen, of_traits = store.seen(project_id, TRAIT, [""]).get("", []), types.of(USERS)
     typed = columns(seen, reserved=statements.IDENTIFY_COLUMNS, prefix="trait", **of_traits)
     fields = statements.identifies_view(store.base, project_id, ())
-    yield View(IDENTIFIES, statements.identifies_view(store.base, project_id, typed), typed, fields)
+    yield _view(IDENTIFIES, statements.identifies_view(store.base, project_id, typed), typed, fields)
     typed = columns(seen, reserved=statements.USER_COLUMNS, prefix="trait", **of_traits)
     fields = statements.users_view(store.base, project_id, ())
-    yield View(USERS, statements.users_view(store.base, project_id, typed), typed, fields)
+    yield _view(USERS, statements.users_view(store.base, project_id, typed), typed, fields)
     if traits := _traits_of_events(typed, types.declared.get(EVENTS_WITH_PERSON, {})):
         select = events_with_person(store.base, project_id, traits)
-        yield View(EVENTS_WITH_PERSON, select, own_comments=comments.of_traits(traits))
+        yield _view(EVENTS_WITH_PERSON, select, own_comments=comments.of_traits(traits))
 
 
 def _traits_of_events(users: Iterable[Column], declared: Mapping[str, str]) -> list[Column]:

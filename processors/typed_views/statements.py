@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from types import MappingProxyType
 
-from processors.typed_views.columns import BOOLEAN, FLOAT, INTEGER, TEXT, Column
+from processors.typed_views.columns import BOOLEAN, FLOAT, INFERRED, INTEGER, TEXT, Column
 from processors.typed_views.naming import HASH_CHARACTERS, VIEWS
 from schemas.clickhouse.quoting import literal, quoted
 
@@ -20,7 +20,7 @@ MARK = "Made by Sequence events from the catalogue. Version "
 
 _AS_DEFINER = "DEFINER = CURRENT_USER SQL SECURITY DEFINER"
 
-_CONTEXT: Mapping[str, tuple[str, ...]] = MappingProxyType(
+CONTEXT: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "context_ip": ("ip",),
         "context_locale": ("locale",),
@@ -34,11 +34,11 @@ _CONTEXT: Mapping[str, tuple[str, ...]] = MappingProxyType(
         **{f"context_os_{name}": ("os", name) for name in ("name", "version")},
     }
 )
-"""Fields of Segment's common `context`, each as text."""
+"""Fields of Segment's common `context`, each as text: by column, the path of its value."""
 _ITEM = ("id", "received_at", "original_timestamp", "sent_at", "timestamp", "user_id", "anonymous_id")
-EVENT_COLUMNS = (*_ITEM, "event", "event_text", *_CONTEXT, "context", "properties", "properties_null_keys")
+EVENT_COLUMNS = (*_ITEM, "event", "event_text", *CONTEXT, "context", "properties", "properties_null_keys")
 """Columns of every view of an event that are no properties."""
-IDENTIFY_COLUMNS = (*_ITEM, *_CONTEXT, "context", "traits", "traits_null_keys")
+IDENTIFY_COLUMNS = (*_ITEM, *CONTEXT, "context", "traits", "traits_null_keys")
 USER_COLUMNS = ("id", "first_seen", "last_seen", "traits")
 HISTORY_COLUMNS = ("user_id", "trait", "value", "valid_from", "valid_to")
 
@@ -110,11 +110,6 @@ def version(select: str, comments: Mapping[str, str]) -> str:
     return MARK + sha256(definition.encode()).hexdigest()[:16]
 
 
-def context_paths() -> Mapping[str, tuple[str, ...]]:
-    """Return by column the path of its value in `context`."""
-    return _CONTEXT
-
-
 def _select(expressions: Iterable[str], source: str) -> str:
     return f"SELECT {', '.join(expressions)} FROM {source}"  # noqa: S608  # each name is quoted
 
@@ -126,7 +121,7 @@ def _item() -> list[str]:
 def _context() -> list[str]:
     fields = [
         f"nullIf(JSONExtractString(e.context, {', '.join(map(literal, path))}), '') AS {name}"
-        for name, path in _CONTEXT.items()
+        for name, path in CONTEXT.items()
     ]
     return [*fields, "e.context AS context"]
 
@@ -163,10 +158,8 @@ def _path(path: str) -> str:
 
 def _value(path: str, column: Column) -> str:
     """Return the expression for the value at *path*; NULL where it is not of the column's type."""
-    if column.type in _DECLARED:
-        return _DECLARED[column.type].format(path)
-    if column.type.startswith("decimal"):
-        return f"accurateCastOrNull(str({path}), '{column.type.title()}')"
+    if column.type not in INFERRED:
+        return declared_value(path, column.type)
     if column.type == TEXT:
         return _text(path, column.kinds)
     reads_text = column.declared or TEXT in column.kinds
@@ -185,6 +178,13 @@ _WITH_TEXT = {
 }
 """The same types where some values are text: text that says a number or a boolean counts as well."""
 _DECLARED = {"time": "at({0})", "date": "toDate32(at({0}))"}
+
+
+def declared_value(value: str, kind: str) -> str:
+    """Return the expression for the expression *value* as one of the types that are only declared."""
+    if kind.startswith("decimal"):
+        return f"accurateCastOrNull(str({value}), '{kind.title()}')"
+    return _DECLARED[kind].format(value)
 
 
 def _text(path: str, kinds: frozenset[str]) -> str:
