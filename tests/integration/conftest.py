@@ -12,6 +12,7 @@ from schemas.topics import Topics
 from tests.support import databases
 from tests.support.services import Service, embedded_clickhouse, running
 from tests.support.sink_pipeline import Pipeline, sink_pipeline
+from tests.support.warehouse import Warehouse
 
 
 @pytest.fixture
@@ -46,6 +47,14 @@ def client(clickhouse: str) -> Iterator[ClickHouse]:
         client = ClickHouse(made)
         yield client
         client.close()
+
+
+@pytest.fixture
+def warehouse(clickhouse: str) -> Iterator[Warehouse]:
+    """Tables with a catalogue and typed views."""
+    made = Warehouse(clickhouse)
+    yield made
+    made.drop()
 
 
 @pytest.fixture(scope="module")

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import clickhouse_connect
 import pytest
 
-from tests.support import services
 from tests.support.clickhouse_http import ClickHouseHttp
+from tests.support.services import Service
 
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with services.running(services.embedded_clickhouse(tmp_path_factory.mktemp("clickhouse"))) as service:
-        yield service.address
-
-
 @pytest.fixture
-def client(url: str) -> ClickHouseHttp:
-    return ClickHouseHttp(url)
+def client(server: Service) -> ClickHouseHttp:
+    return ClickHouseHttp(server.address)
 
 
 def form(*parts: str) -> bytes:
@@ -41,8 +33,8 @@ def test_parameters_in_a_form_are_those_of_the_statement(client: ClickHouseHttp,
     assert reply.text == "80000\n"
 
 
-def test_driver_sends_many_parameters(url: str) -> None:
-    with clickhouse_connect.get_client(dsn=url) as client:
+def test_driver_sends_many_parameters(server: Service) -> None:
+    with clickhouse_connect.get_client(dsn=server.address) as client:
         many = [f"user-{number}" for number in range(5_000)]
         assert client.query("SELECT length({ids:Array(String)})", parameters={"ids": many}).result_rows == [(5_000,)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import brotli
@@ -34,9 +34,8 @@ DECODERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with services.running(services.embedded_clickhouse(tmp_path_factory.mktemp("clickhouse"))) as service:
-        yield service.address
+def url(server: services.Service) -> str:
+    return server.address
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.sql_advice import advice
 from processors.typed_views.naming import database_name
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.records import identify, track
+from tests.support.refused_statements import filled, refused
 from tests.support.warehouse import Warehouse
 
 PROPERTIES = (
@@ -205,18 +205,6 @@ def writer(clickhouse: str) -> Iterator[ClickHouseHttp]:
     warehouse.made()
     yield ClickHouseHttp(clickhouse, settings={"database": database_name(warehouse.base, "p"), "join_use_nulls": "1"})
     warehouse.drop()
-
-
-def filled(writer: ClickHouseHttp, statement: str) -> str:
-    """Return *statement* with the database of the tables in place of `{b}`."""
-    return statement.replace("{b}", writer.settings["database"].removesuffix("_p"))
-
-
-def refused(writer: ClickHouseHttp, statement: str) -> str:
-    """Return the advice about *statement*, which ClickHouse refuses."""
-    reply = writer.send(filled(writer, statement))
-    assert reply.code is not None, statement
-    return advice(reply.text, filled(writer, statement))
 
 
 @pytest.mark.parametrize(("statement", "advised"), [*ON_TABLES, *ON_VIEWS])

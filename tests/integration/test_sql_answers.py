@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.sql_advice import advice
 from processors.typed_views.naming import database_name
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.records import identify, track
+from tests.support.refused_statements import filled, refused
 from tests.support.warehouse import Warehouse
 
 ORDERS = [
@@ -243,18 +243,11 @@ def writer(clickhouse: str) -> Iterator[ClickHouseHttp]:
     warehouse.drop()
 
 
-def filled(writer: ClickHouseHttp, statement: str) -> str:
+def written_out(writer: ClickHouseHttp, statement: str) -> str:
     """Return *statement* with the names in braces replaced; `{b}` is the database of the tables."""
-    for name, text in (TEXTS | {"{b}": writer.settings["database"].removesuffix("_p")}).items():
+    for name, text in TEXTS.items():
         statement = statement.replace(name, text)
-    return statement
-
-
-def refused(writer: ClickHouseHttp, statement: str) -> str:
-    """Return the advice about *statement*, which ClickHouse refuses."""
-    reply = writer.send(filled(writer, statement))
-    assert reply.code is not None, statement
-    return advice(reply.text, filled(writer, statement))
+    return filled(writer, statement)
 
 
 @pytest.mark.parametrize(
@@ -265,11 +258,11 @@ def refused(writer: ClickHouseHttp, statement: str) -> str:
 def test_advised_statement_has_the_right_answer(
     writer: ClickHouseHttp, statement: str, advised: str, written: str, answer: str
 ) -> None:
-    assert filled(writer, advised) in refused(writer, statement)
-    assert "|".join(writer.query(filled(writer, written)).replace("\t", " ").splitlines()) == answer
+    assert written_out(writer, advised) in refused(writer, written_out(writer, statement))
+    assert "|".join(writer.query(written_out(writer, written)).replace("\t", " ").splitlines()) == answer
 
 
 def test_number_in_a_list_of_ids_is_compared_as_text(writer: ClickHouseHttp) -> None:
     """It needs no advice: ClickHouse converts the numbers of `IN`."""
     for counted in (OF_ORDERS, OF_EVENTS):
-        assert writer.query(filled(writer, f"{counted} user_id IN (10105, 10106)")) == "2"
+        assert writer.query(written_out(writer, f"{counted} user_id IN (10105, 10106)")) == "2"

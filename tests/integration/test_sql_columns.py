@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.sql_advice import advice
 from deploy.sql_columns import without_far_names
 from processors.typed_views.naming import database_name
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.records import track
+from tests.support.refused_statements import filled, refused
 from tests.support.warehouse import Warehouse
 
 COLUMNS = [
@@ -45,18 +45,6 @@ def writer(clickhouse: str) -> Iterator[ClickHouseHttp]:
     warehouse.made()
     yield ClickHouseHttp(clickhouse, settings={"database": database_name(warehouse.base, "p")})
     warehouse.drop()
-
-
-def filled(writer: ClickHouseHttp, statement: str) -> str:
-    """Return *statement* with the database of the tables in place of `{b}`."""
-    return statement.replace("{b}", writer.settings["database"].removesuffix("_p"))
-
-
-def refused(writer: ClickHouseHttp, statement: str) -> str:
-    """Return the advice about *statement*, which ClickHouse refuses."""
-    reply = writer.send(filled(writer, statement))
-    assert reply.code is not None, statement
-    return advice(without_far_names(reply.text), filled(writer, statement))
 
 
 @pytest.mark.parametrize(("statement", "advised"), COLUMNS)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-
-import pytest
 
 from processors.typed_views.naming import database_name
 from schemas.items import Track
@@ -15,13 +12,6 @@ from tests.support.records import track
 from tests.support.warehouse import Warehouse
 
 SECTION = re.compile(r"^## A table for a dashboard\n.+?^```text\n(.+?)^```", re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture
-def warehouse(clickhouse: str) -> Iterator[Warehouse]:
-    made = Warehouse(clickhouse)
-    yield made
-    made.drop()
 
 
 def order(number: int, total: object, event: str = "Order Completed") -> Track:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,13 +21,6 @@ from schemas.clickhouse.quoting import literal, quoted
 from schemas.items import Track
 from tests.support.records import identify, track
 from tests.support.warehouse import Warehouse
-
-
-@pytest.fixture
-def warehouse(clickhouse: str) -> Iterator[Warehouse]:
-    made = Warehouse(clickhouse)
-    yield made
-    made.drop()
 
 
 def order(message_id: str, properties: object, project: str = "p") -> Track:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -41,16 +40,15 @@ paid = "decimal(18, 2)"
 
 
 @pytest.fixture
-def warehouse(clickhouse: str) -> Iterator[Warehouse]:
-    made = Warehouse(clickhouse)
-    made.write(
+def warehouse(warehouse: Warehouse) -> Warehouse:
+    """Views of orders and of a user, in place of the empty ones."""
+    warehouse.write(
         track("m1", event="Order Completed", properties=json.dumps(PROPERTIES).encode()),
         track("m2", event="Order Completed", properties=b'{"plan":7,"count":3}'),
         identify("i1", traits=b'{"plan":"pro","seats":5,"since":"2026-01-31T12:00:00Z","paid":"9.50"}'),
     )
-    made.made()
-    yield made
-    made.drop()
+    warehouse.made()
+    return warehouse
 
 
 def declare(warehouse: Warehouse) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import pytest
 from click.testing import CliRunner
@@ -23,13 +23,6 @@ BAD = {f"{at:03} {'z' * 500}": at for at in range(60)}
 """Properties whose view has more text than `LIMIT`."""
 LIMIT = 60_000
 PROJECT_VIEWS = {"identifies", "person_history", "tracks", "users"}
-
-
-@pytest.fixture
-def warehouse(clickhouse: str) -> Iterator[Warehouse]:
-    made = Warehouse(clickhouse)
-    yield made
-    made.drop()
 
 
 def views(warehouse: Warehouse) -> set[str]:
