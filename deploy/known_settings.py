@@ -62,7 +62,8 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     """
     words = _words(name)
     distances = {each: len(words ^ _words(each)) for each in names if words <= _words(each) or _words(each) <= words}
-    nearest = sorted(each for each, distance in distances.items() if distance == min(distances.values()))
+    least = min(distances.values(), default=0)
+    nearest = sorted(each for each, distance in distances.items() if distance == least)
     if 1 <= len(nearest) <= MOST_NEAREST:
         return " or ".join(nearest)
     return next(iter(get_close_matches(name, names, n=1, cutoff=0.8)), "")
