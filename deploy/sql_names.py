@@ -30,7 +30,12 @@ _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 def readable(statement: str) -> str:
     """Return *statement* in one line, without comments and with empty texts: what is in them is no name."""
-    return " ".join(_COMMENT.sub(" ", _STRING.sub("''", statement)).split())
+    return without_comments(_STRING.sub("''", statement))
+
+
+def without_comments(statement: str) -> str:
+    """Return *statement* in one line, without comments."""
+    return " ".join(_COMMENT.sub(" ", statement).split())
 
 
 def argument(statement: str, function: str) -> tuple[str, str] | None:

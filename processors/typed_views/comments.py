@@ -63,7 +63,8 @@ _ROWS: Mapping[str, str] = MappingProxyType(
         TRACKS: "A row for each event of any name. The view of an event has its properties as columns",
         IDENTIFIES: "A row for each identify, with the traits that it sent. users has the traits as of now",
         USERS: "A row for each identified user, with the traits as of now. id joins user_id of the other views",
-        PERSON_HISTORY: "A row for each value that a trait of a user had, from valid_from to before valid_to",
+        PERSON_HISTORY: "A row for each value that a trait of a user had, from valid_from to before valid_to. A removal has"
+        " no row, it ends the last one: count(valid_to) counts the changes of a trait",
         EVENTS_WITH_PERSON: "A row for each event of any name, with traits of its user at the time of the event",
     }
 )
@@ -103,6 +104,8 @@ def of_column(column: Column, view: str) -> str:
     families = {"number" if each in _NUMBERS else "array" if each in _ARRAYS else each for each in column.kinds}
     if len(families) > 1:
         parts.append(f"Values were sent as {_listed(sorted(families))}.")
+    if "text" in families and _is_number(column.type):
+        parts.append(f"Text that is no number, such as '12,50', is NULL here, and {json} has it.")
     name = column.name if _WORD.fullmatch(column.name) else quoted(column.name)
     if column.name.endswith("_id") and column.type in {INTEGER, FLOAT, TEXT}:
         # Producers send IDs as numbers and as text, and each view chooses by itself.
@@ -111,6 +114,10 @@ def of_column(column: Column, view: str) -> str:
         parts.append(f"Elements: ARRAY JOIN JSONExtract(ifNull({name}, ''), 'Array(String)') AS element.")
     text = " ".join(parts)
     return f"{_sent_as(json, column.paths, MAX_CHARACTERS - len(text) - 1)} {text}"
+
+
+def _is_number(kind: str) -> bool:
+    return kind in {INTEGER, FLOAT} or kind.startswith("decimal")
 
 
 def of_traits(traits: Iterable[Column]) -> dict[str, str]:

@@ -33,7 +33,10 @@ ELEMENTS = "Elements: ARRAY JOIN JSONExtract"
         ),
         (
             _column("price", "float", ["price"], "integer", "float", "text"),
-            f"properties.price. Number. {NOT_SENT} or is no number. Values were sent as number and text.",
+            (
+                f"properties.price. Number. {NOT_SENT} or is no number. Values were sent as number and text."
+                " Text that is no number, such as '12,50', is NULL here, and properties has it."
+            ),
         ),
         (
             _column("list", "text", ["list"], "array", "array of objects"),
