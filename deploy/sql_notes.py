@@ -23,26 +23,27 @@ _LAST_DAY = re.compile(
 
 def note(statement: str) -> str:
     """Return what to know about the answer of *statement*, a line for each thing; empty if there is nothing to say."""
-    return "\n".join([*_neighbour(readable(statement)), *_last_day(without_comments(statement))])
+    found = [_neighbour(readable(statement)), _last_day(without_comments(statement))]
+    return "\n".join(each for each in found if each)
 
 
-def _neighbour(typed: str) -> list[str]:
+def _neighbour(typed: str) -> str:
     for found in _NEIGHBOUR.finditer(typed):
         given = arguments(typed[found.end() :])
         if len(given) < _WITH_DEFAULT and not given[0].startswith("toNullable("):
             function, first = found[1], given[0]
-            return [
+            return (
                 f"Note: where there is no row before or after, {function} returns 0, empty text or 1970, unless the "
                 f"type has NULL. {function}(toNullable({first})) returns NULL."
-            ]
-    return []
+            )
+    return ""
 
 
-def _last_day(typed: str) -> list[str]:
+def _last_day(typed: str) -> str:
     if (found := _LAST_DAY.search(typed)) is None:
-        return []
+        return ""
     column, day = found[1], found[3]
-    return [
-        f"Note: '{day}' is 00:00 of that day, so the answer lacks the rest of it. {column} < toDate('{day}') + 1 includes "
-        "the day."
-    ]
+    return (
+        f"Note: '{day}' is 00:00 of that day, so the answer lacks the rest of it. {column} < toDate('{day}') + 1 "
+        "includes the day."
+    )

@@ -19,6 +19,8 @@ MAX_PATHS = 5
 """Paths of a column that its comment names."""
 MAX_CHARACTERS = 600
 """Of a comment: paths beyond it are left out, and the only path is cut."""
+MAX_REPEATED = 100
+"""Characters of a path that a comment has twice."""
 
 _ARRAYS = frozenset({"array", "array of objects"})
 _NUMBERS = frozenset({INTEGER, FLOAT})
@@ -47,7 +49,7 @@ _OF_VIEWS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         USERS: {
             "id": "userId. Joins user_id of the other views",
             "first_seen": "Time of the first identify of the user",
-            "last_seen": "Time of the latest identify of the user",
+            "last_seen": "Time of the latest identify of the user; of the latest event: max(timestamp) of tracks",
             "traits": "All traits as of now, as JSON: traits.name reads one, by its name as sent. A dot in it is %2E",
         },
         PERSON_HISTORY: {
@@ -63,8 +65,8 @@ _ROWS: Mapping[str, str] = MappingProxyType(
         TRACKS: "A row for each event of any name. The view of an event has its properties as columns",
         IDENTIFIES: "A row for each identify, with the traits that it sent. users has the traits as of now",
         USERS: "A row for each identified user, with the traits as of now. id joins user_id of the other views",
-        PERSON_HISTORY: "A row for each value that a trait of a user had, from valid_from to before valid_to. A removal has"
-        " no row, it ends the last one: count(valid_to) counts the changes of a trait",
+        PERSON_HISTORY: "A row for each value that a trait of a user had, from valid_from to before valid_to. A removal"
+        " has no row, it ends the last one: count(valid_to) counts the changes of a trait",
         EVENTS_WITH_PERSON: "A row for each event of any name, with traits of its user at the time of the event",
     }
 )
@@ -105,7 +107,9 @@ def of_column(column: Column, view: str) -> str:
     if len(families) > 1:
         parts.append(f"Values were sent as {_listed(sorted(families))}.")
     if "text" in families and _is_number(column.type):
-        parts.append(f"Text that is no number, such as '12,50', is NULL here, and {json} has it.")
+        read = _read(json, column.paths[0])
+        where = f": str({read}) has it" if len(read) <= MAX_REPEATED else f", and {json} has it"
+        parts.append(f"Text that is no number, such as '12,50', is NULL here{where}.")
     name = column.name if _WORD.fullmatch(column.name) else quoted(column.name)
     if column.name.endswith("_id") and column.type in {INTEGER, FLOAT, TEXT}:
         # Producers send IDs as numbers and as text, and each view chooses by itself.
@@ -153,9 +157,12 @@ def _cut(text: str, characters: int) -> str:
 
 def _path(json: str, path: str) -> str:
     """Return *path* as a query reads it, and a name with a dot as it was sent as well."""
-    text = ".".join([json, *(part if _WORD.fullmatch(part) else f'"{part}"' for part in path.split("."))])
     dotted = [_DOT.sub(".", part) for part in path.split(".") if _DOT.search(part)]
-    return f"{text} (sent as {', '.join(dotted)})" if dotted else text
+    return f"{_read(json, path)} (sent as {', '.join(dotted)})" if dotted else _read(json, path)
+
+
+def _read(json: str, path: str) -> str:
+    return ".".join([json, *(part if _WORD.fullmatch(part) else f'"{part}"' for part in path.split("."))])
 
 
 def _kind(column: Column) -> tuple[str, str]:

@@ -35,7 +35,23 @@ ELEMENTS = "Elements: ARRAY JOIN JSONExtract"
             _column("price", "float", ["price"], "integer", "float", "text"),
             (
                 f"properties.price. Number. {NOT_SENT} or is no number. Values were sent as number and text."
-                " Text that is no number, such as '12,50', is NULL here, and properties has it."
+                " Text that is no number, such as '12,50', is NULL here: str(properties.price) has it."
+            ),
+        ),
+        (
+            _column("cart_total", "decimal(10, 2)", ["cart%2Etotal"], "integer", "text"),
+            (
+                f'properties."cart%2Etotal" (sent as cart.total). Decimal(10, 2). {NOT_SENT} or is no number.'
+                " Values were sent as number and text."
+                " Text that is no number, such as '12,50', is NULL here: str(properties.\"cart%2Etotal\") has it."
+            ),
+        ),
+        (
+            _column("n", "integer", ["n" * 200], "integer", "text"),
+            (
+                f"properties.{'n' * 200}. Integer. {NOT_SENT} or is no integer of 64 bits."
+                " Values were sent as number and text. Text that is no number, such as '12,50', is NULL here,"
+                " and properties has it."
             ),
         ),
         (
