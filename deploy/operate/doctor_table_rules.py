@@ -13,8 +13,6 @@ from schemas.sizes import size
 OLDEST_VERSION = (26, 8)
 """The oldest version that the tests run on."""
 MANY_NAMES = 2_000
-_CHOICES = {("events", "object_shared_data_serialization_version"): "advanced"}
-"""Values that an administrator may choose in place of the declared ones; see docs/views.md, Faster properties."""
 MANY_PARTS, TOO_MANY_PARTS = 300, 1_000
 """Active parts of one partition of a table. From 1,000 on ClickHouse delays INSERTs."""
 REJECTED_MINUTES = 15
@@ -23,6 +21,8 @@ _FEW_REJECTED = 10
 TOO_SLOW = "answers of ClickHouse"
 """Name of the check that is there only if ClickHouse is too slow for the others."""
 _LOG_BYTES = GIB
+_CHOICES = {("events", "object_shared_data_serialization_version"): "advanced"}
+"""Values that an administrator may choose in place of the declared ones; see docs/views.md, Faster properties."""
 _SETTING = re.compile(r"(\w+)\s*=\s*('[^']*'|[\w.]+)")
 _TABLE = re.compile(r"^CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
 

@@ -106,7 +106,7 @@ def of_column(column: Column, view: str) -> str:
     families = {"number" if each in _NUMBERS else "array" if each in _ARRAYS else each for each in column.kinds}
     if len(families) > 1:
         parts.append(f"Values were sent as {_listed(sorted(families))}.")
-    if "text" in families and _is_number(column.type):
+    if "text" in families and (column.type in _NUMBERS or column.type.startswith("decimal")):
         read = _read(json, column.paths[0])
         where = f": str({read}) has it" if len(read) <= MAX_REPEATED else f", and {json} has it"
         parts.append(f"Text that is no number, such as '12,50', is NULL here{where}.")
@@ -118,10 +118,6 @@ def of_column(column: Column, view: str) -> str:
         parts.append(f"Elements: ARRAY JOIN JSONExtract(ifNull({name}, ''), 'Array(String)') AS element.")
     text = " ".join(parts)
     return f"{_sent_as(json, column.paths, MAX_CHARACTERS - len(text) - 1)} {text}"
-
-
-def _is_number(kind: str) -> bool:
-    return kind in {INTEGER, FLOAT} or kind.startswith("decimal")
 
 
 def of_traits(traits: Iterable[Column]) -> dict[str, str]:

@@ -30,7 +30,7 @@ EVENTS_OF_A_USER = 70
 TABLE, VIEW = "typed table", "typed view"
 LOAD_SECONDS = 3600.0
 """Longest time of one statement while the tables are filled."""
-BY_NAME = "ALTER TABLE events MODIFY SETTING object_shared_data_serialization_version = 'advanced'"
+_BY_NAME = "ALTER TABLE events MODIFY SETTING object_shared_data_serialization_version = 'advanced'"
 """See docs/views.md, Faster properties."""
 _READS_JSON = "properties."
 """A query that reads the JSON itself, which typed tables do not have."""
@@ -54,7 +54,7 @@ async def compare(cluster: BenchCluster, plan: Plan) -> list[Row]:
         base = namespace.services.clickhouse_settings.database
         await _fill(namespace, base, plan.cookbook_events)
         rows = await _asked(namespace, base, "cookbook", plan.rounds)
-        await execute(namespace, BY_NAME)
+        await execute(namespace, _BY_NAME)
         await execute(namespace, "OPTIMIZE TABLE events FINAL")
         return rows + await _asked(namespace, base, "cookbook, properties by name", plan.rounds)
 

@@ -14,7 +14,7 @@ from tests.support.records import track
 from tests.support.warehouse import Warehouse
 
 SECTION = re.compile(r"^## Faster properties\n.+?(?=^## )", re.MULTILINE | re.DOTALL)
-BLOCK = re.compile(r"^```text\n(.+?)^```", re.MULTILINE | re.DOTALL)
+STATEMENT = re.compile(r"^```text\n(.+);\n```", re.MULTILINE)
 PROPERTIES: tuple[dict[str, object], ...] = (
     {"total": 9.5, "coupon": "SPRING", "utm.source": "web", "shipping": {"country": "DE", "days": 3}},
     {"total": "12.50", "coupon": None, "products": [{"sku": "A", "price": 4}, {"sku": "B", "note": "x"}]},
@@ -44,16 +44,16 @@ def orders(first: int) -> list[Track]:
     ]
 
 
-def blocks() -> list[list[str]]:
-    """Return the statements of each block of the section."""
+def statements() -> list[str]:
+    """Return the statements of the section: by name, a week anew, by row."""
     section = SECTION.search((ROOT / "docs" / "views.md").read_text(encoding="utf-8"))
     assert section is not None
-    return [[part.strip() for part in text.split(";") if part.strip()] for text in BLOCK.findall(section[0])]
+    return STATEMENT.findall(section[0])
 
 
 def merge(warehouse: Warehouse) -> None:
     """Rewrite every week with the statement of the page."""
-    [statement] = blocks()[1]
+    _, statement, _ = statements()
     weeks = warehouse.client.query(
         "SELECT DISTINCT partition FROM system.parts WHERE active AND database = currentDatabase() AND table = 'events'"
     )
@@ -90,14 +90,14 @@ def test_answers_are_the_same_however_properties_are_stored(warehouse: Warehouse
     before = answers(warehouse)
     assert not is_by_name(warehouse)
 
-    [to_names], _, [to_rows] = blocks()
+    to_names, _, to_rows = statements()
     warehouse.client.execute(to_names)
     assert answers(warehouse) == before, "parts that no merge has written again"
     merge(warehouse)
     assert is_by_name(warehouse)
     assert answers(warehouse) == before
 
-    # The sink, the catalogue and deletions go on.
+    # INSERTs, the catalogue and deletions work as before.
     warehouse.write(*orders(2000))
     assert counted_events(warehouse.client) == 600
     merge(warehouse)
@@ -116,7 +116,7 @@ def test_answers_are_the_same_however_properties_are_stored(warehouse: Warehouse
 
 def test_doctor_accepts_both_and_no_other(warehouse: Warehouse) -> None:
     assert findings(warehouse) == []
-    [[to_names], _, _] = blocks()
+    to_names, _, _ = statements()
     warehouse.client.execute(to_names)
     assert findings(warehouse) == []
     warehouse.client.execute(to_names.replace("advanced", "map"))
